@@ -1,0 +1,123 @@
+"""Training patches: pictures held decoded as uint8 on the training device, cropped, turned and downsampled there.
+
+Every draw is a function of (seed, step), so a resumed run sees the same patches.
+"""
+
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from srcli.errors import BadFolder, TrainingFailed
+from srcli.ops.pixels import quantize
+from srcli.ops.resize import resize
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
+
+
+class Batch(NamedTuple):
+    """A batch of pairs in [0, 1]: `lr` (N, 3, P, P), `hr` (N, 3, s*P, s*P)."""
+
+    lr: Tensor
+    hr: Tensor
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """List the pictures below `folder` in order; raise BadFolder where there are none."""
+    if not folder.is_dir():
+        raise BadFolder(f"no folder '{folder}'")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise BadFolder(f"no pictures in '{folder}'")
+    return files
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a picture as (H, W, 3) uint8; gray becomes three equal channels. Raises what Pillow raises."""
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:
+    """Yield (path, pixels or the reason it cannot be read), in order, decoded ahead in threads."""
+
+    def read(path: Path) -> np.ndarray | str:
+        try:
+            return read_rgb(path)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return f"{error}"
+
+    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield from zip(files, pool.map(read, files), strict=True)
+
+
+class Patches:
+    """Random pairs from pictures in memory: LR patches of `patch` px equal to the crops of the whole picture's LR."""
+
+    def __init__(self, scale: int, patch: int, device: torch.device) -> None:
+        self.scale, self.patch, self.device = scale, patch, device
+        self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
+        self._weights: list[int] = []
+        self.largest = 0  # the largest LR patch that some picture gave holds
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @property
+    def pixels(self) -> int:
+        """HR pixels held, without the mirrored borders."""
+        margin = 4 * self.scale
+        return sum((p.shape[1] - margin) * (p.shape[2] - margin) for p in self._pictures)
+
+    def add(self, pixels: np.ndarray) -> bool:
+        """Take a (H, W, 3) uint8 picture; False where it is smaller than a patch."""
+        s = self.scale
+        height, width = pixels.shape[0] // s, pixels.shape[1] // s  # LR size
+        self.largest = max(self.largest, min(height, width))
+        if min(height, width) < self.patch:
+            return False
+        # the context that the kernel reaches beyond a patch; at the picture's edge, the mirror MATLAB's imresize uses
+        padded = np.pad(pixels[: height * s, : width * s], ((2 * s, 2 * s), (2 * s, 2 * s), (0, 0)), mode="symmetric")
+        self._pictures.append(torch.from_numpy(padded).permute(2, 0, 1).contiguous().to(self.device))
+        self._weights.append(height * width)
+        return True
+
+    def check(self) -> None:
+        """Raise TrainingFailed, with the largest patch that fits, where no picture holds one."""
+        if not self._pictures:
+            raise TrainingFailed(
+                f"no picture holds a patch of {self.patch} px ({self.patch * self.scale} px of HR); "
+                f"the largest that fits is --patch {self.largest}"
+                if self.largest
+                else "no readable pictures to train on"
+            )
+
+    def draw(self, seed: int, step: int, batch: int) -> Batch:
+        """Draw `batch` pairs for `step`: pictures by area, positions on the LR grid, one of 8 flips and rotations each."""
+        rng = np.random.default_rng([seed, step])
+        chances = np.asarray(self._weights, dtype=np.float64)
+        pictures = rng.choice(len(chances), size=batch, p=chances / chances.sum())
+        turns = rng.integers(8, size=batch)
+        s, side = self.scale, (self.patch + 4) * self.scale
+        crops = []
+        for picture, turn in zip(pictures, turns, strict=True):
+            source = self._pictures[picture]
+            rows, columns = ((n - 4 * s) // s - self.patch + 1 for n in source.shape[1:])
+            top, left = int(rng.integers(rows)) * s, int(rng.integers(columns)) * s
+            crop = source[:, top : top + side, left : left + side]
+            if turn & 1:
+                crop = crop.flip(1)
+            if turn & 2:
+                crop = crop.flip(2)
+            crops.append(crop.mT if turn & 4 else crop)
+        context = torch.stack(crops).float() / 255  # (N, 3, side, side)
+        lr = quantize(resize(context, self.patch + 4, self.patch + 4)[..., 2:-2, 2:-2])
+        return Batch(lr, F.pad(context, [-2 * s] * 4))

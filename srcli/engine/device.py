@@ -1,0 +1,49 @@
+"""Which device and number format to compute with; what this machine can do is asked here and nowhere else."""
+
+from typing import Literal
+
+import torch
+
+from srcli.errors import DeviceUnavailable
+
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """Resolve auto, cpu, cuda, cuda:N or mps; raise DeviceUnavailable when it is not there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceUnavailable(f"no device is called '{name}'; use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceUnavailable(f"'{name}' is not on this machine: torch sees {count} CUDA devices; use --device cpu")
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise DeviceUnavailable("'mps' is not on this machine; use --device cpu")
+    elif device.type != "cpu":
+        raise DeviceUnavailable(f"'{name}' is not supported; use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def fast_precision(device: torch.device) -> Precision:
+    """Return the quickest number format `device` has in hardware."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cpu":
+        # mkldnn has bf16 kernels from AVX-512 on; without the instructions they are slower than float32
+        capability = torch.cpu.get_capabilities()
+        return "bf16" if capability.get("avx512_bf16") or capability.get("amx_bf16") else "fp32"
+    return "fp32"
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raise DeviceUnavailable where `precision` does not run on `device`."""
+    if precision == "fp16" and device.type == "cpu":
+        raise DeviceUnavailable("fp16 does not run on the CPU; use --precision bf16 or fp32")

@@ -1,0 +1,61 @@
+"""Muon for convolution kernels, and how a network's parameters are shared between Muon and Adam."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised (Jordan et al. 2024), on kernels reshaped to (out, in*k*k).
+
+    Nesterov momentum 0.95, five Newton-Schulz steps, the update scaled by 0.2*sqrt(max(rows, columns)) so that its
+    size matches Adam's (Liu et al. 2025, arXiv 2502.16982). torch.optim.Muon takes 2-D parameters only.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            shapes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    shapes[(p.shape[0], p[0].numel())].append(p)
+            for (rows, columns), params in shapes.items():
+                updates = torch.stack([self._momentum(p, group["momentum"]).reshape(rows, columns) for p in params])
+                updates = orthogonalize(updates) * (0.2 * max(rows, columns) ** 0.5)
+                for p, update in zip(params, updates, strict=True):
+                    if group["weight_decay"]:
+                        p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(update.view_as(p), alpha=-group["lr"])
+
+    def _momentum(self, p: Tensor, momentum: float) -> Tensor:
+        assert p.grad is not None
+        state = self.state[p]
+        if not state:
+            state["momentum"] = torch.zeros_like(p)
+        buffer: Tensor = state["momentum"].lerp_(p.grad, 1 - momentum)
+        return p.grad.lerp(buffer, momentum)  # Nesterov
+
+
+def orthogonalize(x: Tensor) -> Tensor:
+    """Bring the singular values of (N, rows, columns) near 1 by five Newton-Schulz steps (Jordan et al. 2024)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def hidden_kernels(model: nn.Module) -> list[nn.Parameter]:
+    """List the kernels Muon takes: dense convolutions but for the first and the last."""
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    return [m.weight for m in convs[1:-1] if m.groups == 1 and isinstance(m.weight, nn.Parameter)]

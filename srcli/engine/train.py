@@ -1,0 +1,442 @@
+"""Training: one configuration, one loop, readable as the recipe. Long calls yield records; the command draws them."""
+
+import copy
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from srcli import __version__, checkpoint
+from srcli.engine.data import Patches, list_pictures, read_pictures, read_rgb
+from srcli.engine.device import DTYPES, check_precision, fast_precision, pick_device
+from srcli.engine.losses import make_loss
+from srcli.engine.optim import Muon, hidden_kernels
+from srcli.errors import TrainingFailed, UsageError
+from srcli.files import atomic, make_folder
+from srcli.models import arch_name, create
+from srcli.models.base import SRModel
+from srcli.ops.color import luma
+from srcli.ops.metrics import psnr, shave, ssim
+from srcli.ops.pixels import quantize, to_tensor
+from srcli.ops.resize import resize
+
+RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
+FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides what a run computes; saved with it, and compared when it resumes."""
+
+    arch: str
+    scale: int
+    data: str
+    val: str | None = None
+    steps: int | None = None  # exactly one of steps and minutes bounds the run and its schedule
+    minutes: float | None = None
+    batch: int = 16
+    patch: int = 48  # LR px
+    loss: Literal["l1", "smooth-l1", "mse", "charbonnier"] = "l1"
+    beta: float = 0.5  # knee of smooth-l1
+    optimizer: Literal["adam", "adamw", "muon"] = "muon"
+    lr: float | None = None  # of the optimiser named; None: RATES
+    adam_lr: float = 1e-3  # with muon: for the first and last convolution, biases and whatever else Muon leaves
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    halve_every: int = 200_000  # steps, with schedule "step"
+    warmup: int = 100  # steps
+    clip: float = 1.0  # gradient norm; 0: off
+    ema: float = 0.999  # largest decay of the weights' moving average; 0: off
+    init: str = "auto"  # upsampler where the network knows such a start, else random; or a weights file
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: int = 0
+    validate_every: float = 10.0  # minutes
+
+    @property
+    def rate(self) -> float:
+        """The optimiser's peak learning rate."""
+        return RATES[self.optimizer] if self.lr is None else self.lr
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run is set up: what it trains on, from where, and what the user should know."""
+
+    step: int
+    pictures: int
+    megapixels: float
+    parameters: int
+    device: str
+    precision: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Progress: `loss` is the mean since the last record, `fraction` of the run done, `elapsed` s of training so far."""
+
+    step: int
+    loss: float
+    lr: float
+    steps_per_s: float
+    elapsed: float
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Scores of the averaged weights on the validation folder: Y, shave = scale, LR rounded to 8 bit."""
+
+    step: int
+    psnr: float
+    ssim: float
+    best: bool
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The run can be resumed from `path` at `step`."""
+
+    step: int
+    path: Path
+
+
+Event = Started | Step | Validated | Saved
+
+
+class _Run:
+    """What outlives a step: the networks, optimisers and counters, and their file form."""
+
+    def __init__(self, config: TrainConfig, model: SRModel, device: torch.device) -> None:
+        self.config = config
+        self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.optimizers = _optimizers(config, self.model)
+        self.step = 0
+        self.elapsed = 0.0
+        self.best = -math.inf
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "config": asdict(self.config),
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step, self.elapsed, self.best = state["step"], state["elapsed"], state["best"]
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def fraction(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        if self.config.minutes is not None:
+            return min(1.0, self.elapsed / (self.config.minutes * 60))
+        return min(1.0, self.step / (self.config.steps or 1))
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    stop_after: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Train as `config` says, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
+
+    `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step; True saves and stops.
+    Raises TrainingFailed before anything is written where the run cannot start.
+    """
+    config = replace(config, arch=arch_name(config.arch))
+    where = pick_device(device)
+    precision = fast_precision(where) if config.precision == "auto" else config.precision
+    check_precision(precision, where)
+    _check(config)
+    last = out / "last.pt"
+    state = _saved_state(config, last, resume)
+    if out.exists() and not out.is_dir():
+        raise TrainingFailed(f"'{out}' is a file; --out names a folder")
+    torch.manual_seed(config.seed)
+    model, notes = _fresh_model(config)
+    patches, skipped = _load(config, where)
+    validation = _validation_pairs(config)
+    notes += skipped
+    run = _Run(config, model, where)
+    if state is not None:
+        run.restore(state)
+    elif resume:
+        notes.append(f"nothing to resume in '{out}': starting at step 0")
+    make_folder(out)
+    yield Started(
+        run.step,
+        len(patches),
+        patches.pixels / 1e6,
+        sum(p.numel() for p in model.parameters()),
+        str(where),
+        precision,
+        tuple(notes),
+    )
+    with (out / "log.jsonl").open("a") as log:
+        for event in _loop(run, patches, validation, out, precision, where, stop_after, stopping):
+            if not isinstance(event, Saved):
+                log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
+                log.flush()
+            yield event
+
+
+def _loop(
+    run: _Run,
+    patches: Patches,
+    validation: list[tuple[Tensor, Tensor]],
+    out: Path,
+    precision: str,
+    device: torch.device,
+    stop_after: int | None,
+    stopping: Callable[[], bool],
+) -> Iterator[Event]:
+    config = run.config
+    loss_of = make_loss(config.loss, config.beta)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    total = torch.zeros((), device=device)
+    counted, lr = 0, 0.0
+    clock = told = time.monotonic()
+    last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
+    next_validation = run.elapsed + config.validate_every * 60
+    at_end = False
+    while not at_end:
+        if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
+            break
+        lr = _set_rates(run)
+        batch = patches.draw(config.seed, run.step, config.batch)
+        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            sr = run.model(batch.lr.contiguous(memory_format=torch.channels_last))
+        loss = loss_of(sr.float(), batch.hr)
+        scaler.scale(loss).backward()
+        for optimizer in run.optimizers:
+            scaler.unscale_(optimizer)
+        if config.clip:
+            nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+        for optimizer in run.optimizers:
+            scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        scaler.update()
+        _average(run)
+        total += loss.detach()
+        counted += 1
+        run.step += 1
+        now = time.monotonic()
+        run.elapsed += now - clock
+        clock = now
+        at_end = run.fraction() >= 1 or stopping() or (stop_after is not None and run.step >= stop_after)
+        if at_end or now - told >= 1.0:
+            mean = (total / counted).item()
+            if not math.isfinite(mean):
+                raise TrainingFailed(
+                    f"the loss is not finite any more near step {run.step}; {_kept(out)}; try a lower --lr or --precision fp32"
+                )
+            yield Step(run.step, mean, lr, counted / (now - told), run.elapsed, run.fraction())
+            total.zero_()
+            counted, told = 0, time.monotonic()
+            clock = told  # drawing and saving are not training
+        if validation and (at_end or run.elapsed >= next_validation):
+            next_validation = run.elapsed + config.validate_every * 60
+            yield _validate(run, validation, out, precision, device)
+            clock = told = time.monotonic()
+        if at_end or run.elapsed - last_save >= SAVE_EVERY:
+            last_save = run.elapsed
+            if not validation:
+                _save_best(run, out, None)
+            with atomic(out / "last.pt") as temporary:
+                torch.save(run.state(), temporary)
+            yield Saved(run.step, out / "last.pt")
+            clock = told = time.monotonic()
+
+
+def _set_rates(run: _Run) -> float:
+    """Set this step's learning rates; return the main one."""
+    config, progress = run.config, run.fraction()
+    factor = min(1.0, (run.step + 1) / max(config.warmup, 1))
+    if config.schedule == "cosine":
+        factor *= 0.5 * (1 + math.cos(math.pi * progress))
+    elif config.schedule == "step":
+        factor *= 0.5 ** (run.step // config.halve_every)
+    for optimizer in run.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+    return config.rate * factor
+
+
+def _optimizers(config: TrainConfig, model: SRModel) -> list[torch.optim.Optimizer]:
+    if config.optimizer == "muon":
+        kernels = hidden_kernels(model)
+        taken = {id(p) for p in kernels}
+        rest = [p for p in model.parameters() if id(p) not in taken]
+        optimizers: list[torch.optim.Optimizer] = [
+            Muon(kernels, lr=config.rate, weight_decay=config.weight_decay),
+            torch.optim.Adam(rest, lr=config.adam_lr, betas=config.betas),
+        ]
+    else:
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        optimizers = [kind(model.parameters(), lr=config.rate, betas=config.betas, weight_decay=config.weight_decay)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
+
+
+@torch.no_grad()
+def _average(run: _Run) -> None:
+    """Move the averaged weights towards the newest; batch norm's statistics are copied."""
+    decay = min(run.config.ema, (1 + run.step) / (10 + run.step)) if run.config.ema else 0.0
+    for mean, new in zip(run.averaged.parameters(), run.model.parameters(), strict=True):
+        mean.lerp_(new, 1 - decay)
+    for mean, new in zip(run.averaged.buffers(), run.model.buffers(), strict=True):
+        mean.copy_(new)
+
+
+@torch.inference_mode()
+def _validate(
+    run: _Run, pairs: list[tuple[Tensor, Tensor]], out: Path, precision: str, device: torch.device
+) -> Validated:
+    scores = []
+    for lr, hr in pairs:
+        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            sr = run.averaged((lr.to(device).float() / 255).contiguous(memory_format=torch.channels_last))
+        ours, theirs = (
+            shave(luma(x.double()), run.config.scale) for x in (quantize(sr.float()), hr.to(device).float() / 255)
+        )
+        scores.append((psnr(ours, theirs), ssim(ours, theirs)))
+    mean_psnr, mean_ssim = (sum(values) / len(scores) for values in zip(*scores, strict=True))
+    best = mean_psnr > run.best
+    result = Validated(run.step, mean_psnr, mean_ssim, best, run.elapsed)
+    if best:
+        run.best = mean_psnr
+        _save_best(run, out, result)
+    return result
+
+
+def _save_best(run: _Run, out: Path, score: Validated | None) -> None:
+    training = {
+        **{k: v for k, v in asdict(run.config).items() if k not in ("arch", "scale")},
+        "data": Path(run.config.data).name,
+        "val": Path(run.config.val).name if run.config.val else None,
+        "init": run.config.init if run.config.init in ("auto", "upsampler", "random") else Path(run.config.init).name,
+        "lr": run.config.rate,
+        "steps_done": run.step,
+        "minutes_done": round(run.elapsed / 60, 1),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, srcli {__version__}",
+    }
+    if score:
+        training |= {"val_psnr": round(score.psnr, 3), "val_ssim": round(score.ssim, 4)}
+    checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
+
+
+def _check(config: TrainConfig) -> None:
+    if (config.steps is None) == (config.minutes is None):
+        raise UsageError("give either --steps or --minutes")
+    for name in ("steps", "minutes", "batch", "patch"):
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"--{name} must be above 0, not {value}")
+
+
+def _saved_state(config: TrainConfig, last: Path, resume: bool) -> dict[str, Any] | None:
+    """Return the state to resume; None for a fresh run; raise where the folder and the flags do not agree."""
+    if not last.exists():
+        return None
+    if not resume:
+        raise TrainingFailed(f"'{last.parent}' holds a run; add --resume to continue it, or name another --out")
+    try:
+        state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+        before = state["config"]
+    except Exception as error:
+        raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
+    free = {"steps", "minutes", "data", "val", "validate_every", "precision", "init"}
+    now = asdict(config)
+    differing = [
+        f"{f.name} was {before.get(f.name)!r}, is {now[f.name]!r}"
+        for f in fields(config)
+        if f.name not in free and _plain(before.get(f.name)) != _plain(now[f.name])
+    ]
+    if differing:
+        raise TrainingFailed(f"the run in '{last.parent}' had other settings: {'; '.join(differing)}")
+    return state
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
+    model = create(config.arch, config.scale)
+    if not model.learnt:
+        raise TrainingFailed(f"'{config.arch}' has nothing to train")
+    if config.init == "random":
+        return model, []
+    if config.init in ("auto", "upsampler"):
+        if model.start_as_upsampler():
+            return model, []
+        if config.init == "upsampler":
+            raise UsageError(f"no start as an upsampler is known for '{config.arch}'; use --init random")
+        return model, [f"'{config.arch}' starts from random weights: no start as an upsampler is known for it"]
+    source, card = checkpoint.load(Path(config.init))
+    if card.arch != config.arch:
+        raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
+    model.start_as_upsampler()
+    own = model.state_dict()
+    fitting = {k: v for k, v in source.state_dict().items() if own[k].shape == v.shape} if card.scale != config.scale else source.state_dict()
+    model.load_state_dict(fitting, strict=card.scale == config.scale)
+    fresh = [k for k in own if k not in fitting]
+    return model, [f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
+
+
+def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]]:
+    patches = Patches(config.scale, config.patch, device)
+    unreadable, small = [], 0
+    for path, pixels in read_pictures(list_pictures(Path(config.data))):
+        if isinstance(pixels, str):
+            unreadable.append(path.name)
+        elif not patches.add(pixels):
+            small += 1
+    patches.check()
+    notes = []
+    if unreadable:
+        notes.append(f"{len(unreadable)} unreadable pictures skipped: {', '.join(unreadable[:5])}")
+    if small:
+        notes.append(f"{small} pictures smaller than a patch skipped")
+    return patches, notes
+
+
+def _validation_pairs(config: TrainConfig) -> list[tuple[Tensor, Tensor]]:
+    """Return (LR, HR) as uint8 (1, 3, H, W), on the host."""
+    if config.val is None:
+        return []
+    s, pairs = config.scale, []
+    for path in list_pictures(Path(config.val)):
+        pixels = read_rgb(path)
+        height, width = pixels.shape[0] // s * s, pixels.shape[1] // s * s
+        hr = to_tensor(pixels[:height, :width])
+        lr = quantize(resize(hr, height // s, width // s))
+        pairs.append(((lr * 255).round().byte(), (hr * 255).round().byte()))
+    return pairs
+
+
+def _kept(out: Path) -> str:
+    return f"the last checkpoint, '{out / 'last.pt'}', is kept" if (out / "last.pt").exists() else "nothing was saved yet"

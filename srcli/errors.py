@@ -1,0 +1,51 @@
+"""Errors a user can mend, each with its exit code; everything else is a bug and keeps its traceback."""
+
+
+class UserError(Exception):
+    """Report one line on stderr and exit with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """The flags contradict each other or name something that does not exist."""
+
+    exit_code = 2
+
+
+class UnknownArchitecture(UsageError):
+    """No network has this name."""
+
+
+class WeightsNotFound(UserError):
+    """No weights answer to this reference."""
+
+
+class BadCheckpoint(UserError):
+    """A weights file is damaged, of another kind or of another network."""
+
+
+class BadPicture(UserError):
+    """A picture cannot be read, or cannot be written in the format asked for."""
+
+
+class BadFolder(UserError):
+    """A folder is missing, empty or not writable."""
+
+
+class OutputExists(UserError):
+    """The target is already there and may not be replaced."""
+
+
+class DeviceUnavailable(UserError):
+    """The device or precision asked for is not on this machine."""
+
+
+class OutOfMemory(UserError):
+    """Even the smallest tile does not fit into the memory there is."""
+
+    exit_code = 3
+
+
+class TrainingFailed(UserError):
+    """Training cannot start, or cannot go on."""

@@ -1,0 +1,93 @@
+"""The contract every network keeps: a float tensor in, one `scale` times larger out; and how it may be cut into tiles."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Window(NamedTuple):
+    """Where a tile lies: its origin in, and the size of, the picture it was cut from; in input px."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Tiling(NamedTuple):
+    """How a network may be cut into tiles so that tiled equals whole.
+
+    `overlap`: px of real picture a tile needs on each side. `phase`: tile origins are multiples of this.
+    `exact`: the overlap is the receptive radius, so tiles equal the whole up to float rounding.
+    """
+
+    overlap: int
+    phase: int = 1
+    exact: bool = True
+
+
+class SRModel(nn.Module):
+    """Map (N, C, H, W) in [0, 1] to (N, C, scale*H, scale*W), unclamped.
+
+    `forward(x, window=None)`: `window` says where in the picture `x` lies when `x` is a tile of it; local
+    networks ignore it. Sides shorter than `min_side` are the caller's to pad.
+    """
+
+    arch: str
+    config: dict[str, Any]
+    channels: ClassVar[int] = 3  # 1: trained on luma only
+    min_side: ClassVar[int] = 1
+    tiling: Tiling
+    learnt: ClassVar[bool] = True  # False: nothing to train, no weights to load
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def __call__(self, x: Tensor, window: Window | None = None) -> Tensor:
+        out: Tensor = super().__call__(x, window)
+        return out
+
+    def start_as_upsampler(self) -> bool:
+        """Set the fresh weights so that the network starts as bilinear upsampling; False where no such start is known."""
+        return False
+
+
+@torch.no_grad()
+def pass_rgb_through(conv: nn.Conv2d, *, gain: float = 1.0) -> None:
+    """Make the first three outputs of `conv` copies of its first three inputs, `gain` times."""
+    conv.weight[:3] = 0
+    centre = conv.kernel_size[0] // 2
+    for c in range(3):
+        conv.weight[c, c, centre, centre] = gain
+    if conv.bias is not None:
+        conv.bias[:3] = 0
+
+
+@torch.no_grad()
+def silence_rgb(conv: nn.Conv2d) -> None:
+    """Make the first three outputs of `conv` zero, so that a skip carries RGB unchanged."""
+    conv.weight[:3] = 0
+    if conv.bias is not None:
+        conv.bias[:3] = 0
+
+
+@torch.no_grad()
+def start_bilinear(conv: nn.Conv2d, scale: int) -> None:
+    """Make the 3x3 convolution before a pixel shuffle interpolate its first three inputs bilinearly.
+
+    Output c*s*s + py*s + px is phase (py, px) of colour c; the weights of the other inputs are scaled by 0.1.
+    """
+    phases = torch.zeros(scale, 3)
+    for p in range(scale):
+        shift = (p + 0.5) / scale - 0.5
+        phases[p, 1] = 1 - abs(shift)
+        phases[p, 0 if shift < 0 else 2] += abs(shift)
+    conv.weight *= 0.1
+    conv.weight[:, :3] = 0
+    kernels = torch.einsum("ai,bj->abij", phases, phases).reshape(scale * scale, 3, 3)
+    for c in range(3):
+        conv.weight[c * scale * scale : (c + 1) * scale * scale, c] = kernels
+    if conv.bias is not None:
+        conv.bias.zero_()

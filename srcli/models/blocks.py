@@ -1,0 +1,55 @@
+"""Blocks that several papers share unchanged."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.models.base import Window
+
+
+class ESA(nn.Module):
+    """Enhanced spatial attention: a gate computed on a grid of one cell in 6 px and looked up bilinearly.
+
+    Liu, Zhang, Tang, Tang, Wu: Residual Feature Aggregation Network, CVPR 2020, in the lighter form of RFDN
+    (Liu, Tang, Wu: Residual Feature Distillation Network, ECCV workshops 2020). Cell i sees rows 6i to 6i + 14,
+    so both sides must be at least 15 px, and a tile whose origin is a multiple of 6 has the cells of the whole.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, width, 1)
+        self.stride = nn.Conv2d(width, width, 3, stride=2)
+        self.grid1 = nn.Conv2d(width, width, 3, padding=1)
+        self.grid2 = nn.Conv2d(width, width, 3, padding=1)
+        self.grid3 = nn.Conv2d(width, width, 3, padding=1)
+        self.local = nn.Conv2d(width, width, 1)
+        self.expand = nn.Conv2d(width, channels, 1)
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        near = self.reduce(x)  # (N, f, H, W)
+        grid = F.max_pool2d(self.stride(near), 7, stride=3)  # (N, f, about H/6, about W/6)
+        grid = self.grid3(F.relu(self.grid2(F.relu(self.grid1(grid)))))
+        far = look_up(grid, (x.shape[-2], x.shape[-1]), window)  # (N, f, H, W)
+        return x * torch.sigmoid(self.expand(far + self.local(near)))
+
+
+def look_up(grid: Tensor, size: tuple[int, int], window: Window | None) -> Tensor:
+    """Stretch an attention grid bilinearly to `size`, in the whole picture's coordinates when `x` is a tile of it."""
+    if window is None:
+        return F.interpolate(grid, size, mode="bilinear", align_corners=False)
+    rows = _cells(size[0], window.top, window.height, grid.shape[-2], grid)
+    columns = _cells(size[1], window.left, window.width, grid.shape[-1], grid)
+    return rows @ grid @ columns.mT
+
+
+def _cells(size: int, origin: int, whole: int, cells: int, like: Tensor) -> Tensor:
+    """Return the (size, cells) bilinear weights of a tile's rows over its own cells."""
+    whole_cells = ((whole - 3) // 2 + 1 - 7) // 3 + 1
+    position = (torch.arange(origin, origin + size, dtype=torch.float64) + 0.5) * (whole_cells / whole) - 0.5
+    position = (position.clamp(0, whole_cells - 1) - origin // 6).clamp(0, cells - 1)
+    low = position.floor().clamp(max=max(cells - 2, 0)).long()
+    weights = torch.zeros(size, cells, dtype=torch.float64)
+    weights.scatter_(1, low[:, None], (1 - (position - low))[:, None])
+    if cells > 1:
+        weights.scatter_(1, low[:, None] + 1, (position - low)[:, None])
+    return weights.to(like)

@@ -1,0 +1,127 @@
+"""MFDN: multi-feature distillation network, entrant "Multicog" of the NTIRE 2022 challenge on efficient super-resolution.
+
+RFDN's block with every convolution decoupled ("multiception"): parallel depthwise kernels, batch norm, a 1x1,
+batch norm, no activation inside. The reading is exact at x4: it reproduces 0.312 M parameters, 37.67 G NTIRE FLOPs,
+430.23 M activations and 130 convolutions, and the released weights load. x2 and x3 are undefined in the paper; here
+they have one upsampling stage, as PAN does.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.models.base import SRModel, Tiling, Window, pass_rgb_through, silence_rgb
+from srcli.models.blocks import ESA
+
+SLOPE = 0.05
+UPSAMPLER_SLOPE = 0.2
+
+
+class MFDN(SRModel):
+    """Multi-feature distillation network; `channels` wide, `blocks` deep, `width` channels while upsampling."""
+
+    min_side = 15
+    tiling = Tiling(overlap=60, phase=6, exact=False)
+
+    def __init__(self, scale: int, *, channels: int = 52, blocks: int = 4, width: int = 24) -> None:
+        super().__init__(scale)
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(MFDB(channels) for _ in range(blocks))
+        self.fuse = nn.Conv2d(channels * blocks, channels, 1)
+        self.body = nn.Conv2d(channels, channels, 3, padding=1)
+        factors = [2, 2] if scale == 4 else [scale]
+        self.upsample = nn.ModuleList(
+            AttentiveUpsample(channels if i == 0 else width, width, factor) for i, factor in enumerate(factors)
+        )
+        self.last = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        head = self.head(x)  # (N, C, H, W)
+        outputs, feature = [], head
+        for block in self.blocks:
+            feature = block(feature, window)
+            outputs.append(feature)
+        out = self.body(F.leaky_relu(self.fuse(torch.cat(outputs, 1)), SLOPE)) + head
+        for stage in self.upsample:
+            out = stage(out)
+        return self.last(out)  # type: ignore[no-any-return]
+
+    def start_as_upsampler(self) -> bool:
+        pass_rgb_through(self.head)
+        silence_rgb(self.body)
+        for stage in self.upsample:
+            stage.start_as_upsampler()
+        with torch.no_grad():
+            self.last.weight *= 0.1
+        pass_rgb_through(self.last)
+        return True
+
+
+class MFDB(nn.Module):
+    """Multi-feature distillation block: RFDN's block out of multiceptions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.distil = nn.ModuleList(Multiception(channels, half, [1]) for _ in range(3))
+        self.refine = nn.ModuleList(Multiception(channels, channels, [1, 3, 5]) for _ in range(3))
+        self.last = Multiception(channels, half, [1, 3, 5])
+        self.fuse = nn.Conv2d(4 * half, channels, 1)
+        self.attention = ESA(channels, channels // 4)
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        kept = []
+        for distil, refine in zip(self.distil, self.refine, strict=True):
+            kept.append(F.leaky_relu(distil(x), SLOPE))
+            x = F.leaky_relu(refine(x) + x, SLOPE)
+        kept.append(F.leaky_relu(self.last(x), SLOPE))
+        out: Tensor = self.attention(self.fuse(torch.cat(kept, 1)), window)
+        return out
+
+
+class Multiception(nn.Module):
+    """Parallel depthwise convolutions of several sizes, mixed by a 1x1; batch norm after each of the two steps."""
+
+    def __init__(self, inputs: int, outputs: int, kernels: list[int]) -> None:
+        super().__init__()
+        self.depthwise = nn.ModuleList(nn.Conv2d(inputs, inputs, k, padding=k // 2, groups=inputs) for k in kernels)
+        self.norm1 = nn.BatchNorm2d(inputs * len(kernels))
+        self.pointwise = nn.Conv2d(inputs * len(kernels), outputs, 1)
+        self.norm2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = torch.cat([conv(x) for conv in self.depthwise], 1)
+        out: Tensor = self.norm2(self.pointwise(self.norm1(parts)))
+        return out
+
+
+class AttentiveUpsample(nn.Module):
+    """Nearest-neighbour upsampling, 3x3, pixel attention, 3x3 (the reconstruction block of PAN)."""
+
+    def __init__(self, inputs: int, outputs: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.gate = nn.Conv2d(inputs, inputs, 1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
+        x = F.leaky_relu(x * torch.sigmoid(self.gate(x)), UPSAMPLER_SLOPE)
+        return F.leaky_relu(self.conv2(x), UPSAMPLER_SLOPE)
+
+    @torch.no_grad()
+    def start_as_upsampler(self) -> None:
+        """Interpolate the first three channels: nearest x2 then [1 2 1]/4 both ways is bilinear; the gate starts at 0.5.
+
+        At x3 the kernel is [1 1 1]/3 both ways, which is bilinear too.
+        """
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4 if self.factor == 2 else torch.ones(3) / 3
+        self.gate.weight.zero_()
+        self.gate.bias.zero_()  # type: ignore[union-attr]
+        self.conv1.weight *= 0.1
+        pass_rgb_through(self.conv1)
+        for c in range(3):
+            self.conv1.weight[c, c] = 2 * torch.outer(line, line)
+        self.conv2.weight *= 0.1
+        pass_rgb_through(self.conv2)
