@@ -54,7 +54,9 @@ def load(path: Path) -> tuple[SRModel, Card]:
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except RuntimeError as error:
-        raise BadCheckpoint(f"'{path}' does not fit '{card.arch}' x{card.scale}: {str(error).splitlines()[-1].strip()}") from error
+        raise BadCheckpoint(
+            f"'{path}' does not fit '{card.arch}' x{card.scale}: {str(error).splitlines()[-1].strip()}"
+        ) from error
     return model.eval(), card
 
 
@@ -81,7 +83,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read all tensors of a safetensors file, as stored."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a dict
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a file handle, not a dict)
     except (SafetensorError, OSError) as error:
         raise BadCheckpoint(f"'{path}' is damaged ({error})") from error
 

@@ -16,9 +16,9 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{uuid.uuid4().hex[:12]}.tmp{path.suffix}"
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

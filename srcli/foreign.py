@@ -15,8 +15,10 @@ from srcli.models.base import SRModel
 
 _WRAPPERS = ("params_ema", "params", "state_dict", "net", "model")
 
-# First match wins; every rule is (their pattern, our name).
-_RFDB = [
+# A regular expression over their names and what it becomes in ours; applied in order.
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+
+_RFDB: list[Rule] = [
     (r"^fea_conv\.", "head."),
     (r"^c\.0\.", "fuse."),
     (r"^LR_conv\.", "body."),
@@ -26,7 +28,7 @@ _RFDB = [
     (r"^B(\d)\.c5\.", lambda m: f"blocks.{int(m[1]) - 1}.fuse."),
     (r"^B(\d)\.esa\.", lambda m: f"blocks.{int(m[1]) - 1}.attention."),
 ]
-_ESA = [
+_ESA: list[Rule] = [
     (r"attention\.conv1\.", "attention.reduce."),
     (r"attention\.conv2\.", "attention.stride."),
     (r"attention\.conv_max\.", "attention.grid1."),
@@ -35,8 +37,6 @@ _ESA = [
     (r"attention\.conv_f\.", "attention.local."),
     (r"attention\.conv4\.", "attention.expand."),
 ]
-
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 class Release(NamedTuple):

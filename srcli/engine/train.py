@@ -228,7 +228,7 @@ def _loop(
         with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
             sr = run.model(batch.lr.contiguous(memory_format=torch.channels_last))
         loss = loss_of(sr.float(), batch.hr)
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         for optimizer in run.optimizers:
             scaler.unscale_(optimizer)
         if config.clip:
@@ -305,23 +305,19 @@ def _optimizers(config: TrainConfig, model: SRModel) -> list[torch.optim.Optimiz
 def _average(run: _Run) -> None:
     """Move the averaged weights towards the newest; batch norm's statistics are copied."""
     decay = min(run.config.ema, (1 + run.step) / (10 + run.step)) if run.config.ema else 0.0
-    for mean, new in zip(run.averaged.parameters(), run.model.parameters(), strict=True):
-        mean.lerp_(new, 1 - decay)
-    for mean, new in zip(run.averaged.buffers(), run.model.buffers(), strict=True):
-        mean.copy_(new)
+    for averaged, newest in zip(run.averaged.parameters(), run.model.parameters(), strict=True):
+        averaged.lerp_(newest, 1 - decay)
+    for statistic, measured in zip(run.averaged.buffers(), run.model.buffers(), strict=True):
+        statistic.copy_(measured)
 
 
 @torch.inference_mode()
-def _validate(
-    run: _Run, pairs: list[tuple[Tensor, Tensor]], out: Path, precision: str, device: torch.device
-) -> Validated:
+def _validate(run: _Run, pairs: list[tuple[Tensor, Tensor]], out: Path, precision: str, device: torch.device) -> Validated:
     scores = []
     for lr, hr in pairs:
         with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
             sr = run.averaged((lr.to(device).float() / 255).contiguous(memory_format=torch.channels_last))
-        ours, theirs = (
-            shave(luma(x.double()), run.config.scale) for x in (quantize(sr.float()), hr.to(device).float() / 255)
-        )
+        ours, theirs = (shave(luma(x.double()), run.config.scale) for x in (quantize(sr.float()), hr.to(device).float() / 255))
         scores.append((psnr(ours, theirs), ssim(ours, theirs)))
     mean_psnr, mean_ssim = (sum(values) / len(scores) for values in zip(*scores, strict=True))
     best = mean_psnr > run.best
@@ -401,7 +397,11 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
         raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
     model.start_as_upsampler()
     own = model.state_dict()
-    fitting = {k: v for k, v in source.state_dict().items() if own[k].shape == v.shape} if card.scale != config.scale else source.state_dict()
+    fitting = (
+        {k: v for k, v in source.state_dict().items() if own[k].shape == v.shape}
+        if card.scale != config.scale
+        else source.state_dict()
+    )
     model.load_state_dict(fitting, strict=card.scale == config.scale)
     fresh = [k for k in own if k not in fitting]
     return model, [f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]

@@ -1,30 +1,32 @@
 """The contract every network keeps: a float tensor in, one `scale` times larger out; and how it may be cut into tiles."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
 class Window(NamedTuple):
-    """Where a tile lies: its origin in, and the size of, the picture it was cut from; in input px."""
+    """Where a tile lies in the picture it was cut from; in input px."""
 
-    top: int
+    top: int  # of the tile's origin in the picture
     left: int
-    height: int
+    height: int  # of the whole picture
     width: int
+    inner: tuple[int, int, int, int]  # top, bottom, left, right of what the tile gives, within the tile; no px is in two
 
 
 class Tiling(NamedTuple):
     """How a network may be cut into tiles so that tiled equals whole.
 
     `overlap`: px of real picture a tile needs on each side. `phase`: tile origins are multiples of this.
-    `exact`: the overlap is the receptive radius, so tiles equal the whole up to float rounding.
+    `kind`: local (the overlap is the receptive radius, tiles equal the whole up to float rounding), strided (attention
+    on a grid; the overlap bounds the deviation) or statistics (values pooled over the whole picture).
     """
 
+    kind: Literal["local", "strided", "statistics"]
     overlap: int
     phase: int = 1
-    exact: bool = True
 
 
 class SRModel(nn.Module):

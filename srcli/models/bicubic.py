@@ -9,7 +9,7 @@ from srcli.ops.resize import resize
 class Bicubic(SRModel):
     """MATLAB's imresize(x, scale)."""
 
-    tiling = Tiling(overlap=2)
+    tiling = Tiling("local", overlap=2)
     learnt = False
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:

@@ -21,7 +21,7 @@ class MFDN(SRModel):
     """Multi-feature distillation network; `channels` wide, `blocks` deep, `width` channels while upsampling."""
 
     min_side = 15
-    tiling = Tiling(overlap=60, phase=6, exact=False)
+    tiling = Tiling("strided", overlap=60, phase=6)
 
     def __init__(self, scale: int, *, channels: int = 52, blocks: int = 4, width: int = 24) -> None:
         super().__init__(scale)
@@ -41,10 +41,11 @@ class MFDN(SRModel):
         for block in self.blocks:
             feature = block(feature, window)
             outputs.append(feature)
-        out = self.body(F.leaky_relu(self.fuse(torch.cat(outputs, 1)), SLOPE)) + head
+        out: Tensor = self.body(F.leaky_relu(self.fuse(torch.cat(outputs, 1)), SLOPE)) + head
         for stage in self.upsample:
             out = stage(out)
-        return self.last(out)  # type: ignore[no-any-return]
+        out = self.last(out)
+        return out
 
     def start_as_upsampler(self) -> bool:
         pass_rgb_through(self.head)

@@ -19,7 +19,7 @@ class RFDN(SRModel):
     """Residual feature distillation network; `channels` wide, `blocks` deep."""
 
     min_side = 15
-    tiling = Tiling(overlap=60, phase=6, exact=False)
+    tiling = Tiling("strided", overlap=60, phase=6)
 
     def __init__(self, scale: int, *, channels: int = 50, blocks: int = 4) -> None:
         super().__init__(scale)

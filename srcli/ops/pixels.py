@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+UINT8 = np.dtype(np.uint8)
 MAXIMA = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
@@ -14,7 +15,7 @@ def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     return planes[None].to(torch.float32, memory_format=torch.contiguous_format) / maximum
 
 
-def to_array(x: Tensor, dtype: np.dtype = np.dtype(np.uint8)) -> np.ndarray:
+def to_array(x: Tensor, dtype: np.dtype = UINT8) -> np.ndarray:
     """Turn (1, C, H, W) in [0, 1] into (H, W, C) pixels of `dtype`, clamped and rounded half up on the tensor's device."""
     planes = x[0].permute(1, 2, 0).float().clamp(0, 1)
     if dtype == np.float32:
