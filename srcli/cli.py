@@ -1,0 +1,67 @@
+"""The program: its commands, and the one place where an error becomes a line and an exit code."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from srcli import __version__, console
+from srcli.commands.evaluate import evaluate
+from srcli.commands.profile import profile
+from srcli.commands.train import train
+from srcli.commands.upscale import upscale
+from srcli.errors import UserError
+
+INTERRUPTED = 130
+
+
+class _Boundary(TyperGroup):
+    """Turn a UserError into one line on stderr and its exit code; let bugs keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            console.error(str(error))
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            console.note("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # the reader of a pipe has what it wanted, as in `srcli profile | head`
+            sys.stdout = None  # type: ignore[assignment]
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_Boundary,
+    name="srcli",
+    help="Upscale pictures with lightweight super-resolution networks; train, evaluate and profile them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+app.command()(upscale)
+app.command()(train)
+app.command(name="eval")(evaluate)
+app.command()(profile)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"srcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the program."""
+    app()

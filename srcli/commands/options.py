@@ -1,0 +1,50 @@
+"""The options that several commands share, each declared once."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srcli.errors import UsageError
+
+Model = Annotated[
+    str | None, typer.Option("-m", "--model", "-n", help="A shipped name (rfdn, mfdn, bicubic) or a weights file.")
+]
+Scale = Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own.")]
+Tile = Annotated[str, typer.Option("-t", "--tile", help="Px a side of a tile: auto, 0 for the whole picture, or a number.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
+Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
+
+
+def one_of(flag: str, value: str, choices: tuple[str, ...]) -> str:
+    """Return `value` where it is one of `choices`; raise UsageError with all of them."""
+    if value not in choices:
+        raise UsageError(f"{flag} is one of {', '.join(choices)}, not '{value}'")
+    return value
+
+
+def parse_tile(value: str) -> int | None:
+    """Return px, 0 for whole, None for auto; raise UsageError."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or 0 < int(value) < 16:
+        raise UsageError(f"--tile is auto, 0 or at least 16 px, not '{value}'")
+    return int(value)
+
+
+def parse_size(flag: str, value: str) -> tuple[int, int]:
+    """Read HxW as (height, width); raise UsageError."""
+    match = re.fullmatch(r"(\d+)x(\d+)", value)
+    if not match or 0 in (int(match[1]), int(match[2])):
+        raise UsageError(f"{flag} is HEIGHTxWIDTH in px, such as 720x1280, not '{value}'")
+    return int(match[1]), int(match[2])
+
+
+def need_folder(path: Path) -> Path:
+    """Return `path` where it is a folder; raise UsageError."""
+    if not path.is_dir():
+        raise UsageError(f"'{path}' is not a folder" if path.exists() else f"no folder '{path}'")
+    return path

@@ -1,0 +1,203 @@
+"""srcli train: a network from a folder of pictures."""
+
+import signal
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from srcli import console
+from srcli.commands.options import Device, Json, need_folder, one_of
+from srcli.errors import UsageError
+
+CHOICES = {
+    "loss": ("l1", "smooth-l1", "mse", "charbonnier"),
+    "optimizer": ("adam", "adamw", "muon"),
+    "schedule": ("cosine", "step", "constant"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+
+
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.")],
+    arch: Annotated[str | None, typer.Option("--arch", help="The network.")] = None,
+    scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.")] = None,
+    val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Length of the run in minutes of training, over all resumes.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Patches a step.  [default: 16]", min=1)] = None,
+    patch: Annotated[int | None, typer.Option("--patch", help="Side of a patch in LR px.  [default: 48]", min=1)] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Peak learning rate.  [default: muon 5e-3, adam and adamw 1e-3]")
+    ] = None,
+    adam_lr: Annotated[
+        float | None, typer.Option("--adam-lr", help="With muon: the rate of what Adam trains.  [default: 1e-3]")
+    ] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help="l1, smooth-l1, mse or charbonnier.  [default: l1]")] = None,
+    beta: Annotated[float | None, typer.Option("--beta", help="Knee of smooth-l1.  [default: 0.5]")] = None,
+    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or muon.  [default: muon]")] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="Of adamw and muon.  [default: 0]")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, step or constant.  [default: cosine]")] = None,
+    halve_every: Annotated[
+        int | None, typer.Option("--halve-every", help="Steps, with schedule step.  [default: 200000]", min=1)
+    ] = None,
+    warmup: Annotated[int | None, typer.Option("--warmup", help="Steps of rising rate.  [default: 100]", min=0)] = None,
+    clip: Annotated[float | None, typer.Option("--clip", help="Largest gradient norm, 0: off.  [default: 1]", min=0)] = None,
+    ema: Annotated[
+        float | None, typer.Option("--ema", help="Decay of the averaged weights, 0: off.  [default: 0.999]", min=0, max=1)
+    ] = None,
+    init: Annotated[str | None, typer.Option("--init", help="upsampler, random or a weights file.  [default: auto]")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.  [default: auto]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of every draw.  [default: 0]")] = None,
+    validate_every: Annotated[
+        float | None, typer.Option("--validate-every", help="Minutes between validations.  [default: 10]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A TOML file of these options; flags win over it.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="paper: the values of the network's paper.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    stop_after: Annotated[int | None, typer.Option("--stop-after", help="Save and stop after N steps in all.", min=1)] = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Train a network.
+
+    Example: srcli train --arch rfdn --scale 4 --data photos --val kodak24 --out runs/rfdn --minutes 60
+    """
+    flags = {
+        "arch": arch,
+        "scale": scale,
+        "data": str(data) if data else None,
+        "val": str(val) if val else None,
+        "steps": steps,
+        "minutes": minutes,
+        "batch": batch,
+        "patch": patch,
+        "lr": lr,
+        "adam_lr": adam_lr,
+        "loss": loss,
+        "beta": beta,
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "halve_every": halve_every,
+        "warmup": warmup,
+        "clip": clip,
+        "ema": ema,
+        "init": init,
+        "precision": precision,
+        "seed": seed,
+        "validate_every": validate_every,
+    }
+    values = _merge({k: v for k, v in flags.items() if v is not None}, _read(config), recipe)
+    for name in ("arch", "scale", "data"):
+        if name not in values:
+            raise UsageError(f"--{name} is missing")
+    for name, choices in CHOICES.items():
+        if name in values:
+            one_of(f"--{name}", values[name], choices)
+    need_folder(Path(values["data"]))
+    if values.get("val"):
+        need_folder(Path(values["val"]))
+
+    from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated
+    from srcli.engine.train import train as run
+
+    stop = _StopSignal()
+    with console.bar(1.0, counted=False, quiet=quiet or json) as bar:
+        for event in run(TrainConfig(**values), out, device=device, resume=resume, stop_after=stop_after, stopping=stop.asked):
+            if json:
+                console.record(event, event=type(event).__name__.lower())
+                continue
+            match event:
+                case Started():
+                    bar.message(
+                        f"{values['arch']} x{values['scale']}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
+                        f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
+                    )
+                    for line in event.notes:
+                        bar.message(line)
+                case Step():
+                    bar.update(
+                        event.fraction,
+                        f"step {event.step:,}  loss {event.loss:.5f}  lr {event.lr:.1e}  {event.steps_per_s:.2f} steps/s"
+                        + (f"  {last.psnr:.2f} dB" if (last := stop.validated) else ""),
+                    )
+                case Validated():
+                    stop.validated = event
+                    bar.message(
+                        f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{', the best so far' if event.best else ''}"
+                    )
+                case Saved():
+                    stop.saved = event
+    if stop.saved and not json:
+        console.note(
+            f"step {stop.saved.step:,} saved; continue with --resume"
+            if stop.was_asked
+            else f"done: weights in {out}/best.safetensors"
+        )
+    if stop.was_asked:
+        raise typer.Exit(130)
+
+
+class _StopSignal:
+    """Ctrl-C and SIGTERM ask for a checkpoint and an end after the step; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.was_asked = False
+        self.validated: Any = None
+        self.saved: Any = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def asked(self) -> bool:
+        return self.was_asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.was_asked:
+            raise KeyboardInterrupt
+        self.was_asked = True
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"'{path}' is not TOML: {error}") from error
+
+
+def _merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
+    """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
+    from dataclasses import fields
+
+    from srcli.engine.recipes import recipe
+    from srcli.engine.train import TrainConfig
+    from srcli.models import arch_name
+
+    known = [f.name for f in fields(TrainConfig)]
+    file = {key.replace("-", "_"): value for key, value in file.items()}
+    for key in file:
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            raise UsageError(f"the config has an unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+    chosen = {**file, **flags}
+    if "arch" in chosen:
+        chosen["arch"] = arch_name(str(chosen["arch"]))
+    base = recipe(recipe_name, chosen.get("arch", "")) if recipe_name else {}
+    if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
+        base.pop("steps", None)
+    if "steps" in flags or "minutes" in flags:
+        for name in ("steps", "minutes"):
+            if name not in flags:
+                chosen.pop(name, None)
+    return {**base, **chosen}

@@ -1,0 +1,127 @@
+"""The only module that draws: results on stdout, progress and messages on stderr, bars only on a terminal."""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+_err = Console(stderr=True, highlight=False)
+
+
+def error(message: str) -> None:
+    """Say in one line what went wrong."""
+    _say("error", "red", message)
+
+
+def warn(message: str) -> None:
+    """Say in one line what the user should know."""
+    _say("warning", "yellow", message)
+
+
+def note(message: str) -> None:
+    """Say in one line what happens."""
+    _err.print(escape(message), soft_wrap=True)
+
+
+def result(line: str) -> None:
+    """Print one line of result."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def record(item: Any, **more: Any) -> None:
+    """Print a dataclass, or a mapping, as one JSON line; nan and inf become null."""
+    content = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else dict(item)
+    result(json.dumps(_plain({**content, **more})))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: the first column to the left, numbers to the right."""
+    drawn = Table(
+        title=escape(title) or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0)
+    )
+    for i, column in enumerate(columns):
+        drawn.add_column(escape(column), justify="left" if i == 0 else "right", no_wrap=True, header_style="bold")
+    for row in rows:
+        drawn.add_row(*(escape(cell) for cell in row))
+    terminal = sys.stdout.isatty()
+    Console(highlight=False, width=None if terminal else 240).print(drawn)
+
+
+class Bar(Protocol):
+    """What a command tells a progress bar."""
+
+    def update(self, done: float, text: str = "") -> None:
+        """`done` of the total; `text` stands beside the bar."""
+
+    def message(self, line: str) -> None:
+        """Print a line above the bar."""
+
+
+class _Silent:
+    def update(self, done: float, text: str = "") -> None:
+        pass
+
+    def message(self, line: str) -> None:
+        note(line)
+
+
+class _Drawn:
+    def __init__(self, progress: Progress, total: float) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=total)
+
+    def update(self, done: float, text: str = "") -> None:
+        self._progress.update(self._task, completed=done, description=escape(text))
+
+    def message(self, line: str) -> None:
+        self._progress.console.print(escape(line), soft_wrap=True)
+
+
+@contextmanager
+def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[Bar]:
+    """Draw a bar with ETA on a terminal, nothing elsewhere. `counted`: show done/total as numbers."""
+    if quiet or not _err.is_terminal:
+        yield _Silent()
+        return
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
+    if counted:
+        columns.append(MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(), console=_err) as progress:
+        yield _Drawn(progress, total)
+
+
+def short(path: Path, width: int = 40) -> str:
+    """Return the end of a path's name that fits `width`."""
+    return path.name if len(path.name) <= width else "…" + path.name[1 - width :]
+
+
+def _say(kind: str, color: str, message: str) -> None:
+    _err.print(f"[{color}]{kind}:[/] {escape(message)}", soft_wrap=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,51 @@
+"""The papers' own training values (`--recipe paper`), where the papers print them."""
+
+from typing import Any
+
+from srcli.errors import UsageError
+
+_EPOCH = 1000  # steps, where the paper does not say otherwise
+
+_PAPER: dict[str, dict[str, Any]] = {
+    # NTIRE 2022 report: DIV2K, LR patches 256, batch 64, Adam 5e-4 halved every 200 epochs of 1000, smooth L1
+    "mfdn": {
+        "patch": 256,
+        "batch": 64,
+        "optimizer": "adam",
+        "lr": 5e-4,
+        "schedule": "step",
+        "halve_every": 200 * _EPOCH,
+        "steps": 1000 * _EPOCH,
+        "loss": "smooth-l1",
+        "beta": 0.5,
+    },
+    # E-RFDN (AIM 2020): DIV2K, LR patches 64, batch 64, Adam 5e-4 halved every 2e5 of 1e6 steps, L1
+    "rfdn": {
+        "patch": 64,
+        "batch": 64,
+        "optimizer": "adam",
+        "lr": 5e-4,
+        "schedule": "step",
+        "halve_every": 200_000,
+        "steps": 1_000_000,
+        "loss": "l1",
+    },
+}
+# what the papers do not use
+_PLAIN: dict[str, Any] = {
+    "betas": (0.9, 0.999),
+    "warmup": 0,
+    "clip": 0.0,
+    "ema": 0.0,
+    "init": "random",
+    "precision": "fp32",
+}
+
+
+def recipe(name: str, arch: str) -> dict[str, Any]:
+    """Return the TrainConfig values of recipe `name` for `arch`; raise UsageError where there is none."""
+    if name != "paper":
+        raise UsageError(f"--recipe is paper, not '{name}'")
+    if arch not in _PAPER:
+        raise UsageError(f"no paper's recipe is known for '{arch}'; there are {', '.join(_PAPER)}")
+    return {**_PLAIN, **_PAPER[arch]}

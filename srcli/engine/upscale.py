@@ -1,0 +1,309 @@
+"""Pictures through a network: colour, tiles, precision and memory; one picture at a time, or files in a pipeline.
+
+Input and output stay on the host as integers; only tiles travel to the device and become floats.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
+from srcli.engine.memory import largest_side
+from srcli.errors import OutOfMemory, UserError
+from srcli.media.ahead import read_ahead
+from srcli.media.image import Picture, read_image, write_image
+from srcli.media.jobs import Job
+from srcli.models.base import SRModel, Window
+from srcli.ops.alpha import bleed
+from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
+from srcli.ops.pixels import UINT8, to_array, to_tensor
+from srcli.ops.resize import resize
+from srcli.ops.tiles import Tile, plan_tiles
+
+Read = Callable[[Tile], Tensor]  # what a tile reads, (1, C, h, w) in [0, 1] on the device
+Tick = Callable[[float], None]  # told how much of the picture is done, 0 to 1
+
+SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
+AHEAD = 2  # pictures read before, and written behind, the one in the network
+PROBE = 96  # px a side of the tile that proves the precision
+
+
+class Agreement(NamedTuple):
+    """How near a fast precision comes to float32 on a probe tile, after rounding to 8 bit."""
+
+    psnr: float
+    within_two: float  # share of values at most 2 levels off
+
+    @property
+    def good(self) -> bool:
+        return self.psnr >= 50 and self.within_two >= 0.999
+
+
+class Upscaler:
+    """A network made ready for pictures on one device.
+
+    `precision`: auto takes the fast format of the device only for pictures of which a probe tile agrees with float32.
+    `tile`: px a side that one tile gives; 0 takes the picture whole, None as much as the memory holds.
+    `ensemble`: average over the 8 flips and rotations (the papers' "+", Timofte et al. 2016).
+    """
+
+    def __init__(
+        self,
+        model: SRModel,
+        *,
+        device: torch.device | str = "cpu",
+        precision: Literal["auto"] | Precision = "auto",
+        tile: int | None = None,
+        ensemble: bool = False,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.scale = model.scale
+        self.precision: Precision = fast_precision(self.device) if precision == "auto" else precision
+        check_precision(self.precision, self.device)
+        self.tile = tile
+        self.ensemble = ensemble
+        self._prove = precision == "auto" and self.precision != "fp32" and model.learnt
+
+    def __call__(self, picture: Picture, tick: Tick = lambda fraction: None) -> Picture:
+        """Upscale colour and alpha; what else the picture carries is kept. Notes tell what was done otherwise."""
+        color, alpha = picture.pixels, picture.alpha
+        notes = picture.notes
+        if alpha is None:
+            pixels, more = self._pixels(color, tick)
+            return replace(picture, pixels=pixels, notes=notes + more)
+        if alpha.min() == alpha.max():
+            pixels, more = self._pixels(color, tick)
+            shape = tuple(n * self.scale for n in alpha.shape)
+            return replace(picture, pixels=pixels, alpha=np.full(shape, alpha.flat[0], alpha.dtype), notes=notes + more)
+        visible = bleed(to_tensor(color), to_tensor(alpha[..., None]))
+        pixels, more = self._pixels(to_array(visible, color.dtype), lambda fraction: tick(fraction / 2))
+        coverage, _ = self._pixels(alpha[..., None], lambda fraction: tick(0.5 + fraction / 2))
+        return replace(picture, pixels=pixels, alpha=coverage[..., 0], notes=notes + more)
+
+    def pixels(self, pixels: np.ndarray, tick: Tick = lambda fraction: None) -> np.ndarray:
+        """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype."""
+        return self._pixels(pixels, tick)[0]
+
+    def tensor(self, x: Tensor, precision: Precision | None = None) -> Tensor:
+        """Upscale (1, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; the precision is not proven."""
+        x = _at_least(x, self.model.min_side)
+        out = torch.zeros(1, x.shape[1], x.shape[-2] * self.scale, x.shape[-1] * self.scale)
+
+        def read(tile: Tile) -> Tensor:
+            return x[..., tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last].to(self.device)
+
+        for rows, columns, result in self._tiles(read, x.shape[-2], x.shape[-1], precision or self.precision):
+            out[..., rows, columns] = result.float().cpu()
+        return out
+
+    def _pixels(self, pixels: np.ndarray, tick: Tick) -> tuple[np.ndarray, tuple[str, ...]]:
+        height, width, channels = pixels.shape
+        s, least = self.scale, self.model.min_side
+        if min(height, width) < least:
+            pixels = np.pad(pixels, ((0, max(least - height, 0)), (0, max(least - width, 0)), (0, 0)), mode="edge")
+        out = np.empty((pixels.shape[0] * s, pixels.shape[1] * s, channels), pixels.dtype)
+
+        def read(tile: Tile) -> Tensor:
+            part = pixels[tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last]
+            return to_tensor(part, self.device)
+
+        precision, notes = self._precision_for(read, pixels.shape[0], pixels.shape[1])
+        if self.ensemble:
+            source = to_tensor(pixels)
+            total = torch.zeros(1, channels, *out.shape[:2])
+            for i in range(8):
+                total += _turn(self.tensor(_turn(source, i), precision), i, back=True)
+                tick((i + 1) / 8)
+            out[:] = to_array(total / 8, pixels.dtype)
+        else:
+            for rows, columns, result in self._tiles(read, *pixels.shape[:2], precision, tick):
+                out[rows, columns] = to_array(result, pixels.dtype)
+        return out[: height * s, : width * s], notes
+
+    def _tiles(
+        self, read: Read, height: int, width: int, precision: Precision, tick: Tick = lambda fraction: None
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Yield (rows, columns, what belongs there) of the output; halve the tile when memory runs out."""
+        tiling = self.model.tiling
+        side = self.tile
+        if side is None:
+            whole = largest_side(self.model, self.device, 4 if precision == "fp32" else 2)
+            side = 0 if height * width <= whole * whole else max(whole - 2 * tiling.overlap, SMALLEST_TILE)
+        plan = plan_tiles(height, width, side or max(height, width), tiling.overlap, tiling.phase)
+        done = 0
+        while done < len(plan):
+            tile = plan[done]
+            try:
+                result = self._tile(read(tile), tile, height, width, precision)
+                if precision != "fp32" and not torch.isfinite(result).all():
+                    precision = "fp32"
+                    continue
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                side = max(s.stop - s.start for s in (tile.rows, tile.columns)) // 2
+                if side < SMALLEST_TILE:
+                    raise OutOfMemory(f"a tile of {2 * side} px does not fit into the memory; use --device cpu") from error
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                plan = plan_tiles(height, width, side, tiling.overlap, tiling.phase)
+                done = 0
+                continue
+            s = self.scale
+            rows = slice(tile.rows.start * s, tile.rows.stop * s)
+            columns = slice(tile.columns.start * s, tile.columns.stop * s)
+            yield rows, columns, result
+            done += 1
+            tick(done / len(plan))
+
+    @torch.inference_mode()
+    def _tile(self, x: Tensor, tile: Tile, height: int, width: int, precision: Precision) -> Tensor:
+        """Run the network on what one tile reads; return what it gives, (1, C, s*h, s*w)."""
+        rows, columns = tile.rows, tile.columns
+        inner = (rows.start - rows.first, rows.stop - rows.first, columns.start - columns.first, columns.stop - columns.first)
+        whole = x.shape[-2:] == (height, width)
+        window = None if whole else Window(rows.first, columns.first, height, width, inner)
+        with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
+            out = in_color(self.model, x.contiguous(memory_format=torch.channels_last), window)
+        top, bottom, left, right = (n * self.scale for n in inner)
+        return out[..., top:bottom, left:right]
+
+    def _precision_for(self, read: Read, height: int, width: int) -> tuple[Precision, tuple[str, ...]]:
+        """Return the precision for this picture: the fast one where a probe from its middle proves it."""
+        if not self._prove:
+            return self.precision, ()
+        agreement = self.probe(read, height, width)
+        if agreement.good:
+            return self.precision, ()
+        reason = f"{agreement.psnr:.1f} dB, {agreement.within_two:.2%} within 2 levels"
+        return "fp32", (f"computed in float32: {self.precision} is too far from it on a probe ({reason})",)
+
+    def probe(self, read: Read, height: int, width: int) -> Agreement:
+        """Compare the fast precision with float32 on a tile from the picture's middle."""
+        side = max(PROBE, self.model.min_side)
+        top, left = max((height - side) // 2, 0), max((width - side) // 2, 0)
+        bottom, right = min(top + side, height), min(left + side, width)
+        tile = plan_tiles(bottom - top, right - left, side, 0)[0]
+        spans = Tile(*(type(s)(*(n + first for n in s)) for s, first in zip(tile, (top, left), strict=True)))
+        x = read(spans)
+        fast, exact = (
+            to_array(self._tile(x, tile, bottom - top, right - left, p), UINT8).astype(int) for p in (self.precision, "fp32")
+        )
+        error = np.abs(fast - exact)
+        mean = float((error**2).mean())
+        return Agreement(10 * np.log10(255**2 / mean) if mean else np.inf, float((error <= 2).mean()))
+
+
+def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
+    """Run a network on (1, 1 or 3, H, W) pictures whatever channels it was trained on.
+
+    Gray goes through RGB networks as three equal channels; luma-only networks get studio-swing Y, and colour follows
+    by bicubic interpolation, as in their papers.
+    """
+    s = model.scale
+    if model.channels == x.shape[1] == 3:
+        return model(x, window)
+    if model.channels == 3:
+        return model(x.expand(-1, 3, -1, -1), window).mean(1, keepdim=True)
+    if x.shape[1] == 1:
+        luma = x * (219 / 255) + 16 / 255
+        return (model(luma, window).float() - 16 / 255) * (255 / 219)
+    ycbcr = rgb_to_ycbcr(x.float())
+    chroma = resize(ycbcr[:, 1:], x.shape[-2] * s, x.shape[-1] * s)
+    return ycbcr_to_rgb(torch.cat([model(ycbcr[:, :1], window).float(), chroma], 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one file; `error` is its one-line reason where `status` is failed."""
+
+    input: Path
+    output: Path
+    status: Literal["done", "skipped", "failed"]
+    width: int | None = None  # of the output
+    height: int | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def upscale_files(
+    upscaler: Upscaler,
+    jobs: Sequence[Job],
+    *,
+    quality: int | None = None,
+    fail_fast: bool = False,
+    tick: Callable[[Job, float], None] = lambda job, fraction: None,
+) -> Iterator[Done]:
+    """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
+
+    One thread reads ahead and one writes behind while the network works. `fail_fast` ends after the first failure.
+    """
+    pending: deque[Future[Done]] = deque()
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as writer:
+        for job, picture in read_ahead(jobs, lambda job: read_image(job.source), depth=AHEAD):
+            if isinstance(picture, Exception):
+                pending.append(writer.submit(_failed, job, picture))
+            else:
+                try:
+                    result = upscaler(picture, lambda fraction, job=job: tick(job, fraction))
+                except UserError as error:
+                    pending.append(writer.submit(_failed, job, error))
+                else:
+                    pending.append(writer.submit(_write, job, result, quality, time.monotonic() - started))
+            started = time.monotonic()
+            while len(pending) > AHEAD:
+                done = pending.popleft().result()
+                yield done
+                if fail_fast and done.error:
+                    return
+        for future in pending:
+            done = future.result()
+            yield done
+            if fail_fast and done.error:
+                return
+
+
+def _write(job: Job, picture: Picture, quality: int | None, seconds: float) -> Done:
+    height, width = picture.pixels.shape[:2]
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        notes = write_image(picture, job.target, format=job.format, quality=quality)
+    except UserError as error:
+        return _failed(job, error)
+    except OSError as error:
+        return _failed(job, UserError(f"cannot write '{job.target}': {error.strerror or error}"))
+    return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, picture.notes + notes)
+
+
+def _failed(job: Job, error: Exception) -> Done:
+    return Done(job.source, job.target, "failed", error=str(error))
+
+
+def _turn(x: Tensor, index: int, *, back: bool = False) -> Tensor:
+    """Apply the `index`-th of the 8 flips and rotations to (N, C, H, W), or undo it."""
+    flips = [d for d, bit in ((-1, 1), (-2, 2)) if index & bit]
+    if back:
+        return (x.mT if index & 4 else x).flip(flips)
+    x = x.flip(flips)
+    return x.mT if index & 4 else x
+
+
+def _at_least(x: Tensor, side: int) -> Tensor:
+    below, right = (max(side - n, 0) for n in x.shape[-2:])
+    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,44 @@
+"""Data that several tests need: the data folder where there is one, and small pictures made here."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+HEIGHT, WIDTH = 37, 53  # odd, and not square
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder that SRCLI_DATA names; skip where there is none."""
+    folder = Path(os.environ.get("SRCLI_DATA", "/nowhere"))
+    if not folder.is_dir():
+        pytest.skip("SRCLI_DATA names no data folder")
+    return folder
+
+
+def photograph(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> np.ndarray:
+    """Make (height, width, 3) uint8 that looks like a picture to a network: slopes, edges and a little noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    waves = [128 + 60 * np.sin(x / (3 + c) + seed) * np.cos(y / (5 - c)) for c in range(3)]
+    picture = np.stack(waves, -1) + 40 * ((x // 11 + y // 7) % 2)[..., None] + rng.normal(0, 3, (height, width, 3))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder, with a space in its name, of three pictures of different sizes."""
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    for i, (height, width) in enumerate([(37, 53), (64, 48), (21, 90)]):
+        Image.fromarray(photograph(height, width, i)).save(folder / f"p{i}.png")
+    return folder
