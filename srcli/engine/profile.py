@@ -1,0 +1,259 @@
+"""What a network costs: parameters and operations counted without computing, milliseconds and memory measured.
+
+Counts run on the meta device, which knows shapes and no values, so a 300 GMAC network at 1280x720 is counted at once.
+"""
+
+import ctypes
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from srcli.engine.device import DTYPES, Precision, check_precision
+from srcli.errors import UsageError
+from srcli.models import ARCHS
+from srcli.models.base import SRModel
+
+_BUDGET = 2.0  # seconds of measured passes
+_FEWEST, _MOST = 3, 200  # measured passes
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The cost of one pass over an LR picture of `input` (height, width); counts as in the papers, see `count`.
+
+    `parameters`: the network as trained. `single_scale_parameters`: those that a pass at this scale reads; they
+    differ for networks that carry the upsamplers of all scales (CARN). Times and memory are None where not measured.
+    """
+
+    model: str
+    label: str
+    scale: int
+    input: tuple[int, int]
+    parameters: int
+    single_scale_parameters: int
+    macs: int
+    macs_without_weight_norm: int  # what FDIWN's tables print
+    flops: int
+    ntire_flops: int
+    activations: int
+    convolutions: int
+    milliseconds: float | None = None  # median
+    spread: tuple[float, float] | None = None  # first and third quartile
+    peak_mib: float | None = None
+    device: str | None = None
+    precision: Precision | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """Operations of one pass, in the papers' currencies."""
+
+    macs: int = 0  # convolutions and linear layers, no bias; a transposed convolution on its input grid
+    macs_without_weight_norm: int = 0  # those whose weight is a parameter itself, not made from several
+    ntire_flops: int = 0  # NTIRE's script: macs, transposed on the output grid, + activations and batch norms
+    activations: int = 0  # elements of all convolutions' outputs
+    convolutions: int = 0
+    read_parameters: int = 0
+
+
+def profile(
+    model: SRModel,
+    height: int,
+    width: int,
+    *,
+    time: bool = False,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+) -> Profile:
+    """Count one pass over a height x width LR picture and, with `time`, measure it on `device`; `model` stays as it is.
+
+    Raises UsageError for an input the network cannot take, DeviceUnavailable for a precision the device has not.
+    """
+    if min(height, width) < model.min_side:
+        raise UsageError(f"an input of {height}x{width} is too small for '{model.arch}'; it needs {model.min_side} px a side")
+    counts = count(model, height, width)
+    counted = Profile(
+        model=model.arch,
+        label=ARCHS[model.arch].label if model.arch in ARCHS else model.arch,
+        scale=model.scale,
+        input=(height, width),
+        parameters=sum(p.numel() for p in model.parameters()),
+        single_scale_parameters=counts.read_parameters,
+        macs=counts.macs,
+        macs_without_weight_norm=counts.macs_without_weight_norm,
+        flops=2 * counts.macs,
+        ntire_flops=counts.ntire_flops,
+        activations=counts.activations,
+        convolutions=counts.convolutions,
+    )
+    return _measured(counted, model, torch.device(device), precision) if time else counted
+
+
+def input_for_output(scale: int, height: int, width: int) -> tuple[int, int]:
+    """Return the LR (height, width) of an output size, rounded down as FDIWN's tables do: 1280x720 at x3 is 426x240.
+
+    CARN and IMDN count x3 on the exact area instead, 102,400 px for 102,240.
+    """
+    if min(height, width) < scale:
+        raise UsageError(f"an output of {height}x{width} has no input at x{scale}")
+    return height // scale, width // scale
+
+
+def count(model: SRModel, height: int, width: int) -> Counts:
+    """Count the operations of one pass over (1, C, height, width), as the network runs in eval mode."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    counter = _Counter([meta[name] for name, _ in model.named_parameters()])
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad(), counter:
+            functional_call(model, meta, (torch.empty(1, model.channels, height, width, device="meta"),))
+    finally:
+        for module in training:
+            module.training = True
+    return counter.finish()
+
+
+class _Counter(TorchFunctionMode):
+    """Sees every call of a torch function with its arguments, whether a module or a functional made it."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        super().__init__()
+        self.counts = Counts()
+        self.parameters = {id(p): p for p in parameters}
+        self.read: set[int] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        self.read.update(id(x) for x in _tensors((args, kwargs)) if id(x) in self.parameters)
+        name = getattr(func, "__name__", "").removesuffix("_")  # relu_ is relu
+        if name in ("conv1d", "conv2d", "conv3d"):
+            weight = _argument(args, kwargs, 1, "weight")
+            self._convolution(out, weight, out.numel() * weight[0].numel())
+        elif name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
+            weight = _argument(args, kwargs, 1, "weight")  # (inputs, outputs/groups, k, k)
+            macs = _argument(args, kwargs, 0, "input").numel() * weight[0].numel()
+            inputs = weight.shape[0] // kwargs.get("groups", args[6] if len(args) > 6 else 1)
+            self._convolution(out, weight, macs, out.numel() * inputs * weight[0, 0].numel())
+        elif name == "linear":
+            weight = _argument(args, kwargs, 1, "weight")
+            self._multiply(weight, out.numel() * weight.shape[-1])
+        elif name in ("relu", "leaky_relu", "prelu", "elu"):
+            self.counts.ntire_flops += out.numel()
+        elif func is F.batch_norm and _argument(args, kwargs, 3, "weight") is not None:
+            self.counts.ntire_flops += 2 * out.numel()
+        return out
+
+    def finish(self) -> Counts:
+        self.counts.read_parameters = sum(self.parameters[i].numel() for i in self.read)
+        return self.counts
+
+    def _convolution(self, out: Tensor, weight: Tensor, macs: int, ntire_macs: int | None = None) -> None:
+        self.counts.activations += out.numel()
+        self.counts.convolutions += 1
+        self._multiply(weight, macs, ntire_macs)
+
+    def _multiply(self, weight: Tensor, macs: int, ntire_macs: int | None = None) -> None:
+        self.counts.macs += macs
+        self.counts.ntire_flops += macs if ntire_macs is None else ntire_macs
+        if id(weight) in self.parameters:
+            self.counts.macs_without_weight_norm += macs
+
+
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str) -> Any:
+    return args[position] if len(args) > position else kwargs.get(name)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested arguments."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+@torch.inference_mode()
+def _measured(counted: Profile, model: SRModel, device: torch.device, precision: Precision) -> Profile:
+    """Add median, quartiles and peak memory of passes as the Upscaler makes them: eval mode, channels_last, autocast."""
+    check_precision(precision, device)
+    network = deepcopy(model).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    torch.manual_seed(0)
+    x = torch.rand(1, model.channels, *counted.input).to(device, memory_format=torch.channels_last)
+
+    def once() -> None:
+        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            network(x)
+
+    peak = _peak_mib(once, device)  # the first pass: it also makes kernels and buffers ready
+    once()
+    runs: list[float] = []
+    while len(runs) < _FEWEST or (sum(runs) < _BUDGET * 1e3 and len(runs) < _MOST):
+        runs.append(_milliseconds(once, device))
+    first, median, third = statistics.quantiles(runs, n=4, method="inclusive")
+    return replace(counted, milliseconds=median, spread=(first, third), peak_mib=peak, device=str(device), precision=precision)
+
+
+def _milliseconds(once: Callable[[], None], device: torch.device) -> float:
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            start.record()
+            once()
+            end.record()
+            end.synchronize()
+        return float(start.elapsed_time(end))
+    started = perf_counter()
+    once()
+    if device.type == "mps":
+        torch.mps.synchronize()
+    return (perf_counter() - started) * 1e3
+
+
+def _peak_mib(once: Callable[[], None], device: torch.device) -> float | None:
+    """Run once and return the peak memory in MiB: on CUDA what is allocated, weights and input included, as NTIRE counts.
+
+    On the CPU the growth of the resident set over the pass, without weights and input; Linux only, None elsewhere.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        once()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) / _MIB
+    before = _reset_resident_peak() if device.type == "cpu" else None
+    once()
+    return None if before is None else max(_resident_mib("VmHWM") - before, 0.0)
+
+
+def _reset_resident_peak() -> float | None:
+    """Set the kernel's record of this process's largest resident set to what is resident now, and return that in MiB."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc: what earlier passes freed would hide the growth
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _resident_mib("VmRSS")
+    except OSError:
+        return None
+
+
+def _resident_mib(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 1024
