@@ -92,6 +92,16 @@ def open_model(reference: str, scale: int | None = None) -> tuple["SRModel", "Ca
     return model, card
 
 
+def open_network(reference: str, scale: int | None = None) -> "SRModel":
+    """Return the network alone, for counting: fresh weights where `reference` names an architecture, else as open_model."""
+    from srcli.models import create
+
+    name, wanted = _split(reference, scale)
+    if name in ARCHS and not Path(reference).is_file():
+        return create(name, wanted or DEFAULT_SCALE).eval()
+    return open_model(reference, scale)[0]
+
+
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:

@@ -131,9 +131,8 @@ def train(
                     )
                 case Validated():
                     stop.validated = event
-                    bar.message(
-                        f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{', the best so far' if event.best else ''}"
-                    )
+                    best = ", the best so far" if event.best else ""
+                    bar.message(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
                 case Saved():
                     stop.saved = event
     if stop.saved and not json:

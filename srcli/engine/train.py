@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -184,7 +185,7 @@ def train(
     elif resume:
         notes.append(f"nothing to resume in '{out}': starting at step 0")
     make_folder(out)
-    yield Started(
+    started = Started(
         run.step,
         len(patches),
         patches.pixels / 1e6,
@@ -194,7 +195,7 @@ def train(
         tuple(notes),
     )
     with (out / "log.jsonl").open("a") as log:
-        for event in _loop(run, patches, validation, out, precision, where, stop_after, stopping):
+        for event in chain([started], _loop(run, patches, validation, out, precision, where, stop_after, stopping)):
             if not isinstance(event, Saved):
                 log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
                 log.flush()

@@ -4,10 +4,9 @@ Input and output stay on the host as integers; only tiles travel to the device a
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,7 +18,7 @@ from torch import Tensor
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.memory import largest_side
 from srcli.errors import OutOfMemory, UserError
-from srcli.media.ahead import read_ahead
+from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import Job
 from srcli.models.base import SRModel, Window
@@ -249,33 +248,36 @@ def upscale_files(
 
     One thread reads ahead and one writes behind while the network works. `fail_fast` ends after the first failure.
     """
-    pending: deque[Future[Done]] = deque()
-    started = time.monotonic()
-    with ThreadPoolExecutor(1) as writer:
+
+    def upscaled() -> Iterator[_Upscaled]:
+        started = time.monotonic()
         for job, picture in read_ahead(jobs, lambda job: read_image(job.source), depth=AHEAD):
-            if isinstance(picture, Exception):
-                pending.append(writer.submit(_failed, job, picture))
-            else:
+            result: Picture | UserError = picture
+            if isinstance(picture, Picture):
                 try:
-                    result = upscaler(picture, lambda fraction, job=job: tick(job, fraction))
+                    result = upscaler(picture, partial(tick, job))
                 except UserError as error:
-                    pending.append(writer.submit(_failed, job, error))
-                else:
-                    pending.append(writer.submit(_write, job, result, quality, time.monotonic() - started))
+                    result = error
+            yield _Upscaled(job, result, time.monotonic() - started)
             started = time.monotonic()
-            while len(pending) > AHEAD:
-                done = pending.popleft().result()
-                yield done
-                if fail_fast and done.error:
-                    return
-        for future in pending:
-            done = future.result()
-            yield done
-            if fail_fast and done.error:
-                return
+
+    for _, done in write_behind(upscaled(), partial(_write, quality=quality), depth=AHEAD):
+        assert isinstance(done, Done)  # _write turns its errors into records
+        yield done
+        if fail_fast and done.error:
+            return
 
 
-def _write(job: Job, picture: Picture, quality: int | None, seconds: float) -> Done:
+class _Upscaled(NamedTuple):
+    job: Job
+    picture: Picture | UserError
+    seconds: float
+
+
+def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:
+    job, picture, seconds = upscaled
+    if isinstance(picture, UserError):
+        return _failed(job, picture)
     height, width = picture.pixels.shape[:2]
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)

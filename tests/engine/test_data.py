@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+
+from srcli.engine.data import Patches, list_pictures, read_pictures
+from srcli.engine.evaluate import shrink
+from srcli.errors import BadFolder, TrainingFailed
+from tests.conftest import photograph
+
+CPU = torch.device("cpu")
+
+
+def _levels(x: torch.Tensor) -> np.ndarray:
+    return (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_an_lr_patch_is_the_crop_of_the_whole_pictures_lr(scale):
+    picture = photograph(97, 83)
+    patches = Patches(scale, 8, CPU)
+    patches.add(picture)
+    height, width = (n // scale * scale for n in picture.shape[:2])
+    whole = shrink(picture[:height, :width], scale)
+    crops = {
+        np.ascontiguousarray(turned[top : top + 8, left : left + 8]).tobytes()
+        for turned in _turns(whole)
+        for top in range(turned.shape[0] - 7)
+        for left in range(turned.shape[1] - 7)
+    }
+    drawn = _levels(patches.draw(seed=0, step=0, batch=64).lr)
+    found = sum(np.ascontiguousarray(patch).tobytes() in crops for patch in drawn)
+    # a value halfway between two levels may fall to either side in float32
+    assert found >= 62
+
+
+def test_patches_reach_the_pictures_edges():
+    picture = np.full((32, 32, 3), 100, np.uint8)
+    picture[0], picture[:, -1] = 255, 0
+    patches = Patches(4, 8, CPU)
+    patches.add(picture)
+    assert (_levels(patches.draw(0, 0, 1).lr)[0].astype(int) != 100).any()
+    assert patches.draw(0, 0, 1).hr.shape == (1, 3, 32, 32)
+
+
+def test_hr_and_lr_of_a_pair_show_the_same_place():
+    patches = Patches(4, 12, CPU)
+    patches.add(photograph(160, 160))
+    lr, hr = patches.draw(0, 0, 32)
+    error = (torch.nn.functional.avg_pool2d(hr, 4) - lr).abs().mean(dim=(1, 2, 3))
+    assert error.max() < 0.05
+
+
+def test_draws_depend_on_seed_and_step_alone():
+    patches = Patches(2, 8, CPU)
+    patches.add(photograph(64, 64))
+    first, again = patches.draw(1, 5, 4), patches.draw(1, 5, 4)
+    assert torch.equal(first.lr, again.lr)
+    assert torch.equal(first.hr, again.hr)
+    assert not torch.equal(first.lr, patches.draw(1, 6, 4).lr)
+    assert not torch.equal(first.lr, patches.draw(2, 5, 4).lr)
+
+
+def test_larger_pictures_are_drawn_more_often():
+    patches = Patches(2, 4, CPU)
+    patches.add(np.zeros((16, 16, 3), np.uint8))
+    patches.add(np.full((48, 48, 3), 255, np.uint8))
+    share = patches.draw(0, 0, 400).hr.mean().item()
+    assert share == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_patch_that_fits_no_picture_is_refused_with_the_largest_that_fits():
+    patches = Patches(4, 48, CPU)
+    assert not patches.add(photograph(100, 90))
+    with pytest.raises(TrainingFailed, match="--patch 22"):
+        patches.check()
+
+
+def test_an_unreadable_picture_is_told_with_its_reason(folder):
+    (folder / "broken.png").write_bytes(b"no picture")
+    read = dict(read_pictures(list_pictures(folder)))
+    assert isinstance(read[folder / "broken.png"], str)
+    assert sum(isinstance(pixels, np.ndarray) for pixels in read.values()) == 3
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(BadFolder, match="no pictures"):
+        list_pictures(tmp_path)
+
+
+def _turns(picture: np.ndarray) -> list[np.ndarray]:
+    turned = []
+    for flipped in (picture, picture[::-1], picture[:, ::-1], picture[::-1, ::-1]):
+        turned += [flipped, flipped.transpose(1, 0, 2)]
+    return turned

@@ -1,0 +1,140 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srcli import checkpoint
+from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, train
+from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
+from tests.conftest import photograph
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "hr"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(photograph(90, 76, i)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def config(pictures):
+    return TrainConfig("rfdn", 2, str(pictures), steps=10, batch=2, patch=16, precision="fp32", warmup=2)
+
+
+def _weights(path):
+    return torch.load(path / "last.pt", weights_only=True)
+
+
+def test_stopping_and_resuming_equals_one_run_bit_for_bit(config, tmp_path):
+    list(train(config, tmp_path / "a", device="cpu"))
+    list(train(config, tmp_path / "b", device="cpu", stop_after=5))
+    assert _weights(tmp_path / "b")["step"] == 5
+    list(train(config, tmp_path / "b", device="cpu", resume=True))
+    a, b = _weights(tmp_path / "a"), _weights(tmp_path / "b")
+    assert a["step"] == b["step"] == 10
+    for part in ("model", "averaged"):
+        assert all(torch.equal(a[part][k], b[part][k]) for k in a[part])
+
+
+def test_training_lowers_the_loss(config, tmp_path):
+    longer = replace(config, steps=40, batch=4)
+    losses = [e.loss for e in train(longer, tmp_path / "run", device="cpu") if isinstance(e, Step)]
+    start = next(e for e in train(replace(longer, steps=1), tmp_path / "one", device="cpu") if isinstance(e, Step))
+    assert losses[-1] < start.loss
+
+
+def test_a_run_tells_what_it_trains_on_and_writes_its_files(config, pictures, tmp_path):
+    out = tmp_path / "run"
+    events = list(train(replace(config, val=str(pictures), steps=2), out, device="cpu"))
+    assert isinstance(events[0], Started)
+    assert (events[0].pictures, events[0].parameters, events[0].step) == (3, 417_212, 0)
+    assert any(isinstance(e, Validated) for e in events)
+    assert isinstance(events[-1], Saved)
+    assert sorted(p.name for p in out.iterdir()) == ["best.safetensors", "last.pt", "log.jsonl"]
+    kinds = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert kinds[0] == "started"
+    assert "validated" in kinds
+    model, card = checkpoint.load(out / "best.safetensors")
+    assert (model.arch, model.scale, card.training["steps_done"]) == ("rfdn", 2, 2)
+
+
+def test_a_folder_that_holds_a_run_is_refused_without_resume(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    with pytest.raises(TrainingFailed, match="--resume"):
+        next(train(config, tmp_path / "run", device="cpu"))
+
+
+def test_resuming_with_other_settings_names_them(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
+        next(train(replace(config, batch=3), tmp_path / "run", device="cpu", resume=True))
+
+
+def test_resuming_nothing_starts_at_step_0_and_says_so(config, tmp_path):
+    started = next(train(config, tmp_path / "run", device="cpu", resume=True))
+    assert isinstance(started, Started)
+    assert started.step == 0
+    assert any("nothing to resume" in line for line in started.notes)
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_ends(config, tmp_path):
+    events = list(train(config, tmp_path / "run", device="cpu", stopping=lambda: True))
+    assert isinstance(events[-1], Saved)
+    assert events[-1].step == 1
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(config, tmp_path):
+    list(train(config, tmp_path / "run", device="cpu", stop_after=2))
+    state = _weights(tmp_path / "run")
+    state["model"]["head.weight"][:] = float("nan")
+    torch.save(state, tmp_path / "run" / "last.pt")
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    with pytest.raises(TrainingFailed, match="not finite"):
+        list(train(config, tmp_path / "run", device="cpu", resume=True))
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_another_scale_starts_from_a_trained_body(config, tmp_path):
+    list(train(replace(config, steps=2), tmp_path / "x2", device="cpu"))
+    source, _ = checkpoint.load(tmp_path / "x2" / "best.safetensors")
+    other = replace(config, scale=3, init=str(tmp_path / "x2" / "best.safetensors"), lr=0.0, adam_lr=0.0, steps=1)
+    events = list(train(other, tmp_path / "x3", device="cpu"))
+    model, _ = checkpoint.load(tmp_path / "x3" / "best.safetensors")
+    assert "new: upsample.weight, upsample.bias" in events[0].notes[0]
+    assert torch.equal(model.state_dict()["body.weight"], source.state_dict()["body.weight"])
+
+
+def test_minutes_bound_the_run(config, tmp_path):
+    events = list(train(replace(config, steps=None, minutes=0.02), tmp_path / "run", device="cpu"))
+    last = [e for e in events if isinstance(e, Step)][-1]
+    assert last.fraction == 1
+    assert last.elapsed >= 1.2
+
+
+def test_pictures_that_cannot_be_used_are_counted(config, pictures, tmp_path):
+    (pictures / "broken.png").write_bytes(b"x")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(pictures / "small.png")
+    started = next(train(config, tmp_path / "run", device="cpu"))
+    assert started.pictures == 3
+    assert [line.split(" pictures")[0] for line in started.notes] == ["1 unreadable", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"steps": None}, UsageError, "--steps or --minutes"),
+        ({"minutes": 1.0}, UsageError, "--steps or --minutes"),
+        ({"arch": "bicubic"}, TrainingFailed, "nothing to train"),
+        ({"patch": 400}, TrainingFailed, "--patch 38"),
+        ({"precision": "fp16"}, DeviceUnavailable, "fp16"),
+    ],
+)
+def test_a_run_that_cannot_start_writes_nothing(config, tmp_path, change, error, text):
+    with pytest.raises(error, match=text):
+        next(train(replace(config, **change), tmp_path / "run", device="cpu"))
+    assert not (tmp_path / "run").exists()
