@@ -21,10 +21,26 @@ class Arch(NamedTuple):
 
 ARCHS = {
     "bicubic": Arch("bicubic.Bicubic", "Bicubic (MATLAB)"),
+    "srcnn": Arch("srcnn.SRCNN", "SRCNN (9-5-5)"),
+    "fsrcnn": Arch("fsrcnn.FSRCNN", "FSRCNN (56, 12, 4)"),
+    "vdsr": Arch("vdsr.VDSR", "VDSR"),
+    "carn": Arch("carn.CARN", "CARN"),
+    "carn-m": Arch("carn.CARN", "CARN-M", {"groups": 4, "shared": True}),
+    "idn": Arch("idn.IDN", "IDN"),
+    "imdn": Arch("imdn.IMDN", "IMDN"),
+    "imdn-baseline": Arch("imdn.IMDN", "IMDN (NTIRE 2022 baseline)", {"blocks": 8, "attention": False, "fused": False}),
+    "pan": Arch("pan.PAN", "PAN"),
     "rfdn": Arch("rfdn.RFDN", "E-RFDN (AIM 2020)"),
+    "rfdn-c48": Arch("rfdn.RFDN", "RFDN (paper, C48)", {"channels": 48, "blocks": 6, "attention": "cca", "residual": True}),
+    "rfdn-c52": Arch("rfdn.RFDN", "RFDN-L (C52)", {"channels": 52, "blocks": 6, "attention": "cca", "residual": True}),
     "mfdn": Arch("mfdn.MFDN", "MFDN (NTIRE 2022)"),
+    "drn": Arch("drn.DRN", "DRN"),
+    "drn-plus": Arch("drn.DRN", "DRN+", {"channels": 256}),
+    "fdiwn": Arch("fdiwn.FDIWN", "FDIWN"),
+    "fdiwn-m": Arch("fdiwn.FDIWN", "FDIWN-M (inferred)", {"order": (0, 0, 1, 1), "lean": (2, 4)}),
+    "rdsrn": Arch("rdsrn.RDSRN", "RDSRN (3 recursions)"),
 }
-ALIASES = {"e-rfdn": "rfdn"}
+ALIASES = {"e-rfdn": "rfdn", "rfdn-l": "rfdn-c52", "drn+": "drn-plus"}
 
 
 def arch_name(name: str) -> str:

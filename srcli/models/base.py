@@ -1,9 +1,10 @@
 """The contract every network keeps: a float tensor in, one `scale` times larger out; and how it may be cut into tiles."""
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Window(NamedTuple):
@@ -39,7 +40,7 @@ class SRModel(nn.Module):
     arch: str
     config: dict[str, Any]
     channels: ClassVar[int] = 3  # 1: trained on luma only
-    min_side: ClassVar[int] = 1
+    min_side: int = 1
     tiling: Tiling
     learnt: ClassVar[bool] = True  # False: nothing to train, no weights to load
 
@@ -51,20 +52,44 @@ class SRModel(nn.Module):
         out: Tensor = super().__call__(x, window)
         return out
 
+    def fold(self) -> Self:
+        """Compute normalised weights once and for all, in place: the same function, quicker; for inference only."""
+        for module in list(self.modules()):
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        return self
+
+    def single_scale_parameters(self) -> int:
+        """Count the parameters this scale uses: all of them, but for networks that carry the upsamplers of several scales."""
+        return sum(p.numel() for p in self.parameters())
+
     def start_as_upsampler(self) -> bool:
         """Set the fresh weights so that the network starts as bilinear upsampling; False where no such start is known."""
         return False
 
 
+def coarser(radius: int, factor: int) -> int:
+    """Turn a receptive radius in px of a grid into px of the grid `factor` times coarser."""
+    return -(-radius // factor)
+
+
 @torch.no_grad()
 def pass_rgb_through(conv: nn.Conv2d, *, gain: float = 1.0) -> None:
-    """Make the first three outputs of `conv` copies of its first three inputs, `gain` times."""
+    """Make the first three outputs of `conv` copies of its first three inputs (where it has that many), `gain` times."""
     conv.weight[:3] = 0
     centre = conv.kernel_size[0] // 2
-    for c in range(3):
+    for c in range(min(3, conv.in_channels, conv.out_channels)):
         conv.weight[c, c, centre, centre] = gain
     if conv.bias is not None:
         conv.bias[:3] = 0
+
+
+@torch.no_grad()
+def silence(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Make `conv` give nothing, so that what it is added to starts unchanged."""
+    conv.weight.zero_()
+    if conv.bias is not None:
+        conv.bias.zero_()
 
 
 @torch.no_grad()

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.models.base import Window
+from srcli.models.statistics import PictureStatistics
+from srcli.ops.resize import resize
 
 
 class ESA(nn.Module):
@@ -31,6 +33,35 @@ class ESA(nn.Module):
         grid = self.grid3(F.relu(self.grid2(F.relu(self.grid1(grid)))))
         far = look_up(grid, (x.shape[-2], x.shape[-1]), window)  # (N, f, H, W)
         return x * torch.sigmoid(self.expand(far + self.local(near)))
+
+
+class CCA(nn.Module):
+    """Contrast channel attention: a gate a channel from its standard deviation plus its mean over the picture.
+
+    Hui, Gao, Yang, Wang: IMDN, ACM MM 2019, section 3.3.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.pool = PictureStatistics()
+        self.reduce = nn.Conv2d(channels, channels // reduction, 1)
+        self.expand = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        pooled = self.pool(x, window)
+        contrast = (pooled.std + pooled.mean).to(x.dtype)  # (N, C, 1, 1)
+        return x * torch.sigmoid(self.expand(F.relu(self.reduce(contrast))))
+
+
+def bicubic(x: Tensor, scale: int) -> Tensor:
+    """Enlarge (N, C, H, W) as MATLAB's imresize does, in float32 also under autocast."""
+    with torch.autocast(x.device.type, enabled=False):
+        return resize(x.float(), x.shape[-2] * scale, x.shape[-1] * scale)
+
+
+def bicubic_reach(scale: int, radius: int) -> int:
+    """Return the receptive radius in input px of `radius` px around an output px of `bicubic`."""
+    return 1 - (1 - 2 * radius - scale) // (2 * scale)
 
 
 def look_up(grid: Tensor, size: tuple[int, int], window: Window | None) -> Tensor:

@@ -3,14 +3,17 @@
 RFDN's block with every convolution decoupled ("multiception"): parallel depthwise kernels, batch norm, a 1x1,
 batch norm, no activation inside. The reading is exact at x4: it reproduces 0.312 M parameters, 37.67 G NTIRE FLOPs,
 430.23 M activations and 130 convolutions, and the released weights load. x2 and x3 are undefined in the paper; here
-they have one upsampling stage, as PAN does.
+they have one upsampling stage, as PAN does (300,559 parameters). The paper's ablation upsamples by pixel shuffle
+(`upsampler="shuffle"`). Its equation 7 counts 3C(sum K^2 + N); the depthwise part is C*sum K^2.
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.models.base import SRModel, Tiling, Window, pass_rgb_through, silence_rgb
+from srcli.models.base import SRModel, Tiling, Window, pass_rgb_through, silence_rgb, start_bilinear
 from srcli.models.blocks import ESA
 
 SLOPE = 0.05
@@ -23,12 +26,23 @@ class MFDN(SRModel):
     min_side = 15
     tiling = Tiling("strided", overlap=60, phase=6)
 
-    def __init__(self, scale: int, *, channels: int = 52, blocks: int = 4, width: int = 24) -> None:
+    def __init__(
+        self,
+        scale: int,
+        *,
+        channels: int = 52,
+        blocks: int = 4,
+        width: int = 24,
+        upsampler: Literal["attention", "shuffle"] = "attention",
+    ) -> None:
         super().__init__(scale)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.blocks = nn.ModuleList(MFDB(channels) for _ in range(blocks))
         self.fuse = nn.Conv2d(channels * blocks, channels, 1)
         self.body = nn.Conv2d(channels, channels, 3, padding=1)
+        self.shuffle = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1) if upsampler == "shuffle" else None
+        if self.shuffle is not None:
+            return
         factors = [2, 2] if scale == 4 else [scale]
         self.upsample = nn.ModuleList(
             AttentiveUpsample(channels if i == 0 else width, width, factor) for i, factor in enumerate(factors)
@@ -42,6 +56,8 @@ class MFDN(SRModel):
             feature = block(feature, window)
             outputs.append(feature)
         out: Tensor = self.body(F.leaky_relu(self.fuse(torch.cat(outputs, 1)), SLOPE)) + head
+        if self.shuffle is not None:
+            return F.pixel_shuffle(self.shuffle(out), self.scale)
         for stage in self.upsample:
             out = stage(out)
         out = self.last(out)
@@ -50,7 +66,11 @@ class MFDN(SRModel):
     def start_as_upsampler(self) -> bool:
         pass_rgb_through(self.head)
         silence_rgb(self.body)
+        if self.shuffle is not None:
+            start_bilinear(self.shuffle, self.scale)
+            return True
         for stage in self.upsample:
+            assert isinstance(stage, AttentiveUpsample)
             stage.start_as_upsampler()
         with torch.no_grad():
             self.last.weight *= 0.1
