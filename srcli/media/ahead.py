@@ -1,0 +1,50 @@
+"""Reading ahead of the network and writing behind it, in order and bounded, one thread each."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from srcli.errors import UserError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_ahead(items: Iterable[T], function: Callable[[T], R], *, depth: int) -> Iterator[tuple[T, R | UserError]]:
+    """Yield each item with `function(item)`, computed in a thread that is at most `depth` items ahead.
+
+    A UserError is yielded as the result of its item, anything else rises. Closing early drops what is queued.
+    """
+    pool = ThreadPoolExecutor(1, "read-ahead")
+    try:
+        yield from _in_order(pool, items, function, depth)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_behind(items: Iterable[T], function: Callable[[T], R], *, depth: int) -> Iterator[tuple[T, R | UserError]]:
+    """Yield each item with `function(item)`, computed in a thread that is at most `depth` items behind.
+
+    As `read_ahead`, but what was handed over is finished even when the caller closes early or `items` raises.
+    """
+    with ThreadPoolExecutor(1, "write-behind") as pool:
+        yield from _in_order(pool, items, function, depth)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, items: Iterable[T], function: Callable[[T], R], depth: int
+) -> Iterator[tuple[T, R | UserError]]:
+    def outcome(item: T) -> tuple[T, R | UserError]:
+        try:
+            return item, function(item)
+        except UserError as error:
+            return item, error
+
+    pending: deque[Future[tuple[T, R | UserError]]] = deque()
+    for item in items:
+        pending.append(pool.submit(outcome, item))
+        if len(pending) > depth:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

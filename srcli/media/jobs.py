@@ -1,0 +1,260 @@
+"""Planning: which picture goes where, every refusal before any work; reads headers, writes nothing."""
+
+import glob
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
+
+Exists = Literal["error", "skip", "overwrite", "rename"]
+
+# Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
+_UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to upscale; `probe` is None where the header cannot be read, which reading will report."""
+
+    source: Path
+    target: Path
+    format: str
+    probe: Probe | None
+    size: tuple[int, int] | None = None  # height, width of the result
+    skip: bool = False  # the target is there and is to stay
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A picture and the folder it was found through, if any."""
+
+    path: Path
+    folder: Path | None = None
+
+
+def plan_jobs(
+    sources: Sequence[str | Path],
+    output: Path | None,
+    *,
+    scale: float,
+    recursive: bool = False,
+    format: str = "keep",
+    suffix: str | None = None,
+    exists: Exists = "error",
+) -> list[Job]:
+    """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
+
+    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
+    """
+    wanted = _format(format)
+    found = list(_find(sources, recursive, output))
+    text = f"_x{scale:g}" if suffix is None else suffix
+    if output is not None and _is_file(output):
+        jobs = [_single(found, output, wanted, scale)]
+    else:
+        folders = {entry.folder for entry in found if entry.folder}
+        jobs = []
+        for entry in found:
+            folder, name = _place(entry, output, text, several=len(folders) > 1)
+            if suffix is not None and (output or entry.folder):
+                name = name.with_name(f"{name.stem}{suffix}{name.suffix}")
+            jobs.append(_job(entry.path, folder / name, wanted, scale))
+    jobs = list({(job.source.resolve(), job.target.resolve()): job for job in jobs}.values())  # a file named twice is one job
+    _refuse_sizes(jobs)
+    _refuse_collisions(jobs)
+    jobs = _settle_existing(jobs, exists)
+    _refuse_unwritable(jobs)
+    return jobs
+
+
+def _format(name: str) -> str | None:
+    if name == "keep":
+        return None
+    format = SUFFIXES.get(f".{name.lower().lstrip('.')}", "")
+    if format not in formats():
+        raise UsageError(f"no format '{name}'; there are keep, {', '.join(formats())}")
+    return format
+
+
+# Inputs
+
+
+def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
+    if not sources:
+        raise UsageError("no input given")
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            pictures = sorted(_pictures(path, recursive, output))
+            if not pictures:
+                deeper = not recursive and any(child.is_dir() for child in path.iterdir())
+                raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if deeper else ""))
+            yield from (_Found(picture, path) for picture in pictures)
+        elif path.exists():
+            yield _Found(path)
+        elif glob.has_magic(str(source)):
+            matches = (Path(match) for match in sorted(glob.glob(str(source), recursive=True)))  # noqa: PTH207 Path.glob refuses absolute patterns
+            pictures = [match for match in matches if match.is_file() and _is_picture(match)]
+            if not pictures:
+                raise BadPicture(f"no picture matches '{source}'")
+            yield from (_Found(picture) for picture in pictures)
+        else:
+            raise BadPicture(f"'{source}' is a link to nothing" if path.is_symlink() else f"there is no '{source}'")
+
+
+def _pictures(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
+    """List pictures by suffix, passing over hidden names, the output folder and folders already seen through a link."""
+    done = {output.resolve()} if output and output.resolve() != folder.resolve() else set()
+    queue = [folder]
+    for place in queue:
+        if place.resolve() in done:
+            continue
+        done.add(place.resolve())
+        try:
+            children = sorted(place.iterdir())
+        except OSError as error:
+            raise BadFolder(f"cannot read the folder '{place}': {error.strerror}") from error
+        for child in children:
+            if child.name.startswith("."):
+                continue
+            if child.is_dir():
+                queue += [child] if recursive else []
+            elif _is_picture(child):
+                yield child
+
+
+def _is_picture(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES or suffix in _UNREADABLE
+
+
+# Outputs
+
+
+def _is_file(output: Path) -> bool:
+    """Tell by the suffix; a folder that is there stays a folder, whatever its name."""
+    return _is_picture(output) and not output.is_dir()
+
+
+def _single(found: list[_Found], output: Path, wanted: str | None, scale: float) -> Job:
+    if len(found) > 1 or found[0].folder:
+        raise UsageError(f"'{output}' is one file, but there are {len(found)} inputs; give a folder")
+    format = SUFFIXES.get(output.suffix.lower(), "")
+    if format not in formats():
+        raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
+    if wanted not in (None, format):
+        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
+    return _job(found[0].path, output, format, scale)
+
+
+def _place(entry: _Found, output: Path | None, text: str, *, several: bool) -> tuple[Path, Path]:
+    """Give the output folder and the name below it, not yet with the suffix of its format."""
+    if entry.folder is None:
+        if output is None:
+            return entry.path.parent, Path(f"{entry.path.stem}{text}{entry.path.suffix}")
+        return output, Path(entry.path.name)
+    name = entry.path.relative_to(entry.folder)
+    folder = entry.folder if entry.folder.name not in ("", "..") else entry.folder.resolve()
+    if output is None:
+        return folder.parent / f"{folder.name}{text}", name
+    return (output / folder.name if several else output), name
+
+
+def _job(source: Path, target: Path, wanted: str | None, scale: float) -> Job:
+    try:
+        facts = probe(source)
+    except BadPicture:
+        facts = None
+    format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
+    notes: tuple[str, ...] = ()
+    if format not in formats():
+        notes = (f"{format.upper()} cannot be written: stored as PNG",)
+        format = "png"
+    if SUFFIXES.get(target.suffix.lower()) != format:
+        target = target.with_name(f"{target.stem}{suffix_of(format)}")
+    size = (_scaled(facts.height, scale), _scaled(facts.width, scale)) if facts else None
+    return Job(source, target, format, facts, size, notes=notes)
+
+
+def _scaled(side: int, scale: float) -> int:
+    return math.ceil(side * scale - 1e-9)  # as ops.resize.rescale
+
+
+# Refusals
+
+
+def _refuse_sizes(jobs: list[Job]) -> None:
+    for job in jobs:
+        if job.size and max(job.size) > size_limit(job.format):
+            height, width = job.size
+            limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"
+            raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, but {limit}; choose --format png")
+
+
+def _refuse_collisions(jobs: list[Job]) -> None:
+    """Refuse two jobs with one target and targets that are inputs; where case is all that differs as well, for other disks."""
+    sources = {job.source.resolve(): job.source for job in jobs}
+    targets: dict[str, Job] = {}
+    for job in jobs:
+        resolved = job.target.parent.resolve() / job.target.name
+        other = targets.setdefault(str(resolved).casefold(), job)
+        if other is not job:
+            how = "differ only by case" if other.target.name != job.target.name else "are the same file"
+            outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
+            raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
+        if resolved in sources:
+            what = "itself" if sources[resolved] == job.source else f"the input '{sources[resolved]}'"
+            raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
+
+
+def _settle_existing(jobs: list[Job], exists: Exists) -> list[Job]:
+    there = [job for job in jobs if os.path.lexists(job.target)]
+    if folders := [job.target for job in there if job.target.is_dir()]:
+        raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
+    if exists == "error" and there:
+        names = _listed([job.target for job in there])
+        raise OutputExists(f"already there: {names}; choose --exists skip, overwrite or rename")
+    if exists == "skip":
+        return [replace(job, skip=_is_whole(job)) if job in there else job for job in jobs]
+    if exists == "rename":
+        taken = {job.target for job in jobs}
+        return [replace(job, target=_free(job.target, taken)) if job in there else job for job in jobs]
+    return jobs
+
+
+def _is_whole(job: Job) -> bool:
+    """Tell whether what is there is a picture of the size that would be written."""
+    try:
+        there = probe(job.target)
+    except BadPicture:
+        return False
+    return job.size in (None, (there.height, there.width))
+
+
+def _free(target: Path, taken: set[Path]) -> Path:
+    number = 2
+    while (name := target.with_name(f"{target.stem}_{number}{target.suffix}")) in taken or os.path.lexists(name):
+        number += 1
+    taken.add(name)
+    return name
+
+
+def _refuse_unwritable(jobs: list[Job]) -> None:
+    for folder in dict.fromkeys(job.target.parent for job in jobs if not job.skip):
+        there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+        if not there.is_dir():
+            raise BadFolder(f"cannot write to '{folder}': '{there}' is not a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise BadFolder(f"cannot write to '{folder}': no permission in '{there}'")
+
+
+def _listed(paths: Iterable[Path], most: int = 3) -> str:
+    names = [f"'{path}'" for path in paths]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
