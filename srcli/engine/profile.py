@@ -5,7 +5,7 @@ Counts run on the meta device, which knows shapes and no values, so a 300 GMAC n
 
 import ctypes
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -27,13 +27,14 @@ from srcli.models.base import SRModel
 _BUDGET = 2.0  # seconds of measured passes
 _FEWEST, _MOST = 3, 200  # measured passes
 _MIB = 2**20
+_DEVICE = Tensor.device.__get__
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The cost of one pass over an LR picture of `input` (height, width); counts as in the papers, see `count`.
 
-    `parameters`: the network as trained. `single_scale_parameters`: those that a pass at this scale reads; they
+    `parameters`: the network as trained. `single_scale_parameters`: those that this scale uses; they
     differ for networks that carry the upsamplers of all scales (CARN). Times and memory are None where not measured.
     """
 
@@ -65,7 +66,6 @@ class Counts:
     ntire_flops: int = 0  # NTIRE's script: macs, transposed on the output grid, + activations and batch norms
     activations: int = 0  # elements of all convolutions' outputs
     convolutions: int = 0
-    read_parameters: int = 0
 
 
 def profile(
@@ -90,7 +90,7 @@ def profile(
         scale=model.scale,
         input=(height, width),
         parameters=sum(p.numel() for p in model.parameters()),
-        single_scale_parameters=counts.read_parameters,
+        single_scale_parameters=model.single_scale_parameters(),
         macs=counts.macs,
         macs_without_weight_norm=counts.macs_without_weight_norm,
         flops=2 * counts.macs,
@@ -124,7 +124,7 @@ def count(model: SRModel, height: int, width: int) -> Counts:
     finally:
         for module in training:
             module.training = True
-    return counter.finish()
+    return counter.counts
 
 
 class _Counter(TorchFunctionMode):
@@ -134,14 +134,14 @@ class _Counter(TorchFunctionMode):
         super().__init__()
         self.counts = Counts()
         self.parameters = {id(p): p for p in parameters}
-        self.read: set[int] = set()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func == _DEVICE:
+            return torch.device("cpu")  # networks hand it to torch.autocast, which has no meta device
         out = func(*args, **kwargs)
-        self.read.update(id(x) for x in _tensors((args, kwargs)) if id(x) in self.parameters)
         name = getattr(func, "__name__", "").removesuffix("_")  # relu_ is relu
         if name in ("conv1d", "conv2d", "conv3d"):
             weight = _argument(args, kwargs, 1, "weight")
@@ -149,7 +149,7 @@ class _Counter(TorchFunctionMode):
         elif name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
             weight = _argument(args, kwargs, 1, "weight")  # (inputs, outputs/groups, k, k)
             macs = _argument(args, kwargs, 0, "input").numel() * weight[0].numel()
-            inputs = weight.shape[0] // kwargs.get("groups", args[6] if len(args) > 6 else 1)
+            inputs = weight.shape[0] // (_argument(args, kwargs, 6, "groups") or 1)
             self._convolution(out, weight, macs, out.numel() * inputs * weight[0, 0].numel())
         elif name == "linear":
             weight = _argument(args, kwargs, 1, "weight")
@@ -159,10 +159,6 @@ class _Counter(TorchFunctionMode):
         elif func is F.batch_norm and _argument(args, kwargs, 3, "weight") is not None:
             self.counts.ntire_flops += 2 * out.numel()
         return out
-
-    def finish(self) -> Counts:
-        self.counts.read_parameters = sum(self.parameters[i].numel() for i in self.read)
-        return self.counts
 
     def _convolution(self, out: Tensor, weight: Tensor, macs: int, ntire_macs: int | None = None) -> None:
         self.counts.activations += out.numel()
@@ -180,22 +176,11 @@ def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name
     return args[position] if len(args) > position else kwargs.get(name)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
 @torch.inference_mode()
 def _measured(counted: Profile, model: SRModel, device: torch.device, precision: Precision) -> Profile:
-    """Add median, quartiles and peak memory of passes as the Upscaler makes them: eval mode, channels_last, autocast."""
+    """Add median, quartiles and peak memory of passes as the Upscaler makes them: folded, channels_last, autocast."""
     check_precision(precision, device)
-    network = deepcopy(model).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = deepcopy(model).eval().fold().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     torch.manual_seed(0)
     x = torch.rand(1, model.channels, *counted.input).to(device, memory_format=torch.channels_last)
 
