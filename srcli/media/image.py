@@ -6,6 +6,7 @@ whose data end early is "truncated", even where most of it would decode. Animati
 """
 
 import io
+import logging
 import re
 import struct
 import warnings
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile
@@ -23,7 +24,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from srcli.errors import BadPicture
@@ -91,19 +92,20 @@ class Probe(NamedTuple):
 
 
 class _Format(NamedTuple):
+    name: str
     largest: int  # px a side
     depth: int
     carries: str
 
 
 _FORMATS = {
-    "png": _Format(2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
-    "jpeg": _Format(65500, 8, "gray icc exif xmp dpi comment"),  # libjpeg's JPEG_MAX_DIMENSION, not the 65535 of the format
-    "webp": _Format(16383, 8, "alpha icc exif xmp"),
-    "avif": _Format(32768, 8, "gray alpha icc exif xmp"),  # libavif writes 65536 but reads no more than this
-    "tiff": _Format(2**31 - 1, 32, "gray alpha icc xmp dpi"),
-    "bmp": _Format(2**31 - 1, 8, "gray dpi"),
-    "ppm": _Format(2**31 - 1, 16, "gray"),
+    "png": _Format("PNG", 2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
+    "jpeg": _Format("JPEG", 65500, 8, "gray icc exif xmp dpi comment"),  # libjpeg's JPEG_MAX_DIMENSION; the format has 65535
+    "webp": _Format("WebP", 16383, 8, "alpha icc exif xmp"),
+    "avif": _Format("AVIF", 32768, 8, "gray alpha icc exif xmp"),  # libavif writes 65536 but reads no more than this
+    "tiff": _Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi"),
+    "bmp": _Format("BMP", 2**31 - 1, 8, "gray dpi"),
+    "ppm": _Format("PPM", 2**31 - 1, 16, "gray"),
 }
 
 _METADATA = {
@@ -112,7 +114,7 @@ _METADATA = {
     "xmp": "the XMP data",
     "dpi": "the resolution in dpi",
     "text": "the text",
-    "chunks": "the PNG colour chunks",
+    "chunks": "the colour tags",
 }
 
 
@@ -134,69 +136,43 @@ def size_limit(format: str) -> int:
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
     """Read size and kind from the header, decoding no pixels; raise BadPicture."""
     with _reading(path), path.open("rb") as file:
-        image, format = _open(file, path, max_pixels)
-        depth = _depth(file, image, format)
-        height, width = image.height, image.width
-        # Pillow has already turned the size of a TIFF
-        if format != "tiff" and _orientation(_raw_exif(image)) >= 5:
-            height, width = width, height
-        channels = 1 if image.mode in _GRAY else 3
-        if format == "png" and depth == 16:
-            channels = 1 if _png_colour(file) in (0, 4) else 3
-        return Probe(height, width, channels, image.has_transparency_data, depth, format)
+        return _open(file, path, max_pixels).facts
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
     with _reading(path), path.open("rb") as file:
-        image, format = _open(file, path, max_pixels)
-        frames = getattr(image, "n_frames", 1)
-        notes = [f"only the first of {frames} {'pages' if format == 'tiff' else 'frames'} is read"] if frames > 1 else []
-        # asked before the pixels are decoded: Pillow turns a TIFF then and forgets
-        orientation = _orientation(_raw_exif(image)) if format != "tiff" else image.getexif().get(ExifTags.Base.Orientation, 1)
-        exif = _tiff_exif(image) if format == "tiff" else None
-        chunks = _png_chunks(file) if format == "png" else {}
-        depth = _depth(file, image, format)
-        if format == "png" and depth == 16:
-            pixels, alpha = _read_png16(file, image)
-        elif format == "tiff" and depth > 8:
-            pixels, alpha, more = _read_deep_tiff(file, image)
-            notes += more
-        elif format == "ppm" and depth == 16:
-            pixels, alpha = _read_ppm16(file, image), None
+        header = _open(file, path, max_pixels)
+        image, facts = header.image, header.facts
+        chunks = _png_chunks(file) if facts.format == "png" else _avif_chunks(file) if facts.format == "avif" else {}
+        if image is None:
+            pixels, alpha, notes = _read_deep_tiff(file)
+        elif facts.format == "png" and facts.depth == 16:
+            pixels, alpha, notes = _read_png16(file, image)
+        elif facts.format == "ppm" and facts.depth == 16:
+            pixels, alpha, notes = _read_ppm16(file), None, []
         else:
-            pixels, alpha, more = _read_everyday(image)
-            notes += more
-            if format == "tiff":
-                orientation = 1
-        if format == "avif" and (bits := _avif_depth(file)) > 8:
-            notes.append(f"{bits} bits reduced to 8")
-        exif = exif or _raw_exif(image)
-        if exif is not None and not _is_exif(exif):
+            pixels, alpha, notes = _read_everyday(image)
+        icc, exif, xmp, dpi = _tiff_metadata(file) if facts.format == "tiff" else _metadata(image)
+        if exif is not None and not any(True for _ in _entries(exif)):
             exif = None
             notes.append("damaged EXIF data are not kept")
-        icc = image.info.get("icc_profile") or None
-        if icc is not None and image.mode not in _GRAY and icc[16:20] not in (b"RGB ", b"GRAY"):
+        if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
             icc = None  # of CMYK or Lab, which the pixels no longer are
-        quality = None
-        if isinstance(image, JpegImageFile):
-            quality = Quality(tuple(image.quantization.values()), max(get_sampling(image), 0))
-            notes += _jpeg_losses(image)
-        elif format == "webp":
-            quality = Quality(lossless=_webp_lossless(file))
-        xmp = _raw_xmp(image)
+        if facts.format == "avif" and (bits := _avif_depth(file)) > 8:
+            notes.append(f"{bits} bits reduced to 8")
         return Picture(
-            pixels=_upright(pixels, orientation),
-            alpha=None if alpha is None else _upright(alpha, orientation),
+            pixels=_upright(pixels, header.orientation),
+            alpha=None if alpha is None else _upright(alpha, header.orientation),
             icc=icc,
             exif=exif and _patched(exif, {ExifTags.Base.Orientation: 1}),
             xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
-            dpi=_dpi(image),
+            dpi=dpi,
             text=_text(image),
             chunks=chunks,
-            format=format,
-            quality=quality,
-            notes=tuple(notes),
+            format=facts.format,
+            quality=_quality(file, image),
+            notes=(*notes, *_losses(image)),
         )
 
 
@@ -224,7 +200,7 @@ def write_image(
     picture, notes = _fitted(picture, format)
     make_folder(path.parent)
     try:
-        with atomic(path) as temporary:
+        with _quiet(), atomic(path) as temporary:
             if format == "png":
                 _write_png(picture, temporary, png_level)
             elif format == "tiff":
@@ -247,11 +223,11 @@ def write_image(
 def _reading(path: Path) -> Iterator[None]:
     """Turn whatever a library raises or warns of into one line."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")
+        with _quiet():
             yield
-    except BadPicture:
-        raise
+    except BadPicture as error:
+        text = str(error)
+        raise error if str(path) in text else BadPicture(f"'{path}' has {text}") from error
     except MemoryError as error:
         raise BadPicture(f"'{path}' needs more memory than there is") from error
     except Exception as error:
@@ -262,6 +238,14 @@ def _reading(path: Path) -> Iterator[None]:
         raise BadPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata from the user; two threads at once may at worst silence Pillow for longer."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -270,33 +254,82 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "png": PngImageFile,
     "jpeg": JpegImageFile,
     "webp": WebPImageFile,
-    "tiff": TiffImageFile,
     "bmp": BmpImageFile,
     "ppm": PpmImageFile,
     "gif": GifImageFile,
 }
 
 
-def _open(file: BinaryIO, path: Path, max_pixels: int) -> tuple[ImageFile.ImageFile, str]:
-    """Open by content; the class is called directly because Image.open applies Pillow's global limit of pixels."""
+class _Header(NamedTuple):
+    """An opened file, its pixels not yet decoded."""
+
+    image: ImageFile.ImageFile | None  # None for a TIFF of more than 8 bits: Pillow does not know them all
+    facts: Probe
+    orientation: int  # still to be applied
+
+
+def _open(file: BinaryIO, path: Path, max_pixels: int) -> _Header:
+    """Open by content; Pillow's class is called directly because Image.open applies a global limit of pixels."""
     if not path.is_file():
         raise BadPicture(f"'{path}' is not a regular file")
-    head = file.read(512)
-    format = _kind(head, path)
+    format = _kind(file.read(512), path)
     file.seek(0)
     try:
-        if format == "avif":
-            from PIL.AvifImagePlugin import AvifImageFile
-
-            image: ImageFile.ImageFile = AvifImageFile(file)
-        else:
-            image = _OPENERS[format](file)
+        header = _open_tiff(file) if format == "tiff" else _open_everyday(file, format)
     except Image.DecompressionBombError as error:
         raise BadPicture(f"'{path}' is damaged: a frame is larger than the picture") from error
-    if image.width * image.height > max_pixels:
-        size = f"{image.width} x {image.height} = {image.width * image.height:,} pixels"
-        raise BadPicture(f"'{path}' has {size}, the limit is {max_pixels:,}")
-    return image, format
+    height, width = header.facts.height, header.facts.width
+    if height * width > max_pixels:
+        raise BadPicture(f"'{path}' has {width} x {height} = {width * height:,} pixels, the limit is {max_pixels:,}")
+    if height < 1 or width < 1:
+        raise BadPicture(f"'{path}' is damaged: it has no pixels")
+    return header
+
+
+def _open_everyday(file: BinaryIO, format: str) -> _Header:
+    if format == "avif":
+        from PIL.AvifImagePlugin import AvifImageFile
+
+        image: ImageFile.ImageFile = AvifImageFile(file)
+    else:
+        image = _OPENERS[format](file)
+    depth, channels = 8, 1 if image.mode in _GRAY else 3
+    if format == "png":
+        bits, colour = _png_type(file)
+        depth, channels = max(bits, 8), 1 if colour in (0, 4) else 3
+    elif format == "ppm":
+        depth = 32 if image.mode == "F" else 16 if _ppm_header(file)[3] > 255 else 8
+    orientation = _orientation(_metadata(image).exif)
+    height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
+    facts = Probe(height, width, channels, image.has_transparency_data, depth, format)
+    return _Header(image, facts, orientation)
+
+
+def _open_tiff(file: BinaryIO) -> _Header:
+    tags = _tiff_tags(file)
+    bits, kinds = np.max(tags.get(258, 1)), np.atleast_1d(tags.get(339, 1))
+    photometric, orientation = tags.get(262, 1), tags.get(ExifTags.Base.Orientation, 1)
+    deep = photometric in (0, 1, 2) and (bits > 8 or 3 in kinds)
+    if not deep:
+        file.seek(0)
+        image = TiffImageFile(file)  # has already turned the size, and will turn the pixels
+        channels = 1 if image.mode in _GRAY else 3
+        return _Header(image, Probe(image.height, image.width, channels, image.has_transparency_data, 8, "tiff"), 1)
+    height, width = int(tags.get(257, 0)), int(tags.get(256, 0))
+    if orientation in (5, 6, 7, 8):
+        height, width = width, height
+    alpha = np.atleast_1d(tags.get(338, 0))[0] in (1, 2)
+    depth = 32 if 3 in kinds or bits > 16 else 16
+    return _Header(None, Probe(height, width, 3 if photometric == 2 else 1, alpha, depth, "tiff"), orientation)
+
+
+def _tiff_tags(file: BinaryIO) -> ImageFileDirectory_v2:
+    file.seek(0)
+    head = file.read(8)
+    tags = ImageFileDirectory_v2(head + file.read(8) if 43 in head[2:4] else head)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
 
 
 _SIGNATURES = (
@@ -325,38 +358,24 @@ def _kind(head: bytes, path: Path) -> str:
     kind = next((name for offset, magic, name in _SIGNATURES if head[offset:].startswith(magic)), "")
     if head[4:8] == b"ftyp":
         brands = head[8 : int.from_bytes(head[:4], "big")]
-        kind = "avif" if b"avi" in brands else "HEIC" if re.search(rb"hei|hev|mif1|msf1", brands) else "video"
+        kind = "avif" if b"avi" in brands else "HEIC" if re.search(rb"hei|hev|mif1|msf1", brands) else "a video"
     elif re.match(rb"P[1-7fF]\s", head):
         kind = "ppm"
     elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--.*?-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):
         kind = "SVG"
-    if kind in _OPENERS or kind == "avif":
+    if kind in SUFFIXES.values():
         return kind
     known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM or GIF"
     if kind:
-        raise BadPicture(f"'{path}' is a {kind} file, which srcli cannot read; convert it to PNG or JPEG first")
+        raise BadPicture(f"'{path}' is {kind}, which srcli cannot read; convert it to PNG or JPEG first")
     raise BadPicture(f"'{path}' is no picture that srcli knows; it reads {known}")
 
 
-def _depth(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> int:
-    """Bits a channel, from the header: 8, 16, or 32 for floating point."""
-    if format == "png":
-        file.seek(24)
-        depth = 16 if file.read(1) == b"\x10" else 8
-    elif isinstance(image, TiffImageFile):
-        bits = max(np.atleast_1d(image.tag_v2.get(258, 1)))
-        kinds = np.atleast_1d(image.tag_v2.get(339, 1))
-        depth = 32 if 3 in kinds or bits > 16 else 16 if bits > 8 else 8
-    elif format == "ppm":
-        depth = 16 if _ppm_header(file)[3] > 255 else 8
-    else:
-        depth = 8
-    return depth
-
-
-def _png_colour(file: BinaryIO) -> int:
-    file.seek(25)
-    return file.read(1)[0]  # 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA
+def _png_type(file: BinaryIO) -> tuple[int, int]:
+    """Bits a channel and colour type: 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA."""
+    file.seek(24)
+    bits, colour = file.read(2)
+    return bits, colour
 
 
 def _png_chunks(file: BinaryIO) -> dict[bytes, bytes]:
@@ -374,12 +393,29 @@ def _png_chunks(file: BinaryIO) -> dict[bytes, bytes]:
     raise EOFError("no IEND chunk")
 
 
+def _avif_chunks(file: BinaryIO) -> dict[bytes, bytes]:
+    """Give the colour box that Pillow drops (BT.2020, PQ, HLG) as PNG has it; the matrix belongs to YCbCr and goes."""
+    file.seek(0)
+    head = file.read(65536)
+    start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix, range
+    primaries, transfer = struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else (2, 2)
+    # 2 is unspecified; 1 with 1, 6 or 13 is what everyone takes for sRGB
+    plain = primaries in (1, 2) and transfer in (1, 2, 6, 13)
+    return {} if plain or max(primaries, transfer) > 255 else {b"cICP": bytes([primaries, transfer, 0, 1])}
+
+
 def _avif_depth(file: BinaryIO) -> int:
     file.seek(0)
     head = file.read(65536)
-    start = head.find(b"av1C")  # AV1 codec configuration, section 2.3.3: the third byte holds high_bitdepth, twelve_bit
+    start = head.find(b"av1C")  # AV1 in ISOBMFF, 2.3.3: the third byte holds high_bitdepth and twelve_bit
     flags = head[start + 6] if 0 <= start < len(head) - 6 else 0
     return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+
+
+def _quality(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | None:
+    if isinstance(image, JpegImageFile):
+        return Quality(tuple(image.quantization.values()), max(get_sampling(image), 0))
+    return Quality(lossless=_webp_lossless(file)) if isinstance(image, WebPImageFile) else None
 
 
 def _webp_lossless(file: BinaryIO) -> bool:
@@ -394,33 +430,39 @@ def _webp_lossless(file: BinaryIO) -> bool:
 
 # Pixels
 
-_GRAY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_GRAY = ("1", "L", "LA", "La", "I;16", "F")
 
 
 def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
     notes = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"only the first of {frames} {'pages' if isinstance(image, TiffImageFile) else 'frames'} is read")
     image.load()
     still: Image.Image = image
     if image.mode == "CMYK":
         still, note = _from_cmyk(image)
         notes.append(note)
     elif image.mode == "LAB":
-        still = (
-            ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB")
-            or image
-        )
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        still = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
         notes.append("Lab converted to sRGB")
     if still.mode == "F":
-        return *_split(np.asarray(still)[..., None]), notes
-    if still.mode.startswith("I"):
-        return np.asarray(still).astype(np.uint16)[..., None], None, notes
+        return _in_range(np.asarray(still)[..., None]), None, notes
     gray = still.mode in _GRAY
     if still.has_transparency_data:
         array = np.asarray(still.convert("RGBA"))
         # gray + transparency goes through RGBA: Pillow's direct way to LA forgets the transparent level of some modes
-        return (array[..., :1] if gray else array[..., :3]).copy(), array[..., 3].copy(), notes
+        return array[..., : 1 if gray else 3].copy(), array[..., 3].copy(), notes
     array = np.array(still.convert("L" if gray else "RGB"))
     return (array[..., None] if gray else array), None, notes
+
+
+def _in_range(array: Array) -> Array:
+    array = array.astype(np.float32)
+    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+        raise BadPicture("floating point pixels outside [0, 1]; scale them to it first")
+    return array
 
 
 def _from_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
@@ -438,75 +480,79 @@ def _from_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
     return image.convert("RGB"), "CMYK converted to RGB"
 
 
-def _read_png16(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
+def _read_png16(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
     import imageio.v3 as iio
 
-    image.load()  # reduces to 8 bits; done because ffmpeg takes a damaged stream for a whole one
-    colour = _png_colour(file)
-    gray, alpha = colour in (0, 4), colour in (4, 6) or "transparency" in image.info
-    file.seek(0)
+    _, _, notes = _read_everyday(image)  # 8 bits, thrown away: ffmpeg takes a damaged stream for a whole one
+    _, colour = _png_type(file)
+    gray, alpha = colour in (0, 4), image.has_transparency_data
     # read as rgba64: the default of 16-bit gray + alpha is 8-bit RGB
     format = "rgba64le" if alpha else "gray16le" if gray else "rgb48le"
+    file.seek(0)
     array = iio.imread(file, plugin="pyav", extension=".png", index=0, format=format)
-    if array.ndim == 2:
-        array = array[..., None]
-    if not alpha:
-        return array, None
-    return array[..., : 1 if gray else 3].copy(), array[..., 3].copy()
+    array = array.reshape(*array.shape[:2], -1)  # (H, W, 1, 3 or 4)
+    return array[..., : 1 if gray else 3].copy(), array[..., 3].copy() if alpha else None, notes
 
 
-def _read_deep_tiff(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
-    """Read the first page of 16 bits, or of floating point in [0, 1]."""
+def _read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
+    """Read the first page, of 16 bits or of floating point in [0, 1]."""
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of damage is not for stderr
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages.first
-        photometric, extra, kind = int(page.photometric), page.extrasamples, page.dtype
-        if photometric not in (0, 1, 2):
-            pixels, alpha, notes = _read_everyday(image)
-            return pixels, alpha, [*notes, f"{page.bitspersample} bits reduced to 8"]
-        if kind is None or kind.kind not in "uf" or (kind.kind == "u" and kind.itemsize > 2):
-            raise BadPicture(f"'{file.name}' has pixels of type {kind}; srcli reads 8, 16 bit and float")
-        array = page.asarray()
-        if page.planarconfig == 2 and array.ndim == 3:
-            array = np.moveaxis(array, 0, -1)
-    if array.ndim == 2:
-        array = array[..., None]
-    notes = []
-    if kind.kind == "f":
-        array = array.astype(np.float32)
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise BadPicture(f"'{file.name}' has floating point pixels outside [0, 1]; scale them to it first")
-    colours = 3 if photometric == 2 else 1
+        page, pages = tiff.pages.first, len(tiff.pages)
+        kind = page.dtype.kind if page.dtype else "?"
+        if kind not in "uf" or page.dtype in (np.uint8, np.uint32, np.uint64):
+            raise BadPicture(f"pixels of type {page.dtype}; srcli reads 8 and 16 bits and floating point")
+        if (
+            max(start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+            > tiff.filehandle.size
+        ):
+            raise EOFError("pixels are missing")
+        array = _tiff_pixels(file, page)
+    notes = [f"only the first of {pages} pages is read"] if pages > 1 else []
+    if kind == "f":
+        array = _in_range(array)
+    colours = 3 if page.photometric == 2 else 1
     pixels, alpha = array[..., :colours], None
-    if photometric == 0:
-        pixels = (1 if kind.kind == "f" else 65535) - pixels
+    if page.photometric == 0:
+        pixels = (1 if kind == "f" else 65535) - pixels
     if array.shape[-1] > colours:
-        if extra and int(extra[0]) in (1, 2):
+        meaning = int(page.extrasamples[0]) if page.extrasamples else 0
+        if meaning in (1, 2):
             alpha = np.ascontiguousarray(array[..., colours])
         else:
             notes.append("an extra channel that is not alpha is left out")
-        if extra and int(extra[0]) == 1:
+        if alpha is not None and meaning == 1:
             pixels = _unmultiplied(pixels, alpha)
     return np.ascontiguousarray(pixels), alpha, notes
 
 
-def _unmultiplied(pixels: Array, alpha: Array | None) -> Array:
+def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
+    """(H, W, C) of a page; what tifffile has no decoder for, such as LZW, by ffmpeg where it can."""
+    try:
+        array: Array = page.asarray()
+    except ValueError as error:
+        if page.dtype.kind != "u" or page.is_tiled or page.planarconfig != 1:
+            raise BadPicture(f"no decoder for {page.compression.name} compression; save it with deflate or none") from error
+        import imageio.v3 as iio
+
+        file.seek(0)
+        format = {1: "gray16le", 3: "rgb48le"}.get(page.samplesperpixel, "rgba64le")
+        array = iio.imread(file, plugin="pyav", extension=".tif", index=0, format=format)
+        return array[..., [0, 3]] if page.samplesperpixel == 2 else array.reshape(*array.shape[:2], -1)
+    if page.planarconfig == 2 and array.ndim == 3:
+        array = np.moveaxis(array, 0, -1)
+    return array.reshape(*array.shape[:2], -1)
+
+
+def _unmultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide by alpha what a file stores multiplied by it."""
-    if alpha is None:
-        return pixels
     maximum = 1.0 if alpha.dtype == np.float32 else 65535.0
     plain = pixels / np.maximum(alpha[..., None] / maximum, 1e-9)
-    plain = np.minimum(plain, maximum) if alpha.dtype == np.float32 else np.minimum(plain + 0.5, maximum)
-    return plain.astype(pixels.dtype)
-
-
-def _split(array: Array) -> tuple[Array, None]:
-    array = array.astype(np.float32)
-    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-        raise BadPicture("floating point pixels outside [0, 1]")
-    return array, None
+    half = 0.0 if alpha.dtype == np.float32 else 0.5
+    return np.minimum(plain + half, maximum).astype(pixels.dtype)
 
 
 def _ppm_header(file: BinaryIO) -> tuple[bytes, int, int, int, int]:
@@ -520,7 +566,7 @@ def _ppm_header(file: BinaryIO) -> tuple[bytes, int, int, int, int]:
     return magic, int(width), int(height), int(maximum), match.end()
 
 
-def _read_ppm16(file: BinaryIO, image: ImageFile.ImageFile) -> Array:
+def _read_ppm16(file: BinaryIO) -> Array:
     magic, width, height, maximum, start = _ppm_header(file)
     channels = 1 if magic in (b"P2", b"P5") else 3
     count = width * height * channels
@@ -551,110 +597,147 @@ def _upright(array: Array, orientation: int) -> Array:
 # Metadata
 
 
-def _raw_exif(image: ImageFile.ImageFile) -> bytes | None:
-    """EXIF from its TIFF header on, as the file has it: Pillow's parser raises on damage and drops what it does not know."""
-    exif = image.info.get("exif") or _raw_profile(image, "exif")
-    return exif.removeprefix(b"Exif\0\0") if exif else None
+class _Metadata(NamedTuple):
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+    dpi: tuple[float, float] | None
 
 
-def _raw_xmp(image: ImageFile.ImageFile) -> bytes | None:
-    if isinstance(image, TiffImageFile):
-        xmp = image.tag_v2.get(700)
-        return bytes(xmp) if isinstance(xmp, bytes | tuple) else None
-    return image.info.get("xmp") or _raw_profile(image, "xmp")
+def _metadata(image: ImageFile.ImageFile | None) -> _Metadata:
+    """Take everything as bytes, as the file has it: Pillow's EXIF parser raises on damage and drops what it does not know."""
+    info = image.info if image else {}
+    exif = info.get("exif") or _raw_profile(info, "exif") or b""
+    xmp = info.get("xmp") or _raw_profile(info, "xmp")
+    dpi = _resolution(*info.get("dpi", ()))
+    return _Metadata(info.get("icc_profile") or None, exif.removeprefix(b"Exif\0\0") or None, xmp or None, dpi)
 
 
-def _raw_profile(image: ImageFile.ImageFile, name: str) -> bytes | None:
+def _raw_profile(info: Mapping[Any, Any], name: str) -> bytes | None:
     """Decode what ImageMagick hides in a PNG text chunk: name, length and hexadecimal digits."""
-    raw = image.info.get(f"Raw profile type {name}") or image.info.get("Raw profile type APP1", b"" if name != "exif" else None)
-    if not raw:
+    match = re.match(r"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)", str(info.get(f"Raw profile type {name}", "")))
+    if match is None:
         return None
-    digits = (raw if isinstance(raw, str) else raw.decode("latin-1")).split()[2:]
-    try:
-        return bytes.fromhex("".join(digits)) or None
-    except ValueError:
-        return None
+    digits = "".join(match[2].split())[: 2 * int(match[1])]
+    return bytes.fromhex(digits[: len(digits) // 2 * 2])
 
 
-def _entries(exif: bytes) -> Iterator[tuple[int, int, int, int, str]]:
-    """Walk the first directory and the Exif one: offset of the value, tag, type, count, byte order."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
-        return
-    queue = [struct.unpack_from(order + "I", exif, 4)[0]]
-    for start in queue:
-        for index in range(struct.unpack_from(order + "H", exif, start)[0]):
-            at = start + 2 + 12 * index
-            tag, kind, count = struct.unpack_from(order + "HHI", exif, at)
-            yield at + 8, tag, kind, count, order
-            if tag == ExifTags.IFD.Exif and len(queue) == 1:
-                queue.append(struct.unpack_from(order + "I", exif, at + 8)[0])
-
-
-def _is_exif(exif: bytes) -> bool:
-    try:
-        return any(True for _ in _entries(exif))
-    except struct.error:
-        return False
-
-
-def _orientation(exif: bytes | None) -> int:
-    try:
-        for at, tag, kind, count, order in _entries(exif or b""):
-            if tag == ExifTags.Base.Orientation and kind == 3 and count == 1:
-                value = int(struct.unpack_from(order + "H", exif or b"", at)[0])
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
-
-
-def _patched(exif: bytes, values: Mapping[int, int]) -> bytes:
-    """Overwrite single SHORT or LONG values in place, so that nothing else moves."""
-    patched = bytearray(exif)
-    try:
-        for at, tag, kind, count, order in _entries(exif):
-            if tag in values and count == 1 and kind in (3, 4):
-                struct.pack_into(order + ("H" if kind == 3 else "I"), patched, at, values[tag])
-    except struct.error:
-        pass  # damaged further on, or a size that a SHORT cannot hold
-    return bytes(patched)
-
-
-# What describes a TIFF rather than lays it out: description, make, model, software, date, artist, copyright, Exif, GPS
+# What a TIFF tells besides its layout: description, make, model, software, date, artist, copyright
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 
 
-def _tiff_exif(image: ImageFile.ImageFile) -> bytes | None:
-    source, exif = image.getexif(), Image.Exif()
+def _tiff_metadata(file: BinaryIO) -> _Metadata:
+    tags, exif = _tiff_tags(file), Image.Exif()
     for tag in _DESCRIPTIVE:
-        if tag in source:
-            exif[tag] = source[tag]
-    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if entries := source.get_ifd(ifd):
-            exif.get_ifd(ifd).update(entries)
-    return exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else None
+        if tag in tags:
+            exif[tag] = tags[tag]
+    for pointer in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if pointer in tags:
+            directory = ImageFileDirectory_v2(prefix=tags.prefix, group=pointer)
+            file.seek(tags[pointer])
+            directory.load(file)
+            exif.get_ifd(pointer).update(directory)
+            exif[pointer] = dict(directory)
+    icc, xmp = tags.get(34675), tags.get(700)
+    inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
+    dpi = _resolution(*(tags[tag] * inches for tag in (282, 283))) if inches and 282 in tags and 283 in tags else None
+    return _Metadata(
+        icc if isinstance(icc, bytes) else None,
+        exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else None,
+        xmp if isinstance(xmp, bytes) else None,
+        dpi,
+    )
 
 
-def _dpi(image: ImageFile.ImageFile) -> tuple[float, float] | None:
+def _resolution(*dpi: Any) -> tuple[float, float] | None:
+    """Keep a resolution that makes sense; damaged headers hold fractions of zero and what not."""
     try:
-        x, y = (float(value) for value in image.info.get("dpi", ()))
+        x, y = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None  # nan fails both
 
 
-def _text(image: ImageFile.ImageFile) -> dict[str, str]:
+class _Entry(NamedTuple):
+    """One entry of an EXIF directory."""
+
+    at: int
+    tag: int
+    kind: int
+    number: int
+    order: Literal["<", ">"]  # of bytes
+
+
+_POINTERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop)
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+
+
+def _entries(exif: bytes) -> Iterator[_Entry]:
+    """Walk the main directory and those that it points to, as far as they are whole."""
+    if not exif.startswith((b"II*\0", b"MM\0*")) or len(exif) < 8:
+        return
+    order: Literal["<", ">"] = "<" if exif.startswith(b"II") else ">"
+    queue = [struct.unpack_from(order + "I", exif, 4)[0]]
+    for start in queue:
+        try:
+            (count,) = struct.unpack_from(order + "H", exif, start)
+            for at in range(start + 2, start + 2 + 12 * count, 12):
+                tag, kind, number = struct.unpack_from(order + "HHI", exif, at)
+                entry = _Entry(at, tag, kind, number, order)
+                yield entry
+                if entry.tag in _POINTERS and (target := _value(exif, entry)) not in queue:
+                    queue.append(target)
+        except struct.error:
+            continue
+
+
+def _value(exif: bytes, entry: _Entry) -> int:
+    """Read a single SHORT or LONG; 0 for anything else."""
+    code = {3: "H", 4: "I"}.get(entry.kind)
+    if code is None or entry.number != 1:
+        return 0
+    return int(struct.unpack_from(entry.order + code, exif, entry.at + 8)[0])
+
+
+def _orientation(exif: bytes | None) -> int:
+    values = (_value(exif, entry) for entry in _entries(exif or b"") if exif and entry.tag == ExifTags.Base.Orientation)
+    value = next(values, 1)
+    return value if 1 <= value <= 8 else 1
+
+
+def _patched(exif: bytes, values: Mapping[int, int]) -> bytes:
+    """Overwrite single SHORT or LONG values in place, so that nothing else moves."""
+    patched = bytearray(exif)
+    for at, tag, kind, number, order in _entries(exif):
+        if tag in values and number == 1 and (kind == 4 or (kind == 3 and values[tag] < 2**16)):
+            struct.pack_into(order + ("H" if kind == 3 else "I"), patched, at + 8, values[tag])
+    return bytes(patched)
+
+
+def _moved(exif: bytes, by: int) -> bytes:
+    """Shift all offsets, so that the directories can live at another place of a TIFF."""
+    moved = bytearray(exif)
+    for at, tag, kind, number, order in _entries(exif):
+        if tag in _POINTERS or _SIZES.get(kind, 0) * number > 4:
+            (offset,) = struct.unpack_from(order + "I", exif, at + 8)
+            struct.pack_into(order + "I", moved, at + 8, (offset + by) % 2**32)
+    return bytes(moved)
+
+
+def _text(image: ImageFile.ImageFile | None) -> dict[str, str]:
     if isinstance(image, PngImageFile):
         dropped = ("XML:com.adobe.xmp", "Raw profile type ")
         return {key: str(value) for key, value in image.text.items() if not key.startswith(dropped)}
-    comment = image.info.get("comment")
+    comment = image.info.get("comment") if image else None
     if not comment:
         return {}
     return {"Comment": comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)}
 
 
-def _jpeg_losses(image: JpegImageFile) -> list[str]:
+def _losses(image: ImageFile.ImageFile | None) -> list[str]:
+    """What JPEG files hold that is not read."""
+    if not isinstance(image, JpegImageFile):
+        return []
     losses = {
         "IPTC data are not kept": "photoshop" in image.info,
         "extended XMP data are not kept": any(data.startswith(b"http://ns.adobe.com/xmp/ext") for _, data in image.applist),
@@ -668,43 +751,54 @@ def _jpeg_losses(image: JpegImageFile) -> list[str]:
 
 def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
     """Reduce a picture to what a format carries and list what that took away."""
-    facts, name, notes = _FORMATS[format], format.upper(), []
-    carries = facts.carries.split()
-    if picture.alpha is not None and "alpha" not in carries:
-        picture = replace(picture, pixels=_flattened(picture.pixels, picture.alpha), alpha=None)
+    name, _, depth, carried = _FORMATS[format]
+    carries, notes = carried.split(), []
+    pixels, alpha = picture.pixels, picture.alpha
+    if alpha is not None and "alpha" not in carries:
+        pixels, alpha = _flattened(pixels, alpha), None
         notes.append(f"{name} has no transparency: flattened on white")
-    bits = 8 * picture.pixels.dtype.itemsize
-    if bits > facts.depth:
-        alpha = None if picture.alpha is None else _reduced(picture.alpha, facts.depth)
-        picture = replace(picture, pixels=_reduced(picture.pixels, facts.depth), alpha=alpha)
-        notes.append(f"{name} has {facts.depth} bits: reduced from {'float' if bits == 32 else bits}")
-    if picture.pixels.shape[2] == 1 and "gray" not in carries:
-        picture = replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
-        notes.append(f"{name} has no gray: stored as colour")
-        if picture.icc and picture.icc[16:20] == b"GRAY":
-            picture = replace(picture, icc=None)
-            notes.append(f"{name} cannot carry the colour profile of gray")
-    height, width = picture.pixels.shape[:2]
-    if picture.exif:
-        picture = replace(picture, exif=_patched(picture.exif, {0xA002: width, 0xA003: height}))
+    bits = 8 * pixels.dtype.itemsize
+    if bits > depth:
+        pixels, alpha = _reduced(pixels, depth), None if alpha is None else _reduced(alpha, depth)
+        notes.append(f"{name} has {depth} bits: reduced from {'float' if bits == 32 else bits}")
+    gray = "gray" in carries and (alpha is None or format != "avif")  # Pillow turns LA into RGBA for AVIF
     lost = set()
-    for key, words in _METADATA.items():
+    if pixels.shape[2] == 1 and not gray:
+        pixels = np.repeat(pixels, 3, axis=2)
+        notes.append(f"{name} has no gray{'' if alpha is None else ' with transparency'}: stored as colour")
+        if picture.icc and picture.icc[16:20] == b"GRAY":
+            lost.add("icc")
+    for key in _METADATA:
         value = getattr(picture, key)
-        comment_only = key == "text" and set(value) == {"Comment"} and "comment" in carries
+        comment = key == "text" and "comment" in carries and set(value) == {"Comment"}
         too_long = format == "jpeg" and key in ("exif", "xmp") and len(value or b"") > 65500
-        if value and (too_long or (key not in carries and not comment_only)):
+        if value and not comment and (key not in carries or too_long):
             lost.add(key)
-            notes.append(f"{name} cannot carry {words}{' of this length' if too_long else ''}")
-    picture = replace(
+    if format == "tiff" and pixels.nbytes > 2**31:
+        lost.add("exif")  # of BigTIFF, whose directories are laid out otherwise
+    told = [words for key, words in _METADATA.items() if key in lost and not (key == "chunks" and _is_srgb(picture.chunks))]
+    if told:
+        notes.append(f"{name} cannot carry {', '.join(told)}")
+    height, width = pixels.shape[:2]
+    fitted = replace(
         picture,
+        pixels=pixels,
+        alpha=alpha,
         icc=None if "icc" in lost else picture.icc,
-        exif=None if "exif" in lost else picture.exif,
+        exif=_patched(picture.exif, {0xA002: width, 0xA003: height}) if picture.exif and "exif" not in lost else None,
         xmp=None if "xmp" in lost else picture.xmp,
         dpi=None if "dpi" in lost else picture.dpi,
         text={} if "text" in lost else picture.text,
         chunks={} if "chunks" in lost else picture.chunks,
     )
-    return picture, tuple(notes)
+    return fitted, tuple(notes)
+
+
+def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:
+    """Tell whether colour chunks say no more than what is taken for granted without them."""
+    primaries = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    usual = {b"sRGB": chunks.get(b"sRGB"), b"gAMA": struct.pack(">I", 45455), b"cHRM": primaries}
+    return all(usual.get(name) == data for name, data in chunks.items())
 
 
 def _flattened(pixels: Array, alpha: Array) -> Array:
@@ -798,25 +892,50 @@ def _png_metadata(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
 def _write_tiff(picture: Picture, path: Path) -> None:
     import tifffile
 
-    extra: list[tuple[int, str, int, bytes, bool]] = []
-    if picture.icc:
-        extra.append((34675, "B", len(picture.icc), picture.icc, True))
-    if picture.xmp:
-        extra.append((700, "B", len(picture.xmp), picture.xmp, True))
+    extra: list[tuple[int, str, int, bytes | str | int, bool]] = []
+    for tag, data in ((34675, picture.icc), (700, picture.xmp)):
+        if data:
+            extra.append((tag, "B", len(data), data, True))
+    pointers = {}
+    order: Literal["<", ">"] = "<"
+    for entry in _entries(picture.exif or b""):
+        assert picture.exif
+        order = entry.order
+        if entry.tag in _DESCRIPTIVE and entry.kind == 2:
+            offset = struct.unpack_from(order + "I", picture.exif, entry.at + 8)[0] if entry.number > 4 else entry.at + 8
+            extra.append((entry.tag, "s", 0, picture.exif[offset : offset + entry.number].rstrip(b"\0"), True))
+        elif entry.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            pointers[entry.tag - 1] = _value(picture.exif, entry)
+            extra.append((entry.tag - 1, "I", 1, 0, True))  # tifffile refuses to write the tag itself; put right below
     array = _stacked(picture)
     tifffile.imwrite(
         path,
         array if array.shape[2] > 1 else array[..., 0],
+        byteorder=order,
         photometric="rgb" if picture.pixels.shape[2] == 3 else "minisblack",
         planarconfig="contig" if array.shape[2] > 1 else None,
         extrasamples=["unassalpha"] if picture.alpha is not None else None,
         compression="zlib",
+        compressionargs={"level": 1},
+        predictor=array.dtype != np.float32,  # that of floating point needs a package more
         resolution=picture.dpi,
         resolutionunit="inch" if picture.dpi else None,
         metadata=None,
         software=False,
         extratags=extra,
     )
+    if picture.exif and pointers:
+        with tifffile.TiffFile(path) as tiff:
+            entries = {code: tiff.pages.first.tags[code] for code in pointers}
+        with path.open("r+b") as file:
+            start = file.seek(0, io.SEEK_END)
+            start += file.write(bytes(start % 2))  # directories begin at even offsets
+            file.write(_moved(picture.exif, start))
+            for code, place in entries.items():
+                file.seek(place.offset)
+                file.write(struct.pack(order + "H", code + 1))
+                file.seek(place.valueoffset)
+                file.write(struct.pack(order + "I", start + pointers[code]))
 
 
 def _write_ppm16(picture: Picture, path: Path) -> None:
