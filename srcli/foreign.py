@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srcli.errors import BadCheckpoint
-from srcli.models import ARCHS, create
+from srcli.models import ARCHS, arch_name, create
 from srcli.models.base import SRModel
 
 _WRAPPERS = ("params_ema", "params", "state_dict", "net", "model")
@@ -39,31 +39,140 @@ _ESA: list[Rule] = [
 ]
 
 
+_IMDN: list[Rule] = [
+    (r"^fea_conv\.", "head."),
+    (r"^c\.0\.", "fuse."),
+    (r"^LR_conv\.", "body."),
+    (r"^upsampler\.0\.", "upsample."),
+    (r"^IMDB(\d)\.c([123])\.", lambda m: f"blocks.{int(m[1]) - 1}.refine.{int(m[2]) - 1}."),
+    (r"^IMDB(\d)\.c4\.", lambda m: f"blocks.{int(m[1]) - 1}.last."),
+    (r"^IMDB(\d)\.c5\.", lambda m: f"blocks.{int(m[1]) - 1}.fuse."),
+    (r"^IMDB(\d)\.cca\.conv_du\.0\.", lambda m: f"blocks.{int(m[1]) - 1}.attention.reduce."),
+    (r"^IMDB(\d)\.cca\.conv_du\.2\.", lambda m: f"blocks.{int(m[1]) - 1}.attention.expand."),
+]
+_IMDN_BASELINE: list[Rule] = [
+    (r"^model\.0\.", "head."),
+    (r"^model\.2\.", "upsample."),
+    (r"^model\.1\.sub\.8\.", "body."),
+    (r"^model\.1\.sub\.(\d)\.conv([123])\.0\.", lambda m: f"blocks.{m[1]}.refine.{int(m[2]) - 1}."),
+    (r"^model\.1\.sub\.(\d)\.conv4\.", r"blocks.\1.last."),
+    (r"^model\.1\.sub\.(\d)\.conv1x1\.", r"blocks.\1.fuse."),
+]
+_PAN: list[Rule] = [
+    (r"^conv_first\.", "head."),
+    (r"^SCPA_trunk\.", "blocks."),
+    (r"\.conv1_([ab])\.", r".reduce_\1."),
+    (r"\.k1\.0\.", ".conv_a."),
+    (r"\.PAConv\.k2\.", ".gate."),
+    (r"\.PAConv\.k3\.", ".conv_b1."),
+    (r"\.PAConv\.k4\.", ".conv_b2."),
+    (r"\.conv3\.", ".fuse."),
+    (r"^trunk_conv\.", "body."),
+]
+_PIXEL_ATTENTION: list[Rule] = [
+    (r"^upconv([12])\.", lambda m: f"upsample.{int(m[1]) - 1}.conv1."),
+    (r"^att([12])\.conv\.", lambda m: f"upsample.{int(m[1]) - 1}.gate."),
+    (r"^HRconv([12])\.", lambda m: f"upsample.{int(m[1]) - 1}.conv2."),
+    (r"^conv_last\.", "last."),
+]
+_CARN: list[Rule] = [
+    (r"^entry\.", "head."),
+    (r"^exit\.", "last."),
+    (r"^c(\d)\.body\.0\.", lambda m: f"fuse.{int(m[1]) - 1}."),
+    (r"^b(\d)\.c(\d)\.body\.0\.", lambda m: f"blocks.{int(m[1]) - 1}.fuse.{int(m[2]) - 1}."),
+    (r"^b(\d)\.b(\d)\.body\.", lambda m: f"blocks.{int(m[1]) - 1}.units.{int(m[2]) - 1}."),
+    (r"(\.units\.\d)\.0\.", r"\1.conv1."),
+    (r"(\.units\.\d)\.2\.", r"\1.conv2."),
+    (r"(\.units\.\d)\.4\.", r"\1.mix."),
+    (r"^upsample\.up(\d)\.body\.(\d)\.", lambda m: f"upsample.{m[1]}.{int(m[2]) // 3}."),
+]
+_RDSRN: list[Rule] = [
+    (r"^sfe([12])\.", r"head\1."),
+    (r"^gff\.", "fuse."),
+    (r"^gff_2\.", "body."),
+    (r"^upscale\.(\d)\.", lambda m: f"upsample.{int(m[1]) // 2}."),
+    (r"^conv17_(\d)\.0\.", lambda m: f"refine.{int(m[1]) - 1}."),
+    (r"^conv18\.0\.", "last."),
+    (r"^rbs\.0\.rdbs\.", "block."),
+    (r"\.(layer|idle_layer|x_scale_)([12])\.", r".first.\1\2."),
+    (r"\.(layer|idle_layer|x_scale_)([56])\.", lambda m: f".second.{m[1]}{int(m[2]) - 4}."),
+    (r"\.layer(\d)\.0\.", r".conv\1."),
+    (r"\.idle_layer(\d)\.0\.", r".refine\1.widen."),
+    (r"\.idle_layer(\d)\.2\.", r".refine\1.narrow."),
+    (r"\.x_scale_(\d)\.scale$", r".refine\1.gain"),
+    (r"\.CONCAT_FF_(\d)\.", r".fuse\1."),
+    (r"\.conv_du\.0\.", ".attention.reduce."),
+    (r"\.conv_du\.2\.", ".attention.expand."),
+]
+_FDIWN: list[Rule] = [
+    (r"^Sub_mean\.", "subtract."),
+    (r"^Add_mean\.", "add."),
+    (r"^conv1\.", "tail."),
+    (r"^conv2\.", "skip."),
+    (r"^UP1\.0\.", "upsample."),
+    (r"^UP2\.0\.", "skip_upsample."),
+    (r"^Li(\d)\.", lambda m: f"groups.{int(m[1]) - 1}."),
+    (r"^(groups\.\d)\.conv\.", r"\1.bridge."),
+    (r"^(groups\.\d)\.conv([12])\.", r"\1.fuse\2."),
+    (r"^(groups\.\d)\.rb1\.", r"\1.beside."),
+    (r"^(groups\.\d)\.scale_x\.scale$", r"\1.gain"),
+    (r"^(groups\.\d)\.scale_res\.scale$", r"\1.gain_beside"),
+    (r"\.MY(\d)\.", lambda m: f".blocks.{int(m[1]) - 1}."),
+    (r"\.srb1\.", ".enter_a."),
+    (r"\.srb2\.", ".enter_b."),
+    (r"\.srb3\.", ".leave_a."),
+    (r"\.srb4\.", ".leave_b."),
+    (r"\.rb1\.", ".widen_a."),
+    (r"\.rb2\.", ".widen_b."),
+    (r"\.A([12])_coffconv\.", r".weigh.m\1."),
+    (r"\.B([12])_coffconv\.", r".weigh.n\1."),
+    (r"\.upper_branch\.1\.", ".mean1."),
+    (r"\.upper_branch\.3\.", ".mean2."),
+    (r"\.lower_branch\.0\.", ".std1."),
+    (r"\.lower_branch\.2\.", ".std2."),
+    (r"\.conv_distilled1\.", ".gate_b."),
+    (r"\.conv_distilled2\.", ".gate_a."),
+    (r"\.scale_x1\.scale$", ".gain_a"),
+    (r"\.scale_x2\.scale$", ".gain_b"),
+    (r"\.fuse2\.weight$", ".fuse.weight"),
+    (r"(\.blocks\.\d)\.fuse1\.", r"\1.calibrate."),
+    (r"\.body\.0\.", ".widen."),
+    (r"\.body\.2\.", ".squeeze."),
+    (r"\.body\.3\.", ".conv."),
+    (r"(widen_[ab]|calibrate)\.conv\.(weight|bias)$", r"\1.skip.\2"),
+    (r"\.res_scale\.scale$", ".gain"),
+    (r"\.x_scale\.scale$", ".gain_skip"),
+    (r"\.SAlayer\.", ".attention."),
+    (r"\.attention\.c(weight|bias)$", r".attention.channel_\1"),
+    (r"\.attention\.s(weight|bias)$", r".attention.space_\1"),
+    (r"\.attention\.gn\.", ".attention.norm_"),
+]
+_WEIGHT_NORM: list[Rule] = [
+    (r"\.weight_g$", ".parametrizations.weight.original0"),
+    (r"\.weight_v$", ".parametrizations.weight.original1"),
+]
+
+
 class Release(NamedTuple):
     """How the authors' files of one network read: their names as rules for ours, and the range of their input."""
 
     rules: list[Rule]
-    head: str  # the first and the last convolution absorb the input range, which leaves the function the same
-    tail: str
+    constants: str = r"(?!)"  # their names of what is no tensor of ours: fixed or unused values
     input_range: float = 1.0
+    head: str = "head"  # the first and the last convolution absorb the input range, which leaves the function the same
+    tail: str = "last"
 
 
 RELEASES = {
-    "rfdn": Release([*_RFDB, *_ESA, (r"^upsampler\.0\.", "upsample.")], "head", "upsample", 255.0),
-    "mfdn": Release(
-        [
-            *_RFDB,
-            *_ESA,
-            (r"\.seps\.", ".depthwise."),
-            (r"\.bn([12])\.", r".norm\1."),
-            (r"^upconv([12])\.", lambda m: f"upsample.{int(m[1]) - 1}.conv1."),
-            (r"^att([12])\.conv\.", lambda m: f"upsample.{int(m[1]) - 1}.gate."),
-            (r"^HRconv([12])\.", lambda m: f"upsample.{int(m[1]) - 1}.conv2."),
-            (r"^conv_last\.", "last."),
-        ],
-        "head",
-        "last",
-    ),
+    "carn": Release(_CARN, constants=r"^(sub|add)_mean\."),
+    "carn-m": Release(_CARN, constants=r"^(sub|add)_mean\."),
+    "imdn": Release(_IMDN),
+    "imdn-baseline": Release(_IMDN_BASELINE),
+    "pan": Release([*_PAN, *_PIXEL_ATTENTION]),
+    "rfdn": Release([*_RFDB, *_ESA, (r"^upsampler\.0\.", "upsample.")], input_range=255.0, tail="upsample"),
+    "mfdn": Release([*_RFDB, *_ESA, *_PIXEL_ATTENTION, (r"\.seps\.", ".depthwise."), (r"\.bn([12])\.", r".norm\1.")]),
+    "fdiwn": Release([*_FDIWN, *_WEIGHT_NORM]),
+    "rdsrn": Release([*_RDSRN, *_WEIGHT_NORM], constants=r"\.res_scale_\d\.scale$"),
 }
 
 
@@ -83,34 +192,74 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
-def convert(path: Path, arch: str, scale: int) -> SRModel:
-    """Load the authors' checkpoint of `arch` into our network; raise BadCheckpoint naming the first key that differs."""
+def convert(path: Path, arch: str, scale: int | None = None) -> SRModel:
+    """Load the authors' checkpoint of `arch` into our network; raise BadCheckpoint naming the first key that differs.
+
+    Without `scale` the tensors' shapes tell it, where they can.
+    """
+    arch = arch_name(arch)
     release = RELEASES.get(arch)
     if release is None:
         raise BadCheckpoint(f"no released weights of '{ARCHS[arch].label}' are known; there are {', '.join(RELEASES)}")
+    theirs = {key: value for key, value in read_state(path).items() if not re.search(release.constants, key)}
+    renamed = {_our_name(key, release.rules): key for key in theirs}
+    if scale is None:
+        scale = _infer_scale(path, arch, theirs, renamed)
     model = create(arch, scale)
-    state: dict[str, Tensor] = {}
-    for key, value in read_state(path).items():
-        name = key
-        for pattern, replacement in release.rules:
-            name = re.sub(pattern, replacement, name)
-        state[name] = value
     own = model.state_dict()
-    for name in [*own, *state]:
-        if name not in state:
-            raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{scale}: '{name}' is missing")
-        if name not in own:
-            raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{scale}: '{name}' is not part of it")
-        if own[name].shape != state[name].shape:
-            raise BadCheckpoint(
-                f"'{path}' does not fit '{arch}' x{scale}: '{name}' has shape {list(state[name].shape)}, "
-                f"not {list(own[name].shape)}"
-            )
-    state[f"{release.head}.weight"] = state[f"{release.head}.weight"] * release.input_range
-    for name in ("weight", "bias"):
-        state[f"{release.tail}.{name}"] = state[f"{release.tail}.{name}"] / release.input_range
+    state = _normalised({name: theirs[key] for name, key in renamed.items()}, own)
+    for difference in _differences(state, own, renamed):
+        raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{scale}: {difference}")
+    if release.input_range != 1:
+        state[f"{release.head}.weight"] = state[f"{release.head}.weight"] * release.input_range
+        for name in ("weight", "bias"):
+            state[f"{release.tail}.{name}"] = state[f"{release.tail}.{name}"] / release.input_range
     model.load_state_dict(state)
     return model.eval()
+
+
+def _our_name(key: str, rules: list[Rule]) -> str:
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _infer_scale(path: Path, arch: str, theirs: dict[str, Tensor], renamed: dict[str, str]) -> int:
+    """Return the one scale whose network the tensors fit, or the nearest; raise BadCheckpoint where several fit."""
+    misfits: dict[int, int] = {}
+    for scale in ARCHS[arch].scales:
+        with torch.device("meta"):
+            own = create(arch, scale).state_dict()
+        state = _normalised({name: theirs[key] for name, key in renamed.items()}, own)
+        misfits[scale] = len(list(_differences(state, own, renamed)))
+    fitting = [scale for scale, count in misfits.items() if count == 0]
+    if len(fitting) > 1:
+        raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, fitting))}; say which with --scale")
+    return min(misfits, key=lambda scale: misfits[scale])
+
+
+def _normalised(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Split weights that come folded into the gain and direction our weight-normalised convolutions have."""
+    out = {}
+    for name, value in state.items():
+        parts = [f"{name.removesuffix('weight')}parametrizations.weight.original{i}" for i in (0, 1)]
+        if name.endswith(".weight") and parts[0] in own:
+            out[parts[0]], out[parts[1]] = value.flatten(1).norm(dim=1).view(-1, 1, 1, 1), value
+        else:
+            out[name] = value
+    return out
+
+
+def _differences(state: dict[str, Tensor], own: dict[str, Tensor], renamed: dict[str, str]) -> Iterator[str]:
+    """Say of each key, in order, why it does not fit; keys of the file have the file's names."""
+    for name in own:
+        if name not in state:
+            yield f"'{name}' is missing"
+        elif own[name].shape != state[name].shape:
+            yield f"'{renamed.get(name, name)}' has shape {list(state[name].shape)}, not {list(own[name].shape)}"
+    for name in state:
+        if name not in own:
+            yield f"'{renamed.get(name, name)}' is not part of it"
 
 
 def _first_line(error: Exception) -> str:
