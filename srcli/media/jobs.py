@@ -65,10 +65,15 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 name = name.with_name(f"{name.stem}{suffix}{name.suffix}")
             jobs.append(_job(entry.path, folder / name, wanted, scale))
-    jobs = list({(job.source.resolve(), job.target.resolve()): job for job in jobs}.values())  # a file named twice is one job
+    jobs = _unique(jobs)
     _refuse_sizes(jobs)
-    _refuse_collisions(jobs)
-    jobs = _settle_existing(jobs, exists)
+    if exists == "skip":
+        jobs = [replace(job, skip=_is_whole(job)) for job in jobs]
+    elif exists == "rename":
+        taken = {job.target for job in jobs}
+        jobs = [replace(job, target=_free(job.target, taken)) for job in jobs]
+    _refuse_inputs(jobs)
+    _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     return jobs
 
@@ -144,7 +149,8 @@ def _is_file(output: Path) -> bool:
 
 def _single(found: list[_Found], output: Path, wanted: str | None, scale: float) -> Job:
     if len(found) > 1 or found[0].folder:
-        raise UsageError(f"'{output}' is one file, but there are {len(found)} inputs; give a folder")
+        inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
+        raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
     format = SUFFIXES.get(output.suffix.lower(), "")
     if format not in formats():
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
@@ -189,6 +195,22 @@ def _scaled(side: int, scale: float) -> int:
 # Refusals
 
 
+def _unique(jobs: list[Job]) -> list[Job]:
+    """Drop files named twice; refuse two jobs with one target, also where case is all that differs: other disks ignore it."""
+    kept: dict[str, Job] = {}
+    for job in jobs:
+        other = kept.setdefault(str(_resolved(job.target)).casefold(), job)
+        if other.source.resolve() != job.source.resolve():
+            how = "are the same file" if other.target.name == job.target.name else "differ only by case"
+            outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
+            raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
+    return list(kept.values())
+
+
+def _resolved(target: Path) -> Path:
+    return target.parent.resolve() / target.name
+
+
 def _refuse_sizes(jobs: list[Job]) -> None:
     for job in jobs:
         if job.size and max(job.size) > size_limit(job.format):
@@ -197,35 +219,21 @@ def _refuse_sizes(jobs: list[Job]) -> None:
             raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, but {limit}; choose --format png")
 
 
-def _refuse_collisions(jobs: list[Job]) -> None:
-    """Refuse two jobs with one target and targets that are inputs; where case is all that differs as well, for other disks."""
+def _refuse_inputs(jobs: list[Job]) -> None:
     sources = {job.source.resolve(): job.source for job in jobs}
-    targets: dict[str, Job] = {}
     for job in jobs:
-        resolved = job.target.parent.resolve() / job.target.name
-        other = targets.setdefault(str(resolved).casefold(), job)
-        if other is not job:
-            how = "differ only by case" if other.target.name != job.target.name else "are the same file"
-            outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
-            raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
-        if resolved in sources:
-            what = "itself" if sources[resolved] == job.source else f"the input '{sources[resolved]}'"
+        input = None if job.skip else sources.get(_resolved(job.target))
+        if input:
+            what = "itself" if input == job.source else f"the input '{input}'"
             raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
 
 
-def _settle_existing(jobs: list[Job], exists: Exists) -> list[Job]:
-    there = [job for job in jobs if os.path.lexists(job.target)]
-    if folders := [job.target for job in there if job.target.is_dir()]:
+def _refuse_existing(jobs: list[Job], exists: Exists) -> None:
+    there = [job.target for job in jobs if os.path.lexists(job.target)]
+    if folders := [target for target in there if target.is_dir()]:
         raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
     if exists == "error" and there:
-        names = _listed([job.target for job in there])
-        raise OutputExists(f"already there: {names}; choose --exists skip, overwrite or rename")
-    if exists == "skip":
-        return [replace(job, skip=_is_whole(job)) if job in there else job for job in jobs]
-    if exists == "rename":
-        taken = {job.target for job in jobs}
-        return [replace(job, target=_free(job.target, taken)) if job in there else job for job in jobs]
-    return jobs
+        raise OutputExists(f"already there: {_listed(there)}; choose --exists skip, overwrite or rename")
 
 
 def _is_whole(job: Job) -> bool:
@@ -238,11 +246,11 @@ def _is_whole(job: Job) -> bool:
 
 
 def _free(target: Path, taken: set[Path]) -> Path:
-    number = 2
-    while (name := target.with_name(f"{target.stem}_{number}{target.suffix}")) in taken or os.path.lexists(name):
-        number += 1
-    taken.add(name)
-    return name
+    free, number = target, 2
+    while os.path.lexists(free) or (free in taken and free != target):
+        free, number = target.with_name(f"{target.stem}_{number}{target.suffix}"), number + 1
+    taken.add(free)
+    return free
 
 
 def _refuse_unwritable(jobs: list[Job]) -> None:

@@ -1,0 +1,415 @@
+import io
+import os
+import struct
+import time
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
+
+from srcli.errors import BadPicture
+from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, write_image
+
+HEIGHT, WIDTH = 37, 53
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def noise(channels: int, dtype: str = "uint8") -> np.ndarray:
+    random = np.random.default_rng(0)
+    if dtype == "float32":
+        return random.random((HEIGHT, WIDTH, channels), dtype=np.float32)
+    return random.integers(0, np.iinfo(dtype).max, (HEIGHT, WIDTH, channels), dtype=dtype, endpoint=True)
+
+
+def smooth(channels: int = 3) -> np.ndarray:
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.stack([2 * x + 40, 3 * y + 30, x + y + 20], axis=2)[..., :channels].astype(np.uint8)
+
+
+def exif(orientation: int) -> bytes:
+    data = Image.Exif()
+    data[0x0112] = orientation
+    data[0x010F] = "maker"
+    data.get_ifd(0x8769)[0x829A] = 0.01  # exposure time
+    data.get_ifd(0x8769)[0xA002] = WIDTH
+    return data.tobytes()
+
+
+# Pixels
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("suffix", "dtype"), [("png", "uint8"), ("png", "uint16"), ("tif", "uint8"), ("tif", "uint16"), ("tif", "float32")]
+)
+def test_what_is_written_is_read(tmp_path, suffix, dtype, channels, alpha):
+    picture = Picture(noise(channels, dtype), noise(1, dtype)[..., 0] if alpha else None)
+    path = tmp_path / f"a.{suffix}"
+    assert write_image(picture, path) == ()
+    again = read_image(path)
+    np.testing.assert_array_equal(again.pixels, picture.pixels, strict=True)
+    assert (again.alpha is None) == (picture.alpha is None)
+    if alpha:
+        np.testing.assert_array_equal(again.alpha, picture.alpha, strict=True)
+    assert probe(path) == (HEIGHT, WIDTH, channels, alpha, picture.pixels.itemsize * 8, again.format)
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [("ppm", "uint8"), ("ppm", "uint16"), ("bmp", "uint8"), ("webp", "uint8")])
+def test_colour_survives_where_there_is_no_alpha(tmp_path, suffix, dtype):
+    picture = Picture(noise(3, dtype), quality=Quality(lossless=True))
+    write_image(picture, tmp_path / f"a.{suffix}")
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}").pixels, picture.pixels, strict=True)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
+def test_lossy_formats_come_close(tmp_path, format):
+    path = tmp_path / "a"
+    write_image(Picture(smooth()), path, format=format)
+    assert np.abs(read_image(path).pixels.astype(int) - smooth()).mean() < 2
+
+
+@pytest.mark.parametrize("format", ["jpeg", "avif", "bmp", "ppm"])
+def test_gray_stays_gray(tmp_path, format):
+    write_image(Picture(smooth(1)), tmp_path / "a", format=format)
+    assert read_image(tmp_path / "a").pixels.shape == (HEIGHT, WIDTH, 1)
+
+
+def test_a_16_bit_png_of_another_writer_is_exact(tmp_path):
+    pixels = noise(3, "uint16")
+    iio.imwrite(
+        tmp_path / "a.png", pixels[None], plugin="pyav", codec="png", in_pixel_format="rgb48le", out_pixel_format="rgb48be"
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, pixels, strict=True)
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+def test_lzw_tiff_of_16_bits_is_exact(tmp_path, predictor):
+    pixels = noise(1, "uint16")
+    info = {317: 2} if predictor else {}
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo=info)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, pixels, strict=True)
+
+
+def test_a_planar_tiff_is_read(tmp_path):
+    pixels = noise(3, "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(pixels, -1, 0), photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, pixels, strict=True)
+
+
+def test_white_is_zero_is_turned(tmp_path):
+    pixels = noise(1, "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", pixels[..., 0], photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, 65535 - pixels, strict=True)
+
+
+def test_multiplied_alpha_is_divided_out(tmp_path):
+    pixels, alpha = noise(3, "float32"), 0.1 + 0.9 * noise(1, "float32")
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([pixels * alpha, alpha]), photometric="rgb", extrasamples=["assocalpha"])
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif").pixels, pixels, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
+def test_float_outside_its_range_is_refused(tmp_path, value):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((HEIGHT, WIDTH), value, np.float32))
+    with pytest.raises(BadPicture) as caught:
+        read_image(tmp_path / "a.tif")
+    assert str(caught.value) == f"'{tmp_path / 'a.tif'}' has floating point pixels outside [0, 1]; scale them to it first"
+
+
+def test_a_ppm_of_10_bits_fills_the_range(tmp_path):
+    (tmp_path / "a.ppm").write_bytes(b"P5\n# comment\n3 1\n1023\n" + struct.pack(">3H", 0, 512, 1023))
+    assert read_image(tmp_path / "a.ppm").pixels.ravel().tolist() == [0, 32800, 65535]
+
+
+def test_one_bit_becomes_gray(tmp_path):
+    Image.new("1", (WIDTH, HEIGHT), 1).save(tmp_path / "a.png")
+    picture = read_image(tmp_path / "a.png")
+    assert picture.pixels.shape == (HEIGHT, WIDTH, 1) and picture.pixels.min() == 255
+
+
+def test_a_palette_with_transparency_becomes_colour_with_alpha(tmp_path):
+    image = Image.fromarray(smooth()).quantize(16)
+    image.save(tmp_path / "a.png", transparency=bytes(range(0, 160, 10)))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").alpha, np.asarray(image) * 10)
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("L", 50), ("RGB", (50, 50, 50)), ("1", 1)])
+def test_a_transparent_level_becomes_alpha(tmp_path, mode, clear):
+    Image.new(mode, (WIDTH, HEIGHT), clear).save(tmp_path / "a.png", transparency=clear)
+    picture = read_image(tmp_path / "a.png")
+    assert picture.pixels.shape[2] == (3 if mode == "RGB" else 1)
+    assert picture.alpha.max() == 0
+
+
+def test_a_transparent_level_of_16_bits_becomes_alpha(tmp_path):
+    pixels = noise(1, "uint16")
+    pixels[0, 0] = 0x1234
+    path = tmp_path / "a.png"
+    write_image(Picture(pixels), path)
+    data = path.read_bytes()
+    chunk = b"tRNS" + b"\x12\x34"
+    path.write_bytes(data[:33] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:])
+    picture = read_image(path)
+    np.testing.assert_array_equal(picture.pixels, pixels, strict=True)
+    np.testing.assert_array_equal(picture.alpha == 0, pixels[..., 0] == 0x1234)
+
+
+def test_cmyk_becomes_rgb_and_is_said(tmp_path):
+    Image.new("CMYK", (WIDTH, HEIGHT), (0, 255, 255, 0)).save(tmp_path / "a.tif")
+    picture = read_image(tmp_path / "a.tif")
+    assert (picture.pixels[0, 0].tolist(), picture.notes) == ([255, 0, 0], ("CMYK converted to RGB",))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_is_applied_and_reset(tmp_path, format, orientation):
+    # a red corner: top left of the stored picture, wherever the upright one has it
+    stored = np.full((40, 64, 3), 255, np.uint8)
+    stored[:16, :16, 1:] = 0
+    path = tmp_path / "a"
+    Image.fromarray(stored).save(path, format, exif=exif(orientation), quality=100)
+    picture = read_image(path)
+    corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}
+    red = picture.pixels[..., 1] < 128
+    rows, columns = np.nonzero(red)
+    found = ("t" if rows.mean() < red.shape[0] / 2 else "b") + ("l" if columns.mean() < red.shape[1] / 2 else "r")
+    assert (found, red.shape) == (corners[orientation], (40, 64) if orientation < 5 else (64, 40))
+    assert probe(path)[:2] == red.shape
+    kept = Image.Exif()
+    kept.load(picture.exif)
+    assert (kept.get(0x0112, 1), kept[0x010F]) == (1, "maker")
+
+
+def test_the_orientation_of_a_16_bit_tiff_is_applied(tmp_path):
+    pixels = noise(3, "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    assert probe(tmp_path / "a.tif")[:2] == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, np.rot90(pixels, -1), strict=True)
+
+
+# Metadata
+
+FULL = Picture(
+    smooth(),
+    icc=SRGB,
+    exif=exif(1).removeprefix(b"Exif\0\0"),
+    xmp=b"<x:xmpmeta/>",
+    dpi=(300.0, 300.0),
+    text={"Title": "gr\u00fcn", "Note": "\u65e5\u672c"},
+    chunks={b"gAMA": struct.pack(">I", 100000)},
+)
+LOST = {
+    "png": (),
+    "jpeg": ("JPEG cannot carry the text, the colour tags",),
+    "webp": ("WebP cannot carry the resolution in dpi, the text, the colour tags",),
+    "avif": ("AVIF cannot carry the resolution in dpi, the text, the colour tags",),
+    "tiff": ("TIFF cannot carry the text, the colour tags",),
+    "bmp": ("BMP cannot carry the colour profile, the EXIF data, the XMP data, the text, the colour tags",),
+    "ppm": (
+        "PPM cannot carry the colour profile, the EXIF data, the XMP data, the resolution in dpi, the text, the colour tags",
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("format", formats())
+def test_metadata_are_kept_or_said(tmp_path, format, dtype):
+    picture = replace(FULL, pixels=noise(3, dtype))
+    notes = write_image(picture, tmp_path / "a", format=format)
+    again = read_image(tmp_path / "a")
+    assert tuple(note for note in notes if "reduced" not in note) == LOST[format]
+    words = {"icc": "profile", "xmp": "XMP", "dpi": "dpi", "text": "the text", "chunks": "tags"}
+    for key, word in words.items():
+        kept = getattr(again, key)
+        expected = getattr(Picture(smooth()) if word in " ".join(notes) else picture, key)
+        assert kept == (pytest.approx(expected, abs=0.02) if key == "dpi" and expected else expected), key
+    assert (again.exif is None) == ("EXIF" in " ".join(notes))
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "tiff"])
+def test_exif_keeps_its_directories_and_learns_the_new_size(tmp_path, format):
+    write_image(replace(FULL, pixels=np.repeat(smooth(), 2, axis=1)), tmp_path / "a", format=format)
+    kept = Image.Exif()
+    kept.load(read_image(tmp_path / "a").exif)
+    directory = kept.get_ifd(0x8769)
+    assert (kept[0x010F], float(directory[0x829A]), directory[0xA002]) == ("maker", 0.01, 2 * WIDTH)
+
+
+def test_the_orientation_in_xmp_is_reset(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    Image.fromarray(smooth()).save(tmp_path / "a.png", pnginfo=text)
+    assert read_image(tmp_path / "a.png").xmp == b'<x tiff:Orientation="1"/>'
+
+
+def test_damaged_exif_does_not_cost_the_picture(tmp_path):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", exif=b"Exif\0\0nonsense")
+    picture = read_image(tmp_path / "a.jpg")
+    assert (picture.exif, picture.notes) == (None, ("damaged EXIF data are not kept",))
+
+
+@pytest.mark.parametrize(("format", "word"), [("GIF", "frames"), ("PNG", "frames"), ("WEBP", "frames"), ("TIFF", "pages")])
+def test_an_animation_gives_its_first_frame_and_a_note(tmp_path, format, word):
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), color) for color in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / "a", format, save_all=True, append_images=frames[1:], lossless=True)
+    picture = read_image(tmp_path / "a")
+    assert picture.notes == (f"only the first of 3 {word} is read",)
+    assert picture.pixels[0, 0].tolist() == [255, 0, 0]
+
+
+# Writing
+
+
+def test_transparency_is_flattened_on_white_and_said(tmp_path):
+    picture = Picture(np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.full((HEIGHT, WIDTH), 51, np.uint8))
+    assert write_image(picture, tmp_path / "a.bmp") == ("BMP has no transparency: flattened on white",)
+    assert read_image(tmp_path / "a.bmp").pixels.ravel().tolist() == [204] * (HEIGHT * WIDTH * 3)
+
+
+def test_16_bits_are_reduced_and_said(tmp_path):
+    picture = Picture(np.full((HEIGHT, WIDTH, 1), 257 * 200, np.uint16))
+    assert write_image(picture, tmp_path / "a.bmp") == ("BMP has 8 bits: reduced from 16",)
+    assert read_image(tmp_path / "a.bmp").pixels.max() == 200
+
+
+def test_a_jpeg_is_coded_no_coarser_than_its_source(tmp_path):
+    for quality in (30, 98):
+        Image.fromarray(smooth()).save(tmp_path / "a.jpg", quality=quality, subsampling=1)
+        source = read_image(tmp_path / "a.jpg")
+        write_image(source, tmp_path / "b.jpg")
+        result = read_image(tmp_path / "b.jpg")
+        assert all(
+            (np.array(b) <= np.array(a)).all() for a, b in zip(source.quality.tables, result.quality.tables, strict=True)
+        )
+        assert result.quality.subsampling == 1
+
+
+def test_other_sources_give_a_jpeg_without_subsampling(tmp_path):
+    write_image(Picture(smooth()), tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg").quality.subsampling == 0
+
+
+def test_a_lossless_webp_stays_lossless(tmp_path):
+    Image.fromarray(noise(3)).save(tmp_path / "a.webp", lossless=True)
+    source = read_image(tmp_path / "a.webp")
+    write_image(source, tmp_path / "b.webp")
+    np.testing.assert_array_equal(read_image(tmp_path / "b.webp").pixels, source.pixels)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
+def test_the_size_limit_is_what_can_be_written(tmp_path, format):
+    limit = size_limit(format)
+    write_image(Picture(np.zeros((1, limit, 3), np.uint8)), tmp_path / "a", format=format)
+    assert read_image(tmp_path / "a").pixels.shape == (1, limit, 3)
+    with pytest.raises(BadPicture):
+        write_image(Picture(np.zeros((1, limit + 1, 3), np.uint8)), tmp_path / "b", format=format)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.avif"
+    path.write_bytes(b"old")
+    with pytest.raises(BadPicture):
+        write_image(Picture(smooth()), path, quality=1000)
+    assert [(child.name, child.read_bytes()) for child in tmp_path.iterdir()] == [("a.avif", b"old")]
+
+
+def test_an_unknown_suffix_is_refused(tmp_path):
+    with pytest.raises(BadPicture):
+        write_image(Picture(smooth()), tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("name", ["a b.png", "\u00e9\u540d\U0001f600.png", "%03d.png", "n" * 251 + ".png"])
+def test_any_name_works_for_16_bits_too(tmp_path, name):
+    write_image(Picture(noise(3, "uint16")), tmp_path / name)
+    assert read_image(tmp_path / name).pixels.dtype == np.uint16
+
+
+# Refusals
+
+
+def packed(format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(noise(3)).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+REFUSED = {
+    "empty": (b"", "is empty"),
+    "text": (b"hello", "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM or GIF"),
+    "svg": (b'<?xml version="1.0"?>\n<svg/>', "is SVG, which srcli cannot read; convert it to PNG or JPEG first"),
+    "heic": (b"\0\0\0\x18ftypheic", "is HEIC, which srcli cannot read; convert it to PNG or JPEG first"),
+    "jxl": (b"\xff\x0a" + bytes(9), "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first"),
+    "half a png": (packed("PNG")[:3000], "is truncated"),
+    "a png without end": (packed("PNG")[:-12], "is truncated"),
+    "half a jpeg": (packed("JPEG")[:1500], "is truncated"),
+    "half a bmp": (packed("BMP")[:1500], "is truncated"),
+    "half a ppm": (packed("PPM")[:1500], "is truncated"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_one_line(tmp_path, case):
+    data, line = REFUSED[case]
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(BadPicture) as caught:
+        read_image(tmp_path / "a.png")
+    assert str(caught.value) == f"'{tmp_path / 'a.png'}' {line}"
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_truncated_16_bit_file_is_refused(tmp_path, suffix):
+    write_image(Picture(noise(3, "uint16")), tmp_path / f"a.{suffix}")
+    data = (tmp_path / f"a.{suffix}").read_bytes()
+    (tmp_path / f"b.{suffix}").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BadPicture):
+        read_image(tmp_path / f"b.{suffix}")
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 1, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "a.png").write_bytes(data + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    with pytest.raises(BadPicture) as caught:
+        probe(tmp_path / "a.png")
+    assert str(caught.value).endswith("has 60000 x 60000 = 3,600,000,000 pixels, the limit is 1,000,000,000")
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    for path, line in (
+        (tmp_path / "no", "cannot read '{}': No such file or directory"),
+        (tmp_path, "cannot read '{}': Is a directory"),
+    ):
+        with pytest.raises(BadPicture) as caught:
+            read_image(path)
+        assert str(caught.value) == line.format(path)
+
+
+NASTY = Path(os.environ.get("SRCLI_DATA", "/nowhere")) / "nasty"
+REFUSED_NASTY = {
+    *("bomb.gif", "bomb_60000x60000_1bit.png", "bomb_65536.png", "broken.png", "broken_stream.png", "empty_0byte.png"),
+    *("fuzz_heapbof.png", "heic_example.heic", "heic_rotated.heic", "jxl_8bit.jxl", "svg.svg", "text_named.png"),
+    *("tiny_truncated.png", "truncated.jpg", "truncated_anim.webp", "truncated_half.jpg"),
+}
+
+
+@pytest.mark.skipif(not NASTY.is_dir(), reason="SRCLI_DATA names no folder with nasty/")
+@pytest.mark.parametrize("path", sorted(NASTY.glob("*")), ids=lambda path: path.name)
+def test_nasty_files_are_read_or_refused_in_one_line(path):
+    started = time.monotonic()
+    try:
+        facts = probe(path)
+        picture = read_image(path)
+    except BadPicture as error:
+        assert path.name in REFUSED_NASTY
+        assert "\n" not in str(error)
+    else:
+        assert path.name not in REFUSED_NASTY
+        assert picture.pixels.shape == (facts.height, facts.width, facts.channels)
+        assert (picture.alpha is not None, picture.pixels.itemsize * 8) == (facts.alpha, facts.depth)
+    assert time.monotonic() - started < 20  # giant.jpg takes 2 s alone

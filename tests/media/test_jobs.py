@@ -1,0 +1,259 @@
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.media.jobs import plan_jobs
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def picture(name: str, *, width: int = 5, format: str | None = None) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, 3)).save(name, format)
+    return name
+
+
+def targets(*sources: str, output: str | None = None, scale: float = 4, **options) -> list[str]:
+    jobs = plan_jobs(sources, Path(output) if output else None, scale=scale, **options)
+    return [str(job.target) for job in jobs]
+
+
+def test_a_file_goes_beside_itself():
+    job = plan_jobs([picture("a b.JPG")], None, scale=4)[0]
+    assert (str(job.target), job.format, job.size) == ("a b_x4.JPG", "jpeg", (12, 20))
+
+
+def test_a_fractional_scale_names_itself():
+    assert targets(picture("a.png"), scale=2.5) == ["a_x2.5.png"]
+
+
+def test_a_folder_goes_beside_itself_with_names_unchanged():
+    picture("in/a.png"), picture("in/b.jpg")
+    assert targets("in") == ["in_x4/a.png", "in_x4/b.jpg"]
+
+
+def test_the_current_folder_goes_beside_itself(folder, monkeypatch):
+    picture("in/a.png")
+    monkeypatch.chdir("in")
+    assert targets(".") == [str(folder / "in_x4" / "a.png")]
+
+
+def test_a_suffix_replaces_the_scale_in_names():
+    assert targets(picture("a.png"), picture("in/a.png"), suffix="_big") == ["a_big.png", "in/a_big.png"]
+
+
+def test_a_suffix_applies_in_output_folders_too():
+    picture("in/a.png")
+    assert targets("in", output="out", suffix="_big") == ["out/a_big.png"]
+
+
+def test_single_files_keep_their_name_in_an_output_folder():
+    assert targets(picture("x/a.png"), picture("y/b.webp"), output="out") == ["out/a.png", "out/b.webp"]
+
+
+def test_one_folder_writes_its_contents_into_the_output():
+    picture("in/a.png"), picture("in/sub/b.png")
+    assert targets("in", output="out") == ["out/a.png"]
+
+
+def test_recursion_mirrors_the_tree():
+    picture("in/a.png"), picture("in/sub/b.png")
+    assert targets("in", output="out", recursive=True) == ["out/a.png", "out/sub/b.png"]
+
+
+def test_several_folders_keep_their_names():
+    picture("in/a.png"), picture("on/a.png")
+    assert targets("in", "on", output="out") == ["out/in/a.png", "out/on/a.png"]
+
+
+def test_a_pattern_gives_its_pictures():
+    picture("in/a.png"), picture("in/b.png"), Path("in/notes.txt").write_text("no")
+    assert targets("in/*", output="out") == ["out/a.png", "out/b.png"]
+
+
+def test_a_name_with_brackets_wins_over_the_pattern():
+    picture("a.png")
+    assert targets(picture("[a].png")) == ["[a]_x4.png"]
+
+
+def test_an_output_with_a_picture_suffix_is_a_file():
+    job = plan_jobs([picture("a.png")], Path("out/b.webp"), scale=4)[0]
+    assert (job.target, job.format) == (Path("out/b.webp"), "webp")
+
+
+def test_a_folder_stays_a_folder_whatever_its_name():
+    Path("out.png").mkdir()
+    assert targets(picture("a.png"), output="out.png") == ["out.png/a.png"]
+
+
+def test_the_format_is_told_by_content():
+    assert targets(picture("a.jpg", format="PNG")) == ["a_x4.png"]
+
+
+def test_another_format_replaces_the_suffix():
+    assert targets(picture("a.jpeg"), format="jpg") == ["a_x4.jpeg"]
+    assert targets(picture("a.png"), format="avif") == ["a_x4.avif"]
+
+
+def test_a_format_that_cannot_be_written_becomes_png_and_is_said():
+    job = plan_jobs([picture("a.gif")], None, scale=4)[0]
+    assert (str(job.target), job.notes) == ("a_x4.png", ("GIF cannot be written: stored as PNG",))
+
+
+def test_a_broken_file_stays_a_job():
+    Path("a.png").write_bytes(b"")
+    job = plan_jobs(["a.png"], None, scale=4)[0]
+    assert (job.probe, job.size, job.format) == (None, None, "png")
+
+
+def test_hidden_and_other_files_of_a_folder_are_passed_over():
+    picture("in/a.png"), picture("in/.b.png"), picture("in/.c/d.png"), Path("in/notes.txt").write_text("no")
+    assert targets("in", output="out", recursive=True) == ["out/a.png"]
+
+
+def test_photos_that_cannot_be_read_are_not_passed_over():
+    Path("in").mkdir()
+    Path("in/a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert targets("in") == ["in_x4/a.png"]
+
+
+def test_an_output_folder_inside_the_input_is_not_read():
+    picture("in/a.png"), picture("in/out/a.png")
+    assert targets("in", output="in/out", recursive=True, exists="overwrite") == ["in/out/a.png"]
+
+
+def test_links_that_form_a_loop_are_followed_once():
+    picture("in/a.png")
+    Path("in/loop").symlink_to("..", target_is_directory=True)
+    assert targets("in", output="out", recursive=True) == ["out/a.png"]
+
+
+def test_a_file_named_twice_is_one_job():
+    assert targets(picture("a.png"), str(Path("a.png").absolute())) == ["a_x4.png"]
+
+
+REFUSED = {
+    "no input": ([], {}, UsageError, "no input given"),
+    "missing": (["no.png"], {}, BadPicture, "there is no 'no.png'"),
+    "no match": (["no*.png"], {}, BadPicture, "no picture matches 'no*.png'"),
+    "dead link": (["dead.png"], {}, BadPicture, "'dead.png' is a link to nothing"),
+    "empty folder": (["empty"], {}, BadFolder, "no pictures in 'empty'"),
+    "only sub-folders": (["deep"], {}, BadFolder, "no pictures in 'deep'; -r takes those of its sub-folders"),
+    "unknown format": (["a.png"], {"format": "gif"}, UsageError, None),
+    "one file for a folder": (
+        ["in"],
+        {"output": "b.png"},
+        UsageError,
+        "'b.png' is one file, but 'in' is a folder; give a folder as output",
+    ),
+    "one file for two": (["a.png", "a.jpg"], {"output": "b.png"}, UsageError, None),
+    "file against format": (
+        ["a.png"],
+        {"output": "b.png", "format": "webp"},
+        UsageError,
+        "'b.png' is png, but the format asked for is webp",
+    ),
+    "an output that cannot be written": (["a.png"], {"output": "b.heic"}, UsageError, None),
+    "a file as folder": (["a.png"], {"output": "notes"}, BadFolder, "cannot write to 'notes': 'notes' is not a folder"),
+    "collision": (
+        ["a.png", "a.jpg"],
+        {"format": "webp"},
+        UsageError,
+        "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file",
+    ),
+    "case": (
+        ["a.png", "A.png"],
+        {},
+        UsageError,
+        "'a.png' and 'A.png' collide: their outputs 'a_x4.png' and 'A_x4.png' differ only by case",
+    ),
+    "itself": (
+        ["in"],
+        {"output": "in", "exists": "overwrite"},
+        UsageError,
+        "the output of 'in/a.png' would be itself; choose another folder with -o or a --suffix",
+    ),
+    "another input": (
+        ["a.png", "a_x4.png"],
+        {"exists": "overwrite"},
+        UsageError,
+        "the output of 'a.png' would be the input 'a_x4.png'; choose another folder with -o or a --suffix",
+    ),
+    "too large": (
+        ["long.jpg"],
+        {},
+        BadPicture,
+        "the result of 'long.jpg' would be 80000 x 12 px, but JPEG ends at 65,500; choose --format png",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_planning(case):
+    sources, options, error, line = REFUSED[case]
+    for name in ("a.png", "A.png", "a.jpg", "a_x4.png", "in/a.png", "deep/er/a.png"):
+        picture(name)
+    picture("long.jpg", width=20000)
+    Path("empty").mkdir()
+    Path("notes").write_text("no")
+    Path("dead.png").symlink_to("nowhere")
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(error) as caught:
+        targets(*sources, **options)
+    assert "\n" not in str(caught.value)
+    assert line in (None, str(caught.value))
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_existing_outputs_are_listed_and_nothing_is_planned():
+    names = [picture(f"{n}.png") for n in "abcde"]
+    for n in "abcde":
+        picture(f"out/{n}.png")
+    line = "already there: 'out/a.png', 'out/b.png', 'out/c.png' and 2 more; choose --exists skip, overwrite or rename"
+    with pytest.raises(OutputExists) as caught:
+        targets(*names, output="out")
+    assert str(caught.value) == line
+
+
+def test_skip_keeps_whole_results_and_redoes_broken_ones():
+    picture("in/a.png"), picture("in/b.png"), picture("in/c.png")
+    Path("out").mkdir()
+    Image.new("RGB", (20, 12)).save("out/a.png")
+    Path("out/b.png").write_bytes(Path("out/a.png").read_bytes()[:10])
+    jobs = plan_jobs(["in"], Path("out"), scale=4, exists="skip")
+    assert [job.skip for job in jobs] == [True, False, False]
+
+
+def test_rename_finds_a_free_name():
+    picture("a.png"), picture("a_x4.png"), picture("a_x4_2.png")
+    assert targets("a.png", exists="rename") == ["a_x4_3.png"]
+
+
+def test_rename_never_takes_an_input():
+    assert targets(picture("a.png"), picture("a_x4.png"), exists="rename") == ["a_x4_2.png", "a_x4_x4.png"]
+
+
+def test_skip_never_redoes_an_input():
+    picture("in/a.png")
+    with pytest.raises(UsageError):
+        targets("in", output="in", exists="skip")
+
+
+def test_a_folder_in_the_place_of_an_output_is_never_replaced():
+    Path("a_x4.png").mkdir()
+    with pytest.raises(OutputExists):
+        targets(picture("a.png"), exists="overwrite")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder_is_refused():
+    Path("out").mkdir(mode=0o500)
+    with pytest.raises(BadFolder):
+        targets(picture("a.png"), output="out")
