@@ -30,7 +30,7 @@ class _Boundary(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
             raise typer.Exit(0) from None
 
 

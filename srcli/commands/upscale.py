@@ -67,7 +67,7 @@ def upscale(
     )
     if dry_run:
         for job in jobs:
-            _show(_planned(job, network.scale), json)
+            _show(_planned(job), json)
         return
     upscaler = Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
     work = [job for job in jobs if not job.skip]
@@ -106,11 +106,11 @@ def _show(done: Any, json: bool, *, quiet: bool = False) -> None:
         console.result(f"{done.output}{size}")
 
 
-def _planned(job: Any, scale: int) -> Any:
+def _planned(job: Any) -> Any:
     from srcli.engine.upscale import Done
 
-    width, height = (job.width * scale, job.height * scale) if job.width else (None, None)
-    return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height)
+    height, width = job.size or (None, None)
+    return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
 
 
 def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:

@@ -12,21 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srcli import __version__, checkpoint
-from srcli.engine.data import Patches, list_pictures, read_pictures, read_rgb
-from srcli.engine.device import DTYPES, check_precision, fast_precision, pick_device
+from srcli.engine.data import Patches, list_pictures, read_pictures
+from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision, pick_device
+from srcli.engine.evaluate import Protocol, evaluate, summarize
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
+from srcli.engine.upscale import Upscaler
 from srcli.errors import TrainingFailed, UsageError
 from srcli.files import atomic, make_folder
 from srcli.models import arch_name, create
 from srcli.models.base import SRModel
-from srcli.ops.color import luma
-from srcli.ops.metrics import psnr, shave, ssim
-from srcli.ops.pixels import quantize, to_tensor
-from srcli.ops.resize import resize
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
@@ -176,8 +174,11 @@ def train(
         raise TrainingFailed(f"'{out}' is a file; --out names a folder")
     torch.manual_seed(config.seed)
     model, notes = _fresh_model(config)
+    if config.patch < model.min_side:
+        raise UsageError(f"'{config.arch}' needs at least --patch {model.min_side}, not {config.patch}")
     patches, skipped = _load(config, where)
-    validation = _validation_pairs(config)
+    if config.val is not None:
+        list_pictures(Path(config.val))  # raises before the run starts
     notes += skipped
     run = _Run(config, model, where)
     if state is not None:
@@ -195,7 +196,7 @@ def train(
         tuple(notes),
     )
     with (out / "log.jsonl").open("a") as log:
-        for event in chain([started], _loop(run, patches, validation, out, precision, where, stop_after, stopping)):
+        for event in chain([started], _loop(run, patches, out, precision, where, stop_after, stopping)):
             if not isinstance(event, Saved):
                 log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
                 log.flush()
@@ -205,9 +206,8 @@ def train(
 def _loop(
     run: _Run,
     patches: Patches,
-    validation: list[tuple[Tensor, Tensor]],
     out: Path,
-    precision: str,
+    precision: Precision,
     device: torch.device,
     stop_after: int | None,
     stopping: Callable[[], bool],
@@ -256,13 +256,13 @@ def _loop(
             total.zero_()
             counted, told = 0, time.monotonic()
             clock = told  # drawing and saving are not training
-        if validation and (at_end or run.elapsed >= next_validation):
+        if config.val and (at_end or run.elapsed >= next_validation):
             next_validation = run.elapsed + config.validate_every * 60
-            yield _validate(run, validation, out, precision, device)
+            yield _validate(run, out, precision, device)
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
             last_save = run.elapsed
-            if not validation:
+            if not config.val:
                 _save_best(run, out, None)
             with atomic(out / "last.pt") as temporary:
                 torch.save(run.state(), temporary)
@@ -312,15 +312,13 @@ def _average(run: _Run) -> None:
         statistic.copy_(measured)
 
 
-@torch.inference_mode()
-def _validate(run: _Run, pairs: list[tuple[Tensor, Tensor]], out: Path, precision: str, device: torch.device) -> Validated:
-    scores = []
-    for lr, hr in pairs:
-        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
-            sr = run.averaged((lr.to(device).float() / 255).contiguous(memory_format=torch.channels_last))
-        ours, theirs = (shave(luma(x.double()), run.config.scale) for x in (quantize(sr.float()), hr.to(device).float() / 255))
-        scores.append((psnr(ours, theirs), ssim(ours, theirs)))
-    mean_psnr, mean_ssim = (sum(values) / len(scores) for values in zip(*scores, strict=True))
+def _validate(run: _Run, out: Path, precision: Precision, device: torch.device) -> Validated:
+    """Score the averaged weights as `srcli eval` does, in the precision of training."""
+    assert run.config.val is not None
+    upscaler, protocol = Upscaler(run.averaged, device=device, precision=precision), Protocol(run.config.scale)
+    folder = Path(run.config.val)
+    summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol)))
+    mean_psnr, mean_ssim = summary.psnr, summary.ssim
     best = mean_psnr > run.best
     result = Validated(run.step, mean_psnr, mean_ssim, best, run.elapsed)
     if best:
@@ -423,20 +421,6 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]
     if small:
         notes.append(f"{small} pictures smaller than a patch skipped")
     return patches, notes
-
-
-def _validation_pairs(config: TrainConfig) -> list[tuple[Tensor, Tensor]]:
-    """Return (LR, HR) as uint8 (1, 3, H, W), on the host."""
-    if config.val is None:
-        return []
-    s, pairs = config.scale, []
-    for path in list_pictures(Path(config.val)):
-        pixels = read_rgb(path)
-        height, width = pixels.shape[0] // s * s, pixels.shape[1] // s * s
-        hr = to_tensor(pixels[:height, :width])
-        lr = quantize(resize(hr, height // s, width // s))
-        pairs.append(((lr * 255).round().byte(), (hr * 255).round().byte()))
-    return pairs
 
 
 def _kept(out: Path) -> str:

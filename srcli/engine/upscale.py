@@ -95,6 +95,7 @@ class Upscaler:
 
     def tensor(self, x: Tensor, precision: Precision | None = None) -> Tensor:
         """Upscale (1, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; the precision is not proven."""
+        height, width = (n * self.scale for n in x.shape[-2:])
         x = _at_least(x, self.model.min_side)
         out = torch.zeros(1, x.shape[1], x.shape[-2] * self.scale, x.shape[-1] * self.scale)
 
@@ -103,7 +104,7 @@ class Upscaler:
 
         for rows, columns, result in self._tiles(read, x.shape[-2], x.shape[-1], precision or self.precision):
             out[..., rows, columns] = result.float().cpu()
-        return out
+        return out[..., :height, :width]
 
     def _pixels(self, pixels: np.ndarray, tick: Tick) -> tuple[np.ndarray, tuple[str, ...]]:
         height, width, channels = pixels.shape
@@ -125,7 +126,7 @@ class Upscaler:
                 tick((i + 1) / 8)
             out[:] = to_array(total / 8, pixels.dtype)
         else:
-            for rows, columns, result in self._tiles(read, *pixels.shape[:2], precision, tick):
+            for rows, columns, result in self._tiles(read, pixels.shape[0], pixels.shape[1], precision, tick):
                 out[rows, columns] = to_array(result, pixels.dtype)
         return out[: height * s, : width * s], notes
 
@@ -228,7 +229,7 @@ class Done:
 
     input: Path
     output: Path
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["done", "skipped", "planned", "failed"]
     width: int | None = None  # of the output
     height: int | None = None
     seconds: float = 0.0
@@ -280,13 +281,10 @@ def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:
         return _failed(job, picture)
     height, width = picture.pixels.shape[:2]
     try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
         notes = write_image(picture, job.target, format=job.format, quality=quality)
     except UserError as error:
         return _failed(job, error)
-    except OSError as error:
-        return _failed(job, UserError(f"cannot write '{job.target}': {error.strerror or error}"))
-    return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, picture.notes + notes)
+    return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, job.notes + picture.notes + notes)
 
 
 def _failed(job: Job, error: Exception) -> Done:

@@ -35,7 +35,7 @@ class RFDN(SRModel):
     ) -> None:
         super().__init__(scale)
         self.min_side = 15 if attention == "esa" else 1
-        self.tiling = Tiling("strided", 60, phase=6) if attention == "esa" else Tiling("statistics", 4 * blocks + 3)
+        self.tiling = Tiling("strided", 72, phase=6) if attention == "esa" else Tiling("statistics", 4 * blocks + 3)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.blocks = nn.ModuleList(RFDB(channels, attention, residual) for _ in range(blocks))
         self.fuse = nn.Conv2d(channels * blocks, channels, 1)

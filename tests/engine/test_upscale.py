@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srcli.engine.evaluate import shrink
+from srcli.engine.upscale import Upscaler, in_color, upscale_files
+from srcli.errors import DeviceUnavailable
+from srcli.foreign import convert
+from srcli.media.image import Picture
+from srcli.media.jobs import plan_jobs
+from srcli.models import create
+from srcli.ops.pixels import to_tensor
+from tests.conftest import photograph
+
+
+@pytest.fixture(scope="module")
+def rfdn():
+    torch.manual_seed(0)
+    model = create("rfdn", 2)
+    model.start_as_upsampler()
+    return model
+
+
+@pytest.fixture(scope="module")
+def bicubic():
+    return create("bicubic", 4)
+
+
+@pytest.mark.parametrize(("arch", "file"), [("rfdn", "RFDN_AIM.pth"), ("mfdn", "MFDN_ntire2022.pth")])
+def test_tiled_equals_whole_on_a_real_picture(data, arch, file):
+    model = convert(data / "checkpoints" / file, arch, 4)
+    with Image.open(data / "val" / "kodak24" / "1.png") as image:
+        pixels = np.array(image)[:180, :200]
+    whole = Upscaler(model, precision="fp32", tile=0).pixels(pixels).astype(int)
+    tiled = Upscaler(model, precision="fp32", tile=96).pixels(pixels).astype(int)
+    assert np.abs(whole - tiled).max() <= 1
+    assert (whole != tiled).mean() <= 0.0002
+
+
+def test_tiles_of_a_local_network_equal_the_whole(bicubic):
+    x = to_tensor(photograph())
+    torch.testing.assert_close(Upscaler(bicubic, tile=16).tensor(x), Upscaler(bicubic, tile=0).tensor(x))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 5), (1, 23), (40, 3), (14, 15), (37, 53)])
+@pytest.mark.parametrize("tile", [0, 32])
+def test_any_size_comes_out_scale_times_as_large(rfdn, height, width, tile):
+    upscaler = Upscaler(rfdn, precision="fp32", tile=tile)
+    assert upscaler.pixels(photograph(height, width)).shape == (2 * height, 2 * width, 3)
+    assert upscaler.tensor(to_tensor(photograph(height, width))).shape == (1, 3, 2 * height, 2 * width)
+
+
+def test_a_small_picture_is_extended_by_its_edge(rfdn):
+    gray = np.full((5, 5, 3), 90, np.uint8)
+    inner = Upscaler(rfdn, precision="fp32").pixels(gray)[:6, :6]
+    larger = Upscaler(rfdn, precision="fp32").pixels(np.full((15, 15, 3), 90, np.uint8))[:6, :6]
+    np.testing.assert_array_equal(inner, larger)
+
+
+def test_gray_stays_gray_and_16_bit_stays_16_bit(rfdn):
+    pixels = photograph()[..., :1].astype(np.uint16) * 257
+    out = Upscaler(rfdn, precision="fp32").pixels(pixels)
+    assert (out.shape, out.dtype) == ((74, 106, 1), np.dtype(np.uint16))
+    assert len(np.unique(out)) > 256
+
+
+def test_constant_alpha_stays_constant_and_other_alpha_is_upscaled(bicubic):
+    upscaler = Upscaler(bicubic)
+    constant = Picture(photograph(), np.full((37, 53), 77, np.uint8))
+    assert (upscaler(constant).alpha == 77).all()
+    ramp = np.tile(np.arange(53, dtype=np.uint8) * 4, (37, 1))
+    alpha = upscaler(Picture(photograph(), ramp)).alpha
+    np.testing.assert_array_equal(alpha, upscaler.pixels(ramp[..., None])[..., 0])
+
+
+def test_colour_under_transparency_does_not_darken_the_edge(bicubic):
+    pixels, alpha = np.full((30, 30, 3), 200, np.uint8), np.full((30, 30), 255, np.uint8)
+    pixels[:, 15:], alpha[:, 15:] = 0, 0
+    out = Upscaler(bicubic)(Picture(pixels, alpha))
+    assert out.pixels[:, :60].min() == 200
+
+
+def test_bf16_is_taken_only_where_a_probe_proves_it(rfdn, monkeypatch):
+    monkeypatch.setattr("srcli.engine.upscale.fast_precision", lambda device: "bf16")
+    fine = Upscaler(rfdn)(Picture(np.full((40, 40, 3), 128, np.uint8)))
+    assert fine.notes == ()
+    with torch.no_grad():
+        coarse = create("rfdn", 2)
+        coarse.load_state_dict(rfdn.state_dict())
+        coarse.upsample.bias += 300.0  # bf16 has 8 bits: near 300 its steps are 2
+        coarse.head.bias -= 0.0
+    exact = Upscaler(coarse, precision="fp32")(Picture(photograph()))
+    auto = Upscaler(coarse)(Picture(photograph()))
+    np.testing.assert_array_equal(auto.pixels, exact.pixels)
+
+
+def test_fp16_on_the_cpu_is_refused_with_what_to_use(rfdn):
+    with pytest.raises(DeviceUnavailable, match="bf16 or fp32"):
+        Upscaler(rfdn, precision="fp16")
+
+
+def test_a_tile_that_is_not_finite_is_redone_in_float32(rfdn, monkeypatch):
+    upscaler = Upscaler(rfdn, precision="bf16", tile=32)
+    exact = Upscaler(rfdn, precision="fp32", tile=32).pixels(photograph())
+    honest = Upscaler._tile
+
+    def overflowing(self, x, tile, height, width, precision):
+        out = honest(self, x, tile, height, width, precision)
+        return out * float("inf") if precision == "bf16" else out
+
+    monkeypatch.setattr(Upscaler, "_tile", overflowing)
+    np.testing.assert_array_equal(upscaler.pixels(photograph()), exact)
+
+
+def test_running_out_of_memory_halves_the_tile(bicubic, monkeypatch):
+    whole = Upscaler(bicubic).pixels(photograph(150, 170))
+    honest, sides = Upscaler._tile, []
+
+    def limited(self, x, tile, height, width, precision):
+        if x.shape[-2] > 90:
+            raise torch.OutOfMemoryError("out of memory")
+        sides.append(x.shape[-2])
+        return honest(self, x, tile, height, width, precision)
+
+    monkeypatch.setattr(Upscaler, "_tile", limited)
+    np.testing.assert_array_equal(Upscaler(bicubic).pixels(photograph(150, 170)), whole)
+    assert max(sides) <= 90
+
+
+def test_the_ensemble_averages_eight_views(bicubic, rfdn):
+    pixels = photograph()
+    np.testing.assert_allclose(
+        Upscaler(bicubic, ensemble=True).pixels(pixels).astype(int), Upscaler(bicubic).pixels(pixels), atol=1
+    )
+    turned = Upscaler(rfdn, precision="fp32", ensemble=True).pixels(np.ascontiguousarray(pixels[::-1]))[::-1]
+    np.testing.assert_allclose(Upscaler(rfdn, precision="fp32", ensemble=True).pixels(pixels).astype(int), turned, atol=1)
+
+
+def test_progress_ends_at_one(bicubic):
+    told: list[float] = []
+    Upscaler(bicubic, tile=16)(Picture(photograph()), told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert len(told) == 12
+
+
+def test_a_luma_network_keeps_colour_by_bicubic():
+    class Twice(torch.nn.Module):
+        channels, scale = 1, 2
+
+        def forward(self, x, window=None):
+            return create("bicubic", 2)(x)
+
+    x = to_tensor(photograph())
+    torch.testing.assert_close(in_color(Twice(), x), create("bicubic", 2)(x), atol=1e-5, rtol=0)
+
+
+def test_a_broken_file_does_not_stop_the_rest(bicubic, folder, tmp_path):
+    (folder / "a broken one.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    jobs = plan_jobs([folder], tmp_path / "out", scale=4)
+    records = list(upscale_files(Upscaler(bicubic), jobs))
+    assert [r.status for r in records] == ["failed", "done", "done", "done"]
+    assert "a broken one.png" in records[0].error
+    for record in records[1:]:
+        with Image.open(record.output) as image:
+            assert image.size == (record.width, record.height)
+
+
+def test_fail_fast_ends_after_the_first_failure(bicubic, folder, tmp_path):
+    (folder / "a.png").write_bytes(b"x")
+    records = list(upscale_files(Upscaler(bicubic), plan_jobs([folder], tmp_path / "out", scale=4), fail_fast=True))
+    assert [r.status for r in records] == ["failed"]
+
+
+def test_the_lr_of_a_picture_upscales_to_its_size(bicubic):
+    hr = photograph(40, 56)
+    assert Upscaler(bicubic).pixels(shrink(hr, 4)).shape == hr.shape

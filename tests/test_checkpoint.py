@@ -1,0 +1,80 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from srcli import checkpoint
+from srcli.errors import BadCheckpoint, WeightsNotFound
+from srcli.models import create
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return create("rfdn", 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_file_rebuilds_its_model_by_itself(model, tmp_path, dtype):
+    card = checkpoint.card_of(model, licence="MIT", training={"steps": 7}, scores=[{"psnr": 30.0}])
+    checkpoint.save(tmp_path / "w.safetensors", model, card, dtype)
+    again, read = checkpoint.load(tmp_path / "w.safetensors")
+    assert read == card
+    assert not again.training
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor.to(dtype).float())
+
+
+def test_arguments_that_make_the_size_are_kept(tmp_path):
+    small = create("rfdn", 2, channels=20, blocks=2)
+    checkpoint.save(tmp_path / "w.safetensors", small, checkpoint.card_of(small))
+    assert len(checkpoint.load(tmp_path / "w.safetensors")[0].blocks) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"not a weights file", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(BadCheckpoint, match=r"w\.safetensors"):
+        checkpoint.load(tmp_path / "w.safetensors")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(WeightsNotFound, match=r"none\.safetensors"):
+        checkpoint.load(tmp_path / "none.safetensors")
+
+
+def test_a_truncated_file_is_refused(model, tmp_path):
+    path = tmp_path / "w.safetensors"
+    checkpoint.save(path, model, checkpoint.card_of(model))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(BadCheckpoint, match=r"w\.safetensors"):
+        checkpoint.load(path)
+
+
+def test_tensors_that_do_not_fit_the_card_are_refused(model, tmp_path):
+    card = {"arch": "rfdn", "scale": 3}
+    save_file({"head.weight": torch.zeros(3)}, tmp_path / "w.safetensors", metadata={"srcli.card": json.dumps(card)})
+    with pytest.raises(BadCheckpoint, match="does not fit 'rfdn' x3"):
+        checkpoint.load(tmp_path / "w.safetensors")
+
+
+def test_a_card_of_an_unknown_network_is_refused(tmp_path):
+    card = {"arch": "hat", "scale": 4}
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"srcli.card": json.dumps(card)})
+    with pytest.raises(BadCheckpoint, match="'hat'"):
+        checkpoint.load(tmp_path / "w.safetensors")
+
+
+def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"old")
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, model, checkpoint.card_of(model))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

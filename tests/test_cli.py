@@ -1,0 +1,306 @@
+"""The program as a user meets it: exit codes, one clear line, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli.cli import app
+from tests.conftest import photograph
+
+
+def srcli(*arguments: object) -> Result:
+    """Run the program and return exit_code, stdout and stderr."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def _records(result: Result) -> list[dict]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# upscale
+
+
+def test_a_folder_is_upscaled_under_its_names(folder, tmp_path):
+    result = srcli("upscale", folder, "-o", tmp_path / "out put", "-m", "bicubic", "--json")
+    assert result.exit_code == 0, result.output
+    records = _records(result)
+    assert [Path(r["output"]).name for r in records] == ["p0.png", "p1.png", "p2.png"]
+    assert [set(r) >= {"input", "output", "status", "width", "height", "seconds", "error"} for r in records] == [True] * 3
+    for record in records:
+        with Image.open(record["input"]) as source, Image.open(record["output"]) as target:
+            assert target.size == (4 * source.width, 4 * source.height) == (record["width"], record["height"])
+
+
+def test_without_output_the_result_lies_beside_the_input(folder):
+    assert srcli("upscale", folder / "p0.png", "-m", "bicubic", "-s", 2).exit_code == 0
+    with Image.open(folder / "p0_x2.png") as image:
+        assert image.size == (106, 74)
+    assert srcli("upscale", folder, "-m", "bicubic").exit_code == 0
+    assert len(list((folder.parent / "my pictures_x4").iterdir())) == 4
+
+
+def test_a_picture_suffix_makes_the_output_a_file(folder, tmp_path):
+    assert srcli("upscale", "-i", folder / "p0.png", "-o", tmp_path / "new" / "large.webp", "-n", "bicubic").exit_code == 0
+    with Image.open(tmp_path / "new" / "large.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (212, 148))
+
+
+def test_a_broken_file_is_listed_last_and_the_rest_is_done(folder, tmp_path):
+    (folder / "a broken one.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = srcli("upscale", folder, "-o", tmp_path / "out", "-m", "bicubic")
+    assert result.exit_code == 1
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert "a broken one.png" in [line for line in result.stderr.splitlines() if "error" in line][-1]
+    assert "3 upscaled, 1 failed" in result.stderr
+
+
+def test_outputs_that_exist_are_listed_and_nothing_is_written(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "p1.png").write_bytes(b"precious")
+    result = srcli("upscale", folder, "-o", out, "-m", "bicubic")
+    assert result.exit_code == 1
+    assert "p1.png" in result.stderr
+    assert _pictures(out) == {"p1.png": b"precious"}
+
+
+@pytest.mark.parametrize(("exists", "names"), [("skip", 3), ("overwrite", 3), ("rename", 6)])
+def test_existing_outputs_are_treated_as_asked(folder, tmp_path, exists, names):
+    out = tmp_path / "out"
+    srcli("upscale", folder, "-o", out, "-m", "bicubic")
+    before = _pictures(out)
+    result = srcli("upscale", folder, "-o", out, "-m", "bicubic", "--exists", exists, "--format", "png", "--json")
+    assert result.exit_code == 0
+    assert len(_pictures(out)) == names
+    assert {k: v for k, v in _pictures(out).items() if k in before} == before
+    assert {r["status"] for r in _records(result)} == {"skipped" if exists == "skip" else "done"}
+
+
+def test_a_dry_run_says_what_would_be_and_writes_nothing(folder, tmp_path):
+    result = srcli("upscale", folder, "-o", tmp_path / "out", "-m", "bicubic", "--dry-run", "--json")
+    assert result.exit_code == 0
+    assert [(r["status"], r["width"]) for r in _records(result)] == [("planned", 212), ("planned", 192), ("planned", 360)]
+    assert not (tmp_path / "out").exists()
+
+
+def test_stdout_holds_results_and_nothing_else(folder, tmp_path):
+    result = srcli("upscale", folder, "-o", tmp_path / "out", "-m", "bicubic")
+    assert [line.split("  ")[1] for line in result.stdout.splitlines()] == ["212x148", "192x256", "360x84"]
+    quiet = srcli("upscale", folder, "-o", tmp_path / "quiet", "-m", "bicubic", "--quiet")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
+    Image.new("RGB", (17000, 1)).save(tmp_path / "wide.png")
+    result = srcli("upscale", tmp_path / "wide.png", "-m", "bicubic", "--format", "jpg")
+    assert result.exit_code == 1
+    assert "65,500" in result.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["upscale"], 2, "nothing to upscale"),
+        (["upscale", "no such file.png", "-m", "bicubic"], 1, "no such file.png"),
+        (["upscale", "{folder}", "-m", "rdfn"], 1, "did you mean 'rfdn'"),
+        (["upscale", "{folder}", "--tile", "huge"], 2, "--tile is auto, 0 or at least 16"),
+        (["upscale", "{folder}", "--precision", "fp8"], 2, "not 'fp8'"),
+        (["upscale", "{folder}", "--exists", "perhaps"], 2, "not 'perhaps'"),
+        (["upscale", "{folder}", "--format", "heic"], 2, "not 'heic'"),
+        (["upscale", "{folder}", "--device", "cuda:99"], 1, "'cuda:99' is not on this machine"),
+        (["upscale", "{folder}", "--device", "quantum"], 1, "'quantum'"),
+        (["upscale", "{folder}", "-m", "bicubic", "-s", "5"], 2, "no x5"),
+        (["upscale", "{folder}", "--scael", "2"], 2, "--scael"),
+        (["upscale", "{folder}/p0.png", "{folder}/p1.png", "-m", "bicubic", "-o", "one.png"], 2, "one.png"),
+        (["eval", "{folder}"], 2, "-m"),
+        (["eval", "nowhere", "-m", "bicubic"], 2, "no folder 'nowhere'"),
+        (["eval", "{folder}", "-m", "bicubic", "--channel", "cb"], 2, "--channel is one of"),
+        (["eval", "{folder}", "--sr", "{folder}"], 2, "needs the scale"),
+        (["profile", "rdfn"], 1, "did you mean 'rfdn'"),
+        (["profile", "rfdn", "--input", "large"], 2, "HEIGHTxWIDTH"),
+        (["profile", "rfdn", "--input", "8x8"], 2, "too small"),
+        (["train", "--arch", "rfdn", "--scale", "4", "--out", "run"], 2, "--data is missing"),
+        (
+            ["train", "--arch", "rdfn", "--scale", "4", "--data", "{folder}", "--out", "run", "--steps", "1"],
+            2,
+            "did you mean 'rfdn'",
+        ),
+        (["train", "--arch", "rfdn", "--scale", "4", "--data", "nowhere", "--out", "run", "--steps", "1"], 2, "nowhere"),
+        (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run"], 2, "--steps or --minutes"),
+        (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run", "--steps", "1"], 1, "--patch 12"),
+        (
+            ["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run", "--optimizer", "sgd"],
+            2,
+            "not 'sgd'",
+        ),
+        (
+            ["train", "--arch", "vdsr", "--scale", "4", "--data", "{folder}", "--out", "run", "--recipe", "paper"],
+            2,
+            "no paper's recipe",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(folder, tmp_path, monkeypatch, arguments, code, text):
+    monkeypatch.chdir(tmp_path)
+    before = _pictures(tmp_path)
+    result = srcli(*(a.replace("{folder}", str(folder)) for a in arguments))
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert _pictures(tmp_path) == before
+
+
+def test_a_file_that_may_not_be_written_is_said(folder, tmp_path):
+    locked = tmp_path / "locked"
+    locked.write_text("a file, not a folder")
+    result = srcli("upscale", folder, "-o", locked / "out", "-m", "bicubic")
+    assert result.exit_code == 1
+    assert "locked" in result.stderr
+    assert "Traceback" not in result.output
+
+
+# eval and profile
+
+
+def test_eval_prints_bicubic_first_and_the_protocol_with_every_number(folder):
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--json")
+    assert result.exit_code == 0, result.output
+    (record,) = _records(result)
+    assert set(record) == {"model", "dataset", "scale", "pictures", "psnr", "ssim", "protocol", "seconds"}
+    assert (record["model"], record["dataset"], record["scale"], record["pictures"]) == ("bicubic", "my pictures", 2, 3)
+    table = srcli("eval", folder, "-m", "bicubic", "-s", 2)
+    assert "Y (BT.601), shave 2" in table.stdout
+    assert f"{record['psnr']:.2f}" in table.stdout
+
+
+def test_eval_scores_ready_pictures_and_writes_a_csv(folder, tmp_path):
+    assert srcli("eval", folder, "-m", "bicubic", "-s", 2, "--save", tmp_path / "sr").exit_code == 0
+    ready = tmp_path / "sr" / "bicubic" / folder.name
+    result = srcli("eval", folder, "--sr", ready, "-s", 2, "--csv", tmp_path / "all.csv", "--json")
+    bicubic, ours = _records(result)
+    assert (bicubic["model"], ours["model"]) == ("bicubic", folder.name)
+    assert ours["psnr"] == bicubic["psnr"]
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    assert lines[0] == "model,dataset,picture,scale,psnr,ssim,seconds"
+    assert len(lines) == 1 + 2 * 3
+
+
+def test_profile_prints_the_challenges_row_of_rfdn():
+    (record,) = _records(srcli("profile", "e-rfdn", "--json"))
+    assert (record["model"], record["scale"], record["input"]) == ("rfdn", 4, "256x256")
+    assert record["parameters"] == 433_448
+    assert record["flops"] == 2 * record["macs"]
+    assert f"{record['ntire_flops'] / 1e9:.2f}" == "27.10"
+    assert f"{record['activations'] / 1e6:.2f}" == "112.03"
+    assert record["convolutions"] == 64
+
+
+def test_profile_without_a_model_knows_every_network():
+    from srcli.models import ARCHS
+
+    assert {r["model"] for r in _records(srcli("profile", "--json"))} == set(ARCHS)
+
+
+# train
+
+
+def _train_flags(folder, out, *more):
+    return ["train", "--arch", "rfdn", "--scale", 2, "--data", folder, "--out", out, "--patch", 16, "--batch", 2, *more]
+
+
+def test_a_trained_model_upscales(folder, tmp_path):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 3, "--val", folder))
+    assert result.exit_code == 0, result.output
+    best = tmp_path / "run" / "best.safetensors"
+    assert srcli("upscale", folder / "p0.png", "-m", best, "-o", tmp_path / "large.png").exit_code == 0
+    with Image.open(tmp_path / "large.png") as image:
+        assert image.size == (106, 74)
+    (row,) = _records(srcli("profile", best, "--json"))
+    assert (row["model"], row["scale"]) == ("rfdn", 2)
+
+
+def test_a_config_file_gives_what_flags_do_not(folder, tmp_path):
+    (tmp_path / "run.toml").write_text('optimizer = "adam"\nsteps = 50\nvalidate-every = 1\n')
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--config", tmp_path / "run.toml"))
+    assert result.exit_code == 0, result.output
+    from srcli import checkpoint
+
+    card = checkpoint.read_card(tmp_path / "run" / "best.safetensors")
+    assert (card.training["optimizer"], card.training["steps"], card.training["validate_every"]) == ("adam", 1, 1)
+    (tmp_path / "run.toml").write_text("optimiser = 'adam'\n")
+    wrong = srcli(*_train_flags(folder, tmp_path / "other", "--steps", 1, "--config", tmp_path / "run.toml"))
+    assert wrong.exit_code == 2
+    assert "did you mean 'optimizer'" in wrong.stderr
+
+
+def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--recipe", "paper"))
+    assert result.exit_code == 0, result.output
+    from srcli import checkpoint
+
+    training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
+    assert (training["optimizer"], training["lr"], training["schedule"]) == ("adam", 5e-4, "step")
+    assert (training["ema"], training["init"], training["batch"]) == (0.0, "random", 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_sigterm_saves_a_checkpoint_to_resume_from(folder, tmp_path):
+    out = tmp_path / "run"
+    flags = [str(a) for a in _train_flags(folder, out, "--steps", 100000)]
+    with subprocess.Popen([sys.executable, "-m", "srcli", *flags], stderr=subprocess.PIPE, text=True) as run:
+        for _ in range(600):
+            if (out / "log.jsonl").exists() and '"step"' in (out / "log.jsonl").read_text():
+                break
+            time.sleep(0.1)
+        run.send_signal(signal.SIGTERM)
+        _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "continue with --resume" in stderr
+    assert (out / "last.pt").is_file()
+    assert (out / "best.safetensors").is_file()
+
+
+# the rest
+
+
+def test_version_and_help():
+    from srcli import __version__
+
+    assert srcli("--version").stdout == f"srcli {__version__}\n"
+    for command in ("upscale", "train", "eval", "profile"):
+        result = srcli(command, "--help")
+        assert result.exit_code == 0
+        assert "Example" in result.stdout
+
+
+def test_a_bug_keeps_its_traceback(folder, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("srcli.zoo.open_model", broken)
+    result = srcli("upscale", folder)
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_the_module_runs_as_a_program(tmp_path):
+    Image.fromarray(np.asarray(photograph(9, 7))).save(tmp_path / "ä ö 名.png")
+    command = [sys.executable, "-m", "srcli", "upscale", str(tmp_path / "ä ö 名.png"), "-m", "bicubic", "-s", "3"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("21x27\n")
+    with Image.open(tmp_path / "ä ö 名_x3.png") as image:
+        assert image.size == (21, 27)

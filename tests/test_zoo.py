@@ -1,0 +1,98 @@
+import hashlib
+import shutil
+
+import pytest
+import torch
+
+from srcli import checkpoint, zoo
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+from srcli.models import create
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A weights folder of rfdn x2, rfdn x4 and rfdn-photo x4, untrained."""
+    torch.manual_seed(0)
+    for scale, kind in ((2, ""), (4, ""), (4, "-photo")):
+        model = create("rfdn", scale)
+        checkpoint.save(tmp_path / f"rfdn_x{scale}{kind}.safetensors", model, checkpoint.card_of(model))
+    sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in sorted(tmp_path.glob("*.safetensors"))]
+    (tmp_path / "SHA256SUMS").write_text("".join(sums))
+    monkeypatch.setattr(zoo, "weights_folder", lambda: tmp_path)
+    zoo._verify.cache_clear()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("reference", "scale", "file"),
+    [
+        ("rfdn", None, "rfdn_x4"),
+        ("rfdn", 2, "rfdn_x2"),
+        ("RFDN", 4, "rfdn_x4"),
+        ("e-rfdn", None, "rfdn_x4"),
+        ("rfdn_x2", None, "rfdn_x2"),
+        ("rfdn-photo", None, "rfdn_x4-photo"),
+        ("rfdn_x4-photo", 4, "rfdn_x4-photo"),
+    ],
+)
+def test_names_lead_to_files(shipped, reference, scale, file):
+    assert zoo.find_weights(reference, scale) == shipped / f"{file}.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("reference", "scale", "text"),
+    [
+        ("rfdn", 3, "at x3; there is x2, x4"),
+        ("rdfn", None, "did you mean 'rfdn'"),
+        ("mfdn", None, "srcli train --arch mfdn --scale 4"),
+        ("none.safetensors", None, "no weights file 'none.safetensors'"),
+    ],
+)
+def test_a_name_that_leads_nowhere_says_what_there_is(shipped, reference, scale, text):
+    with pytest.raises(WeightsNotFound, match=text):
+        zoo.find_weights(reference, scale)
+
+
+def test_a_damaged_shipped_file_is_refused(shipped):
+    path = shipped / "rfdn_x4.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BadCheckpoint, match="hash"):
+        zoo.find_weights("rfdn")
+
+
+def test_a_shipped_file_without_a_sum_is_refused(shipped):
+    shutil.copy(shipped / "rfdn_x4.safetensors", shipped / "mfdn_x4.safetensors")
+    with pytest.raises(BadCheckpoint, match="not listed"):
+        zoo.find_weights("mfdn")
+
+
+def test_a_path_is_taken_as_it_is(shipped, tmp_path):
+    copy = tmp_path / "my weights.safetensors"
+    shutil.copy(shipped / "rfdn_x2.safetensors", copy)
+    model, card = zoo.open_model(str(copy))
+    assert (model.scale, card.arch) == (2, "rfdn")
+    with pytest.raises(UsageError, match="x2, not x4"):
+        zoo.open_model(str(copy), 4)
+
+
+def test_bicubic_needs_no_file():
+    assert zoo.open_model("bicubic")[0].scale == 4
+    assert zoo.open_model("bicubic", 3)[0].scale == 3
+
+
+def test_the_authors_file_is_recognised(data):
+    model, card = zoo.open_model(str(data / "checkpoints" / "RFDN_AIM.pth"))
+    assert (model.arch, model.scale, card.source) == ("rfdn", 4, "RFDN_AIM.pth")
+
+
+def test_every_shipped_file_is_whole_and_carries_its_scores():
+    files = zoo.shipped()
+    assert {(f.name, f.scale) for f in files} >= {("rfdn", 4), ("mfdn", 4)}
+    for file in files:
+        zoo.find_weights(file.name, file.scale)
+        card = checkpoint.read_card(file.path)
+        assert card.licence == "MIT"
+        assert {s["dataset"] for s in card.scores} >= {"Set5", "Set14"}
+        assert card.training["steps_done"] > 0

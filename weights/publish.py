@@ -1,0 +1,133 @@
+"""Bundle trained weights: python weights/publish.py DATA [BEST.safetensors ...]
+
+Stores each file in float16 under its name, with its scores on Set5 and Set14 (final) and Kodak24 (choice) in the card, if
+it beats the file bundled under that name on Kodak24; then writes SHA256SUMS and README.md from the cards. DATA is the data
+folder with eval/Set5, eval/Set14 and val/kodak24. Without files, only the sums and the table are written again.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srcli import checkpoint
+from srcli.checkpoint import Card
+from srcli.engine.device import pick_device
+from srcli.engine.evaluate import Protocol, evaluate, summarize
+from srcli.engine.published import scores_for
+from srcli.engine.upscale import Upscaler
+from srcli.models import ARCHS
+from srcli.models.base import SRModel
+from srcli.zoo import hash_of
+
+HERE = Path(__file__).parent
+SETS = ("eval/Set5", "eval/Set14", "val/kodak24")
+CHOICE = "kodak24"
+
+
+def main(data: Path, files: list[Path]) -> None:
+    """Bundle `files` where they are better than what is there."""
+    for file in files:
+        bundle(data, file)
+    weights = sorted(HERE.glob("*.safetensors"))
+    (HERE / "SHA256SUMS").write_text("".join(f"{hash_of(path)}  {path.name}\n" for path in weights))
+    (HERE / "README.md").write_text(readme({path: checkpoint.read_card(path) for path in weights}))
+
+
+def bundle(data: Path, file: Path) -> None:
+    """Store one file with its scores, unless the bundled one is as good on the pictures that choose."""
+    model, card = checkpoint.load(file)
+    target = HERE / f"{card.arch}_x{card.scale}.safetensors"
+    for name, tensor in model.state_dict().items():  # what is scored is what is stored
+        if tensor.is_floating_point():
+            model.state_dict()[name].copy_(tensor.half().float())
+    scores = score(model, data)
+    new = {s["dataset"]: s["psnr"] for s in scores}
+    if target.exists():
+        old = {s["dataset"]: s["psnr"] for s in checkpoint.read_card(target).scores}
+        if old.get(CHOICE, 0.0) >= new[CHOICE]:
+            print(f"{target.name} stays: {old[CHOICE]:.3f} dB on {CHOICE}, {file} has {new[CHOICE]:.3f}")
+            return
+    card = replace(card, licence="MIT", source="trained from scratch by srcli", scores=scores)
+    checkpoint.save(target, model, card, torch.float16)
+    print(f"{target.name}: " + ", ".join(f"{name} {value:.3f} dB" for name, value in new.items()))
+
+
+def score(model: SRModel, data: Path) -> list[dict[str, Any]]:
+    """Return what `srcli eval` would print, without the seconds."""
+    upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
+    found = []
+    for name in SETS:
+        summary = summarize("", data / name, protocol, list(evaluate(upscaler, data / name, protocol)))
+        found.append(
+            {
+                "dataset": summary.dataset,
+                "pictures": summary.pictures,
+                "psnr": round(summary.psnr, 3),
+                "ssim": round(summary.ssim, 4),
+                "protocol": summary.protocol,
+            }
+        )
+    return found
+
+
+def readme(cards: dict[Path, Card]) -> str:
+    """Write the table of all files, and each one's recipe."""
+    lines = [
+        "# Weights that ship with srcli",
+        "",
+        "Written by `python weights/publish.py DATA FILE...` from the cards inside the files; `srcli eval DATA/eval/Set5",
+        "DATA/eval/Set14 -m NAME` prints the scores again. Licence: MIT. Checked against SHA256SUMS when loaded.",
+        "",
+        "PSNR in dB / SSIM on Y (BT.601), border of `scale` px shaved, LR by MATLAB bicubic rounded to 8 bit, SR rounded to",
+        "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are the papers' own figures,",
+        "trained on DIV2K for days on GPUs.",
+        "",
+        "| weights | network | Set5 | Set14 | Kodak24 | parameters | MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path, card in cards.items():
+        means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in card.scores}
+        parameters = sum(v.numel() for k, v in checkpoint.read_tensors(path).items() if "running" not in k and "tracked" not in k)
+        cells = [f"`{path.stem}`", f"{ARCHS[card.arch].label} x{card.scale}"]
+        cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24")]
+        lines.append(f"| {' | '.join(cells)} | {parameters:,} | {path.stat().st_size / 2**20:.2f} |")
+    for scale in sorted({card.scale for card in cards.values()}):
+        for arch in ("bicubic", "vdsr", *dict.fromkeys(c.arch for c in cards.values() if c.scale == scale)):
+            row = scores_for(arch, scale)
+            if row:
+                means = {name: f"{value[0]:.2f} / {value[1]:.4f}" for name, value in row.items() if value}
+                label = ARCHS[arch].label if arch in ARCHS else arch.upper()
+                lines.append(f"| *published* | *{label} x{scale}* | {means.get('Set5', '-')} | {means.get('Set14', '-')} | - | | |")
+    lines += ["", "## Recipes", ""]
+    for path, card in cards.items():
+        t = card.training
+        lines += [
+            f"### {path.stem}",
+            "",
+            f"{t.get('steps_done', 0):,} steps in {t.get('minutes_done', 0)} minutes of training ({t.get('machine', '?')}) on the tiles of",
+            f"`data/{t.get('data')}`, the best on `{t.get('val')}` kept.",
+            "",
+            "```",
+            _command(card),
+            "```",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _command(card: Card) -> str:
+    """Return the command line that repeats the training."""
+    t = card.training
+    flags = {"minutes": t.get("minutes"), "steps": t.get("steps")}
+    names = ("batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup", "clip", "ema", "init", "precision", "seed")
+    flags |= {name: t.get(name) for name in names}
+    text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items() if value is not None)
+    return f"srcli train --arch {card.arch} --scale {card.scale} --data {t.get('data')} --val {t.get('val')} --out run {text}"
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
