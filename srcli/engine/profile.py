@@ -230,13 +230,16 @@ def _peak_mib(once: Callable[[], None], device: torch.device) -> float | None:
 
 def _reset_resident_peak() -> float | None:
     """Set the kernel's record of this process's largest resident set to what is resident now, and return that in MiB."""
+    clear = Path("/proc/self/clear_refs")
+    if not clear.exists():
+        return None
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc: what earlier passes freed would hide the growth
     try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return _resident_mib("VmRSS")
+        clear.write_text("5")
     except OSError:
         return None
+    return _resident_mib("VmRSS")
 
 
 def _resident_mib(field: str) -> float:

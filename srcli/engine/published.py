@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from srcli.models import ARCHS
+from srcli.models import ALIASES, ARCHS
 
 DATASETS = ("Set5", "Set14", "B100", "U100", "M109")
 
@@ -61,12 +61,14 @@ class Challenge:
 
 def published_for(name: str, scale: int) -> Published | None:
     """Return the papers' row of a network, ours or another, or None where no table has it."""
-    return next((row for row in ROWS if row.name.lower() == name.lower() and row.scale == scale), None)
+    key = ALIASES.get(name.lower(), name.lower())
+    return next((row for row in ROWS if row.name.lower() == key and row.scale == scale), None)
 
 
 def challenge_for(name: str) -> Challenge | None:
     """Return the NTIRE 2022 row of a network, or None where it did not take part."""
-    return next((row for row in CHALLENGE if row.name == name.lower()), None)
+    key = ALIASES.get(name.lower(), name.lower())
+    return next((row for row in CHALLENGE if row.name == key), None)
 
 
 def deviation(ours: float, published: float | None) -> float | None:

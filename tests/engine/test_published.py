@@ -92,6 +92,10 @@ def test_rows_are_found_by_name_in_any_case() -> None:
     assert (row.label, row.ours, row.parameters, row.scores["Set5"].psnr) == ("EDSR-baseline", False, 1518, 32.09)
 
 
+def test_rows_are_found_by_alias() -> None:
+    assert challenge_for("E-RFDN") is CHALLENGE[0]
+
+
 def test_what_no_table_has_is_none() -> None:
     assert (published_for("rfdn", 3), challenge_for("vdsr")) == (None, None)
 
