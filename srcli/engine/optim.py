@@ -56,6 +56,14 @@ def orthogonalize(x: Tensor) -> Tensor:
 
 
 def hidden_kernels(model: nn.Module) -> list[nn.Parameter]:
-    """List the kernels Muon takes: dense convolutions but for the first and the last."""
-    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    return [m.weight for m in convs[1:-1] if m.groups == 1 and isinstance(m.weight, nn.Parameter)]
+    """List the kernels Muon takes: the trunk's dense convolutions, not the first, the last and those of `upsample`.
+
+    Upsampling convolutions carry the picture itself: Muon's steps, large in every direction, overthrew MFDN's start as an
+    upsampler (its loss rose from 0.045 to 0.050 in 150 steps).
+    """
+    convs = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    return [
+        m.weight
+        for name, m in convs[1:-1]
+        if m.groups == 1 and isinstance(m.weight, nn.Parameter) and not name.startswith("upsample")
+    ]

@@ -25,13 +25,14 @@ def test_muon_finds_the_least_squares_solution():
     assert (weight - target).abs().max() < 0.1
 
 
-def test_muon_takes_dense_kernels_but_not_the_first_and_the_last():
+def test_muon_takes_the_trunks_dense_kernels_alone():
     model = create("mfdn", 4)
     taken = {id(p) for p in hidden_kernels(model)}
     names = {name for name, p in model.named_parameters() if id(p) in taken}
     assert "head.weight" not in names
     assert "last.weight" not in names
     assert "blocks.0.distil.0.pointwise.weight" in names
+    assert "upsample.0.conv1.weight" not in names
     assert "blocks.0.distil.0.depthwise.0.weight" not in names
     assert not any(name.endswith("bias") for name in names)
 
