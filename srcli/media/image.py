@@ -681,7 +681,7 @@ def _entries(exif: bytes) -> Iterator[_Entry]:
         try:
             (count,) = struct.unpack_from(order + "H", exif, start)
             for at in range(start + 2, start + 2 + 12 * count, 12):
-                tag, kind, number = struct.unpack_from(order + "HHI", exif, at)
+                tag, kind, number = struct.unpack_from(order + "HHI4x", exif, at)
                 entry = _Entry(at, tag, kind, number, order)
                 yield entry
                 if entry.tag in _POINTERS and (target := _value(exif, entry)) not in queue:

@@ -241,6 +241,13 @@ def test_exif_keeps_its_directories_and_learns_the_new_size(tmp_path, format):
     assert (kept[0x010F], float(directory[0x829A]), directory[0xA002]) == ("maker", 0.01, 2 * WIDTH)
 
 
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "tiff"])
+def test_exif_cut_anywhere_does_not_cost_the_result(tmp_path, format):
+    for length in range(8, len(FULL.exif), 7):
+        write_image(replace(FULL, pixels=smooth()[:2, :2], exif=FULL.exif[:length]), tmp_path / "a", format=format)
+        assert read_image(tmp_path / "a").pixels.shape == (2, 2, 3)
+
+
 def test_the_orientation_in_xmp_is_reset(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
