@@ -61,7 +61,6 @@ class CARN(SRModel):
         for s, factors in FACTORS.items():
             for conv, factor in zip(self._upsampler(s), factors, strict=True):
                 start_bilinear(conv, factor)  # type: ignore[arg-type]
-        self.last.weight *= 0.1
         pass_rgb_through(self.last)
         self.last.bias[:3] = -self.mean.flatten()  # type: ignore[index]
         return True

@@ -58,8 +58,9 @@ class DRN(SRModel):
         for group in self.groups:
             silence_rgb(group.fuse)  # type: ignore[arg-type]
         for conv, factor in zip(self.upsample, FACTORS[self.scale], strict=True):
-            start_bilinear(conv, factor)  # type: ignore[arg-type]
-        self.last.weight *= 0.1
+            assert isinstance(conv, nn.Conv2d)
+            start_bilinear(conv, factor)
+            conv.weight[: 3 * factor * factor, 3:] = 0  # the groups' features grow large, so RGB must not see them yet
         pass_rgb_through(self.last)
         return True
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from srcli.models.base import SRModel, Window
 
-SWEEPS = 3
+SWEEPS = 2
 
 
 class Statistics(NamedTuple):

@@ -1,0 +1,243 @@
+"""Claims about every network of the table; a new row is tested at once."""
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srcli import checkpoint
+from srcli.models import ARCHS, create
+from srcli.models.base import SRModel, Window
+from srcli.models.statistics import measured_over
+from srcli.ops.metrics import psnr, shave
+from srcli.ops.pixels import to_tensor
+from srcli.ops.resize import rescale
+from srcli.ops.tiles import plan_tiles
+from tests.conftest import photograph
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+EVERY = [(arch, scale) for arch, row in ARCHS.items() for scale in row.scales]
+LEARNT = [arch for arch in ARCHS if arch != "bicubic"]
+SMALL = {"drn-plus": {"channels": 32}}  # 20 M parameters tell nothing that fewer would not
+
+# ARCHITECTURES.md, computed; x2, x3, x4
+PARAMETERS = {
+    "srcnn": (57_281, 57_281, 57_281),
+    "fsrcnn": (12_809, 12_809, 12_809),
+    "vdsr": (665_921, 665_921, 665_921),
+    "carn": (1_591_939, 1_591_939, 1_591_939),
+    "carn-m": (414_787, 414_787, 414_787),
+    "idn": (552_769, 552_769, 552_769),
+    "imdn": (694_404, 703_059, 715_176),
+    "imdn-baseline": (873_164, 881_819, 893_936),
+    "pan": (261_403, 261_403, 272_419),
+    "rfdn": (417_212, 423_977, 433_448),
+    "rfdn-c48": (534_036, 540_531, 549_624),
+    "rfdn-c52": (625_962, 632_997, 642_846),
+    "mfdn": (300_559, 300_559, 311_575),
+    "drn": (1_927_667, 2_112_307, 2_075_379),
+    "drn-plus": (17_605_043, 20_555_443, 19_965_363),
+    "fdiwn": (629_176, 646_486, 663_848),
+    "fdiwn-m": (433_840, 446_814, 454_648),
+    "rdsrn": (647_016, 693_416, 684_136),
+}
+
+
+def fresh(arch: str, scale: int = 2, **config) -> SRModel:
+    torch.manual_seed(0)
+    return create(arch, scale, **{**SMALL.get(arch, {}), **config}).eval()
+
+
+def started(arch: str, scale: int = 2) -> SRModel:
+    """Build a network whose output looks like a picture where that can be had without training."""
+    model = fresh(arch, scale)
+    model.start_as_upsampler()
+    return model
+
+
+def picture(model: SRModel, height: int, width: int) -> Tensor:
+    return to_tensor(photograph(height, width))[:, : model.channels]
+
+
+def whole(model: SRModel, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model(x)
+
+
+def tiled(model: SRModel, x: Tensor, side: int) -> Tensor:
+    """Run `model` tile by tile, with the statistics of the whole picture."""
+    height, width = x.shape[-2:]
+    s = model.scale
+    plan = plan_tiles(height, width, side, model.tiling.overlap, model.tiling.phase)
+    out = torch.zeros(1, x.shape[1], height * s, width * s)
+
+    def sweep() -> None:
+        for r, c in plan:
+            inner = (r.start - r.first, r.stop - r.first, c.start - c.first, c.stop - c.first)
+            window = Window(r.first, c.first, height, width, inner)
+            sr = model(x[..., r.first : r.last, c.first : c.last], window)
+            top, bottom, left, right = (n * s for n in inner)
+            out[..., r.start * s : r.stop * s, c.start * s : c.stop * s] = sr[..., top:bottom, left:right]
+
+    with torch.no_grad(), measured_over(model, sweep):
+        sweep()
+    return out
+
+
+def levels(x: Tensor) -> Tensor:
+    return (x.clamp(0, 1) * 255 + 0.5).floor()
+
+
+def fingerprint(model: SRModel) -> str:
+    """Return the number of tensors and a hash over names and shapes, in order."""
+    state = model.state_dict()
+    lines = "".join(f"{name} {list(value.shape)}\n" for name, value in state.items())
+    return f"{len(state)} {hashlib.sha256(lines.encode()).hexdigest()[:16]}"
+
+
+@pytest.mark.parametrize(("arch", "scale"), EVERY)
+@pytest.mark.parametrize(("height", "width"), [(37, 53), (1, 23), (5, 5)])
+def test_output_is_scale_times_as_large(arch, scale, height, width):
+    model = fresh(arch, scale)
+    height, width = max(height, model.min_side), max(width, model.min_side)
+    assert whole(model, picture(model, height, width)).shape == (1, model.channels, height * scale, width * scale)
+
+
+@pytest.mark.parametrize("arch", LEARNT)
+def test_parameters_are_those_of_the_paper(arch):
+    with torch.device("meta"):
+        counts = tuple(sum(p.numel() for p in create(arch, s).parameters()) for s in ARCHS[arch].scales)
+    assert counts == PARAMETERS[arch]
+
+
+@pytest.mark.parametrize(
+    ("arch", "counts"), [("carn", (964_163, 1_148_803, 1_111_875)), ("carn-m", (257_027, 303_427, 294_147))]
+)
+def test_one_scale_uses_one_upsampler(arch, counts):
+    assert tuple(create(arch, s).single_scale_parameters() for s in (2, 3, 4)) == counts
+
+
+@pytest.mark.parametrize(
+    ("recursions", "split", "count"),
+    [(1, 0.5, 675_944), (3, 0.5, 684_136), (9, 0.5, 708_712), (3, 0.25, 1_007_272), (3, 0.75, 490_024)],
+)
+def test_rdsrn_has_the_parameters_of_each_ablation(recursions, split, count):
+    model = create("rdsrn", 4, recursions=recursions, split=split)
+    assert sum(p.numel() for p in model.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("arch", "config"),
+    [
+        ("mfdn", {"upsampler": "shuffle"}),
+        ("drn", {"distilling": False}),
+        ("rdsrn", {"recursions": 1, "wider": False}),
+        ("rdsrn", {"recursions": 9, "split": 0.25, "refinement": False}),
+        ("fdiwn", {"order": [0], "channels": 48}),
+        ("fdiwn", {"order": [0], "interaction": False, "wide": False}),
+        ("fdiwn", {"order": [0], "distilling": False, "calibrated": False}),
+        ("vdsr", {"bias": False}),
+        ("srcnn", {"kernels": [9, 1, 5]}),
+    ],
+)
+def test_ablations_are_configurations(arch, config):
+    model = fresh(arch, 3, **config)
+    assert whole(model, picture(model, 15, 17)).shape == (1, model.channels, 45, 51)
+
+
+@pytest.mark.parametrize(("arch", "scale"), [e for e in EVERY if e[0] not in ("rfdn", "mfdn")])
+def test_overlap_is_the_receptive_radius(arch, scale):
+    model = fresh(arch, scale).double()
+    if arch.startswith("fdiwn"):
+        model.subtract = torch.nn.Identity()  # in float32, where the furthest influence, about 1e-50, is nothing
+    radius = model.tiling.overlap
+    centre = radius + 3
+    x = torch.rand(1, model.channels, 2 * centre + 1, 5, dtype=torch.float64, requires_grad=True)
+    with measured_over(model, partial(whole, model, x), sweeps=1):
+        rows = model(x)[..., centre * scale : (centre + 1) * scale, 2 * scale : 3 * scale]
+        (rows * torch.rand_like(rows)).sum().backward()
+    touched = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert max(centre - touched.min(), touched.max() - centre) == radius
+
+
+@pytest.mark.parametrize("arch", [a for a in ARCHS if fresh(a).tiling.kind == "local"])
+def test_tiles_of_a_local_network_equal_the_whole(arch):
+    model = started(arch)
+    x = picture(model, 2 * model.tiling.overlap + 21, 19)
+    torch.testing.assert_close(tiled(model, x, 16), whole(model, x), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("arch", ["rfdn", "mfdn"])
+def test_tiles_of_a_strided_network_nearly_equal_the_whole(arch):
+    model = fresh(arch)
+    x = picture(model, 161, 37)
+    difference = (levels(tiled(model, x, 24)) - levels(whole(model, x))).abs()
+    assert difference.max() <= 1
+    assert (difference > 0).float().mean() <= 0.0002
+
+
+@pytest.mark.parametrize("arch", LEARNT)
+def test_bfloat16_is_close_to_float32(arch):
+    model = started(arch)
+    x = picture(model, 37, 53)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = whole(model, x)
+    assert psnr(half.float(), whole(model, x)) > 40
+
+
+@pytest.mark.parametrize("arch", LEARNT)
+def test_a_saved_network_is_rebuilt_by_its_file(arch, tmp_path):
+    model = fresh(arch, 3)
+    checkpoint.save(tmp_path / "w.safetensors", model, checkpoint.card_of(model))
+    loaded, _ = checkpoint.load(tmp_path / "w.safetensors")
+    x = picture(model, 15, 17)
+    torch.testing.assert_close(whole(loaded, x), whole(model, x))
+
+
+@pytest.mark.parametrize("arch", LEARNT)
+def test_names_and_shapes_are_the_file_format(arch):
+    golden = json.loads((GOLDEN / "keys.json").read_text())
+    with torch.device("meta"):
+        found = {f"x{s}": fingerprint(create(arch, s)) for s in ARCHS[arch].scales}
+    assert found == golden[arch]
+
+
+@pytest.mark.parametrize("arch", LEARNT)
+def test_a_training_step_lowers_the_loss(arch):
+    model = fresh(arch).train()
+    hr = to_tensor(photograph(32, 32))[:, : model.channels]
+    lr = rescale(hr, 0.5)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+    losses = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = F.l1_loss(model(lr), hr)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(("arch", "scale"), [e for e in EVERY if e[0] not in ("bicubic", "fsrcnn")])
+def test_it_starts_as_an_upsampler(arch, scale):
+    model = fresh(arch, scale)
+    assert model.start_as_upsampler()
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(44.0), indexing="ij")
+    lr = torch.stack([0.5 + 0.3 * torch.sin(x / (4 + c)) * torch.cos(y / 5) for c in range(3)])[None, : model.channels]
+    border = 4 * scale  # the zero padding of several layers darkens it
+    assert psnr(shave(whole(model, lr), border), shave(rescale(lr, scale), border)) > 30
+
+
+@pytest.mark.parametrize("arch", ["fdiwn", "fdiwn-m", "rdsrn"])
+def test_folding_changes_the_tensors_but_not_the_function(arch):
+    model = fresh(arch)
+    x = picture(model, 15, 17)
+    before = whole(model, x)
+    names = [name for name, _ in model.fold().named_parameters()]
+    assert not [name for name in names if "parametrizations" in name]
+    torch.testing.assert_close(whole(model, x), before, rtol=0, atol=1e-5)

@@ -1,0 +1,216 @@
+import itertools
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from srcli.errors import BadCheckpoint
+from srcli.foreign import convert, read_state
+from srcli.models import create
+from srcli.ops.color import luma
+from srcli.ops.metrics import psnr, shave, ssim
+from srcli.ops.pixels import quantize, to_tensor
+from srcli.ops.resize import resize
+
+NAMES = json.loads((Path(__file__).parent / "golden" / "releases.json").read_text())
+RELEASED = {
+    "carn_m.pth": ("carn-m", None),
+    "FDIWNx2.pt": ("fdiwn", 2),
+    "FDIWNx3.pt": ("fdiwn", 3),
+    "FDIWNx4.pt": ("fdiwn", 4),
+    "IMDN_x2.pth": ("imdn", 2),
+    "IMDN_x3.pth": ("imdn", 3),
+    "IMDN_x4.pth": ("imdn", 4),
+    "imdn_baseline.pth": ("imdn-baseline", 4),
+    "MFDN_ntire2022.pth": ("mfdn", 4),
+    "PANx2_DF2K.pth": ("pan", None),
+    "PANx3_DF2K.pth": ("pan", None),
+    "PANx4_DF2K.pth": ("pan", 4),
+    "RDSRN_x2.pth": ("rdsrn", 2),
+    "RDSRN_x3.pth": ("rdsrn", 3),
+    "RDSRN_x4.pth": ("rdsrn", 4),
+    "RFDN_AIM.pth": ("rfdn", 4),
+}
+# ARCHITECTURES.md section 11: Y PSNR and SSIM on Set5 and on Set14, None where it has no figure
+SCORES = [
+    ("RFDN_AIM.pth", "rfdn", 4, (32.16, 0.8946), (28.65, 0.7825)),
+    ("MFDN_ntire2022.pth", "mfdn", 4, (31.41, 0.8816), (28.10, 0.7677)),
+    ("IMDN_x2.pth", "imdn", 2, (38.00, 0.9605), (33.63, 0.9177)),
+    ("IMDN_x4.pth", "imdn", 4, (32.21, 0.8948), (28.58, 0.7811)),
+    ("RDSRN_x4.pth", "rdsrn", 4, (32.28, 0.8958), None),
+    ("carn_m.pth", "carn-m", 2, (37.68, 0.9595), None),
+    ("carn_m.pth", "carn-m", 3, (34.06, 0.9248), None),
+    ("carn_m.pth", "carn-m", 4, (31.88, 0.8910), None),
+]
+
+
+def names_of(file: str) -> dict[str, list[int]]:
+    """Expand the names of a release, of which repeated parts are written as {1,2,3}."""
+    content = dict(NAMES[file])
+    like = content.pop("like", None)
+    found = names_of(like) if like else {}
+    for pattern, shape in content.items():
+        parts = re.split(r"\{([\d,]+)\}", pattern)
+        choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
+        found |= {"".join(choice): shape for choice in itertools.product(*choices)}
+    return found
+
+
+def imitation(file: str) -> dict[str, Tensor]:
+    """Make random tensors with the names and shapes of a release."""
+    torch.manual_seed(0)
+    return {name: torch.rand(shape) for name, shape in names_of(file).items()}
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(content: object) -> Path:
+        torch.save(content, tmp_path / "weights.pth")
+        return tmp_path / "weights.pth"
+
+    return write
+
+
+@pytest.mark.parametrize("file", [file for file, (_, scale) in RELEASED.items() if scale])
+def test_the_authors_names_fit_and_tell_the_scale(file, save):
+    arch, scale = RELEASED[file]
+    assert convert(save(imitation(file)), arch).scale == scale
+
+
+@pytest.mark.parametrize(
+    ("file", "scales"), [("PANx2_DF2K.pth", "x2 and x3"), ("PANx3_DF2K.pth", "x2 and x3"), ("carn_m.pth", "x2 and x3 and x4")]
+)
+def test_a_file_of_several_scales_asks_for_one(file, scales, save):
+    path, (arch, _) = save(imitation(file)), RELEASED[file]
+    with pytest.raises(BadCheckpoint) as error:
+        convert(path, arch)
+    assert str(error.value) == f"'{path}' fits '{arch}' at {scales}; say which with --scale"
+    assert convert(path, arch, 3).scale == 3
+
+
+@pytest.mark.parametrize("file", ["imdn_baseline.pth", "PANx4_DF2K.pth", "IMDN_x3.pth", "FDIWNx4.pt"])
+def test_every_tensor_arrives_unchanged(file, save):
+    theirs = imitation(file)
+    ours = convert(save(theirs), RELEASED[file][0]).state_dict()
+    assert sorted(float(v.sum()) for v in ours.values()) == sorted(float(v.sum()) for v in theirs.values())
+
+
+def test_fdiwn_tensors_arrive_where_the_code_uses_them(save):
+    theirs = imitation("FDIWNx2.pt")
+    ours = convert(save(theirs), "fdiwn").state_dict()
+    pairs = {
+        "Li2.MY3.conv_distilled1.weight": "groups.1.blocks.2.gate_b.weight",
+        "Li2.MY3.A2_coffconv.upper_branch.3.bias": "groups.1.blocks.2.weigh.m2.mean2.bias",
+        "Li2.MY3.srb4.res_scale.scale": "groups.1.blocks.2.leave_b.gain",
+        "Li2.MY3.rb1.x_scale.scale": "groups.1.blocks.2.widen_a.gain_skip",
+        "Li2.MY3.fuse1.conv.weight": "groups.1.blocks.2.calibrate.skip.weight",
+        "Li3.scale_res.scale": "groups.2.gain_beside",
+        "conv2.weight": "skip.weight",
+    }
+    assert all(torch.equal(theirs[name], ours[own]) for name, own in pairs.items())
+
+
+def test_rdsrn_keeps_the_learned_gains(save):
+    theirs = imitation("RDSRN_x4.pth")
+    ours = convert(save(theirs), "rdsrn").state_dict()
+    assert torch.equal(ours["block.second.refine1.gain"], theirs["rbs.0.rdbs.x_scale_5.scale"])
+
+
+@pytest.mark.parametrize("wrapper", ["params_ema", "params", "state_dict", "net", "model"])
+def test_wrappers_and_parallel_prefixes_are_taken_off(wrapper, save):
+    state = {f"module.{name}": value for name, value in imitation("PANx4_DF2K.pth").items()}
+    assert convert(save({wrapper: state, "epoch": 7}), "pan").scale == 4
+
+
+def test_folded_weights_compute_the_same(save):
+    theirs = imitation("RDSRN_x3.pth")
+    x = torch.rand(1, 3, 15, 17)
+    normalised = convert(save(theirs), "rdsrn")
+    folded = {name: value for name, value in theirs.items() if not name.endswith(("_g", "_v"))}
+    for name in [name.removesuffix("_g") for name in theirs if name.endswith("_g")]:
+        gain, direction = theirs[f"{name}_g"], theirs[f"{name}_v"]
+        folded[name] = gain * direction / direction.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(convert(save(folded), "rdsrn")(x), normalised(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_missing_tensor_is_named(save):
+    state = imitation("IMDN_x4.pth")
+    del state["module.IMDB3.c2.bias"]
+    path = save(state)
+    with pytest.raises(BadCheckpoint) as error:
+        convert(path, "imdn")
+    assert str(error.value) == f"'{path}' does not fit 'imdn' x4: 'blocks.2.refine.1.bias' is missing"
+
+
+def test_the_first_tensor_of_another_shape_is_named(save):
+    path = save(imitation("IMDN_x2.pth"))
+    with pytest.raises(BadCheckpoint) as error:
+        convert(path, "imdn", 4)
+    name = "'upsampler.0.weight' has shape [12, 64, 3, 3], not [48, 64, 3, 3]"
+    assert str(error.value) == f"'{path}' does not fit 'imdn' x4: {name}"
+
+
+def test_a_tensor_too_many_is_named_as_the_file_has_it(save):
+    path = save(imitation("PANx4_DF2K.pth"))
+    with pytest.raises(BadCheckpoint) as error:
+        convert(path, "pan", 3)
+    assert str(error.value) == f"'{path}' does not fit 'pan' x3: 'upconv2.weight' is not part of it"
+
+
+def test_a_network_without_releases_says_which_have_some(save):
+    with pytest.raises(BadCheckpoint, match="no released weights of 'VDSR' are known; there are carn, carn-m, imdn"):
+        convert(save({}), "vdsr", 2)
+
+
+def test_code_in_a_file_is_not_run(save, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    with pytest.raises(BadCheckpoint, match="is not a readable weights file"):
+        read_state(save({"weight": Evil()}))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("file", "arch", "scale"), [row[:3] for row in SCORES])
+def test_released_weights_beat_bicubic(data, file, arch, scale):
+    model = convert(released(data, file), arch, scale).fold()
+    hr = to_tensor(np.array(Image.open(data / "eval" / "Set5" / "butterfly.png"))[:120, :120])
+    baseline, _ = score(create("bicubic", scale), hr)
+    assert score(model, hr)[0] > baseline + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "arch", "scale", "set5", "set14"), SCORES)
+def test_released_weights_reach_their_scores(data, file, arch, scale, set5, set14):
+    model = convert(released(data, file), arch, scale).fold()
+    for folder, expected in (("Set5", set5), ("Set14", set14 or (None, None))):
+        pictures = [np.array(Image.open(p).convert("RGB")) for p in sorted((data / "eval" / folder).glob("*.png"))]
+        scores = np.mean([score(model, to_tensor(p)) for p in pictures], axis=0) if expected[0] else expected
+        assert scores[0] == pytest.approx(expected[0], abs=0.02)
+        assert scores[1] == pytest.approx(expected[1], abs=0.001)
+
+
+def released(data: Path, file: str) -> Path:
+    path = data / "checkpoints" / file
+    if not path.exists():
+        pytest.skip(f"'{file}' is not in the data folder")
+    return path
+
+
+def score(model, hr: Tensor) -> tuple[float, float]:
+    """Return PSNR and SSIM on Y, shaved by the scale, LR and result rounded to 8 bit."""
+    s = model.scale
+    height, width = (n // s for n in hr.shape[-2:])
+    hr = hr[..., : height * s, : width * s]
+    lr = quantize(resize(hr.double(), height, width)).float()
+    with torch.no_grad():
+        sr = quantize(model(lr))
+    y = [shave(luma(x.double()), s) for x in (sr, hr)]
+    return psnr(y[0], y[1]), ssim(y[0], y[1])
