@@ -5,6 +5,7 @@ Input and output stay on the host as integers; only tiles travel to the device a
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import Job
 from srcli.models.base import SRModel, Window
+from srcli.models.statistics import measured_over
 from srcli.ops.alpha import bleed
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.ops.pixels import UINT8, to_array, to_tensor
@@ -65,7 +67,7 @@ class Upscaler:
         ensemble: bool = False,
     ) -> None:
         self.device = torch.device(device)
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.eval().fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scale = model.scale
         self.precision: Precision = fast_precision(self.device) if precision == "auto" else precision
         check_precision(self.precision, self.device)
@@ -133,38 +135,44 @@ class Upscaler:
     def _tiles(
         self, read: Read, height: int, width: int, precision: Precision, tick: Tick = lambda fraction: None
     ) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield (rows, columns, what belongs there) of the output; halve the tile when memory runs out."""
-        tiling = self.model.tiling
-        side = self.tile
+        """Yield (rows, columns, what belongs there) of the output; when memory runs out, again with half the tile."""
+        tiling, side = self.model.tiling, self.tile
         if side is None:
             whole = largest_side(self.model, self.device, 4 if precision == "fp32" else 2)
             side = 0 if height * width <= whole * whole else max(whole - 2 * tiling.overlap, SMALLEST_TILE)
-        plan = plan_tiles(height, width, side or max(height, width), tiling.overlap, tiling.phase)
-        done = 0
-        while done < len(plan):
-            tile = plan[done]
+        side = side or max(height, width)
+        while True:
+            plan = plan_tiles(height, width, side, tiling.overlap, tiling.phase)
             try:
-                result = self._tile(read(tile), tile, height, width, precision)
-                if precision != "fp32" and not torch.isfinite(result).all():
-                    precision = "fp32"
-                    continue
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+                yield from self._planned(read, plan, height, width, precision, tick)
+                return
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                side = max(s.stop - s.start for s in (tile.rows, tile.columns)) // 2
+                side = min(side, max(height, width)) // 2
                 if side < SMALLEST_TILE:
                     raise OutOfMemory(f"a tile of {2 * side} px does not fit into the memory; use --device cpu") from error
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                plan = plan_tiles(height, width, side, tiling.overlap, tiling.phase)
-                done = 0
-                continue
-            s = self.scale
-            rows = slice(tile.rows.start * s, tile.rows.stop * s)
-            columns = slice(tile.columns.start * s, tile.columns.stop * s)
-            yield rows, columns, result
-            done += 1
-            tick(done / len(plan))
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _planned(
+        self, read: Read, plan: list[Tile], height: int, width: int, precision: Precision, tick: Tick
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
+        def sweep() -> None:
+            for tile in plan:
+                self._tile(read(tile), tile, height, width, precision)
+
+        s = self.scale
+        with measured_over(self.model, sweep) if len(plan) > 1 else nullcontext():
+            for done, tile in enumerate(plan, 1):
+                result = self._tile(read(tile), tile, height, width, precision)
+                if precision != "fp32" and not torch.isfinite(result).all():
+                    precision = "fp32"  # and stay there
+                    result = self._tile(read(tile), tile, height, width, precision)
+                rows = slice(tile.rows.start * s, tile.rows.stop * s)
+                columns = slice(tile.columns.start * s, tile.columns.stop * s)
+                yield rows, columns, result
+                tick(done / len(plan))
 
     @torch.inference_mode()
     def _tile(self, x: Tensor, tile: Tile, height: int, width: int, precision: Precision) -> Tensor:
