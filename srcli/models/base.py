@@ -22,7 +22,8 @@ class Tiling(NamedTuple):
 
     `overlap`: px of real picture a tile needs on each side. `phase`: tile origins are multiples of this.
     `kind`: local (the overlap is the receptive radius, tiles equal the whole up to float rounding), strided (attention
-    on a grid; the overlap bounds the deviation) or statistics (values pooled over the whole picture).
+    on a grid; the overlap bounds the deviation) or statistics (values pooled over the whole picture, see statistics.py;
+    the overlap is the receptive radius of the rest).
     """
 
     kind: Literal["local", "strided", "statistics"]
@@ -64,7 +65,7 @@ class SRModel(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def start_as_upsampler(self) -> bool:
-        """Set the fresh weights so that the network starts as bilinear upsampling; False where no such start is known."""
+        """Set the fresh weights so that the network starts as interpolation; False where no such start is known."""
         return False
 
 

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from srcli.models.base import SRModel, Window
 
-SWEEPS = 2
+# Values off by a level after 1 / 2 / 3 sweeps: IMDN x4 on a Kodak photograph of 200x260 in tiles of 64: 3.4 % / 0.54 % /
+# 0.14 %; RDSRN x4 there: 1.3 % / 0.10 % / -; IMDN x4 on 96x100 in tiles of 32: 3.2 % / 0.94 % / 0.23 %. Off by two: one
+# value in a million after 1 sweep, none later. Without sweeps 24 %, up to 14 levels. Three keep below 1 % with room.
+SWEEPS = 3
 
 
 class Statistics(NamedTuple):
