@@ -15,7 +15,10 @@ def atomic(path: Path) -> Iterator[Path]:
     # short and hidden: a name at the file system's limit still fits, and no picture listing takes it for one
     temporary = path.parent / f".{uuid.uuid4().hex[:12]}.tmp{path.suffix}"
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the user's umask has it; some writers make their files private
         yield temporary
+        temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -78,3 +78,9 @@ def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
         checkpoint.save(path, model, checkpoint.card_of(model))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_weights_are_as_readable_as_any_other_file(model, tmp_path):
+    checkpoint.save(tmp_path / "w.safetensors", model, checkpoint.card_of(model))
+    (tmp_path / "other").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

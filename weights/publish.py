@@ -16,7 +16,7 @@ from srcli import checkpoint
 from srcli.checkpoint import Card
 from srcli.engine.device import pick_device
 from srcli.engine.evaluate import Protocol, evaluate, summarize
-from srcli.engine.published import scores_for
+from srcli.engine.published import published_for
 from srcli.engine.upscale import Upscaler
 from srcli.models import ARCHS
 from srcli.models.base import SRModel
@@ -25,6 +25,9 @@ from srcli.zoo import hash_of
 HERE = Path(__file__).parent
 SETS = ("eval/Set5", "eval/Set14", "val/kodak24")
 CHOICE = "kodak24"
+PAPERS = ("bicubic", "vdsr", "rfdn-c48", "imdn")
+# the authors' released files, by `srcli eval` in float32 (tests/test_foreign.py repeats it)
+AUTHORS = {4: [("E-RFDN", "32.16 / 0.8945", "28.65 / 0.7825"), ("MFDN", "31.41 / 0.8817", "28.10 / 0.7678")]}
 
 
 def main(data: Path, files: list[Path]) -> None:
@@ -82,33 +85,36 @@ def readme(cards: dict[Path, Card]) -> str:
         "DATA/eval/Set14 -m NAME` prints the scores again. Licence: MIT. Checked against SHA256SUMS when loaded.",
         "",
         "PSNR in dB / SSIM on Y (BT.601), border of `scale` px shaved, LR by MATLAB bicubic rounded to 8 bit, SR rounded to",
-        "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are the papers' own figures,",
-        "trained on DIV2K for days on GPUs.",
+        "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are others': the authors'",
+        "released files scored the same way, and the papers' printed figures (trained on DIV2K or DF2K).",
         "",
         "| weights | network | Set5 | Set14 | Kodak24 | parameters | MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for path, card in cards.items():
         means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in card.scores}
-        parameters = sum(v.numel() for k, v in checkpoint.read_tensors(path).items() if "running" not in k and "tracked" not in k)
+        parameters = sum(
+            v.numel() for k, v in checkpoint.read_tensors(path).items() if "running" not in k and "tracked" not in k
+        )
         cells = [f"`{path.stem}`", f"{ARCHS[card.arch].label} x{card.scale}"]
         cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24")]
         lines.append(f"| {' | '.join(cells)} | {parameters:,} | {path.stat().st_size / 2**20:.2f} |")
     for scale in sorted({card.scale for card in cards.values()}):
-        for arch in ("bicubic", "vdsr", *dict.fromkeys(c.arch for c in cards.values() if c.scale == scale)):
-            row = scores_for(arch, scale)
+        for name, set5, set14 in AUTHORS.get(scale, []):
+            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | | |")
+        for arch in PAPERS:
+            row = published_for(arch, scale)
             if row:
-                means = {name: f"{value[0]:.2f} / {value[1]:.4f}" for name, value in row.items() if value}
-                label = ARCHS[arch].label if arch in ARCHS else arch.upper()
-                lines.append(f"| *published* | *{label} x{scale}* | {means.get('Set5', '-')} | {means.get('Set14', '-')} | - | | |")
+                means = {name: f"{s.psnr:.2f} / {s.ssim:.4f}" for name, s in row.scores.items()}
+                lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | | |")
     lines += ["", "## Recipes", ""]
     for path, card in cards.items():
         t = card.training
         lines += [
             f"### {path.stem}",
             "",
-            f"{t.get('steps_done', 0):,} steps in {t.get('minutes_done', 0)} minutes of training ({t.get('machine', '?')}) on the tiles of",
-            f"`data/{t.get('data')}`, the best on `{t.get('val')}` kept.",
+            f"{t.get('steps_done', 0):,} steps in {t.get('minutes_done', 0)} minutes of training ({t.get('machine', '?')})",
+            f"on the pictures of `{t.get('data')}`; of its validations on `{t.get('val')}` the best was kept.",
             "",
             "```",
             _command(card),
@@ -122,7 +128,21 @@ def _command(card: Card) -> str:
     """Return the command line that repeats the training."""
     t = card.training
     flags = {"minutes": t.get("minutes"), "steps": t.get("steps")}
-    names = ("batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup", "clip", "ema", "init", "precision", "seed")
+    names = (
+        "batch",
+        "patch",
+        "loss",
+        "optimizer",
+        "lr",
+        "adam_lr",
+        "schedule",
+        "warmup",
+        "clip",
+        "ema",
+        "init",
+        "precision",
+        "seed",
+    )
     flags |= {name: t.get(name) for name in names}
     text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items() if value is not None)
     return f"srcli train --arch {card.arch} --scale {card.scale} --data {t.get('data')} --val {t.get('val')} --out run {text}"

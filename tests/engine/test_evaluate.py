@@ -68,7 +68,7 @@ def test_a_missing_partner_and_a_wrong_size_are_named(upscaler, folder, tmp_path
     with pytest.raises(BadFolder, match=r"p0\.png"):
         list(evaluate(upscaler, folder, Protocol(2), lr_folder=tmp_path))
     Image.fromarray(photograph(9, 9)).save(tmp_path / "p0.png")
-    with pytest.raises(BadPicture, match="53x37|52x36"):
+    with pytest.raises(BadPicture, match=r"52x36"):
         list(evaluate(upscaler, folder, Protocol(2), lr_folder=tmp_path))
 
 
