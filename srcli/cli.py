@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from srcli import __version__, console
+from srcli.commands import models
 from srcli.commands.evaluate import evaluate
 from srcli.commands.profile import profile
 from srcli.commands.train import train
@@ -47,6 +48,7 @@ app.command()(upscale)
 app.command()(train)
 app.command(name="eval")(evaluate)
 app.command()(profile)
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 DEFAULT = "rfdn"
+SUMS = "SHA256SUMS"
 DEFAULT_SCALE = 4  # of a name that ships at several scales, and of networks without weights
 _NAME = re.compile(r"(?P<arch>.+)_x(?P<scale>\d)(?:-(?P<kind>\w+))?$")
 
@@ -102,6 +105,18 @@ def open_network(reference: str, scale: int | None = None) -> "SRModel":
     return open_model(reference, scale)[0]
 
 
+def verify() -> Iterator[tuple[str, str | None]]:
+    """Yield every shipped file's name and what is wrong with it, None where nothing is; files that are gone included."""
+    sums = _sums(weights_folder())
+    for name in sorted({f.path.name for f in shipped()} | set(sums)):
+        try:
+            _check(weights_folder() / name)
+        except BadCheckpoint as error:
+            yield name, str(error)
+        else:
+            yield name, None
+
+
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:
@@ -114,10 +129,14 @@ def _recognise(path: Path, scale: int | None) -> "SRModel":
 
     foreign.read_state(path)  # says what is wrong with a file that is none of theirs
     for arch in foreign.RELEASES:
-        try:
-            return foreign.convert(path, arch, scale)
-        except BadCheckpoint:
-            continue
+        fitting = {}
+        for factor in (scale,) if scale else ARCHS[arch].scales:
+            with suppress(BadCheckpoint):
+                fitting[factor] = foreign.convert(path, arch, factor)
+        if len(fitting) > 1:
+            raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, fitting))}; say which with -s")
+        if fitting:
+            return fitting.popitem()[1]
     raise BadCheckpoint(f"'{path}' fits no network of srcli{f' at x{scale}' if scale else ''}")
 
 
@@ -133,14 +152,28 @@ def _split(reference: str, scale: int | None) -> tuple[str, int | None]:
 
 @lru_cache
 def _verify(path: Path) -> None:
+    """Check a shipped file once in a program's life."""
+    _check(path)
+
+
+def _check(path: Path) -> None:
     """Compare a shipped file with SHA256SUMS; raise BadCheckpoint where they differ."""
-    sums = path.parent / "SHA256SUMS"
-    lines = sums.read_text().splitlines() if sums.is_file() else []
-    expected = {name.lstrip("*"): digest for digest, _, name in (line.partition("  ") for line in lines)}.get(path.name)
+    expected = _sums(path.parent).get(path.name)
     if expected is None:
-        raise BadCheckpoint(f"'{path.name}' is not listed in '{sums}'; the installation is damaged, reinstall srcli")
+        raise BadCheckpoint(
+            f"'{path.name}' is not listed in '{path.parent / SUMS}'; the installation is damaged, reinstall srcli"
+        )
+    if not path.is_file():
+        raise BadCheckpoint(f"'{path}' is missing; the installation is damaged, reinstall srcli")
     if hash_of(path) != expected:
-        raise BadCheckpoint(f"'{path}' is damaged: its hash is not the one in SHA256SUMS; reinstall srcli")
+        raise BadCheckpoint(f"'{path}' is damaged: its hash is not the one in {SUMS}; reinstall srcli")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Read the hash of each file name."""
+    sums = folder / SUMS
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    return {name.lstrip("*"): digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str:

@@ -6,6 +6,26 @@ from srcli.errors import UsageError
 
 _EPOCH = 1000  # steps, where the paper does not say otherwise
 
+# DIV2K, LR patches 48, batch 16, L1: what the light networks have in common
+_LIGHT: dict[str, Any] = {"patch": 48, "batch": 16, "optimizer": "adam", "schedule": "step", "loss": "l1"}
+# IMDN: Adam 2e-4 halved every 2e5 of 1e6 steps
+_IMDN: dict[str, Any] = {**_LIGHT, "lr": 2e-4, "halve_every": 200_000, "steps": 1_000_000}
+# DRN: Adam 1e-4 halved every 200 epochs, about 800 epochs
+_DRN: dict[str, Any] = {**_LIGHT, "lr": 1e-4, "halve_every": 200 * _EPOCH, "steps": 800 * _EPOCH}
+# FDIWN: Adam 2e-4 halved every 200 of 1000 epochs
+_FDIWN: dict[str, Any] = {**_LIGHT, "lr": 2e-4, "halve_every": 200 * _EPOCH, "steps": 1000 * _EPOCH}
+# RFDN: DIV2K, LR patches 64, batch 64 (as E-RFDN's code has it), Adam 5e-4 halved every 2e5 of 1e6 steps, L1
+_RFDN: dict[str, Any] = {
+    "patch": 64,
+    "batch": 64,
+    "optimizer": "adam",
+    "lr": 5e-4,
+    "schedule": "step",
+    "halve_every": 200_000,
+    "steps": 1_000_000,
+    "loss": "l1",
+}
+
 _PAPER: dict[str, dict[str, Any]] = {
     # NTIRE 2022 report: DIV2K, LR patches 256, batch 64, Adam 5e-4 halved every 200 epochs of 1000, smooth L1
     "mfdn": {
@@ -19,17 +39,15 @@ _PAPER: dict[str, dict[str, Any]] = {
         "loss": "smooth-l1",
         "beta": 0.5,
     },
-    # E-RFDN (AIM 2020): DIV2K, LR patches 64, batch 64, Adam 5e-4 halved every 2e5 of 1e6 steps, L1
-    "rfdn": {
-        "patch": 64,
-        "batch": 64,
-        "optimizer": "adam",
-        "lr": 5e-4,
-        "schedule": "step",
-        "halve_every": 200_000,
-        "steps": 1_000_000,
-        "loss": "l1",
-    },
+    "rfdn": _RFDN,
+    "rfdn-c48": _RFDN,
+    "rfdn-c52": _RFDN,
+    "imdn": _IMDN,
+    "rdsrn": _IMDN,  # the paper says DIV2K, Adam and L1, no more
+    "drn": _DRN,
+    "drn-plus": {**_DRN, "steps": 300 * _EPOCH},
+    "fdiwn": _FDIWN,
+    "fdiwn-m": _FDIWN,
 }
 # what the papers do not use
 _PLAIN: dict[str, Any] = {
