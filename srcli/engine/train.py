@@ -397,7 +397,7 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
     model.start_as_upsampler()
     own = model.state_dict()
     fitting = (
-        {k: v for k, v in source.state_dict().items() if own[k].shape == v.shape}
+        {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
         if card.scale != config.scale
         else source.state_dict()
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from srcli import checkpoint
 from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
+from srcli.models import create
 from tests.conftest import photograph
 
 
@@ -107,6 +108,16 @@ def test_another_scale_starts_from_a_trained_body(config, tmp_path):
     model, _ = checkpoint.load(tmp_path / "x3" / "best.safetensors")
     assert "new: upsample.weight, upsample.bias" in events[0].notes[0]
     assert torch.equal(model.state_dict()["body.weight"], source.state_dict()["body.weight"])
+
+
+def test_a_scale_with_fewer_stages_starts_from_one_with_more(config, tmp_path):
+    torch.manual_seed(0)
+    source = create("mfdn", 4)
+    checkpoint.save(tmp_path / "x4.safetensors", source, checkpoint.card_of(source))
+    other = replace(config, arch="mfdn", init=str(tmp_path / "x4.safetensors"), lr=0.0, adam_lr=0.0, steps=1)
+    list(train(other, tmp_path / "x2", device="cpu"))
+    model, _ = checkpoint.load(tmp_path / "x2" / "best.safetensors")
+    assert torch.equal(model.state_dict()["fuse.weight"], source.state_dict()["fuse.weight"])
 
 
 def test_minutes_bound_the_run(config, tmp_path):
