@@ -2,6 +2,8 @@
 
 import signal
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
@@ -11,7 +13,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
-from srcli.errors import UsageError
+from srcli.errors import UsageError, UserError
 
 CHOICES = {
     "loss": ("l1", "smooth-l1", "mse", "charbonnier"),
@@ -106,11 +108,13 @@ def train(
     if values.get("val"):
         need_folder(Path(values["val"]))
 
+    from srcli.engine.distributed import rank_and_world
     from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated
     from srcli.engine.train import train as run
 
     stop = _StopSignal()
-    with console.bar(1.0, counted=False, quiet=quiet or json) as bar:
+    follows = rank_and_world()[0] > 0
+    with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
         for event in run(TrainConfig(**values), out, device=device, resume=resume, stop_after=stop_after, stopping=stop.asked):
             if json:
                 console.record(event, event=type(event).__name__.lower())
@@ -143,6 +147,17 @@ def train(
         )
     if stop.was_asked:
         raise typer.Exit(130)
+
+
+@contextmanager
+def _said_once(follows: bool) -> Iterator[None]:
+    """Leave it to rank 0 of a torchrun to say what went wrong; the other ranks end with the exit code alone."""
+    try:
+        yield
+    except UserError as error:
+        if follows:
+            raise typer.Exit(error.exit_code) from error
+        raise
 
 
 class _StopSignal:

@@ -100,18 +100,23 @@ class Patches:
                 else "no readable pictures to train on"
             )
 
-    def draw(self, seed: int, step: int, batch: int) -> Batch:
-        """Draw `batch` pairs for `step`: pictures by area, positions on the LR grid, one of 8 flips and rotations each."""
+    def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1) -> Batch:
+        """Draw `batch` pairs for `step`: pictures by area, positions on the LR grid, one of 8 flips and rotations each.
+
+        They are part number `part` of one draw of `parts * batch` pairs; only they are cut out.
+        """
         rng = np.random.default_rng([seed, step])
         chances = np.asarray(self._weights, dtype=np.float64)
-        pictures = rng.choice(len(chances), size=batch, p=chances / chances.sum())
-        turns = rng.integers(8, size=batch)
+        pictures = rng.choice(len(chances), size=parts * batch, p=chances / chances.sum())
+        turns = rng.integers(8, size=parts * batch)
         s, side = self.scale, (self.patch + 4) * self.scale
         crops = []
-        for picture, turn in zip(pictures, turns, strict=True):
+        for i, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
             source = self._pictures[picture]
             rows, columns = ((n - 4 * s) // s - self.patch + 1 for n in source.shape[1:])
             top, left = int(rng.integers(rows)) * s, int(rng.integers(columns)) * s
+            if i // batch != part:
+                continue
             crop = source[:, top : top + side, left : left + side]
             if turn & 1:
                 crop = crop.flip(1)

@@ -16,7 +16,8 @@ from torch import nn
 
 from srcli import __version__, checkpoint
 from srcli.engine.data import Patches, list_pictures, read_pictures
-from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision, pick_device
+from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
+from srcli.engine.distributed import RankLost, Team, noticing_loss, team
 from srcli.engine.evaluate import Protocol, evaluate, summarize
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
@@ -115,10 +116,12 @@ Event = Started | Step | Validated | Saved
 class _Run:
     """What outlives a step: the networks, optimisers and counters, and their file form."""
 
-    def __init__(self, config: TrainConfig, model: SRModel, device: torch.device) -> None:
-        self.config = config
-        self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    def __init__(self, config: TrainConfig, model: SRModel, ranks: Team) -> None:
+        self.config, self.ranks = config, ranks
+        self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
+        if ranks.world > 1 and ranks.device.type == "cuda":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         self.optimizers = _optimizers(config, self.model)
         self.step = 0
         self.elapsed = 0.0
@@ -128,6 +131,7 @@ class _Run:
         return {
             "config": asdict(self.config),
             "step": self.step,
+            "world": self.ranks.world,
             "elapsed": self.elapsed,
             "best": self.best,
             "model": self.model.state_dict(),
@@ -164,43 +168,47 @@ def train(
     Raises TrainingFailed before anything is written where the run cannot start.
     """
     config = replace(config, arch=arch_name(config.arch))
-    where = pick_device(device)
-    precision = fast_precision(where) if config.precision == "auto" else config.precision
-    check_precision(precision, where)
-    _check(config)
-    last = out / "last.pt"
-    state = _saved_state(config, last, resume)
-    if out.exists() and not out.is_dir():
-        raise TrainingFailed(f"'{out}' is a file; --out names a folder")
-    torch.manual_seed(config.seed)
-    model, notes = _fresh_model(config)
-    if config.patch < model.min_side:
-        raise UsageError(f"'{config.arch}' needs at least --patch {model.min_side}, not {config.patch}")
-    patches, skipped = _load(config, where)
-    if config.val is not None:
-        list_pictures(Path(config.val))  # raises before the run starts
-    notes += skipped
-    run = _Run(config, model, where)
-    if state is not None:
-        run.restore(state)
-    elif resume:
-        notes.append(f"nothing to resume in '{out}': starting at step 0")
-    make_folder(out)
-    started = Started(
-        run.step,
-        len(patches),
-        patches.pixels / 1e6,
-        sum(p.numel() for p in model.parameters()),
-        str(where),
-        precision,
-        tuple(notes),
-    )
-    with (out / "log.jsonl").open("a") as log:
-        for event in chain([started], _loop(run, patches, out, precision, where, stop_after, stopping)):
-            if not isinstance(event, Saved):
-                log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
-                log.flush()
-            yield event
+    with noticing_loss(), team(device) as ranks:
+        with ranks.together():
+            precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
+            check_precision(precision, ranks.device)
+            _check(config)
+            state = _saved_state(config, out, resume) if ranks.leads else None
+        state = ranks.given(state)
+        with ranks.together():
+            torch.manual_seed(config.seed)
+            model, notes = _fresh_model(config)
+            if config.patch < model.min_side:
+                raise UsageError(f"'{config.arch}' needs at least --patch {model.min_side}, not {config.patch}")
+            patches, skipped = _load(config, ranks.device)
+            if config.val is not None:
+                list_pictures(Path(config.val))  # raises before the run starts
+            run = _Run(config, model, ranks)
+            if state is not None:
+                run.restore(state)
+        notes += skipped + _notes_on_ranks(run, state)
+        if resume and state is None:
+            notes.append(f"nothing to resume in '{out}': starting at step 0")
+        loop = _loop(run, patches, out, precision, stop_after, stopping)
+        if not ranks.leads:
+            yield from loop  # nothing: rank 0 talks
+            return
+        make_folder(out)
+        started = Started(
+            run.step,
+            len(patches),
+            patches.pixels / 1e6,
+            _size(model),
+            str(ranks.device) + (f" ({ranks.world} ranks)" if ranks.world > 1 else ""),
+            precision,
+            tuple(notes),
+        )
+        with (out / "log.jsonl").open("a") as log:
+            for event in chain([started], loop):
+                if not isinstance(event, Saved):
+                    log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
+                    log.flush()
+                yield event
 
 
 def _loop(
@@ -208,12 +216,31 @@ def _loop(
     patches: Patches,
     out: Path,
     precision: Precision,
-    device: torch.device,
     stop_after: int | None,
     stopping: Callable[[], bool],
 ) -> Iterator[Event]:
-    config = run.config
+    """Train, and yield what rank 0 has to tell; where another rank is lost, rank 0 saves what was done before."""
+    try:
+        with noticing_loss():
+            yield from _steps(run, patches, out, precision, stop_after, stopping)
+    except RankLost as error:
+        if run.ranks.leads:  # nothing is half-done: the ranks talk before a step's update and after it
+            _save(run, out)
+        raise RankLost(f"{error}; step {run.step} is saved in '{out / 'last.pt'}', continue with --resume") from error
+
+
+def _steps(
+    run: _Run,
+    patches: Patches,
+    out: Path,
+    precision: Precision,
+    stop_after: int | None,
+    stopping: Callable[[], bool],
+) -> Iterator[Event]:
+    config, ranks = run.config, run.ranks
+    device = ranks.device
     loss_of = make_loss(config.loss, config.beta)
+    network = ranks.network(run.model, whole=run.model.single_scale_parameters() == _size(run.model))
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     total = torch.zeros((), device=device)
     counted, lr = 0, 0.0
@@ -225,9 +252,9 @@ def _loop(
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
             break
         lr = _set_rates(run)
-        batch = patches.draw(config.seed, run.step, config.batch)
+        batch = patches.draw(config.seed, run.step, config.batch, part=ranks.rank, parts=ranks.world)
         with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
-            sr = run.model(batch.lr.contiguous(memory_format=torch.channels_last))
+            sr = network(batch.lr.contiguous(memory_format=torch.channels_last))
         loss = loss_of(sr.float(), batch.hr)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         for optimizer in run.optimizers:
@@ -243,31 +270,40 @@ def _loop(
         counted += 1
         run.step += 1
         now = time.monotonic()
-        run.elapsed += now - clock
+        # rank 0's clock and signals hold for all
+        run.elapsed, stop, tell = ranks.told(run.elapsed + now - clock, stopping(), now - told >= 1.0)
         clock = now
-        at_end = run.fraction() >= 1 or stopping() or (stop_after is not None and run.step >= stop_after)
-        if at_end or now - told >= 1.0:
-            mean = (total / counted).item()
+        at_end = run.fraction() >= 1 or bool(stop) or (stop_after is not None and run.step >= stop_after)
+        if at_end or tell:
+            mean = ranks.mean(total / counted).item()
             if not math.isfinite(mean):
                 raise TrainingFailed(
                     f"the loss is not finite any more near step {run.step}; {_kept(out)}; try a lower --lr or --precision fp32"
                 )
-            yield Step(run.step, mean, lr, counted / (now - told), run.elapsed, run.fraction())
+            if ranks.leads:
+                yield Step(run.step, mean, lr, counted / (now - told), run.elapsed, run.fraction())
             total.zero_()
             counted, told = 0, time.monotonic()
             clock = told  # drawing and saving are not training
+        if not ranks.leads:
+            continue
         if config.val and (at_end or run.elapsed >= next_validation):
             next_validation = run.elapsed + config.validate_every * 60
-            yield _validate(run, out, precision, device)
+            yield _validate(run, out, precision)
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
             last_save = run.elapsed
             if not config.val:
                 _save_best(run, out, None)
-            with atomic(out / "last.pt") as temporary:
-                torch.save(run.state(), temporary)
-            yield Saved(run.step, out / "last.pt")
+            yield _save(run, out)
             clock = told = time.monotonic()
+    ranks.told(0.0)  # the others stay until rank 0 has written
+
+
+def _save(run: _Run, out: Path) -> Saved:
+    with atomic(out / "last.pt") as temporary:
+        torch.save(run.state(), temporary)
+    return Saved(run.step, out / "last.pt")
 
 
 def _set_rates(run: _Run) -> float:
@@ -312,10 +348,10 @@ def _average(run: _Run) -> None:
         statistic.copy_(measured)
 
 
-def _validate(run: _Run, out: Path, precision: Precision, device: torch.device) -> Validated:
+def _validate(run: _Run, out: Path, precision: Precision) -> Validated:
     """Score the averaged weights as `srcli eval` does, in the precision of training."""
     assert run.config.val is not None
-    upscaler, protocol = Upscaler(run.averaged, device=device, precision=precision), Protocol(run.config.scale)
+    upscaler, protocol = Upscaler(run.averaged, device=run.ranks.device, precision=precision), Protocol(run.config.scale)
     folder = Path(run.config.val)
     summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol)))
     mean_psnr, mean_ssim = summary.psnr, summary.ssim
@@ -352,8 +388,11 @@ def _check(config: TrainConfig) -> None:
             raise UsageError(f"--{name} must be above 0, not {value}")
 
 
-def _saved_state(config: TrainConfig, last: Path, resume: bool) -> dict[str, Any] | None:
+def _saved_state(config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
     """Return the state to resume; None for a fresh run; raise where the folder and the flags do not agree."""
+    if out.exists() and not out.is_dir():
+        raise TrainingFailed(f"'{out}' is a file; --out names a folder")
+    last = out / "last.pt"
     if not last.exists():
         return None
     if not resume:
@@ -365,10 +404,12 @@ def _saved_state(config: TrainConfig, last: Path, resume: bool) -> dict[str, Any
         raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
     free = {"steps", "minutes", "data", "val", "validate_every", "precision", "init"}
     now = asdict(config)
+    # a setting that the run's srcli did not have was at what is now its default
+    before = {f.name: before.get(f.name, f.default) for f in fields(config)}
     differing = [
-        f"{f.name} was {before.get(f.name)!r}, is {now[f.name]!r}"
-        for f in fields(config)
-        if f.name not in free and _plain(before.get(f.name)) != _plain(now[f.name])
+        f"{name} was {was!r}, is {now[name]!r}"
+        for name, was in before.items()
+        if name not in free and _plain(was) != _plain(now[name])
     ]
     if differing:
         raise TrainingFailed(f"the run in '{last.parent}' had other settings: {'; '.join(differing)}")
@@ -421,6 +462,22 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]
     if small:
         notes.append(f"{small} pictures smaller than a patch skipped")
     return patches, notes
+
+
+def _notes_on_ranks(run: _Run, state: dict[str, Any] | None) -> list[str]:
+    config, ranks = run.config, run.ranks
+    notes = []
+    if ranks.world > 1:
+        notes.append(f"{ranks.world} ranks of {config.batch} patches: {ranks.world * config.batch} a step")
+        if ranks.device.type != "cuda" and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
+            notes.append("batch norm measures each rank's own patches (SyncBatchNorm needs CUDA); rank 0's statistics are kept")
+    if state is not None and (before := state.get("world", 1)) != ranks.world:
+        notes.append(f"the run had {before} ranks and now has {ranks.world}: it sees other patches than it would have")
+    return notes
+
+
+def _size(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _kept(out: Path) -> str:

@@ -60,6 +60,16 @@ def test_draws_depend_on_seed_and_step_alone():
     assert not torch.equal(first.lr, patches.draw(2, 5, 4).lr)
 
 
+def test_the_parts_of_a_draw_are_the_whole_draw():
+    patches = Patches(2, 8, CPU)
+    patches.add(photograph(64, 64))
+    patches.add(photograph(50, 40, 1))
+    whole = patches.draw(1, 5, 6)
+    parts = [patches.draw(1, 5, 2, part=i, parts=3) for i in range(3)]
+    assert torch.equal(torch.cat([p.lr for p in parts]), whole.lr)
+    assert torch.equal(torch.cat([p.hr for p in parts]), whole.hr)
+
+
 def test_larger_pictures_are_drawn_more_often():
     patches = Patches(2, 4, CPU)
     patches.add(np.zeros((16, 16, 3), np.uint8))

@@ -1,0 +1,130 @@
+"""Which process of how many this one is, and what the processes say to each other; (0, 1) outside torchrun.
+
+Tensors of a step travel by DDP (nccl between CUDA devices, gloo elsewhere). Decisions travel by gloo between the hosts, so
+that no rank waits for its device to hear them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from srcli.engine.device import pick_device
+from srcli.errors import UsageError, UserError
+
+PATIENCE = timedelta(hours=6)  # a rank may wait this long, for rank 0's validation; a rank that dies is noticed at once
+
+
+class RankLost(UserError):
+    """Another rank of the run failed, or can no longer be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The processes that train together: this one's `rank` of `world`, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank writes, validates and talks."""
+        return self.rank == 0
+
+    def network(self, model: nn.Module, *, whole: bool) -> nn.Module:
+        """Return what to call for the output of `model`; with several ranks its gradients are the mean over all.
+
+        `whole`: every parameter takes part in every output.
+        """
+        if self.world == 1:
+            return model
+        ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids, find_unused_parameters=not whole)
+
+    def told(self, *values: float) -> tuple[float, ...]:
+        """Return the values rank 0 gave."""
+        if self.world == 1:
+            return values
+        word = torch.tensor(values, dtype=torch.float64)
+        dist.broadcast(word, 0)
+        return tuple(word.tolist())
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Return the mean of `x` over the ranks."""
+        if self.world > 1:
+            dist.all_reduce(x)
+            x /= self.world
+        return x
+
+    def given(self, item: Any) -> Any:
+        """Return the object rank 0 gave."""
+        if self.world == 1:
+            return item
+        box = [item]
+        dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
+        return box[0]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let every rank pass, or none: an error a user can mend in one of them ends all, and rank 0 tells it."""
+        error: UserError | None = None
+        try:
+            yield
+        except UserError as raised:
+            error = raised
+        if self.world == 1:
+            if error:
+                raise error
+            return
+        errors: list[str | None] = [None] * self.world
+        dist.all_gather_object(errors, str(error) if error else None)
+        if error:
+            raise error
+        if told := [f"rank {rank}: {text}" for rank, text in enumerate(errors) if text]:
+            raise RankLost(told[0])
+
+
+@contextmanager
+def noticing_loss() -> Iterator[None]:
+    """Turn what gloo and nccl raise when a peer is gone into RankLost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection closed by peer" in str(error):
+            raise RankLost("another rank of the run died") from error
+        raise
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return this process' rank and how many there are, as torchrun set them."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextmanager
+def team(device: str) -> Iterator[Team]:
+    """Join the other ranks of a torchrun, each on a device of its own; alone outside it. Raises DeviceUnavailable."""
+    rank, world = rank_and_world()
+    if world == 1:
+        yield Team(0, 1, pick_device(device))
+        return
+    where = pick_device(device)
+    if where.type == "cuda":
+        if where.index is not None:
+            raise UsageError(f"torchrun gives every rank its own device; use --device cuda, not '{device}'")
+        where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        torch.cuda.set_device(where)
+    elif where.type != "cpu":
+        raise UsageError(f"several ranks train on cpu or cuda, not on '{where}'")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield Team(rank, world, where)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,69 @@
+"""torchrun on this machine: the ranks compute what one process would, and a rank that is lost loses nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from srcli.engine.train import TrainConfig, train
+from tests.conftest import photograph
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "srcli", "train"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "hr"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(photograph(90, 76, i)).save(folder / f"{i}.png")
+    return folder
+
+
+def _flags(pictures: Path, out: Path, steps: int) -> list[str]:
+    flags = (
+        f"--arch rfdn --scale 2 --patch 16 --batch 2 --optimizer adam --clip 0 --precision fp32 --device cpu --steps {steps}"
+    )
+    return ["--data", str(pictures), "--out", str(out), *flags.split()]
+
+
+def _gradients(out: Path) -> list[torch.Tensor]:
+    """Take the first step's gradients out of Adam's first moment, (1 - 0.9) of them."""
+    adam = torch.load(out / "last.pt", weights_only=True)["optimizers"][0]["state"]
+    return [state["exp_avg"] / 0.1 for state in adam.values()]
+
+
+def test_two_ranks_have_the_gradients_of_one_with_twice_the_batch(pictures, tmp_path):
+    run = subprocess.run([*TORCHRUN, *_flags(pictures, tmp_path / "two", 1)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "2 ranks of 2 patches: 4 a step" in run.stderr
+    assert run.stderr.count("done: weights") == 1
+    one = TrainConfig("rfdn", 2, str(pictures), steps=1, batch=4, patch=16, optimizer="adam", clip=0.0, precision="fp32")
+    list(train(one, tmp_path / "one", device="cpu"))
+    for ours, theirs in zip(_gradients(tmp_path / "two"), _gradients(tmp_path / "one"), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the ranks in /proc")
+def test_a_rank_that_dies_ends_the_run_with_a_checkpoint(pictures, tmp_path):
+    out = tmp_path / "run"
+    command = [*TORCHRUN, *_flags(pictures, out, 100_000)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        for _ in range(600):
+            if (out / "log.jsonl").exists() and '"step", "step"' in (out / "log.jsonl").read_text():
+                break
+            time.sleep(0.1)
+        ranks = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        (second,) = [r for r in ranks if b"\0RANK=1\0" in b"\0" + Path(f"/proc/{r}/environ").read_bytes()]
+        os.kill(int(second), signal.SIGKILL)
+        _, stderr = run.communicate(timeout=120)
+    assert run.returncode != 0
+    saved = torch.load(out / "last.pt", weights_only=True)["step"]
+    assert saved > 0
+    assert f"another rank of the run died; step {saved} is saved in '{out / 'last.pt'}', continue with --resume" in stderr
