@@ -35,5 +35,5 @@ def main(out: Path, name: str, top: int, left: int, side: int) -> None:
 
 
 if __name__ == "__main__":
-    place = sys.argv[2:] or ["rocket", "150", "300", "130"]
+    place = sys.argv[2:] or ["coffee", "130", "180", "150"]
     main(Path(sys.argv[1]), place[0], *(int(n) for n in place[1:]))

@@ -73,7 +73,7 @@ def upscale(
     work = [job for job in jobs if not job.skip]
     failures: list[Done] = []
     with console.bar(len(work), quiet=quiet or json) as bar:
-        finished = 0
+        finished = exact = 0
 
         def tick(job: Job, fraction: float) -> None:
             bar.update(finished + fraction, console.short(job.source))
@@ -84,6 +84,7 @@ def upscale(
         for done in upscale_files(upscaler, work, quality=quality, fail_fast=fail_fast, tick=tick):
             finished += 1
             bar.update(finished, console.short(done.input))
+            exact += done.precision == "fp32"
             if done.error:
                 failures.append(done)
             if not quiet:
@@ -91,9 +92,12 @@ def upscale(
                     bar.message(f"{done.input}: {line}")
             _show(done, json, quiet=quiet)
     for failed in failures:
-        console.error(f"{failed.input}: {failed.error}")
+        reason = failed.error or ""
+        console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
     if not quiet and not json:
         _summarize(len(jobs), len(work), finished, len(failures))
+        if exact and upscaler.precision != "fp32":
+            console.note(f"{exact} of them computed in float32: a probe in {upscaler.precision} was too far from it")
     if failures:
         raise typer.Exit(1)
 

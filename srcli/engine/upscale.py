@@ -3,6 +3,7 @@
 Input and output stay on the host as integers; only tiles travel to the device and become floats.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -26,7 +27,7 @@ from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
 from srcli.ops.alpha import bleed
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
-from srcli.ops.pixels import UINT8, to_array, to_tensor
+from srcli.ops.pixels import to_array, to_tensor
 from srcli.ops.resize import resize
 from srcli.ops.tiles import Tile, plan_tiles
 
@@ -75,62 +76,73 @@ class Upscaler:
         self.ensemble = ensemble
         self._prove = precision == "auto" and self.precision != "fp32" and model.learnt
 
-    def __call__(self, picture: Picture, tick: Tick = lambda fraction: None) -> Picture:
-        """Upscale colour and alpha; what else the picture carries is kept. Notes tell what was done otherwise."""
+    def __call__(self, picture: Picture, tick: Tick = lambda fraction: None, precision: Precision | None = None) -> Picture:
+        """Upscale colour and alpha; what else the picture carries is kept. `precision`: as `choose` says."""
         color, alpha = picture.pixels, picture.alpha
-        notes = picture.notes
+        precision = precision or self.choose(color)
         if alpha is None:
-            pixels, more = self._pixels(color, tick)
-            return replace(picture, pixels=pixels, notes=notes + more)
+            return replace(picture, pixels=self.pixels(color, tick, precision))
         if alpha.min() == alpha.max():
-            pixels, more = self._pixels(color, tick)
             shape = tuple(n * self.scale for n in alpha.shape)
-            return replace(picture, pixels=pixels, alpha=np.full(shape, alpha.flat[0], alpha.dtype), notes=notes + more)
-        visible = bleed(to_tensor(color), to_tensor(alpha[..., None]))
-        pixels, more = self._pixels(to_array(visible, color.dtype), lambda fraction: tick(fraction / 2))
-        coverage, _ = self._pixels(alpha[..., None], lambda fraction: tick(0.5 + fraction / 2))
-        return replace(picture, pixels=pixels, alpha=coverage[..., 0], notes=notes + more)
+            constant = np.full(shape, alpha.flat[0], alpha.dtype)
+            return replace(picture, pixels=self.pixels(color, tick, precision), alpha=constant)
+        visible = to_array(bleed(to_tensor(color), to_tensor(alpha[..., None])), color.dtype)
+        pixels = self.pixels(visible, lambda fraction: tick(fraction / 2), precision)
+        coverage = self.pixels(alpha[..., None], lambda fraction: tick(0.5 + fraction / 2), precision)
+        return replace(picture, pixels=pixels, alpha=coverage[..., 0])
 
-    def pixels(self, pixels: np.ndarray, tick: Tick = lambda fraction: None) -> np.ndarray:
+    def choose(self, pixels: np.ndarray) -> Precision:
+        """Return the precision for a picture: the fast one where a probe from its middle proves it, or was not asked to."""
+        return self.precision if not self._prove or self.probe(pixels).good else "fp32"
+
+    def probe(self, pixels: np.ndarray) -> Agreement:
+        """Compare the fast precision with float32 on a tile from the picture's middle."""
+        top, left = (max((n - PROBE) // 2, 0) for n in pixels.shape[:2])
+        x = to_tensor(_at_least(pixels[top : top + PROBE, left : left + PROBE], self.model.min_side), self.device)
+        height, width = x.shape[-2:]
+        whole = plan_tiles(height, width, max(height, width), 0)[0]
+        fast, exact = (to_array(self._tile(x, whole, height, width, p)).astype(int) for p in (self.precision, "fp32"))
+        error = np.abs(fast - exact)
+        mean = float((error**2).mean())
+        psnr = 10 * math.log10(255**2 / mean) if mean else math.inf
+        return Agreement(psnr, float((error <= 2).mean()))
+
+    def pixels(self, pixels: np.ndarray, tick: Tick = lambda fraction: None, precision: Precision | None = None) -> np.ndarray:
         """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype."""
-        return self._pixels(pixels, tick)[0]
+        precision = precision or self.choose(pixels)
+        height, width, channels = pixels.shape
+        s = self.scale
+        pixels = _at_least(pixels, self.model.min_side)
+        out = np.empty((pixels.shape[0] * s, pixels.shape[1] * s, channels), pixels.dtype)
+        if self.ensemble:
+            source, total = to_tensor(pixels), torch.zeros(1, channels, *out.shape[:2])
+            for i in range(8):
+                total += _turn(self.tensor(_turn(source, i), precision), i, back=True)
+                tick((i + 1) / 8)
+            out[:] = to_array(total / 8, pixels.dtype)
+        else:
+
+            def read(tile: Tile) -> Tensor:
+                part = pixels[tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last]
+                return to_tensor(part, self.device)
+
+            for rows, columns, result in self._tiles(read, pixels.shape[0], pixels.shape[1], precision, tick):
+                out[rows, columns] = to_array(result, pixels.dtype)
+        return out[: height * s, : width * s]
 
     def tensor(self, x: Tensor, precision: Precision | None = None) -> Tensor:
-        """Upscale (1, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; the precision is not proven."""
-        height, width = (n * self.scale for n in x.shape[-2:])
-        x = _at_least(x, self.model.min_side)
-        out = torch.zeros(1, x.shape[1], x.shape[-2] * self.scale, x.shape[-1] * self.scale)
+        """Upscale (1, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; no precision is proven."""
+        height, width, least = x.shape[-2], x.shape[-1], self.model.min_side
+        x = F.pad(x, (0, max(least - width, 0), 0, max(least - height, 0)), mode="replicate")
+        s = self.scale
+        out = torch.empty(1, x.shape[1], x.shape[-2] * s, x.shape[-1] * s)
 
         def read(tile: Tile) -> Tensor:
             return x[..., tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last].to(self.device)
 
         for rows, columns, result in self._tiles(read, x.shape[-2], x.shape[-1], precision or self.precision):
             out[..., rows, columns] = result.float().cpu()
-        return out[..., :height, :width]
-
-    def _pixels(self, pixels: np.ndarray, tick: Tick) -> tuple[np.ndarray, tuple[str, ...]]:
-        height, width, channels = pixels.shape
-        s, least = self.scale, self.model.min_side
-        if min(height, width) < least:
-            pixels = np.pad(pixels, ((0, max(least - height, 0)), (0, max(least - width, 0)), (0, 0)), mode="edge")
-        out = np.empty((pixels.shape[0] * s, pixels.shape[1] * s, channels), pixels.dtype)
-
-        def read(tile: Tile) -> Tensor:
-            part = pixels[tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last]
-            return to_tensor(part, self.device)
-
-        precision, notes = self._precision_for(read, pixels.shape[0], pixels.shape[1])
-        if self.ensemble:
-            source = to_tensor(pixels)
-            total = torch.zeros(1, channels, *out.shape[:2])
-            for i in range(8):
-                total += _turn(self.tensor(_turn(source, i), precision), i, back=True)
-                tick((i + 1) / 8)
-            out[:] = to_array(total / 8, pixels.dtype)
-        else:
-            for rows, columns, result in self._tiles(read, pixels.shape[0], pixels.shape[1], precision, tick):
-                out[rows, columns] = to_array(result, pixels.dtype)
-        return out[: height * s, : width * s], notes
+        return out[..., : height * s, : width * s]
 
     def _tiles(
         self, read: Read, height: int, width: int, precision: Precision, tick: Tick = lambda fraction: None
@@ -186,31 +198,6 @@ class Upscaler:
         top, bottom, left, right = (n * self.scale for n in inner)
         return out[..., top:bottom, left:right]
 
-    def _precision_for(self, read: Read, height: int, width: int) -> tuple[Precision, tuple[str, ...]]:
-        """Return the precision for this picture: the fast one where a probe from its middle proves it."""
-        if not self._prove:
-            return self.precision, ()
-        agreement = self.probe(read, height, width)
-        if agreement.good:
-            return self.precision, ()
-        reason = f"{agreement.psnr:.1f} dB, {agreement.within_two:.2%} within 2 levels"
-        return "fp32", (f"computed in float32: {self.precision} is too far from it on a probe ({reason})",)
-
-    def probe(self, read: Read, height: int, width: int) -> Agreement:
-        """Compare the fast precision with float32 on a tile from the picture's middle."""
-        side = max(PROBE, self.model.min_side)
-        top, left = max((height - side) // 2, 0), max((width - side) // 2, 0)
-        bottom, right = min(top + side, height), min(left + side, width)
-        tile = plan_tiles(bottom - top, right - left, side, 0)[0]
-        spans = Tile(*(type(s)(*(n + first for n in s)) for s, first in zip(tile, (top, left), strict=True)))
-        x = read(spans)
-        fast, exact = (
-            to_array(self._tile(x, tile, bottom - top, right - left, p), UINT8).astype(int) for p in (self.precision, "fp32")
-        )
-        error = np.abs(fast - exact)
-        mean = float((error**2).mean())
-        return Agreement(10 * np.log10(255**2 / mean) if mean else np.inf, float((error <= 2).mean()))
-
 
 def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
     """Run a network on (1, 1 or 3, H, W) pictures whatever channels it was trained on.
@@ -242,6 +229,7 @@ class Done:
     height: int | None = None
     seconds: float = 0.0
     error: str | None = None
+    precision: Precision | None = None  # what the network computed in
     notes: tuple[str, ...] = ()
 
 
@@ -261,13 +249,14 @@ def upscale_files(
     def upscaled() -> Iterator[_Upscaled]:
         started = time.monotonic()
         for job, picture in read_ahead(jobs, lambda job: read_image(job.source), depth=AHEAD):
-            result: Picture | UserError = picture
+            result, precision = picture, None
             if isinstance(picture, Picture):
                 try:
-                    result = upscaler(picture, partial(tick, job))
+                    precision = upscaler.choose(picture.pixels)
+                    result = upscaler(picture, partial(tick, job), precision)
                 except UserError as error:
                     result = error
-            yield _Upscaled(job, result, time.monotonic() - started)
+            yield _Upscaled(job, result, precision, time.monotonic() - started)
             started = time.monotonic()
 
     for _, done in write_behind(upscaled(), partial(_write, quality=quality), depth=AHEAD):
@@ -280,11 +269,12 @@ def upscale_files(
 class _Upscaled(NamedTuple):
     job: Job
     picture: Picture | UserError
+    precision: Precision | None
     seconds: float
 
 
 def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:
-    job, picture, seconds = upscaled
+    job, picture, precision, seconds = upscaled
     if isinstance(picture, UserError):
         return _failed(job, picture)
     height, width = picture.pixels.shape[:2]
@@ -292,7 +282,8 @@ def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:
         notes = write_image(picture, job.target, format=job.format, quality=quality)
     except UserError as error:
         return _failed(job, error)
-    return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, job.notes + picture.notes + notes)
+    notes = job.notes + picture.notes + notes
+    return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, precision, notes)
 
 
 def _failed(job: Job, error: Exception) -> Done:
@@ -308,9 +299,10 @@ def _turn(x: Tensor, index: int, *, back: bool = False) -> Tensor:
     return x.mT if index & 4 else x
 
 
-def _at_least(x: Tensor, side: int) -> Tensor:
-    below, right = (max(side - n, 0) for n in x.shape[-2:])
-    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+def _at_least(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Extend (H, W, C) by its bottom and right edge to `side` px."""
+    below, right = (max(side - n, 0) for n in pixels.shape[:2])
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else pixels
 
 
 def _is_out_of_memory(error: Exception) -> bool:

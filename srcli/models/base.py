@@ -69,6 +69,12 @@ class SRModel(nn.Module):
         return False
 
 
+def as_autocast(x: Tensor) -> Tensor:
+    """Return `x` in the format that autocast computes in, where it is on."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
 def coarser(radius: int, factor: int) -> int:
     """Turn a receptive radius in px of a grid into px of the grid `factor` times coarser."""
     return -(-radius // factor)

@@ -83,16 +83,14 @@ def test_colour_under_transparency_does_not_darken_the_edge(bicubic):
 
 def test_bf16_is_taken_only_where_a_probe_proves_it(rfdn, monkeypatch):
     monkeypatch.setattr("srcli.engine.upscale.fast_precision", lambda device: "bf16")
-    fine = Upscaler(rfdn)(Picture(np.full((40, 40, 3), 128, np.uint8)))
-    assert fine.notes == ()
+    assert Upscaler(rfdn).choose(np.full((40, 40, 3), 128, np.uint8)) == "bf16"
+    coarse = create("rfdn", 2)
+    coarse.load_state_dict(rfdn.state_dict())
     with torch.no_grad():
-        coarse = create("rfdn", 2)
-        coarse.load_state_dict(rfdn.state_dict())
-        coarse.upsample.bias += 300.0  # bf16 has 8 bits: near 300 its steps are 2
-        coarse.head.bias -= 0.0
-    exact = Upscaler(coarse, precision="fp32")(Picture(photograph()))
-    auto = Upscaler(coarse)(Picture(photograph()))
-    np.testing.assert_array_equal(auto.pixels, exact.pixels)
+        coarse.fuse.bias += 300.0  # bf16 has 8 bits: near 300 its steps are 2
+    assert Upscaler(coarse).choose(photograph()) == "fp32"
+    exact = Upscaler(coarse, precision="fp32").pixels(photograph())
+    np.testing.assert_array_equal(Upscaler(coarse).pixels(photograph()), exact)
 
 
 def test_fp16_on_the_cpu_is_refused_with_what_to_use(rfdn):
