@@ -15,8 +15,10 @@ from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
 from srcli.errors import UsageError, UserError
 
+LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 CHOICES = {
-    "loss": ("l1", "smooth-l1", "mse", "charbonnier"),
+    "loss": LOSSES,
+    "finish_loss": LOSSES,
     "optimizer": ("adam", "adamw", "muon"),
     "schedule": ("cosine", "step", "constant"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -35,14 +37,20 @@ def train(
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Patches a step.  [default: 16]", min=1)] = None,
     patch: Annotated[int | None, typer.Option("--patch", help="Side of a patch in LR px.  [default: 48]", min=1)] = None,
+    accumulate: Annotated[
+        int | None, typer.Option("--accumulate", help="Batches whose gradients make one step.  [default: 1]", min=1)
+    ] = None,
     lr: Annotated[
         float | None, typer.Option("--lr", help="Peak learning rate.  [default: muon 5e-3, adam and adamw 1e-3]")
     ] = None,
     adam_lr: Annotated[
         float | None, typer.Option("--adam-lr", help="With muon: the rate of what Adam trains.  [default: 1e-3]")
     ] = None,
-    loss: Annotated[str | None, typer.Option("--loss", help="l1, smooth-l1, mse or charbonnier.  [default: l1]")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help=f"{', '.join(LOSSES)}.  [default: l1]")] = None,
     beta: Annotated[float | None, typer.Option("--beta", help="Knee of smooth-l1.  [default: 0.5]")] = None,
+    frequency: Annotated[
+        float | None, typer.Option("--frequency", help="Weight of the spectra in the frequency loss.  [default: 0.05]")
+    ] = None,
     optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or muon.  [default: muon]")] = None,
     weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="Of adamw and muon.  [default: 0]")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, step or constant.  [default: cosine]")] = None,
@@ -50,6 +58,17 @@ def train(
         int | None, typer.Option("--halve-every", help="Steps, with schedule step.  [default: 200000]", min=1)
     ] = None,
     warmup: Annotated[int | None, typer.Option("--warmup", help="Steps of rising rate.  [default: 100]", min=0)] = None,
+    finish: Annotated[
+        float | None,
+        typer.Option("--finish", help="Last part of the run with its own patch, loss and rate, such as 0.2.  [default: 0]"),
+    ] = None,
+    finish_patch: Annotated[
+        int | None, typer.Option("--finish-patch", help="Side of its patches in LR px.  [default: twice --patch]", min=1)
+    ] = None,
+    finish_loss: Annotated[str | None, typer.Option("--finish-loss", help="Its loss.  [default: mse]")] = None,
+    finish_rate: Annotated[
+        float | None, typer.Option("--finish-rate", help="Its first rate, as a share of the peak.  [default: 0.1]", min=0)
+    ] = None,
     clip: Annotated[float | None, typer.Option("--clip", help="Largest gradient norm, 0: off.  [default: 1]", min=0)] = None,
     ema: Annotated[
         float | None, typer.Option("--ema", help="Decay of the averaged weights, 0: off.  [default: 0.999]", min=0, max=1)
@@ -81,15 +100,21 @@ def train(
         "minutes": minutes,
         "batch": batch,
         "patch": patch,
+        "accumulate": accumulate,
         "lr": lr,
         "adam_lr": adam_lr,
         "loss": loss,
         "beta": beta,
+        "frequency": frequency,
         "optimizer": optimizer,
         "weight_decay": weight_decay,
         "schedule": schedule,
         "halve_every": halve_every,
         "warmup": warmup,
+        "finish": finish,
+        "finish_patch": finish_patch,
+        "finish_loss": finish_loss,
+        "finish_rate": finish_rate,
         "clip": clip,
         "ema": ema,
         "init": init,
@@ -103,7 +128,7 @@ def train(
             raise UsageError(f"--{name} is missing")
     for name, choices in CHOICES.items():
         if name in values:
-            one_of(f"--{name}", values[name], choices)
+            one_of(f"--{name.replace('_', '-')}", values[name], choices)
     need_folder(Path(values["data"]))
     if values.get("val"):
         need_folder(Path(values["val"]))

@@ -66,6 +66,7 @@ class Patches:
         self.scale, self.patch, self.device = scale, patch, device
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
         self._weights: list[int] = []
+        self._sides: list[int] = []  # the shorter side in LR px
         self.largest = 0  # the largest LR patch that some picture gave holds
 
     def __len__(self) -> int:
@@ -88,32 +89,35 @@ class Patches:
         padded = np.pad(pixels[: height * s, : width * s], ((2 * s, 2 * s), (2 * s, 2 * s), (0, 0)), mode="symmetric")
         self._pictures.append(torch.from_numpy(padded).permute(2, 0, 1).contiguous().to(self.device))
         self._weights.append(height * width)
+        self._sides.append(min(height, width))
         return True
 
-    def check(self) -> None:
+    def check(self, patch: int) -> None:
         """Raise TrainingFailed, with the largest patch that fits, where no picture holds one."""
-        if not self._pictures:
+        if self.largest < patch:
             raise TrainingFailed(
-                f"no picture holds a patch of {self.patch} px ({self.patch * self.scale} px of HR); "
+                f"no picture holds a patch of {patch} px ({patch * self.scale} px of HR); "
                 f"the largest that fits is --patch {self.largest}"
                 if self.largest
                 else "no readable pictures to train on"
             )
 
-    def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1) -> Batch:
+    def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
         """Draw `batch` pairs for `step`: pictures by area, positions on the LR grid, one of 8 flips and rotations each.
 
-        They are part number `part` of one draw of `parts * batch` pairs; only they are cut out.
+        They are part number `part` of one draw of `parts * batch` pairs; only they are cut out. `patch`: LR px, where
+        not the patch that all pictures hold.
         """
         rng = np.random.default_rng([seed, step])
-        chances = np.asarray(self._weights, dtype=np.float64)
+        s, patch = self.scale, patch or self.patch
+        side = (patch + 4) * s
+        chances = np.asarray(self._weights, dtype=np.float64) * (np.asarray(self._sides) >= patch)
         pictures = rng.choice(len(chances), size=parts * batch, p=chances / chances.sum())
         turns = rng.integers(8, size=parts * batch)
-        s, side = self.scale, (self.patch + 4) * self.scale
         crops = []
         for i, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
             source = self._pictures[picture]
-            rows, columns = ((n - 4 * s) // s - self.patch + 1 for n in source.shape[1:])
+            rows, columns = ((n - 4 * s) // s - patch + 1 for n in source.shape[1:])
             top, left = int(rng.integers(rows)) * s, int(rng.integers(columns)) * s
             if i // batch != part:
                 continue
@@ -124,5 +128,5 @@ class Patches:
                 crop = crop.flip(2)
             crops.append(crop.mT if turn & 4 else crop)
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
-        lr = quantize(resize(context, self.patch + 4, self.patch + 4)[..., 2:-2, 2:-2])
+        lr = quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2])
         return Batch(lr, F.pad(context, [-2 * s] * 4))

@@ -6,7 +6,7 @@ that no rank waits for its device to hear them.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -48,6 +48,10 @@ class Team:
             return model
         ids = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids, find_unused_parameters=not whole)
+
+    def alone(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Keep the gradients of a forward and backward pass to this rank, until one outside this block sums them up."""
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
     def told(self, *values: float) -> tuple[float, ...]:
         """Return the values rank 0 gave."""

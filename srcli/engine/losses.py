@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,12 +14,21 @@ def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
     return ((sr - hr).square() + 1e-6).sqrt().mean()
 
 
-def make_loss(name: str, beta: float) -> Loss:
-    """Return l1, smooth-l1 (its knee at `beta`), mse or charbonnier."""
+def frequency(sr: Tensor, hr: Tensor) -> Tensor:
+    """L1 of the real and imaginary parts of the spectra: Cho et al., MIMO-UNet, ICCV 2021, eq. 6."""
+    return torch.view_as_real(torch.fft.rfft2(sr) - torch.fft.rfft2(hr)).abs().mean()
+
+
+def make_loss(name: str, *, beta: float = 0.5, weight: float = 0.05) -> Loss:
+    """Return l1, smooth-l1 (its knee at `beta`), mse, charbonnier or frequency (L1 + `weight` times that of the spectra).
+
+    0.05 is the weight of Sun et al., SAFMN, ICCV 2023.
+    """
     table: dict[str, Loss] = {
         "l1": F.l1_loss,
         "smooth-l1": lambda sr, hr: F.smooth_l1_loss(sr, hr, beta=beta),
         "mse": F.mse_loss,
         "charbonnier": charbonnier,
+        "frequency": lambda sr, hr: F.l1_loss(sr, hr) + weight * frequency(sr, hr),
     }
     return table[name]

@@ -6,13 +6,14 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
 from srcli.engine.data import Patches, list_pictures, read_pictures
@@ -26,6 +27,8 @@ from srcli.errors import TrainingFailed, UsageError
 from srcli.files import atomic, make_folder
 from srcli.models import arch_name, create
 from srcli.models.base import SRModel
+
+LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
@@ -43,8 +46,10 @@ class TrainConfig:
     minutes: float | None = None
     batch: int = 16
     patch: int = 48  # LR px
-    loss: Literal["l1", "smooth-l1", "mse", "charbonnier"] = "l1"
+    accumulate: int = 1  # batches whose gradients make one step
+    loss: LossName = "l1"
     beta: float = 0.5  # knee of smooth-l1
+    frequency: float = 0.05  # weight of the spectra in the frequency loss
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
     lr: float | None = None  # of the optimiser named; None: RATES
     adam_lr: float = 1e-3  # with muon: for the first and last convolution, biases and whatever else Muon leaves
@@ -53,6 +58,10 @@ class TrainConfig:
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     halve_every: int = 200_000  # steps, with schedule "step"
     warmup: int = 100  # steps
+    finish: float = 0.0  # last part of the run that is a stage of its own, after the schedule's end: its patch, loss and rate
+    finish_patch: int | None = None  # LR px; None: twice `patch`
+    finish_loss: LossName = "mse"
+    finish_rate: float = 0.1  # of the peak rates; falls as `schedule` says, but does not step
     clip: float = 1.0  # gradient norm; 0: off
     ema: float = 0.999  # largest decay of the weights' moving average; 0: off
     init: str = "auto"  # upsampler where the network knows such a start, else random; or a weights file
@@ -64,6 +73,11 @@ class TrainConfig:
     def rate(self) -> float:
         """The optimiser's peak learning rate."""
         return RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def largest_patch(self) -> int:
+        """LR px a side of the largest patch of any stage."""
+        return max(self.patch, self.finish_patch or 2 * self.patch) if self.finish else self.patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,10 @@ class _Run:
             return min(1.0, self.elapsed / (self.config.minutes * 60))
         return min(1.0, self.step / (self.config.steps or 1))
 
+    def finishing(self) -> bool:
+        """Whether the last stage has begun."""
+        return self.config.finish > 0 and self.fraction() >= 1 - self.config.finish
+
 
 def train(
     config: TrainConfig,
@@ -178,8 +196,9 @@ def train(
         with ranks.together():
             torch.manual_seed(config.seed)
             model, notes = _fresh_model(config)
-            if config.patch < model.min_side:
-                raise UsageError(f"'{config.arch}' needs at least --patch {model.min_side}, not {config.patch}")
+            for flag, side in (("--patch", config.patch), ("--finish-patch", config.finish_patch)):
+                if side is not None and side < model.min_side:
+                    raise UsageError(f"'{config.arch}' needs at least {flag} {model.min_side}, not {side}")
             patches, skipped = _load(config, ranks.device)
             if config.val is not None:
                 list_pictures(Path(config.val))  # raises before the run starts
@@ -239,7 +258,6 @@ def _steps(
 ) -> Iterator[Event]:
     config, ranks = run.config, run.ranks
     device = ranks.device
-    loss_of = make_loss(config.loss, config.beta)
     network = ranks.network(run.model, whole=run.model.single_scale_parameters() == _size(run.model))
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     total = torch.zeros((), device=device)
@@ -252,11 +270,7 @@ def _steps(
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
             break
         lr = _set_rates(run)
-        batch = patches.draw(config.seed, run.step, config.batch, part=ranks.rank, parts=ranks.world)
-        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
-            sr = network(batch.lr.contiguous(memory_format=torch.channels_last))
-        loss = loss_of(sr.float(), batch.hr)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        total += _backward(run, network, patches, scaler, precision)
         for optimizer in run.optimizers:
             scaler.unscale_(optimizer)
         if config.clip:
@@ -266,7 +280,6 @@ def _steps(
             optimizer.zero_grad(set_to_none=True)
         scaler.update()
         _average(run)
-        total += loss.detach()
         counted += 1
         run.step += 1
         now = time.monotonic()
@@ -300,6 +313,25 @@ def _steps(
     ranks.told(0.0)  # the others stay until rank 0 has written
 
 
+def _backward(run: _Run, network: nn.Module, patches: Patches, scaler: torch.amp.GradScaler, precision: Precision) -> Tensor:
+    """Leave this step's gradients in the parameters; return its loss."""
+    config, ranks = run.config, run.ranks
+    finishing = run.finishing()
+    loss_of = make_loss(config.finish_loss if finishing else config.loss, beta=config.beta, weight=config.frequency)
+    patch = (config.finish_patch or 2 * config.patch) if finishing else config.patch
+    total = torch.zeros((), device=ranks.device)
+    for turn in range(config.accumulate):
+        part, parts = turn * ranks.world + ranks.rank, config.accumulate * ranks.world
+        batch = patches.draw(config.seed, run.step, config.batch, part=part, parts=parts, patch=patch)
+        with ranks.alone(network) if turn < config.accumulate - 1 else nullcontext():
+            with torch.autocast(ranks.device.type, DTYPES[precision], enabled=precision != "fp32"):
+                sr = network(batch.lr.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(sr.float(), batch.hr) / config.accumulate
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return total
+
+
 def _save(run: _Run, out: Path) -> Saved:
     with atomic(out / "last.pt") as temporary:
         torch.save(run.state(), temporary)
@@ -308,11 +340,14 @@ def _save(run: _Run, out: Path) -> Saved:
 
 def _set_rates(run: _Run) -> float:
     """Set this step's learning rates; return the main one."""
-    config, progress = run.config, run.fraction()
-    factor = min(1.0, (run.step + 1) / max(config.warmup, 1))
+    config, main = run.config, 1 - run.config.finish
+    if run.finishing():
+        progress, factor = (run.fraction() - main) / config.finish, config.finish_rate
+    else:
+        progress, factor = run.fraction() / main, min(1.0, (run.step + 1) / max(config.warmup, 1))
     if config.schedule == "cosine":
         factor *= 0.5 * (1 + math.cos(math.pi * progress))
-    elif config.schedule == "step":
+    elif config.schedule == "step" and not run.finishing():
         factor *= 0.5 ** (run.step // config.halve_every)
     for optimizer in run.optimizers:
         for group in optimizer.param_groups:
@@ -382,10 +417,12 @@ def _save_best(run: _Run, out: Path, score: Validated | None) -> None:
 def _check(config: TrainConfig) -> None:
     if (config.steps is None) == (config.minutes is None):
         raise UsageError("give either --steps or --minutes")
-    for name in ("steps", "minutes", "batch", "patch"):
+    for name in ("steps", "minutes", "batch", "patch", "accumulate", "finish_patch"):
         value = getattr(config, name)
         if value is not None and value <= 0:
-            raise UsageError(f"--{name} must be above 0, not {value}")
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if not 0 <= config.finish < 1:
+        raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
 
 
 def _saved_state(config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
@@ -455,7 +492,7 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]
             unreadable.append(path.name)
         elif not patches.add(pixels):
             small += 1
-    patches.check()
+    patches.check(config.largest_patch)
     notes = []
     if unreadable:
         notes.append(f"{len(unreadable)} unreadable pictures skipped: {', '.join(unreadable[:5])}")
@@ -468,7 +505,8 @@ def _notes_on_ranks(run: _Run, state: dict[str, Any] | None) -> list[str]:
     config, ranks = run.config, run.ranks
     notes = []
     if ranks.world > 1:
-        notes.append(f"{ranks.world} ranks of {config.batch} patches: {ranks.world * config.batch} a step")
+        patches = ranks.world * config.batch * config.accumulate
+        notes.append(f"{ranks.world} ranks of {config.batch * config.accumulate} patches: {patches} a step")
         if ranks.device.type != "cuda" and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
             notes.append("batch norm measures each rank's own patches (SyncBatchNorm needs CUDA); rank 0's statistics are kept")
     if state is not None and (before := state.get("world", 1)) != ranks.world:

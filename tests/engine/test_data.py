@@ -82,7 +82,16 @@ def test_a_patch_that_fits_no_picture_is_refused_with_the_largest_that_fits():
     patches = Patches(4, 48, CPU)
     assert not patches.add(photograph(100, 90))
     with pytest.raises(TrainingFailed, match="--patch 22"):
-        patches.check()
+        patches.check(48)
+
+
+def test_a_larger_patch_is_drawn_from_the_pictures_that_hold_it():
+    patches = Patches(2, 4, CPU)
+    patches.add(np.zeros((40, 16, 3), np.uint8))
+    patches.add(np.full((30, 26, 3), 255, np.uint8))
+    drawn = patches.draw(0, 0, 16, patch=12)
+    assert drawn.lr.shape == (16, 3, 12, 12)
+    assert drawn.hr.min() == 1
 
 
 def test_an_unreadable_picture_is_told_with_its_reason(folder):

@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint
+from srcli.engine.data import Patches
+from srcli.engine.losses import make_loss
 from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
 from srcli.models import create
@@ -120,6 +122,43 @@ def test_a_scale_with_fewer_stages_starts_from_one_with_more(config, tmp_path):
     assert torch.equal(model.state_dict()["fuse.weight"], source.state_dict()["fuse.weight"])
 
 
+def _gradients(path):
+    """Take the first step's gradients out of Adam's first moment, (1 - 0.9) of them."""
+    return [s["exp_avg"] / 0.1 for s in _weights(path)["optimizers"][0]["state"].values()]
+
+
+def test_accumulated_batches_have_the_gradients_of_one_large_batch(config, tmp_path):
+    config = replace(config, steps=1, optimizer="adam", clip=0.0)
+    list(train(replace(config, batch=2, accumulate=3), tmp_path / "three", device="cpu"))
+    list(train(replace(config, batch=6), tmp_path / "one", device="cpu"))
+    for ours, theirs in zip(_gradients(tmp_path / "three"), _gradients(tmp_path / "one"), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_the_last_stage_has_its_own_patch_loss_and_rate(config, tmp_path, monkeypatch):
+    drawn, losses = [], []
+    draw, make = Patches.draw, make_loss
+
+    def spy_draw(self, *args, **kwargs):
+        drawn.append(kwargs["patch"])
+        return draw(self, *args, **kwargs)
+
+    def spy_loss(name, **kwargs):
+        losses.append(name)
+        return make(name, **kwargs)
+
+    monkeypatch.setattr(Patches, "draw", spy_draw)
+    monkeypatch.setattr("srcli.engine.train.make_loss", spy_loss)
+    config = replace(config, steps=5, warmup=0, finish=0.4, finish_patch=24, finish_rate=0.2, lr=1.0, adam_lr=0.0)
+    rates = []
+    for steps in range(1, 6):
+        events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=steps))
+        rates += [e.lr for e in events if isinstance(e, Step)]
+    assert drawn == [16, 16, 16, 24, 24]
+    assert losses == ["l1", "l1", "l1", "mse", "mse"]
+    assert rates == pytest.approx([1.0, 0.75, 0.25, 0.2, 0.1])
+
+
 def test_minutes_bound_the_run(config, tmp_path):
     events = list(train(replace(config, steps=None, minutes=0.02), tmp_path / "run", device="cpu"))
     last = [e for e in events if isinstance(e, Step)][-1]
@@ -142,6 +181,9 @@ def test_pictures_that_cannot_be_used_are_counted(config, pictures, tmp_path):
         ({"minutes": 1.0}, UsageError, "--steps or --minutes"),
         ({"arch": "bicubic"}, TrainingFailed, "nothing to train"),
         ({"patch": 400}, TrainingFailed, "--patch 38"),
+        ({"finish": 0.1, "finish_patch": 400}, TrainingFailed, "patch of 400 px"),
+        ({"finish": 1.0}, UsageError, "--finish"),
+        ({"accumulate": 0}, UsageError, "--accumulate"),
         ({"precision": "fp16"}, DeviceUnavailable, "fp16"),
     ],
 )
