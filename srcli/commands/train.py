@@ -30,6 +30,9 @@ def train(
     arch: Annotated[str | None, typer.Option("--arch", help="The network.")] = None,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.")] = None,
+    lr_dir: Annotated[
+        Path | None, typer.Option("--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts); made without.")
+    ] = None,
     val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.")] = None,
     minutes: Annotated[
@@ -95,6 +98,7 @@ def train(
         "arch": arch,
         "scale": scale,
         "data": str(data) if data else None,
+        "lr_dir": str(lr_dir) if lr_dir else None,
         "val": str(val) if val else None,
         "steps": steps,
         "minutes": minutes,
@@ -130,8 +134,9 @@ def train(
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
     need_folder(Path(values["data"]))
-    if values.get("val"):
-        need_folder(Path(values["val"]))
+    for name in ("lr_dir", "val"):
+        if values.get(name):
+            need_folder(Path(values[name]))
 
     from srcli.engine.distributed import rank_and_world
     from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated

@@ -45,6 +45,24 @@ def read_rgb(path: Path) -> np.ndarray:
         return np.array(image.convert("RGB"))
 
 
+def partner(path: Path, folder: Path, scale: int) -> Path:
+    """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
+
+    It has the same name, or x4, _x4 or the like behind it. It lies in `folder`, or where DIV2K and EDSR (X4), BasicSR
+    (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale.
+    """
+    stems = [path.stem + ending for ending in ("", f"x{scale}", f"_x{scale}", f"x{scale}m", "_LR", "_lr", "_SR", "_sr")]
+    places = ("", f"X{scale}", f"x{scale}", f"X{scale}_sub", f"x{scale}_sub", f"LRbicx{scale}", f"LR_bicubic/X{scale}")
+    for place in places:
+        if not (folder / place).is_dir():
+            continue
+        for stem in stems:
+            for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
+                if (candidate := folder / place / f"{stem}{suffix}").is_file():
+                    return candidate
+    raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[:3])} ...)")
+
+
 def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:
     """Yield (path, pixels or the reason it cannot be read), in order, decoded ahead in threads."""
 
@@ -64,6 +82,7 @@ class Patches:
 
     def __init__(self, scale: int, patch: int, device: torch.device) -> None:
         self.scale, self.patch, self.device = scale, patch, device
+        self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
         self._weights: list[int] = []
         self._sides: list[int] = []  # the shorter side in LR px
@@ -78,8 +97,8 @@ class Patches:
         margin = 4 * self.scale
         return sum((p.shape[1] - margin) * (p.shape[2] - margin) for p in self._pictures)
 
-    def add(self, pixels: np.ndarray) -> bool:
-        """Take a (H, W, 3) uint8 picture; False where it is smaller than a patch."""
+    def add(self, pixels: np.ndarray, lr: np.ndarray | None = None) -> bool:
+        """Take a (H, W, 3) uint8 picture, and its LR where that is given; False where it is smaller than a patch."""
         s = self.scale
         height, width = pixels.shape[0] // s, pixels.shape[1] // s  # LR size
         self.largest = max(self.largest, min(height, width))
@@ -87,6 +106,7 @@ class Patches:
             return False
         # the context that the kernel reaches beyond a patch; at the picture's edge, the mirror MATLAB's imresize uses
         padded = np.pad(pixels[: height * s, : width * s], ((2 * s, 2 * s), (2 * s, 2 * s), (0, 0)), mode="symmetric")
+        self._given.append(None if lr is None else torch.from_numpy(lr).permute(2, 0, 1).contiguous().to(self.device))
         self._pictures.append(torch.from_numpy(padded).permute(2, 0, 1).contiguous().to(self.device))
         self._weights.append(height * width)
         self._sides.append(min(height, width))
@@ -114,19 +134,27 @@ class Patches:
         chances = np.asarray(self._weights, dtype=np.float64) * (np.asarray(self._sides) >= patch)
         pictures = rng.choice(len(chances), size=parts * batch, p=chances / chances.sum())
         turns = rng.integers(8, size=parts * batch)
-        crops = []
+        crops, given = [], []
         for i, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
-            source = self._pictures[picture]
+            source, ready = self._pictures[picture], self._given[picture]
             rows, columns = ((n - 4 * s) // s - patch + 1 for n in source.shape[1:])
-            top, left = int(rng.integers(rows)) * s, int(rng.integers(columns)) * s
+            row, column = int(rng.integers(rows)), int(rng.integers(columns))  # on the LR grid
             if i // batch != part:
                 continue
-            crop = source[:, top : top + side, left : left + side]
-            if turn & 1:
-                crop = crop.flip(1)
-            if turn & 2:
-                crop = crop.flip(2)
-            crops.append(crop.mT if turn & 4 else crop)
+            crops.append(_turn(source[:, row * s : row * s + side, column * s : column * s + side], turn))
+            if ready is not None:
+                given.append(_turn(ready[:, row : row + patch, column : column + patch], turn))
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
-        lr = quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2])
-        return Batch(lr, F.pad(context, [-2 * s] * 4))
+        hr = F.pad(context, [-2 * s] * 4)
+        if given:
+            return Batch(torch.stack(given).float() / 255, hr)
+        return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr)
+
+
+def _turn(x: Tensor, turn: int) -> Tensor:
+    """Turn (C, H, W) in one of 8 ways."""
+    if turn & 1:
+        x = x.flip(1)
+    if turn & 2:
+        x = x.flip(2)
+    return x.mT if turn & 4 else x

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from srcli.engine.data import list_pictures, read_rgb
+from srcli.engine.data import list_pictures, partner, read_rgb
 from srcli.engine.upscale import Upscaler
-from srcli.errors import BadFolder, BadPicture, UsageError
+from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
@@ -76,7 +76,7 @@ def evaluate(
     """
     for path in list_pictures(folder):
         hr, gray = _read_hr(path, protocol.scale)
-        lr = _read(_partner(path, lr_folder, protocol.scale)) if lr_folder else shrink(hr, protocol.scale)
+        lr = _read(partner(path, lr_folder, protocol.scale)) if lr_folder else shrink(hr, protocol.scale)
         started = time.monotonic()
         sr = upscaler.pixels(lr)
         seconds = time.monotonic() - started
@@ -94,10 +94,10 @@ def evaluate_pictures(sr_folder: Path, folder: Path, protocol: Protocol) -> Iter
     """Score ready SR pictures, of any tool, that carry the names of the HR pictures in `folder`."""
     for path in list_pictures(folder):
         hr, gray = _read_hr(path, protocol.scale)
-        partner = _partner(path, sr_folder, protocol.scale)
-        sr = _read(partner)
+        ready = partner(path, sr_folder, protocol.scale)
+        sr = _read(ready)
         if sr.shape[0] < hr.shape[0] or sr.shape[1] < hr.shape[1]:
-            raise BadPicture(f"'{partner}' is {sr.shape[1]}x{sr.shape[0]}, smaller than its HR {hr.shape[1]}x{hr.shape[0]}")
+            raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, smaller than its HR {hr.shape[1]}x{hr.shape[0]}")
         yield Score(path.name, *compare(sr[: hr.shape[0], : hr.shape[1]], hr, protocol), 0.0, gray)
 
 
@@ -149,14 +149,3 @@ def _read(path: Path) -> np.ndarray:
         return read_rgb(path)
     except (OSError, ValueError, SyntaxError) as error:
         raise BadPicture(f"'{path}' cannot be read: {error}") from error
-
-
-def _partner(path: Path, folder: Path, scale: int) -> Path:
-    """Find the LR or SR picture of an HR picture: the same name, or with x4, _x4 or the like behind it."""
-    stems = [path.stem + ending for ending in ("", f"x{scale}", f"_x{scale}", f"x{scale}m", "_LR", "_lr", "_SR", "_sr")]
-    for place in (folder, folder / f"X{scale}", folder / f"x{scale}"):
-        for stem in stems:
-            for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
-                if (candidate := place / f"{stem}{suffix}").is_file():
-                    return candidate
-    raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[:3])} ...)")

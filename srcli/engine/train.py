@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
-from srcli.engine.data import Patches, list_pictures, read_pictures
+from srcli.engine.data import Patches, list_pictures, partner, read_pictures
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.distributed import RankLost, Team, noticing_loss, team
 from srcli.engine.evaluate import Protocol, evaluate, summarize
@@ -41,6 +42,7 @@ class TrainConfig:
     arch: str
     scale: int
     data: str
+    lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
     val: str | None = None
     steps: int | None = None  # exactly one of steps and minutes bounds the run and its schedule
     minutes: float | None = None
@@ -402,6 +404,7 @@ def _save_best(run: _Run, out: Path, score: Validated | None) -> None:
     training = {
         **{k: v for k, v in asdict(run.config).items() if k not in ("arch", "scale")},
         "data": Path(run.config.data).name,
+        "lr_dir": Path(run.config.lr_dir).name if run.config.lr_dir else None,
         "val": Path(run.config.val).name if run.config.val else None,
         "init": run.config.init if run.config.init in ("auto", "upsampler", "random") else Path(run.config.init).name,
         "lr": run.config.rate,
@@ -439,7 +442,7 @@ def _saved_state(config: TrainConfig, out: Path, resume: bool) -> dict[str, Any]
         before = state["config"]
     except Exception as error:
         raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
-    free = {"steps", "minutes", "data", "val", "validate_every", "precision", "init"}
+    free = {"steps", "minutes", "data", "lr_dir", "val", "validate_every", "precision", "init"}
     now = asdict(config)
     # a setting that the run's srcli did not have was at what is now its default
     before = {f.name: before.get(f.name, f.default) for f in fields(config)}
@@ -485,19 +488,33 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
 
 
 def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]]:
-    patches = Patches(config.scale, config.patch, device)
-    unreadable, small = [], 0
-    for path, pixels in read_pictures(list_pictures(Path(config.data))):
+    patches, s = Patches(config.scale, config.patch, device), config.scale
+    unreadable, unlike, small = [], [], 0
+    files = list_pictures(Path(config.data))
+    if config.lr_dir is None:
+        given: Iterator[tuple[Path, np.ndarray | str] | None] = repeat(None)
+    else:
+        given = read_pictures([partner(path, Path(config.lr_dir), s) for path in files])
+    for (path, pixels), pair in zip(read_pictures(files), given, strict=False):
+        lr = pair[1] if pair else None
         if isinstance(pixels, str):
             unreadable.append(path.name)
-        elif not patches.add(pixels):
+        elif isinstance(lr, str):
+            unreadable.append(f"the LR of {path.name}")
+        elif lr is not None and lr.shape[:2] != (pixels.shape[0] // s, pixels.shape[1] // s):
+            unlike.append(path.name)
+        elif not patches.add(pixels, lr):
             small += 1
-    patches.check(config.largest_patch)
     notes = []
     if unreadable:
         notes.append(f"{len(unreadable)} unreadable pictures skipped: {', '.join(unreadable[:5])}")
+    if unlike:
+        notes.append(f"{len(unlike)} pictures skipped whose LR is not 1/{s} of their size: {', '.join(unlike[:5])}")
     if small:
         notes.append(f"{small} pictures smaller than a patch skipped")
+    if unlike and not len(patches):
+        raise TrainingFailed(f"no LR in '{config.lr_dir}' is 1/{s} of the size of its HR")
+    patches.check(config.largest_patch)
     return patches, notes
 
 

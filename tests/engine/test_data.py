@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from srcli.engine.data import Patches, list_pictures, read_pictures
+from srcli.engine.data import Patches, list_pictures, partner, read_pictures
 from srcli.engine.evaluate import shrink
 from srcli.errors import BadFolder, TrainingFailed
 from tests.conftest import photograph
@@ -92,6 +94,33 @@ def test_a_larger_patch_is_drawn_from_the_pictures_that_hold_it():
     drawn = patches.draw(0, 0, 16, patch=12)
     assert drawn.lr.shape == (16, 3, 12, 12)
     assert drawn.hr.min() == 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "DIV2K_train_LR_bicubic/X4/0001x4.png",
+        "DIV2K_train_LR_bicubic/X4_sub/0001.png",
+        "Set5/LRbicx4/0001.png",
+        "Set5/LR_bicubic/X4/0001x4.png",
+        "lr/0001.png",
+    ],
+)
+def test_the_lr_is_found_in_the_layouts_of_the_field(tmp_path, place):
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_bytes(b"")
+    assert partner(Path("hr/0001.png"), tmp_path / Path(place).parts[0], 4) == tmp_path / place
+
+
+def test_a_given_lr_is_cut_where_the_hr_is_and_turned_with_it():
+    picture = photograph(97, 83)
+    made, given = Patches(4, 8, CPU), Patches(4, 8, CPU)
+    made.add(picture)
+    given.add(picture, shrink(picture[:96, :80], 4))
+    ours, theirs = given.draw(0, 0, 16), made.draw(0, 0, 16)
+    assert torch.equal(ours.hr, theirs.hr)
+    # a value halfway between two levels may fall to either side in float32
+    torch.testing.assert_close(ours.lr, theirs.lr, atol=1.01 / 255, rtol=0)
 
 
 def test_an_unreadable_picture_is_told_with_its_reason(folder):

@@ -174,6 +174,18 @@ def test_pictures_that_cannot_be_used_are_counted(config, pictures, tmp_path):
     assert [line.split(" pictures")[0] for line in started.notes] == ["1 unreadable", "1"]
 
 
+def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
+    lr = tmp_path / "lr" / "X2"
+    lr.mkdir(parents=True)
+    for path in pictures.iterdir():
+        with Image.open(path) as hr:
+            hr.resize((38, 45) if path.stem != "2" else (30, 30)).save(lr / f"{path.stem}x2.png")
+    started = next(train(replace(config, lr_dir=str(tmp_path / "lr")), tmp_path / "run", device="cpu"))
+    assert started.pictures == 2
+    assert started.notes == ("1 pictures skipped whose LR is not 1/2 of their size: 2.png",)
+    list(train(replace(config, lr_dir=str(tmp_path / "lr"), steps=1), tmp_path / "other", device="cpu"))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
