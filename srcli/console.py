@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,16 +54,40 @@ def record(item: Any, **more: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, numbers to the right."""
-    drawn = Table(
-        title=escape(title) or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0)
-    )
-    for i, column in enumerate(columns):
-        drawn.add_column(escape(column), justify="left" if i == 0 else "right", no_wrap=True, header_style="bold")
-    for row in rows:
-        drawn.add_row(*(escape(cell) for cell in row))
-    terminal = sys.stdout.isatty()
-    Console(highlight=False, width=None if terminal else 240).print(drawn)
+    """Print a table: the first column to the left, numbers to the right, as far apart as the terminal lets them."""
+    drawn = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    for gap in (3, 2, 1):
+        grid = Table(
+            title=escape(title) or None,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, gap, 0, 0),
+        )
+        for i, column in enumerate(columns):
+            grid.add_column(escape(column), justify="left" if i == 0 else "right", no_wrap=True, header_style="bold")
+        for row in rows:
+            grid.add_row(*(escape(cell) for cell in row))
+        if grid.__rich_measure__(drawn, drawn.options.update(max_width=1000)).maximum <= drawn.width:
+            break
+    drawn.print(grid)
+
+
+def markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table as Markdown, aligned as `table` does."""
+    if title:
+        result(f"### {title}\n")
+    for cells in (columns, ["---", *["---:"] * (len(columns) - 1)], *rows):
+        result(f"| {' | '.join(cell.strip().replace('|', chr(92) + '|') for cell in cells)} |")
+    result("")
+
+
+def footnotes(notes: Sequence[str], *, numbered: bool = True) -> None:
+    """Print notes below a table, one a line and wrapped; a note's number is its place, from 1."""
+    for number, text in enumerate(notes, 1):
+        lead = f"{number}. " if numbered else ""
+        result(textwrap.fill(text, 116, initial_indent=lead, subsequent_indent=" " * len(lead)))
 
 
 class Bar(Protocol):

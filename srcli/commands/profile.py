@@ -1,12 +1,34 @@
-"""srcli profile: what networks cost."""
+"""srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
-from typing import Annotated
+import csv as csv_module
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, Precision, Scale, one_of, parse_size
-from srcli.errors import UsageError
+from srcli.errors import BadFolder, UsageError
+from srcli.files import atomic
+
+if TYPE_CHECKING:
+    from srcli.engine.profile import Comparison, Profile
+    from srcli.models.base import SRModel
+
+CHALLENGE_INPUT = (256, 256)
+AXES = ("parameters", "milliseconds", "macs")
+
+
+class _Row(NamedTuple):
+    counted: "Profile"
+    beside: "Comparison | None"  # None where nobody asked
+    config: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        changed = ", ".join(f"{k} {v}" for k, v in self.config.items())
+        return f"{self.counted.model}, {changed}" if changed else self.counted.label
 
 
 def profile(
@@ -16,58 +38,257 @@ def profile(
     scale: Scale = None,
     input: Annotated[str | None, typer.Option("--input", help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
     output: Annotated[str | None, typer.Option("--output", help="HR size instead; 720x1280 counts as the papers do.")] = None,
+    published: Annotated[
+        bool | None,
+        typer.Option("--published/--no-published", help="The papers' figures beside ours; by default in tables without MODEL."),
+    ] = None,
     time: Annotated[bool, typer.Option("--time", help="Measure milliseconds and peak memory too.")] = False,
+    tiling: Annotated[bool, typer.Option("--tiling", help="Measure instead how far tiles are from the whole.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", help="With --tiling: what is upscaled, else a made one.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File that takes every figure.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw PSNR over cost as .png or .svg.")] = None,
+    plot_axis: Annotated[str, typer.Option("--plot-axis", help="parameters, milliseconds or macs.")] = "parameters",
+    dataset: Annotated[str, typer.Option("--dataset", help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",
     precision: Precision = "fp32",
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Print parameters, multiply-accumulates and, with --time, milliseconds.
+    """Print parameters, multiply-accumulates and, with --time, milliseconds; without MODEL also what the papers print.
 
-    Example: srcli profile rfdn mfdn --output 720x1280
+    Example: srcli profile rfdn mfdn --output 720x1280 --published
     """
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    one_of("--plot-axis", plot_axis, AXES)
     if input and output:
         raise UsageError("give --input or --output, not both")
-    size = parse_size("--input", input) if input else parse_size("--output", output) if output else (256, 256)
+    if json and markdown:
+        raise UsageError("give --json or --markdown, not both")
+    if tiling and (csv or plot or time or published or input or output):
+        raise UsageError("--tiling goes with --picture, --markdown and --json only")
+    if picture and not tiling:
+        raise UsageError("--picture needs --tiling")
+    for file in (csv, plot):
+        if file and not file.parent.is_dir():
+            raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
+    size = parse_size("--input", input) if input else parse_size("--output", output) if output else CHALLENGE_INPUT
+    draw = console.markdown if markdown else console.table
 
     from srcli.engine.device import fast_precision, pick_device
-    from srcli.engine.profile import input_for_output, profile
-    from srcli.models import ARCHS
-    from srcli.zoo import open_network
+    from srcli.engine.profile import compare, input_for_output, profile
+    from srcli.engine.published import ABLATIONS, DATASETS
+    from srcli.models import ARCHS, create
+    from srcli.zoo import DEFAULT_SCALE, open_network
 
+    one_of("--dataset", dataset, DATASETS)
     where = pick_device(device)
-    exact = fast_precision(where) if precision == "auto" else precision
-    networks = [open_network(name, scale) for name in models or ARCHS]
-    rows = []
-    for network in networks:
-        height, width = input_for_output(network.scale, *size) if output else size
-        result = profile(network, height, width, time=time, device=where, precision=exact)  # type: ignore[arg-type]
-        if json:
-            console.record(result, input=f"{height}x{width}")
-            continue
-        row = [
-            result.label,
-            f"x{result.scale}",
-            f"{height}x{width}",
-            f"{result.parameters:,}",
-            f"{result.macs / 1e9:.2f}",
-            f"{result.flops / 1e9:.2f}",
-            f"{result.ntire_flops / 1e9:.2f}",
-            f"{result.activations / 1e6:.2f}",
-            str(result.convolutions),
-        ]
-        if result.milliseconds is not None and result.spread is not None:
-            row += [f"{result.milliseconds:.1f}", f"{result.spread[0]:.1f}-{result.spread[1]:.1f}"]
-            row.append("-" if result.peak_mib is None else f"{result.peak_mib:.0f}")
-        rows.append(row)
-    if json:
+    if tiling:
+        _tiling(models or list(ARCHS), scale, picture, where, draw, json=json)
         return
+    if plot:
+        from srcli.engine.plot import check_format
+
+        check_format(plot)
+    exact = fast_precision(where) if precision == "auto" else precision
+    beside = not (models or json) if published is None else published
+    time = time or (plot is not None and plot_axis == "milliseconds")
+    networks = [open_network(name, scale) for name in models or ARCHS]
+    factor = scale or (networks[0].scale if models else DEFAULT_SCALE)
+    if plot and {network.scale for network in networks} != {factor}:
+        raise UsageError("the models upscale by different factors; choose one with -s")
+
+    def measured(network: "SRModel", *, time: bool) -> _Row:
+        height, width = input_for_output(network.scale, *size) if output else size
+        counted = profile(network, height, width, time=time, device=where, precision=exact)  # type: ignore[arg-type]
+        return _Row(counted, compare(network) if beside or plot else None, network.config)
+
+    rows = []
+    with console.bar(len(networks), quiet=json or not time) as bar:
+        for done, network in enumerate(networks, 1):
+            bar.update(done - 1, network.arch)
+            rows.append(measured(network, time=time))
+    ablations = [r for r in ABLATIONS if r.scale == factor] if beside and not models else []
+    changed = [measured(create(r.name, r.scale, **r.config), time=False) for r in ablations]
+
+    if csv:
+        _write_csv(csv, [_record(r) for r in rows + changed])
+    if plot:
+        from srcli.engine.plot import plot_tradeoff, tradeoff
+
+        title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if plot_axis == "milliseconds" else "")
+        points = tradeoff([(r.counted, r.beside) for r in rows if r.beside], factor, dataset, plot_axis)  # type: ignore[arg-type]
+        plot_tradeoff(points, plot, axis=plot_axis, title=title)  # type: ignore[arg-type]
+    if json:
+        for r in rows + changed:
+            console.record(_record(r))
+        return
+    _show_counts(rows, draw, time=time)
+    if time:
+        console.result(f"median of repeated passes on {where} in {exact}")
+    if beside:
+        _show_published(rows + changed, draw)
+        if size == CHALLENGE_INPUT and not output:
+            _show_challenge(rows, draw)
+    if published and not models:
+        _show_scores(factor, draw)
+
+
+def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:
     columns = ["network", "scale", "input", "parameters", "GMAC", "GFLOP", "NTIRE G", "acts M", "convs"]
     if time:
         columns += ["ms", "quartiles", "peak MiB"]
-    console.table("", columns, rows)
+    cells = []
+    for r in rows:
+        c = r.counted
+        line = [r.label, f"x{c.scale}", _size(c), f"{c.parameters:,}", _giga(c.macs), _giga(c.flops), _giga(c.ntire_flops)]
+        line += [f"{c.activations / 1e6:.2f}", str(c.convolutions)]
+        if c.milliseconds is not None and c.spread is not None:
+            line += [f"{c.milliseconds:.1f}", f"{c.spread[0]:.1f}-{c.spread[1]:.1f}", _or_dash(c.peak_mib, ".0f")]
+        cells.append(line)
+    draw("", columns, cells)
     console.result(
         "GFLOP = 2 GMAC; NTIRE G counts as the challenge's script; without MODEL the scale is x4 unless -s says otherwise"
     )
-    if time:
-        console.result(f"median of repeated passes on {where} in {exact}")
+
+
+def _show_published(rows: Sequence[_Row], draw: Any) -> None:
+    """Print the papers' tables: parameters and multi-adds, the published figure and our deviation, and the notes."""
+    notes = list(dict.fromkeys(r.beside.note for r in rows if r.beside and r.beside.note))
+    cells = []
+    for r in rows:
+        b = r.beside
+        assert b is not None  # the caller has compared them all
+        line = [r.label, f"x{r.counted.scale}", f"{r.counted.parameters / 1e3:,.1f}", _or_dash(b.published_parameters, ",g")]
+        line += [_percent(b.parameters_deviation), _giga(b.multi_adds), _or_dash(b.published_multi_adds, ",.1f")]
+        cells.append([*line, _percent(b.multi_adds_deviation), str(notes.index(b.note) + 1) if b.note else ""])
+        if b.published_multi_adds and b.multi_adds_as_published != b.multi_adds:
+            again = ["", "", "", "", _giga(b.multi_adds_as_published), "", _percent(b.deviation_as_published), ""]
+            cells.append(["  counted as published", *again])
+    columns = ("network", "scale", "params K", "published", "deviation", "multi-adds G", "published", "deviation", "note")
+    console.result("")
+    draw("Beside the papers: parameters, and multi-adds for an output of 1280x720", columns, cells)
+    console.footnotes(notes)
+
+
+def _show_challenge(rows: Sequence[_Row], draw: Any) -> None:
+    """Print the NTIRE 2022 rows: ours, the published one, and the deviation."""
+    from srcli.engine.published import deviation
+
+    cells = []
+    for r in rows:
+        c, row = r.counted, r.beside.challenge if r.beside else None
+        if row is None:
+            continue
+        ours = (c.parameters / 1e6, c.ntire_flops / 1e9, c.activations / 1e6, c.convolutions, c.peak_mib, c.milliseconds)
+        theirs = (row.parameters, row.flops, row.activations, row.convolutions, row.memory, row.milliseconds)
+        formats = (".3f", ".2f", ".2f", "d", ".1f", ".1f")
+        cells.append([r.label, *(_or_dash(v, f) for v, f in zip(ours, formats, strict=True))])
+        cells.append(["  published", *(_or_dash(v, f) for v, f in zip(theirs, formats, strict=True))])
+        off = [None if a is None else deviation(a, b) for a, b in zip(ours, theirs, strict=True)]
+        cells.append(["  deviation", *map(_percent, off)])
+    if cells:
+        console.result("")
+        columns = ("network", "params M", "FLOPs G", "activations M", "convolutions", "memory MiB", "ms")
+        draw("NTIRE 2022 efficient super-resolution: x4, input 256x256", columns, cells)
+        console.result("their memory and time are those of the challenge's GPU; --time measures ours")
+
+
+def _show_scores(scale: int, draw: Any) -> None:
+    """Print the published scores of every network of the papers, those that srcli does not have included."""
+    from srcli.engine.published import DATASETS, ROWS
+
+    rows = [r for r in ROWS if r.scale == scale and (r.scores or r.parameters)]
+    sources = list(dict.fromkeys(r.source for r in rows))
+    cells = []
+    for r in rows:
+        scores = [r.scores.get(name) for name in DATASETS]
+        pairs = ["-" if s is None else f"{s.psnr:.2f}" + (f"/{s.ssim:.4f}" if s.ssim else "") for s in scores]
+        counts = [_or_dash(r.parameters, ",g"), _or_dash(r.multi_adds, ",.1f")]
+        cells.append([r.label, *counts, *pairs, str(sources.index(r.source) + 1)])
+    console.result("")
+    draw(f"Published at x{scale}: PSNR/SSIM on Y", ("network", "params K", "multi-adds G", *DATASETS, "source"), cells)
+    console.footnotes(sources)
+
+
+def _tiling(names: Sequence[str], scale: int | None, picture: Path | None, device: Any, draw: Any, *, json: bool) -> None:
+    """Measure and print how far tiles are from the whole."""
+    from srcli.engine.tiling import measure_tiling, network_with_weights, read_levels
+
+    pixels = read_levels(picture) if picture else None
+    networks = (network_with_weights(name, scale) for name in names)
+    rows = []
+    with console.bar(len(names), quiet=json) as bar:
+        for done, d in enumerate(measure_tiling(networks, pixels, device=device), 1):
+            bar.update(done, d.model)
+            if json:
+                console.record(d)
+            line = [d.label, f"x{d.scale}", d.weights, d.kind, str(d.overlap), str(d.phase)]
+            line += [f"{d.picture[0]}x{d.picture[1]}", str(d.tile), str(d.tiles), str(d.largest), f"{100 * d.share:.4f} %"]
+            rows.append(line)
+    if json:
+        return
+    columns = (
+        "network",
+        "scale",
+        "weights",
+        "kind",
+        "overlap",
+        "phase",
+        "picture",
+        "tile",
+        "tiles",
+        "levels",
+        "values that differ",
+    )
+    draw("", columns, rows)
+    console.result(
+        f"largest deviation of tiles from the whole in levels of 8 bit, float32 on {device}; fresh: no weights ship,"
+    )
+    console.result("the network starts as interpolation")
+
+
+def _record(row: _Row) -> dict[str, Any]:
+    """Return what --json and --csv give of a network."""
+    from dataclasses import asdict
+
+    found = {**asdict(row.counted), "input": _size(row.counted), "config": row.config}
+    return {**found, "published": asdict(row.beside)} if row.beside else found
+
+
+def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write one line a network; what is nested gets names joined by dots."""
+    flat = [_flat(record) for record in records]
+    keys = dict.fromkeys(key for record in flat for key in record)
+    columns = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv_module.DictWriter(file, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(flat)
+
+
+def _flat(record: dict[str, Any], lead: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{lead}{key}.")
+        elif isinstance(value, tuple):
+            found[lead + key] = " ".join(map(str, value))
+        else:
+            found[lead + key] = "" if value is None else value
+    return found
+
+
+def _size(counted: "Profile") -> str:
+    return f"{counted.input[0]}x{counted.input[1]}"
+
+
+def _giga(count: int) -> str:
+    return f"{count / 1e9:.2f}"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:+.1f} %".replace("-0.0", "0.0").replace("+0.0", "0.0")

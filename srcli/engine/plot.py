@@ -1,12 +1,17 @@
 """PSNR against cost, as the papers draw it: one labelled point a network. The only module that imports matplotlib."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations, product
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from srcli import checkpoint
+from srcli.engine.profile import Comparison, Profile
+from srcli.engine.published import ROWS, Published
 from srcli.errors import UsageError, UserError
+from srcli.models import ARCHS
+from srcli.zoo import shipped
 
 Axis = Literal["parameters", "milliseconds", "macs"]
 
@@ -27,6 +32,7 @@ _RINGS = (7.0, 13.0, 22.0, 34.0, 50.0, 70.0, 95.0)  # pt from a point to its lab
 _ANGLES = (0, 180, 90, 270, 45, 135, 315, 225, 22, 158, 202, 338, 67, 113, 247, 293)  # degrees; beside the point first
 _ROUNDS = 8
 _OVERLAP, _CROSSING = 10.0, 200.0  # what a square pt covered and a line crossed cost; a worse place costs 1
+_DECADES = 1e4  # of costs, beyond which 2 and 5 have no room between the powers of ten
 _LEADER = 8.0  # pt from which a line leads from the label to its point
 
 
@@ -65,10 +71,37 @@ class Place(NamedTuple):
     line: Segment
 
 
-def plot_tradeoff(points: Sequence[Point], path: Path, *, axis: Axis = "parameters", title: str = "") -> None:
-    """Write PSNR over cost (logarithmic) to a .png or .svg file; raise UsageError or UserError where it cannot be."""
+def tradeoff(networks: Iterable[tuple[Profile, Comparison]], scale: int, dataset: str, axis: Axis) -> list[Point]:
+    """Gather the points of a plot: the weights that ship, with their cards' scores, and the papers' rows.
+
+    Multi-adds are srcli's counts where it has the network, since papers count them differently; milliseconds are only
+    of the networks given.
+    """
+    costs = {counted.model: _cost(counted, beside, axis) for counted, beside in networks}
+    points = []
+    for file in shipped():
+        card = checkpoint.read_card(file.path)
+        psnr = next((s["psnr"] for s in card.scores if s["dataset"] == dataset), None)
+        if file.scale == scale and psnr is not None and card.arch in costs:
+            kind = file.name.removeprefix(card.arch).strip("-")
+            label = ARCHS[card.arch].label + (f", {kind}" if kind else "")
+            points.append(Point(label, costs[card.arch], psnr, ours=True))
+    for row in ROWS:
+        cost = _published_cost(row, costs.get(row.name), axis)
+        if row.scale == scale and dataset in row.scores and cost and (row.name in costs or not row.ours):
+            points.append(Point(row.label, cost, row.scores[dataset].psnr))
+    return points
+
+
+def check_format(path: Path) -> None:
+    """Raise UsageError where `path` is no kind of file that a plot can be."""
     if path.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"a plot is a .png or .svg file, not '{path.name}'")
+
+
+def plot_tradeoff(points: Sequence[Point], path: Path, *, axis: Axis = "parameters", title: str = "") -> None:
+    """Write PSNR over cost (logarithmic) to a .png or .svg file; raise UsageError or UserError where it cannot be."""
+    check_format(path)
     drawn = [p for p in points if p.cost > 0 and math.isfinite(p.psnr)]
     if not drawn:
         raise UserError("nothing to plot: no network has both a score and a cost")
@@ -92,7 +125,9 @@ def plot_tradeoff(points: Sequence[Point], path: Path, *, axis: Axis = "paramete
     axes.set_title(title)
     axes.margins(0.08)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    costs = [p.cost for p in drawn]
+    subs = (1.0, 2.0, 5.0) if max(costs) < _DECADES * min(costs) else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.spines[["top", "right"]].set_visible(False)
@@ -177,6 +212,20 @@ def nearest(box: Box, point: tuple[float, float]) -> tuple[float, float]:
 def overlaps(boxes: Sequence[Box]) -> int:
     """Count the pairs of boxes that overlap."""
     return sum(a.overlap(b) > 0 for a, b in combinations(boxes, 2))
+
+
+def _cost(counted: Profile, beside: Comparison, axis: Axis) -> float:
+    if axis == "parameters":
+        return counted.parameters / 1e3
+    if axis == "macs":
+        return beside.multi_adds / 1e9
+    return counted.milliseconds or 0.0
+
+
+def _published_cost(row: Published, ours: float | None, axis: Axis) -> float | None:
+    if axis == "parameters":
+        return row.parameters or ours
+    return ours or (row.multi_adds if axis == "macs" else None)
 
 
 def _places(

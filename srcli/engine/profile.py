@@ -20,6 +20,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from srcli.engine.device import DTYPES, Precision, check_precision
+from srcli.engine.published import Challenge, challenge_for, counting_of, deviation, published_for
 from srcli.errors import UsageError
 from srcli.models import ARCHS
 from srcli.models.base import SRModel
@@ -28,6 +29,7 @@ _BUDGET = 2.0  # seconds of measured passes
 _FEWEST, _MOST = 3, 200  # measured passes
 _MIB = 2**20
 _DEVICE = Tensor.device.__get__
+_PAPERS = (720, 1280)  # the output for which papers print multi-adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Profile:
     single_scale_parameters: int
     macs: int
     macs_without_weight_norm: int  # what FDIWN's tables print
+    macs_on_output_grid: int  # what FSRCNN's row in CARN's table prints
     flops: int
     ntire_flops: int
     activations: int
@@ -63,9 +66,26 @@ class Counts:
 
     macs: int = 0  # convolutions and linear layers, no bias; a transposed convolution on its input grid
     macs_without_weight_norm: int = 0  # those whose weight is a parameter itself, not made from several
+    macs_on_output_grid: int = 0  # macs, but a transposed convolution on its output grid
     ntire_flops: int = 0  # NTIRE's script: macs, transposed on the output grid, + activations and batch norms
     activations: int = 0  # elements of all convolutions' outputs
     convolutions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A network's counts beside the papers'; deviations are fractions of the published figure, None where there is none."""
+
+    published_parameters: float | None  # K
+    parameters_deviation: float | None
+    multi_adds: int  # ours, for a 1280x720 output
+    published_multi_adds: float | None  # G
+    multi_adds_deviation: float | None
+    multi_adds_as_published: int  # ours, counted as the published figure is
+    deviation_as_published: float | None
+    challenge: Challenge | None  # x4 only
+    source: str
+    note: str  # why the published figures are wrong or counted otherwise
 
 
 def profile(
@@ -93,12 +113,33 @@ def profile(
         single_scale_parameters=model.single_scale_parameters(),
         macs=counts.macs,
         macs_without_weight_norm=counts.macs_without_weight_norm,
+        macs_on_output_grid=counts.macs_on_output_grid,
         flops=2 * counts.macs,
         ntire_flops=counts.ntire_flops,
         activations=counts.activations,
         convolutions=counts.convolutions,
     )
     return _measured(counted, model, torch.device(device), precision) if time else counted
+
+
+def compare(model: SRModel) -> Comparison:
+    """Count a network for a 1280x720 output and set it beside what the papers print of it, its config included."""
+    row = published_for(model.arch, model.scale, model.config)
+    counts = count(model, *input_for_output(model.scale, *_PAPERS))
+    as_published = getattr(counts, counting_of(model.arch))
+    parameters, multi_adds = (row.parameters, row.multi_adds) if row else (None, None)
+    return Comparison(
+        published_parameters=parameters,
+        parameters_deviation=deviation(sum(p.numel() for p in model.parameters()) / 1e3, parameters),
+        multi_adds=counts.macs,
+        published_multi_adds=multi_adds,
+        multi_adds_deviation=deviation(counts.macs / 1e9, multi_adds),
+        multi_adds_as_published=as_published,
+        deviation_as_published=deviation(as_published / 1e9, multi_adds),
+        challenge=challenge_for(model.arch) if model.scale == 4 and not model.config else None,
+        source=row.source if row else "",
+        note=row.note if row else "",
+    )
 
 
 def input_for_output(scale: int, height: int, width: int) -> tuple[int, int]:
@@ -167,7 +208,9 @@ class _Counter(TorchFunctionMode):
 
     def _multiply(self, weight: Tensor, macs: int, ntire_macs: int | None = None) -> None:
         self.counts.macs += macs
-        self.counts.ntire_flops += macs if ntire_macs is None else ntire_macs
+        on_output_grid = macs if ntire_macs is None else ntire_macs
+        self.counts.macs_on_output_grid += on_output_grid
+        self.counts.ntire_flops += on_output_grid
         if id(weight) in self.parameters:
             self.counts.macs_without_weight_norm += macs
 

@@ -5,11 +5,18 @@ Only data and look-ups; nothing here is computed or measured. A figure that no s
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from srcli.models import ALIASES, ARCHS
 
 DATASETS = ("Set5", "Set14", "B100", "U100", "M109")
+
+Counting = Literal["macs", "macs_without_weight_norm", "macs_on_output_grid"]
+_COUNTED: dict[str, Counting] = {  # multi-adds that are not all multiply-accumulates, see the rows' notes
+    "fsrcnn": "macs_on_output_grid",
+    "fdiwn": "macs_without_weight_norm",
+    "fdiwn-m": "macs_without_weight_norm",
+}
 
 
 class Score(NamedTuple):
@@ -59,10 +66,16 @@ class Challenge:
     note: str = ""
 
 
-def published_for(name: str, scale: int) -> Published | None:
-    """Return the papers' row of a network, ours or another, or None where no table has it."""
+def published_for(name: str, scale: int, config: Mapping[str, Any] | None = None) -> Published | None:
+    """Return the papers' row of a network, ours, an ablation of ours or another, or None where no table has it."""
     key = ALIASES.get(name.lower(), name.lower())
-    return next((row for row in ROWS if row.name.lower() == key and row.scale == scale), None)
+    rows = ABLATIONS if config else ROWS
+    return next((r for r in rows if (r.name.lower(), r.scale, r.config) == (key, scale, config or {})), None)
+
+
+def counting_of(name: str) -> Counting:
+    """Return which of srcli's counts the published multi-adds of a network are."""
+    return _COUNTED.get(name, "macs")
 
 
 def challenge_for(name: str) -> Challenge | None:

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from srcli.engine.upscale import Upscaler
+from srcli.media.image import read_image
 from srcli.models import ALIASES, ARCHS
 from srcli.models.base import SRModel, Tiling
+from srcli.ops.pixels import UINT8, to_array, to_tensor
 from srcli.ops.tiles import plan_tiles
 from srcli.zoo import open_model, open_network, shipped
 
-Weights = Literal["trained", "fresh"]
+Weights = Literal["trained", "fresh", "none"]
 _UNSEEN = 64  # px of the default picture that no tile of the first row and column reads
 
 
@@ -71,7 +73,9 @@ def network_with_weights(reference: str, scale: int | None = None) -> tuple[SRMo
     """Return the network with its file's or its shipped weights; where there are none, fresh ones that interpolate."""
     torch.manual_seed(0)
     model = open_network(reference, scale)
-    if Path(reference).is_file() or not model.learnt:
+    if not model.learnt:
+        return model, "none"
+    if Path(reference).is_file():
         return model, "trained"
     if (model.arch, model.scale) in {(file.name, file.scale) for file in shipped()}:
         return open_model(model.arch, model.scale)[0], "trained"
@@ -79,6 +83,11 @@ def network_with_weights(reference: str, scale: int | None = None) -> tuple[SRMo
         model.start_as_upsampler()
         return model, "fresh"
     return model, "trained"
+
+
+def read_levels(path: Path) -> np.ndarray:
+    """Read a picture as (H, W, 1 or 3) uint8 without its alpha."""
+    return to_array(to_tensor(read_image(path).pixels), UINT8)
 
 
 def half_of(height: int, width: int, phase: int = 1) -> int:

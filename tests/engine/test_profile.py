@@ -177,6 +177,7 @@ def test_each_kind_of_layer_is_counted_as_the_protocol_says() -> None:
         single_scale_parameters=sum(p.numel() for p in model.parameters()),
         macs=macs,
         macs_without_weight_norm=plain,
+        macs_on_output_grid=macs + transposed_extra,
         flops=2 * macs,
         ntire_flops=macs + transposed_extra + rectified + 2 * area * 4,
         activations=activations,

@@ -1,0 +1,180 @@
+"""Shipped weights are listed and checked; the authors' files become ours."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli import checkpoint, zoo
+from srcli.cli import app
+from srcli.models import create
+from tests.conftest import photograph
+
+SCORES = [
+    {"dataset": "Set5", "pictures": 5, "psnr": 37.8, "ssim": 0.9597, "protocol": "Y"},
+    {"dataset": "kodak24", "pictures": 24, "psnr": 33.1, "ssim": 0.9, "protocol": "Y"},
+]
+
+
+def srcli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def _records(result: Result) -> list[dict]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A weights folder of fsrcnn x2 with scores and fsrcnn-photo x4 without."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.manual_seed(0)
+    for name, scale, scores in (("fsrcnn_x2", 2, SCORES), ("fsrcnn_x4-photo", 4, [])):
+        model = create("fsrcnn", scale)
+        card = replace(checkpoint.card_of(model), licence="MIT", scores=scores)
+        checkpoint.save(folder / f"{name}.safetensors", model, card)
+    sums = [f"{zoo.hash_of(p)}  {p.name}\n" for p in sorted(folder.glob("*.safetensors"))]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
+    zoo._verify.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def authors(tmp_path) -> Path:
+    """A file as CARN-M's authors save it: one for all scales, under their names."""
+    from tests.test_foreign import imitation
+
+    torch.save({"params": imitation("carn_m.pth")}, tmp_path / "carn_m.pth")
+    return tmp_path / "carn_m.pth"
+
+
+def test_the_list_has_every_shipped_file_and_its_scores(shipped):
+    rows = [line.split() for line in srcli("models", "list").stdout.splitlines()]
+    assert rows[1] == ["fsrcnn", "x2", "FSRCNN", "(56,", "12,", "4)", "0.05", "37.80/0.9597", "-", "33.10/0.9000", "MIT"]
+    assert rows[2] == ["fsrcnn-photo", "x4", "FSRCNN", "(56,", "12,", "4)", "0.05", "-", "-", "-", "MIT"]
+
+
+def test_the_list_as_json_has_scores_licence_and_path(shipped):
+    first, second = _records(srcli("models", "list", "--json"))
+    assert first == {
+        "name": "fsrcnn",
+        "scale": 2,
+        "label": "FSRCNN (56, 12, 4)",
+        "bytes": (shipped / "fsrcnn_x2.safetensors").stat().st_size,
+        "scores": SCORES,
+        "licence": "MIT",
+        "path": str(shipped / "fsrcnn_x2.safetensors"),
+    }
+    assert (second["name"], second["scores"]) == ("fsrcnn-photo", [])
+
+
+def test_nothing_shipped_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "weights_folder", lambda: tmp_path)
+    listed = srcli("models", "list")
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert "no weights ship" in listed.stderr
+    assert srcli("models", "verify").exit_code == 1
+
+
+def test_info_prints_the_card(shipped):
+    lines = srcli("models", "info", "fsrcnn", "-s", 2).stdout.splitlines()
+    assert lines == [
+        "network:     FSRCNN (56, 12, 4) (fsrcnn)",
+        "scale:       x2",
+        "parameters:  12,809",
+        "licence:     MIT",
+        "Set5:        37.800 dB, 0.9597  (Y)",
+        "kodak24:     33.100 dB, 0.9000  (Y)",
+    ]
+    (record,) = _records(srcli("models", "info", shipped / "fsrcnn_x2.safetensors", "--json"))
+    assert (record["arch"], record["scale"], record["parameters"], record["scores"]) == ("fsrcnn", 2, 12_809, SCORES)
+
+
+def test_whole_files_pass_verification(shipped):
+    result = srcli("models", "verify")
+    assert (result.exit_code, result.stdout) == (0, "fsrcnn_x2.safetensors: ok\nfsrcnn_x4-photo.safetensors: ok\n")
+
+
+def test_damaged_missing_and_unlisted_files_fail_verification(shipped):
+    content = bytearray((shipped / "fsrcnn_x2.safetensors").read_bytes())
+    content[-1] ^= 1
+    (shipped / "fsrcnn_x2.safetensors").write_bytes(content)
+    (shipped / "fsrcnn_x4-photo.safetensors").rename(shipped / "fsrcnn_x3.safetensors")
+    result = srcli("models", "verify", "--json")
+    assert result.exit_code == 1
+    assert [(r["file"], r["ok"]) for r in _records(result)] == [
+        ("fsrcnn_x2.safetensors", False),
+        ("fsrcnn_x3.safetensors", False),
+        ("fsrcnn_x4-photo.safetensors", False),
+    ]
+    reasons = result.stderr.splitlines()
+    assert [text in line for text, line in zip(("is damaged", "is not listed", "is missing"), reasons, strict=True)] == [
+        True
+    ] * 3
+
+
+def test_the_authors_file_becomes_ours(authors, tmp_path):
+    out = tmp_path / "ours.safetensors"
+    result = srcli("models", "convert", authors, "-m", "carn-m", "-s", 3, "-o", out)
+    assert (result.exit_code, result.stdout) == (0, f"{out}  carn-m x3\n"), result.stderr
+    card = checkpoint.read_card(out)
+    assert (card.arch, card.scale, card.source, card.licence) == ("carn-m", 3, "carn_m.pth", "the authors'")
+    theirs, _ = zoo.open_model(str(authors), 3)
+    torch.testing.assert_close(zoo.open_model(str(out))[0].state_dict(), theirs.state_dict())
+
+
+def test_an_existing_file_is_replaced_only_when_asked(authors, tmp_path):
+    out = tmp_path / "ours.safetensors"
+    out.write_bytes(b"precious")
+    refused = srcli("models", "convert", authors, "-m", "carn-m", "-s", 2, "-o", out)
+    assert refused.exit_code == 1
+    assert "--overwrite" in refused.stderr
+    assert out.read_bytes() == b"precious"
+    assert srcli("models", "convert", authors, "-m", "carn-m", "-s", 2, "-o", out, "--overwrite").exit_code == 0
+    assert checkpoint.read_card(out).scale == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["{file}", "-m", "imdn", "-o", "out.safetensors"], 1, "does not fit 'imdn' x2: 'head.weight' is missing"),
+        (["{file}", "-m", "carn", "-s", "2", "-o", "out.safetensors"], 1, "does not fit 'carn' x2: 'b1."),
+        (["{file}", "-m", "carn-m", "-o", "out.safetensors"], 1, "x2 and x3 and x4; say which with --scale"),
+        (["{file}", "-m", "crn", "-o", "out.safetensors"], 2, "did you mean 'carn'"),
+        (["{file}", "-m", "vdsr", "-o", "out.safetensors"], 1, "no released weights of 'VDSR'"),
+        (["{file}", "-m", "carn-m", "-o", "out.pth"], 2, "a .safetensors file, not 'out.pth'"),
+        (["{file}", "-m", "carn-m", "-s", "2", "-o", "no folder/out.safetensors"], 1, "no folder 'no folder'"),
+        (["none.pth", "-m", "carn-m", "-o", "out.safetensors"], 1, "no weights file 'none.pth'"),
+    ],
+)
+def test_what_cannot_be_converted_is_said_in_one_line(authors, tmp_path, monkeypatch, arguments, code, text):
+    monkeypatch.chdir(tmp_path)
+    result = srcli("models", "convert", *(a.replace("{file}", str(authors)) for a in arguments))
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1), result.output
+    assert text in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["carn_m.pth"]
+
+
+def test_a_file_of_several_scales_asks_for_one_wherever_it_is_named(authors):
+    result = srcli("models", "info", authors)
+    assert result.exit_code == 1
+    assert result.stderr == f"error: '{authors}' fits 'carn-m' at x2 and x3 and x4; say which with -s\n"
+    assert "x4" in srcli("models", "info", authors, "-s", 4).stdout
+
+
+def test_a_converted_release_upscales(data, tmp_path):
+    out = tmp_path / "rfdn authors.safetensors"
+    assert srcli("models", "convert", data / "checkpoints" / "RFDN_AIM.pth", "-m", "rfdn", "-o", out).exit_code == 0
+    Image.fromarray(photograph()).save(tmp_path / "small.png")
+    for weights, name in ((out, "ours.png"), (data / "checkpoints" / "RFDN_AIM.pth", "theirs.png")):
+        result = srcli("upscale", tmp_path / "small.png", "-m", weights, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "ours.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
+    with Image.open(tmp_path / "ours.png") as image:
+        assert image.size == (212, 148)

@@ -1,0 +1,183 @@
+"""srcli profile prints the papers' tables, and everything it prints can be had as JSON, CSV, Markdown and a plot."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli import checkpoint, zoo
+from srcli.cli import app
+from srcli.engine.published import ABLATIONS, ROWS
+from srcli.models import ARCHS, create
+from tests.conftest import photograph
+
+KEYS = ["model", "scale", "input", "parameters", "macs", "flops", "ntire_flops", "activations", "convolutions"]
+
+
+def srcli(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0 or result.stderr, result.output
+    return result
+
+
+def _records(result: Result) -> list[dict]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def _cells(result: Result) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines()]
+
+
+def _table(result: Result) -> list[list[str]]:
+    """Return the cells of Markdown tables."""
+    return [[c.strip() for c in line.strip("|").split("|")] for line in result.stdout.splitlines() if line.startswith("|")]
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A weights folder whose fsrcnn x4 scores 30.5 dB on Set5."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    model = create("fsrcnn", 4)
+    path = folder / "fsrcnn_x4.safetensors"
+    scores = [{"dataset": "Set5", "psnr": 30.5, "ssim": 0.86}]
+    checkpoint.save(path, model, replace(checkpoint.card_of(model), scores=scores))
+    (folder / "SHA256SUMS").write_text(f"{zoo.hash_of(path)}  {path.name}\n")
+    monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
+    zoo._verify.cache_clear()
+    return folder
+
+
+def test_a_named_network_is_counted_and_no_more():
+    lines = _cells(srcli("profile", "imdn-baseline"))
+    assert lines[1] == ["IMDN (NTIRE 2022 baseline)", "x4", "256x256", "893,936", "58.43", "116.86", "58.53", "154.14", "43"]
+    assert len(lines) == 3
+    (record,) = _records(srcli("profile", "imdn-baseline", "--json"))
+    assert [key for key in KEYS if key not in record] == []
+    assert "published" not in record
+
+
+def test_published_figures_stand_beside_ours_with_the_deviation():
+    cells = _cells(srcli("profile", "srcnn", "rdsrn", "--published", "--output", "720x1280"))
+    assert ["SRCNN (9-5-5)", "x4", "57.3", "57", "+0.5 %", "52.70", "52.7", "0.0 %", "1"] in cells
+    assert ["RDSRN (3 recursions)", "x4", "684.1", "684", "0.0 %", "135.73", "136.0", "-0.2 %"] in cells
+    assert ["1. 57 K is 9-5-5; the 8 K of IMDN's table are 9-1-5"] in cells
+
+
+def test_what_is_counted_otherwise_shows_both_figures():
+    cells = _cells(srcli("profile", "fdiwn", "fsrcnn", "-s", 4, "--published"))
+    assert ["FDIWN", "x4", "663.8", "664", "0.0 %", "71.21", "28.4", "+150.7 %", "1"] in cells
+    assert ["FSRCNN (56, 12, 4)", "x4", "12.8", "12", "+6.7 %", "0.72", "4.6", "-84.4 %", "2"] in cells
+    assert [c[1:] for c in cells if c and c[0] == "counted as published"] == [["28.36", "-0.1 %"], ["4.64", "+0.8 %"]]
+    assert ["1. multi-adds leave out every weight-normalised convolution; the true ones are 71.2 G"] in cells
+
+
+def test_the_challenge_row_is_printed_at_its_input_only():
+    cells = _cells(srcli("profile", "mfdn", "rfdn-c48", "--published"))
+    at = cells.index(["MFDN (NTIRE 2022)", "0.312", "37.67", "430.23", "130", "-", "-"])
+    assert cells[at + 1 : at + 3] == [
+        ["published", "0.312", "37.67", "430.23", "130", "1461.6", "208.0"],
+        ["deviation", "-0.1 %", "0.0 %", "0.0 %", "0.0 %", "-", "-"],
+    ]
+    assert "NTIRE 2022 efficient" not in srcli("profile", "mfdn", "--published", "--input", "128x128").stdout
+    assert "NTIRE 2022 efficient" not in srcli("profile", "mfdn", "--published", "-s", 2).stdout
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The table of networks without those that take seconds to count; tests/test_cli.py counts them all."""
+    quick = {name: arch for name, arch in ARCHS.items() if not name.startswith(("fdiwn", "drn", "mfdn"))}
+    monkeypatch.setattr("srcli.models.ARCHS", quick)
+    return quick
+
+
+def test_without_a_model_every_network_and_ablation_stands_beside_the_papers(quick):
+    cells = _table(srcli("profile", "--published", "--markdown"))
+    first = [row[0] for row in cells]
+    assert [name for name in (arch.label for arch in quick.values()) if first.count(name) < 2] == []
+    assert ["rdsrn, recursions 9", "x4", "708.7", "710", "-0.2 %", "309.85", "223.0", "+38.9 %", "8"] in cells
+    assert {f"rdsrn, {k} {v}" for row in ABLATIONS for k, v in row.config.items()} <= set(first)
+    assert {row.label for row in ROWS if row.scale == 4} <= set(first)
+
+
+def test_without_a_model_the_papers_figures_are_there_unless_unwanted(monkeypatch):
+    monkeypatch.setattr("srcli.models.ARCHS", {"srcnn": ARCHS["srcnn"]})
+    assert "Beside the papers" in srcli("profile", "-s", 3).stdout
+    assert "Beside the papers" not in srcli("profile", "-s", 3, "--no-published").stdout
+
+
+def test_json_and_csv_have_the_same_figures(tmp_path):
+    arguments = ("profile", "mfdn", "srcnn", "--published")
+    mfdn, srcnn = _records(srcli(*arguments, "--json"))
+    assert (mfdn["published"]["challenge"]["memory"], srcnn["published"]["challenge"]) == (1461.6, None)
+    assert srcnn["published"]["multi_adds_deviation"] == pytest.approx(0, abs=1e-4)
+    srcli(*arguments, "--csv", tmp_path / "all.csv")
+    first, second = csv.DictReader((tmp_path / "all.csv").read_text().splitlines())
+    assert {key: first[key] for key in KEYS} == {key: str(mfdn[key]) for key in KEYS}
+    assert first["published.challenge.memory"] == "1461.6"
+    assert (second["published.published_multi_adds"], second["published.challenge.memory"]) == ("52.7", "")
+
+
+def test_a_plot_has_the_shipped_weights_and_the_papers_networks(shipped, tmp_path):
+    pytest.importorskip("matplotlib")
+    srcli("profile", "fsrcnn", "vdsr", "--plot", tmp_path / "plot.svg")
+    text = (tmp_path / "plot.svg").read_text()
+    assert text.count("<!-- FSRCNN (56, 12, 4) -->") == 2
+    assert [f"<!-- {name} -->" in text for name in ("VDSR", "EDSR", "CARN", "srcli")] == [True, True, False, True]
+
+
+def test_milliseconds_are_drawn_of_what_is_timed_only(shipped, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ("--input", "16x16", "--plot", tmp_path / "plot.svg", "--plot-axis", "milliseconds", "--device", "cpu")
+    result = srcli("profile", "fsrcnn", *arguments)
+    text = (tmp_path / "plot.svg").read_text()
+    assert text.count("<!-- FSRCNN (56, 12, 4) -->") == 2
+    assert [f"<!-- {name} -->" in text for name in ("EDSR", "VDSR")] == [False, False]
+    assert "median of repeated passes on cpu in fp32" in result.stdout
+
+
+def test_tiling_is_measured_on_the_picture_given(tmp_path):
+    Image.fromarray(photograph(41, 60)).save(tmp_path / "my picture.png")
+    arguments = (
+        "profile",
+        "bicubic",
+        "fsrcnn",
+        "-s",
+        2,
+        "--tiling",
+        "--picture",
+        tmp_path / "my picture.png",
+        "--device",
+        "cpu",
+    )
+    bicubic, fsrcnn = _records(srcli(*arguments, "--json"))
+    assert (bicubic["kind"], bicubic["weights"], bicubic["picture"]) == ("local", "none", [41, 60])
+    assert (fsrcnn["overlap"], fsrcnn["phase"], fsrcnn["tile"], fsrcnn["tiles"]) == (8, 1, 21, 6)
+    assert (fsrcnn["largest"], fsrcnn["share"]) == (0, 0.0)
+    row = ["Bicubic (MATLAB)", "x2", "none", "local", "2", "1", "41x60", "21", "6", "0", "0.0000 %"]
+    assert _cells(srcli(*arguments))[1] == row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--tiling", "--published"], 2, "--tiling goes with"),
+        (["--picture", "p.png"], 2, "--picture needs --tiling"),
+        (["--json", "--markdown"], 2, "not both"),
+        (["--plot", "plot.gif"], 2, "not 'plot.gif'"),
+        (["--plot", "no folder/plot.png"], 1, "no folder 'no folder'"),
+        (["--csv", "no folder/all.csv"], 1, "no folder 'no folder'"),
+        (["--plot", "plot.png", "--plot-axis", "weight"], 2, "--plot-axis is one of"),
+        (["--plot", "plot.png", "--dataset", "Set6"], 2, "--dataset is one of Set5, Set14, B100, U100, M109"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused_before_the_work(tmp_path, monkeypatch, arguments, code, text):
+    monkeypatch.chdir(tmp_path)
+    result = srcli("profile", "rfdn", *arguments)
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
+    assert text in result.stderr
+    assert list(Path.cwd().iterdir()) == []
