@@ -134,6 +134,8 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["profile", "rfdn", "--input", "large"], 2, "HEIGHTxWIDTH"),
         (["profile", "rfdn", "--input", "8x8"], 2, "too small"),
         (["train", "--arch", "rfdn", "--scale", "4", "--out", "run"], 2, "--data is missing"),
+        (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--steps", "1"], 2, "--out is missing"),
+        (["train", "--scale", "2", "--patch", "5", "--data", "{folder}", "--samples", "grid.doc"], 1, "grid.doc"),
         (
             ["train", "--arch", "rdfn", "--scale", "4", "--data", "{folder}", "--out", "run", "--steps", "1"],
             2,
@@ -256,6 +258,14 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
     training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
     assert (training["optimizer"], training["lr"], training["schedule"]) == ("adam", 5e-4, "step")
     assert (training["ema"], training["init"], training["batch"]) == (0.0, "random", 2)
+
+
+def test_samples_are_drawn_without_a_run(folder, tmp_path):
+    flags = ["--scale", 2, "--patch", 10, "--degradation", "photo", "--samples", tmp_path / "grid.png"]
+    result = srcli("train", "--data", folder, *flags)
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

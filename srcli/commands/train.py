@@ -19,6 +19,7 @@ LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 CHOICES = {
     "loss": LOSSES,
     "finish_loss": LOSSES,
+    "degradation": ("bicubic", "photo"),
     "optimizer": ("adam", "adamw", "muon"),
     "schedule": ("cosine", "step", "constant"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -26,13 +27,20 @@ CHOICES = {
 
 
 def train(
-    out: Annotated[Path, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.")
+    ] = None,
     arch: Annotated[str | None, typer.Option("--arch", help="The network.")] = None,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.")] = None,
     lr_dir: Annotated[
         Path | None, typer.Option("--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts); made without.")
     ] = None,
+    degradation: Annotated[
+        str | None,
+        typer.Option("--degradation", help="How LR is made: bicubic, or photo (blur, noise, JPEG).  [default: bicubic]"),
+    ] = None,
+    samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
     val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.")] = None,
     minutes: Annotated[
@@ -99,6 +107,7 @@ def train(
         "scale": scale,
         "data": str(data) if data else None,
         "lr_dir": str(lr_dir) if lr_dir else None,
+        "degradation": degradation,
         "val": str(val) if val else None,
         "steps": steps,
         "minutes": minutes,
@@ -127,9 +136,13 @@ def train(
         "validate_every": validate_every,
     }
     values = _merge({k: v for k, v in flags.items() if v is not None}, _read(config), recipe)
+    if samples:
+        values.setdefault("arch", "bicubic")  # no network is needed
     for name in ("arch", "scale", "data"):
         if name not in values:
             raise UsageError(f"--{name} is missing")
+    if out is None and not samples:
+        raise UsageError("--out is missing")
     for name, choices in CHOICES.items():
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
@@ -139,9 +152,13 @@ def train(
             need_folder(Path(values[name]))
 
     from srcli.engine.distributed import rank_and_world
-    from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated
+    from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, draw_samples
     from srcli.engine.train import train as run
 
+    if samples:
+        draw_samples(TrainConfig(**values), samples)
+        return
+    assert out is not None
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
     with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +15,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srcli.errors import BadFolder, TrainingFailed
+from srcli.engine.degrade import degrade, degrade_picture
+from srcli.errors import BadFolder, BadPicture, TrainingFailed
 from srcli.ops.pixels import quantize
 from srcli.ops.resize import resize
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
+
+
+Degradation = Literal["bicubic", "photo"]
 
 
 class Batch(NamedTuple):
@@ -77,11 +81,24 @@ def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path
         yield from zip(files, pool.map(read, files), strict=True)
 
 
-class Patches:
-    """Random pairs from pictures in memory: LR patches of `patch` px equal to the crops of the whole picture's LR."""
+def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> None:
+    """Write the `photo` LR of every picture in `folder` as PNG to `lr_folder`; picture n's choices depend on (seed, n)."""
+    for n, (path, pixels) in enumerate(read_pictures(list_pictures(folder))):
+        if isinstance(pixels, str):
+            raise BadPicture(f"'{path}' cannot be read: {pixels}")
+        height, width = (size // scale * scale for size in pixels.shape[:2])
+        lr = degrade_picture(pixels[:height, :width], scale, (seed, n + 1))
+        Image.fromarray(lr).save(lr_folder / f"{path.stem}.png")
 
-    def __init__(self, scale: int, patch: int, device: torch.device) -> None:
-        self.scale, self.patch, self.device = scale, patch, device
+
+class Patches:
+    """Random pairs from pictures in memory.
+
+    Bicubic LR patches of `patch` px equal the crops of the whole picture's LR; a photo's are degraded one by one.
+    """
+
+    def __init__(self, scale: int, patch: int, device: torch.device, *, degradation: Degradation = "bicubic") -> None:
+        self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
         self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
         self._weights: list[int] = []
@@ -148,6 +165,9 @@ class Patches:
         hr = F.pad(context, [-2 * s] * 4)
         if given:
             return Batch(torch.stack(given).float() / 255, hr)
+        if self.degradation == "photo":
+            keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
+            return Batch(degrade(context, s, keys)[..., 2:-2, 2:-2].contiguous(), hr)
         return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr)
 
 

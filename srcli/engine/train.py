@@ -10,14 +10,16 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, repeat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
-from srcli.engine.data import Patches, list_pictures, partner, read_pictures
+from srcli.engine.data import Degradation, Patches, degrade_folder, list_pictures, partner, read_pictures
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.distributed import RankLost, Team, noticing_loss, team
 from srcli.engine.evaluate import Protocol, evaluate, summarize
@@ -28,10 +30,12 @@ from srcli.errors import TrainingFailed, UsageError
 from srcli.files import atomic, make_folder
 from srcli.models import arch_name, create
 from srcli.models.base import SRModel
+from srcli.ops.pixels import to_array
 
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
+_SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
 
 
@@ -43,6 +47,7 @@ class TrainConfig:
     scale: int
     data: str
     lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
+    degradation: Degradation = "bicubic"  # how LR is made, for validation too
     val: str | None = None
     steps: int | None = None  # exactly one of steps and minutes bounds the run and its schedule
     minutes: float | None = None
@@ -232,6 +237,21 @@ def train(
                 yield event
 
 
+def draw_samples(config: TrainConfig, path: Path) -> None:
+    """Write a grid of pairs that training would draw to a picture file: LR, enlarged without smoothing, left of its HR."""
+    _check_data(config)
+    patches, _ = _load(config, torch.device("cpu"))
+    lr, hr = patches.draw(config.seed, 0, _SAMPLES)
+    large = nn.functional.interpolate(lr, scale_factor=config.scale, mode="nearest")
+    pairs = nn.functional.pad(torch.cat([large, hr], -1), [4] * 4, value=1.0)  # (N, 3, s*P + 8, 2*s*P + 8)
+    rows = [torch.cat(list(pairs[i : i + _ACROSS]), -1) for i in range(0, _SAMPLES, _ACROSS)]
+    try:
+        with atomic(path) as temporary:
+            Image.fromarray(to_array(torch.cat(rows, -2)[None])).save(temporary)
+    except (OSError, ValueError) as error:
+        raise TrainingFailed(f"cannot write '{path}': {error}") from error
+
+
 def _loop(
     run: _Run,
     patches: Patches,
@@ -390,7 +410,12 @@ def _validate(run: _Run, out: Path, precision: Precision) -> Validated:
     assert run.config.val is not None
     upscaler, protocol = Upscaler(run.averaged, device=run.ranks.device, precision=precision), Protocol(run.config.scale)
     folder = Path(run.config.val)
-    summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol)))
+    with TemporaryDirectory() as temporary:
+        lr_folder = None
+        if run.config.degradation == "photo":
+            lr_folder = Path(temporary)
+            degrade_folder(folder, lr_folder, run.config.scale, seed=0)
+        summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr_folder)))
     mean_psnr, mean_ssim = summary.psnr, summary.ssim
     best = mean_psnr > run.best
     result = Validated(run.step, mean_psnr, mean_ssim, best, run.elapsed)
@@ -424,8 +449,14 @@ def _check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    _check_data(config)
     if not 0 <= config.finish < 1:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
+
+
+def _check_data(config: TrainConfig) -> None:
+    if config.lr_dir is not None and config.degradation != "bicubic":
+        raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")
 
 
 def _saved_state(config: TrainConfig, out: Path, resume: bool) -> dict[str, Any] | None:
@@ -488,7 +519,8 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
 
 
 def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]]:
-    patches, s = Patches(config.scale, config.patch, device), config.scale
+    s = config.scale
+    patches = Patches(s, config.patch, device, degradation=config.degradation)
     unreadable, unlike, small = [], [], 0
     files = list_pictures(Path(config.data))
     if config.lr_dir is None:

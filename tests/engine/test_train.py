@@ -186,6 +186,14 @@ def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
     list(train(replace(config, lr_dir=str(tmp_path / "lr"), steps=1), tmp_path / "other", device="cpu"))
 
 
+def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pictures, tmp_path):
+    plain, photo = (
+        [e.psnr for e in train(c, tmp_path / c.degradation, device="cpu") if isinstance(e, Validated)]
+        for c in (replace(config, steps=1, val=str(pictures), degradation=d, lr=0.0, adam_lr=0.0) for d in ("bicubic", "photo"))
+    )
+    assert photo[0] < plain[0]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
@@ -194,6 +202,7 @@ def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
         ({"arch": "bicubic"}, TrainingFailed, "nothing to train"),
         ({"patch": 400}, TrainingFailed, "--patch 38"),
         ({"finish": 0.1, "finish_patch": 400}, TrainingFailed, "patch of 400 px"),
+        ({"lr_dir": "lr", "degradation": "photo"}, UsageError, "--lr-dir"),
         ({"finish": 1.0}, UsageError, "--finish"),
         ({"accumulate": 0}, UsageError, "--accumulate"),
         ({"precision": "fp16"}, DeviceUnavailable, "fp16"),
