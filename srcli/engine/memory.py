@@ -33,9 +33,9 @@ def values_per_px(model: SRModel) -> float:
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
 
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def watch(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal largest
-        largest = max(largest, output.numel() + sum(x.numel() for x in inputs if isinstance(x, Tensor)))
+        largest = max(largest, sum(x.numel() for x in (*inputs, output) if isinstance(x, Tensor)))
 
     handles = [m.register_forward_hook(watch) for m in model.modules() if not list(m.children())]
     try:

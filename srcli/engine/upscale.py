@@ -3,6 +3,7 @@
 Input and output stay on the host as integers; only tiles travel to the device and become floats.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ class Upscaler:
         ensemble: bool = False,
     ) -> None:
         self.device = torch.device(device)
-        self.model = model.eval().fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = copy.deepcopy(model).eval().fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scale = model.scale
         self.precision: Precision = fast_precision(self.device) if precision == "auto" else precision
         check_precision(self.precision, self.device)

@@ -9,7 +9,7 @@ from srcli.errors import DeviceUnavailable
 from srcli.foreign import convert
 from srcli.media.image import Picture
 from srcli.media.jobs import plan_jobs
-from srcli.models import create
+from srcli.models import ARCHS, create
 from srcli.ops.pixels import to_tensor
 from tests.conftest import photograph
 
@@ -174,3 +174,19 @@ def test_fail_fast_ends_after_the_first_failure(bicubic, folder, tmp_path):
 def test_the_lr_of_a_picture_upscales_to_its_size(bicubic):
     hr = photograph(40, 56)
     assert Upscaler(bicubic).pixels(shrink(hr, 4)).shape == hr.shape
+
+
+def test_the_model_given_stays_as_it_is():
+    model = create("rdsrn", 2, recursions=1).train()
+    before = list(model.state_dict())
+    Upscaler(model, precision="fp32").pixels(photograph(16, 16))
+    assert list(model.state_dict()) == before
+    assert model.training
+
+
+@pytest.mark.parametrize("arch", [name for name in ARCHS if name != "drn-plus"])
+def test_every_network_takes_pictures_and_their_alpha(arch):
+    ramp = np.tile(np.arange(19, dtype=np.uint8), (17, 1))
+    out = Upscaler(create(arch, 2))(Picture(photograph(17, 19), ramp))
+    assert out.pixels.shape == (34, 38, 3)
+    assert out.alpha.shape == (34, 38)
