@@ -38,7 +38,7 @@ def fast_precision(device: torch.device) -> Precision:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type == "cpu":
         # mkldnn has bf16 kernels from AVX-512 on; without the instructions they are slower than float32
-        capability = torch.cpu.get_capabilities()
+        capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # older torch: unknown
         return "bf16" if capability.get("avx512_bf16") or capability.get("amx_bf16") else "fp32"
     return "fp32"
 
