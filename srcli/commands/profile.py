@@ -198,13 +198,14 @@ def _show_scores(scale: int, draw: Any) -> None:
     from srcli.engine.published import DATASETS, ROWS
 
     rows = [r for r in ROWS if r.scale == scale and (r.scores or r.parameters)]
-    sources = list(dict.fromkeys(r.source for r in rows))
+    said = [f"{r.source}; {r.note}" if r.note else r.source for r in rows]
+    sources = list(dict.fromkeys(said))
     cells = []
-    for r in rows:
+    for r, source in zip(rows, said, strict=True):
         scores = [r.scores.get(name) for name in DATASETS]
         pairs = ["-" if s is None else f"{s.psnr:.2f}" + (f"/{s.ssim:.4f}" if s.ssim else "") for s in scores]
         counts = [_or_dash(r.parameters, ",g"), _or_dash(r.multi_adds, ",.1f")]
-        cells.append([r.label, *counts, *pairs, str(sources.index(r.source) + 1)])
+        cells.append([r.label, *counts, *pairs, str(sources.index(source) + 1)])
     console.result("")
     draw(f"Published at x{scale}: PSNR/SSIM on Y", ("network", "params K", "multi-adds G", *DATASETS, "source"), cells)
     console.footnotes(sources)
