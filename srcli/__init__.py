@@ -1,3 +1,22 @@
 """srcli: sharp 4x pictures from the command line with lightweight super-resolution networks."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from srcli.api import Upscaler, load
+
 __version__ = "0.1.0"
+__all__ = ["Upscaler", "__version__", "load"]
+
+
+def __getattr__(name: str) -> object:
+    """Fetch `load` and `Upscaler` when they are asked for: they need torch, `import srcli` does not."""
+    if name in ("Upscaler", "load"):
+        from srcli import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'srcli' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,6 +21,7 @@ ALLOWED = {
     "foreign": {"models", "errors"},
     "zoo": {"checkpoint", "foreign", "models", "errors"},
     "engine": {"engine", "checkpoint", "zoo", "foreign", "models", "media", "ops", "files", "errors"},
+    "api": {"engine", "zoo", "checkpoint", "models", "media"},
     "console": {"errors"},
     "commands": {"commands", "engine", "zoo", "checkpoint", "foreign", "models", "media", "console", "files", "errors"},
     "cli": {"commands", "console", "errors"},

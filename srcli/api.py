@@ -1,0 +1,139 @@
+"""srcli from Python: a picture of any common kind in, the same kind out, `scale` times larger."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from srcli.checkpoint import Card
+from srcli.engine import upscale
+from srcli.engine.device import Precision, pick_device
+from srcli.media.image import Picture
+from srcli.models.base import SRModel
+from srcli.zoo import DEFAULT, open_model
+
+Level = TypeVar("Level", bound=np.generic)
+MODES = ("1", "L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "F")
+
+
+def load(
+    model: str | Path = DEFAULT,
+    scale: int | None = None,
+    *,
+    device: torch.device | str = "auto",
+    precision: Literal["auto"] | Precision = "auto",
+    tile: int | None = None,
+    ensemble: bool = False,
+) -> "Upscaler":
+    """Open what `srcli upscale -m` takes: a shipped name, a weights file, or the authors' own .pth.
+
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto takes the device's fast format where a probe proves it.
+    `tile`: px a side of a tile; 0 takes pictures whole, None as much as the memory holds. `ensemble`: average over the
+    8 flips and rotations. Raises a `srcli.errors.UserError` that says in one line what is missing.
+    """
+    where = pick_device(str(device))
+    network, card = open_model(str(model), scale)
+    return Upscaler(network, card, device=where, precision=precision, tile=tile, ensemble=ensemble)
+
+
+class Upscaler:
+    """A network ready for pictures; made by `load`."""
+
+    def __init__(
+        self,
+        model: SRModel,
+        card: Card,
+        *,
+        device: torch.device,
+        precision: Literal["auto"] | Precision = "auto",
+        tile: int | None = None,
+        ensemble: bool = False,
+    ) -> None:
+        self._engine = upscale.Upscaler(model, device=device, precision=precision, tile=tile, ensemble=ensemble)
+        self.model = self._engine.model
+        self.card = card  # arch, scale, licence, source, scores
+        self.scale = model.scale
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"<srcli.Upscaler {self.card.arch} x{self.scale} on {self.device}>"
+
+    @overload
+    def __call__(self, image: Image.Image) -> Image.Image: ...
+    @overload
+    def __call__(self, image: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, image: npt.NDArray[Level]) -> npt.NDArray[Level]: ...
+    def __call__(self, image: Image.Image | Tensor | npt.NDArray[Any]) -> Image.Image | Tensor | npt.NDArray[Any]:
+        """Upscale one picture, or a batch of tensors; what is passed in is not changed.
+
+        PIL image: L, LA, RGB, RGBA, I;16 or F in [0, 1] gives the same mode, 1 gives L, a palette RGB or RGBA; `info`
+        (profile, dpi, EXIF) is kept. Array: (H, W) or (H, W, C), uint8, uint16, or floats in [0, 1] computed in float32.
+        Tensor: (C, H, W) or (N, C, H, W), floats in [0, 1] on any device; no gradient flows back. C is 1 gray, 2 gray
+        and alpha, 3 RGB or 4 RGBA. The result is clamped, of the same shape times the scale, dtype and device.
+        Raises TypeError for other kinds and dtypes, ValueError for other shapes and for floats outside [0, 1].
+        """
+        if isinstance(image, Image.Image):
+            return self._image(image)
+        if isinstance(image, Tensor):
+            return self._tensor(image)
+        if isinstance(image, np.ndarray):
+            return self._array(image)
+        raise TypeError(f"a picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}")
+
+    def _image(self, image: Image.Image) -> Image.Image:
+        if image.mode not in MODES:
+            raise ValueError(f"pictures of mode '{image.mode}' are not supported; use image.convert('RGB')")
+        out = Image.fromarray(self._array(_pixels(image)))
+        out.info = {key: value for key, value in image.info.items() if key != "transparency"}  # it is in the alpha now
+        return out
+
+    def _tensor(self, x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            raise TypeError(f"a tensor holds floats in [0, 1], not {x.dtype}; divide by the largest level first")
+        if x.ndim not in (3, 4) or 0 in x.shape:
+            raise ValueError(f"a tensor is (C, H, W) or (N, C, H, W) and not empty, not {tuple(x.shape)}")
+        if x.ndim == 3:
+            return self._tensor(x[None])[0]
+        pictures = x.detach().permute(0, 2, 3, 1).float().cpu().numpy()  # (N, H, W, C)
+        out = np.stack([self._array(picture) for picture in pictures])
+        return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous().to(x)
+
+    def _array(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if array.ndim == 2:
+            return self._array(array[..., None])[..., 0]
+        if array.ndim != 3 or not 1 <= array.shape[2] <= 4 or 0 in array.shape:
+            raise ValueError(f"a picture is (H, W) or (H, W, C), C 1 to 4, and not empty, not {array.shape}")
+        levels = _levels(array)
+        channels = 3 if array.shape[2] > 2 else 1
+        alpha = levels[..., -1] if array.shape[2] in (2, 4) else None
+        out = self._engine(Picture(levels[..., :channels], alpha))
+        pixels = out.pixels if out.alpha is None else np.concatenate([out.pixels, out.alpha[..., None]], axis=2)
+        return pixels.astype(array.dtype, copy=False)
+
+
+def _pixels(image: Image.Image) -> npt.NDArray[Any]:
+    """Return (H, W) or (H, W, C) pixels of a PIL image, transparency of whatever kind as the last channel."""
+    if image.mode not in ("LA", "RGBA") and image.has_transparency_data:
+        rgba = np.array(image.convert("RGBA"))
+        return rgba[..., 2:] if image.mode in ("1", "L") else rgba
+    if image.mode == "1":
+        return np.array(image.convert("L"))
+    return np.array(image.convert("RGB") if image.mode in ("P", "PA") else image)
+
+
+def _levels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return uint8 and uint16 as they are and floats as float32, writable and in the machine's byte order."""
+    kind = array.dtype.newbyteorder("=")
+    if kind in (np.uint8, np.uint16):
+        return np.require(array.astype(kind, copy=False), requirements="W")  # torch warns of what it could not write to
+    if not np.issubdtype(kind, np.floating):
+        raise TypeError(f"an array holds uint8, uint16 or floats in [0, 1], not {array.dtype}")
+    low, high = float(array.min()), float(array.max())
+    if not 0 <= low <= high <= 1:  # nan too
+        raise ValueError(f"floats are in [0, 1], these from {low:g} to {high:g}; scale or clip them first")
+    return np.require(array.astype(np.float32, copy=False), requirements="W")

@@ -1,0 +1,159 @@
+"""srcli from Python: every kind of picture comes back as the kind it was."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import srcli
+from srcli.errors import DeviceUnavailable, UsageError, WeightsNotFound
+from tests.conftest import HEIGHT, WIDTH, photograph
+
+DOCS = Path(__file__).parent.parent / "docs" / "python.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def up() -> srcli.Upscaler:
+    return srcli.load("bicubic", scale=2, device="cpu")
+
+
+def test_importing_srcli_does_not_import_torch():
+    code = "import sys, srcli; dir(srcli); print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_these():
+    assert srcli.__all__ == ["Upscaler", "__version__", "load"]
+    assert set(srcli.__all__) <= set(dir(srcli))
+    with pytest.raises(AttributeError, match="no attribute 'unknown'"):
+        srcli.unknown  # noqa: B018
+
+
+def test_a_shipped_network_is_what_the_program_runs():
+    from srcli.engine.upscale import Upscaler
+    from srcli.media.image import Picture
+    from srcli.zoo import open_model
+
+    picture = photograph()
+    expected = Upscaler(open_model("mfdn", 4)[0], precision="fp32")(Picture(picture)).pixels
+    np.testing.assert_array_equal(srcli.load("mfdn", 4, device="cpu", precision="fp32")(picture), expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "out"),
+    [("L", "L"), ("LA", "LA"), ("RGB", "RGB"), ("RGBA", "RGBA"), ("1", "L"), ("P", "RGB"), ("I;16", "I;16"), ("F", "F")],
+)
+def test_a_pil_image_comes_back_in_its_mode(up, mode, out):
+    image = Image.fromarray(photograph())
+    match mode:
+        case "I;16":
+            image = Image.fromarray(photograph()[..., 0].astype(np.uint16) * 257)
+        case "F":
+            image = Image.fromarray(photograph()[..., 0].astype(np.float32) / 255)
+        case _:
+            image = image.convert(mode)
+    result = up(image)
+    assert (result.mode, result.size) == (out, (2 * WIDTH, 2 * HEIGHT))
+
+
+def test_transparency_of_any_kind_becomes_alpha(up):
+    palette = Image.fromarray(photograph()).convert("P")
+    palette.info["transparency"] = 0
+    assert up(palette).mode == "RGBA"
+    gray = Image.fromarray(photograph()[..., 0])
+    gray.info["transparency"] = int(gray.getpixel((0, 0)))
+    assert up(gray).mode == "LA"
+    assert "transparency" not in up(gray).info
+
+
+def test_a_pil_image_keeps_its_profile_and_is_not_changed(up):
+    image = Image.fromarray(photograph())
+    image.info["icc_profile"] = b"profile"
+    before = image.tobytes()
+    assert up(image).info == {"icc_profile": b"profile"}
+    assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "float16", "float32", "float64"])
+def test_an_array_comes_back_in_its_shape_and_dtype(up, channels, dtype):
+    rgba = np.concatenate([photograph(), photograph(seed=1)[..., :1]], 2)
+    array = rgba[..., 0] if channels is None else rgba[..., :channels]
+    largest = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    array = (array * (largest / 255)).astype(dtype)
+    array.flags.writeable = False
+    result = up(array)
+    assert (result.shape, result.dtype) == ((2 * HEIGHT, 2 * WIDTH, *array.shape[2:]), np.dtype(dtype))
+
+
+def test_every_kind_gives_the_same_picture(up):
+    picture = photograph()
+    expected = up(picture)
+    np.testing.assert_array_equal(np.asarray(up(Image.fromarray(picture))), expected)
+    np.testing.assert_array_equal(up(picture[::-1, ::-1])[::-1, ::-1], expected)  # negative strides
+    floats = up(picture / 255)
+    np.testing.assert_allclose(floats, expected / 255, atol=0.5 / 255 + 1e-6)  # half a level of rounding
+    tensor = up(torch.from_numpy(picture / 255).permute(2, 0, 1))
+    np.testing.assert_array_equal(tensor.permute(1, 2, 0).numpy(), floats)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_tensors_come_back_in_their_shape_and_dtype(up, dtype, channels):
+    x = torch.rand(2, channels, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    batch, single = up(x), up(x[1])
+    assert (batch.shape, batch.dtype) == ((2, channels, 2 * HEIGHT, 2 * WIDTH), dtype)
+    assert not batch.requires_grad
+    torch.testing.assert_close(batch[1], single, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+def test_a_tensor_returns_to_its_device(up):
+    assert up(torch.rand(3, HEIGHT, WIDTH, device="cuda")).device.type == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "text"),
+    [
+        ([[0, 1]], TypeError, "a PIL image, a numpy array or a torch tensor, not list"),
+        (np.zeros((4, 4), np.int64), TypeError, "not int64"),
+        (np.zeros((4, 4), bool), TypeError, "not bool"),
+        (np.zeros((4, 4, 5), np.uint8), ValueError, r"not \(4, 4, 5\)"),
+        (np.zeros((0, 4), np.uint8), ValueError, "not empty"),
+        (np.full((4, 4), 255.0), ValueError, "from 255 to 255"),
+        (np.full((4, 4), np.nan), ValueError, "from nan"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), TypeError, "not torch.uint8"),
+        (torch.zeros(4, 4), ValueError, r"not \(4, 4\)"),
+        (torch.zeros(0, 3, 4, 4), ValueError, "not empty"),
+        (torch.full((3, 4, 4), -1.0), ValueError, "from -1 to -1"),
+        (Image.new("CMYK", (4, 4)), ValueError, "mode 'CMYK'"),
+    ],
+)
+def test_what_is_no_picture_is_refused(up, image, error, text):
+    with pytest.raises(error, match=text):
+        up(image)
+
+
+def test_what_cannot_be_loaded_says_why(tmp_path):
+    with pytest.raises(WeightsNotFound, match="did you mean 'rfdn'"):
+        srcli.load("rdfn")
+    with pytest.raises(WeightsNotFound, match="no weights file"):
+        srcli.load(tmp_path / "none.safetensors")
+    with pytest.raises(UsageError, match="no x7"):
+        srcli.load("bicubic", scale=7)
+    with pytest.raises(DeviceUnavailable, match="no device is called"):
+        srcli.load("bicubic", device="quantum")
+
+
+def test_the_snippets_of_the_documentation_run(capsys):
+    names: dict[str, object] = {}
+    for block in BLOCKS:
+        exec(compile(block, str(DOCS), "exec"), names)
+    assert "<srcli.Upscaler rfdn x4 on cpu>" in capsys.readouterr().out
