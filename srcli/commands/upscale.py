@@ -1,12 +1,13 @@
 """srcli upscale: pictures and folders of them through a network."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Ensemble, Json, Model, Precision, Scale, Tile, one_of, parse_tile
+from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Precision, Tile, one_of, parse_tile
 from srcli.errors import UsageError
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif")
@@ -20,7 +21,18 @@ def upscale(
         Path | None, typer.Option("-o", "--output", help="A picture's name, or a folder; by default beside the input.")
     ] = None,
     model: Model = None,
-    scale: Scale = None,
+    scale: AnyScale = None,
+    width: Annotated[int | None, typer.Option("--width", min=1, help="Px of the result instead of a factor.")] = None,
+    height: Annotated[int | None, typer.Option("--height", min=1, help="Px; with --width as --fit says.")] = None,
+    long_side: Annotated[int | None, typer.Option("--long-side", min=1, help="Px of the longer side.")] = None,
+    min_side: Annotated[
+        int | None,
+        typer.Option("--min-side", min=1, help="Px that the shorter side has at least; what has them keeps its size."),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option("--fit", help="Width x height: contain (default) stays within it, cover fills it; never crops."),
+    ] = None,
     tile: Tile = "auto",
     precision: Precision = "auto",
     device: Device = "auto",
@@ -47,19 +59,23 @@ def upscale(
     one_of("--format", format, FORMATS)
     one_of("--exists", exists, EXISTS)
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    one_of("--fit", fit or "contain", ("contain", "cover"))
+    _refuse_sizes(scale, width, height, long_side, min_side, fit)
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.upscale import Done, Upscaler, upscale_files
-    from srcli.media.jobs import Job, plan_jobs
-    from srcli.zoo import DEFAULT, open_model
+    from srcli.engine.upscale import Done, Resizer, Upscaler, open_networks, passes, upscale_files
+    from srcli.media.jobs import Box, Job, plan_jobs
+    from srcli.zoo import DEFAULT
 
     where = pick_device(device)
-    network, _ = open_model(model or DEFAULT, scale)
+    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
+    networks = {network.scale: network for network in open_networks(model or DEFAULT, scale, several=box is not None)}
+    goal = box or scale or next(iter(networks))
     jobs = plan_jobs(
         sources,
         output,
-        scale=network.scale,
+        scale=goal,
         recursive=recursive,
         format=format,
         suffix=suffix,
@@ -69,7 +85,13 @@ def upscale(
         for job in jobs:
             _show(_planned(job), json)
         return
-    upscaler = Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
+    upscalers = {
+        s: Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
+        for s, network in networks.items()
+    }
+    resizer = Resizer(upscalers)
+    if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
+        console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
     work = [job for job in jobs if not job.skip]
     failures: list[Done] = []
     with console.bar(len(work), quiet=quiet or json) as bar:
@@ -81,7 +103,7 @@ def upscale(
         for job in jobs:
             if job.skip:
                 _show(Done(job.source, job.target, "skipped"), json, quiet=True)
-        for done in upscale_files(upscaler, work, quality=quality, fail_fast=fail_fast, tick=tick):
+        for done in upscale_files(resizer, work, quality=quality, fail_fast=fail_fast, tick=tick):
             finished += 1
             bar.update(finished, console.short(done.input))
             exact += done.precision == "fp32"
@@ -96,10 +118,23 @@ def upscale(
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
     if not quiet and not json:
         _summarize(len(jobs), len(work), finished, len(failures))
-        if exact and upscaler.precision != "fp32":
-            console.note(f"{exact} of them computed in float32: a probe in {upscaler.precision} was too far from it")
+        fast = next(iter(upscalers.values())).precision
+        if exact and fast != "fp32":
+            console.note(f"{exact} of them computed in float32: a probe in {fast} was too far from it")
     if failures:
         raise typer.Exit(1)
+
+
+def _refuse_sizes(
+    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: str | None
+) -> None:
+    """Refuse sizes that say two things; width with height is one."""
+    given = {"--scale": scale, "--width or --height": width or height, "--long-side": long_side, "--min-side": min_side}
+    named = [flag for flag, value in given.items() if value]
+    if len(named) > 1:
+        raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
+    if fit and not (width and height):
+        raise UsageError("--fit says how a picture fills --width and --height: give both")
 
 
 def _show(done: Any, json: bool, *, quiet: bool = False) -> None:

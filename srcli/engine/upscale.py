@@ -6,10 +6,11 @@ Input and output stay on the host as integers; only tiles travel to the device a
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,18 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srcli import zoo
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.memory import largest_side
-from srcli.errors import OutOfMemory, UserError
+from srcli.errors import BadCheckpoint, OutOfMemory, UsageError, UserError, WeightsNotFound
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.image import Picture, read_image, write_image
-from srcli.media.jobs import Job
+from srcli.media.jobs import Job, result_size
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
 from srcli.ops.alpha import bleed
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.ops.pixels import to_array, to_tensor
-from srcli.ops.resize import resize
+from srcli.ops.resize import resize, resize_strips
 from srcli.ops.tiles import Tile, plan_tiles
 
 Read = Callable[[Tile], Tensor]  # what a tile reads, (1, C, h, w) in [0, 1] on the device
@@ -219,6 +221,90 @@ def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
     return ycbcr_to_rgb(torch.cat([model(ycbcr[:, :1], window).float(), chroma], 1))
 
 
+class Resizer:
+    """Pictures to any size: the networks that reach it, then MATLAB's bicubic down to it."""
+
+    def __init__(self, upscalers: Mapping[int, Upscaler]) -> None:
+        self.upscalers = upscalers
+
+    def __call__(
+        self, picture: Picture, size: tuple[int, int], tick: Tick = lambda fraction: None
+    ) -> tuple[Picture, Precision | None]:
+        """Return the picture at `size` (height, width) and what the network computed in, None where none was needed."""
+        sides = picture.pixels.shape[:2]
+        chain = passes(max(out / side for out, side in zip(size, sides, strict=True)), self.upscalers)
+        precision = None
+        shares = [math.prod(chain[:i]) ** 2 for i in range(len(chain))]  # a pass costs what it reads
+        for i, s in enumerate(chain):
+            precision = precision or self.upscalers[s].choose(picture.pixels)
+            before, share, total = sum(shares[:i]), shares[i], sum(shares)
+
+            def part(fraction: float, before: int = before, share: int = share, total: int = total) -> None:
+                tick((before + share * fraction) / total)
+
+            picture = self.upscalers[s](picture, part, precision)
+        return resampled(picture, *size), precision
+
+
+def passes(factor: float, scales: Collection[int]) -> tuple[int, ...]:
+    """Choose the networks to run in turn to reach `factor`: as few as can, then as small as can; none up to x1."""
+    if factor <= 1:
+        return ()
+    for count in range(1, 5):  # 2^4 = 16
+        chains = [chain for chain in combinations_with_replacement(sorted(scales), count) if math.prod(chain) >= factor]
+        if chains:
+            return min(chains, key=math.prod)[::-1]
+    raise UsageError(f"x{factor:g} cannot be reached with x{', x'.join(map(str, sorted(scales)))}")
+
+
+def resampled(picture: Picture, height: int, width: int) -> Picture:
+    """Resample colour and alpha to a size; strips of rows become floats, never the whole picture."""
+    color, alpha = picture.pixels, picture.alpha
+    if color.shape[:2] == (height, width):
+        return picture
+    if alpha is None:
+        return replace(picture, pixels=_resampled(color, height, width))
+    if alpha.min() < alpha.max():
+        color = to_array(bleed(to_tensor(color), to_tensor(alpha[..., None])), color.dtype)
+    coverage = _resampled(alpha[..., None], height, width)[..., 0]
+    return replace(picture, pixels=_resampled(color, height, width), alpha=coverage)
+
+
+def _resampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    out = np.empty((height, width, pixels.shape[2]), pixels.dtype)
+    for top, rows in resize_strips(lambda a, b: to_tensor(pixels[a:b]), pixels.shape[:2], height, width):
+        out[top : top + rows.shape[-2]] = to_array(rows, pixels.dtype)
+    return out
+
+
+def open_networks(reference: str, scale: float | None, *, several: bool = False) -> list[SRModel]:
+    """Open the networks that `scale` needs of those `reference` stands for; its default one without a scale.
+
+    `several`: all that ship under the name, because the factor differs from picture to picture.
+
+    A weights file stands for itself, whatever its scale. Raises as zoo.open_model.
+    """
+    whole = int(scale) if scale and scale == int(scale) else None
+    if Path(reference).is_file():
+        try:
+            return [zoo.open_model(reference, whole)[0]]
+        except (UsageError, BadCheckpoint):  # of another scale, or no network at all: the second try says which
+            return [zoo.open_model(reference)[0]]
+    scales = [factor for factor in sorted({weights.scale for weights in zoo.shipped()}) if _ships(reference, factor)]
+    if not scales or (scale is None and not several):
+        return [zoo.open_model(reference, max(math.ceil(scale), 2) if scale else None)[0]]
+    needed = scales if scale is None else set(passes(scale, scales)) or scales[:1]
+    return [zoo.open_model(reference, factor)[0] for factor in sorted(needed)]
+
+
+def _ships(reference: str, scale: int) -> bool:
+    try:
+        zoo.find_weights(reference, scale)
+    except WeightsNotFound:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What became of one file; `error` is its one-line reason where `status` is failed."""
@@ -235,7 +321,7 @@ class Done:
 
 
 def upscale_files(
-    upscaler: Upscaler,
+    upscaler: Upscaler | Resizer,
     jobs: Sequence[Job],
     *,
     quality: int | None = None,
@@ -247,14 +333,16 @@ def upscale_files(
     One thread reads ahead and one writes behind while the network works. `fail_fast` ends after the first failure.
     """
 
+    resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
+
     def upscaled() -> Iterator[_Upscaled]:
         started = time.monotonic()
         for job, picture in read_ahead(jobs, lambda job: read_image(job.source), depth=AHEAD):
             result, precision = picture, None
             if isinstance(picture, Picture):
                 try:
-                    precision = upscaler.choose(picture.pixels)
-                    result = upscaler(picture, partial(tick, job), precision)
+                    height, width = picture.pixels.shape[:2]
+                    result, precision = resizer(picture, result_size(height, width, job.scale), partial(tick, job))
                 except UserError as error:
                     result = error
             yield _Upscaled(job, result, precision, time.monotonic() - started)

@@ -12,9 +12,44 @@ from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
 from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
+Fit = Literal["contain", "cover"]
+
+LARGEST = 16  # times the input's side; more is a slip of the hand, and a network has nothing left to add
 
 # Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A size in px that results get instead of a factor; the proportions of a picture are kept.
+
+    `fit`: with width and height both given, contain stays within them and cover fills them.
+    `min_side`: at least this for the shorter side; a picture that has it keeps its size.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    long_side: int | None = None
+    min_side: int | None = None
+    fit: Fit = "contain"
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the result."""
+        wanted = ((self.width, width), (self.height, height), (self.long_side, max(height, width)))
+        factors = [px / side for px, side in wanted if px]
+        if self.min_side:
+            factors.append(max(self.min_side / min(height, width), 1.0))
+        factor = max(factors) if self.fit == "cover" else min(factors)
+        # half up: 53 px at 100 / 37 is 143.24
+        return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
+
+    def __str__(self) -> str:
+        """Name the size as results are named: _x4 becomes _1920x1080, _w1920, _long1920."""
+        if self.width and self.height:
+            return f"{self.width}x{self.height}"
+        named = {"w": self.width, "h": self.height, "long": self.long_side, "min": self.min_side}
+        return next(f"{letter}{px}" for letter, px in named.items() if px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +60,7 @@ class Job:
     target: Path
     format: str
     probe: Probe | None
+    scale: float | Box
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     notes: tuple[str, ...] = ()
@@ -42,7 +78,7 @@ def plan_jobs(
     sources: Sequence[str | Path],
     output: Path | None,
     *,
-    scale: float,
+    scale: float | Box,
     recursive: bool = False,
     format: str = "keep",
     suffix: str | None = None,
@@ -50,11 +86,12 @@ def plan_jobs(
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
+    `scale` is a factor, or the size in px that every picture gets.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
     wanted = _format(format)
     found = list(_find(sources, recursive, output))
-    text = f"_x{scale:g}" if suffix is None else suffix
+    text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = [_single(found, output, wanted, scale)]
     else:
@@ -147,7 +184,7 @@ def _is_file(output: Path) -> bool:
     return _is_picture(output) and not output.is_dir()
 
 
-def _single(found: list[_Found], output: Path, wanted: str | None, scale: float) -> Job:
+def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> Job:
     if len(found) > 1 or found[0].folder:
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
@@ -172,7 +209,7 @@ def _place(entry: _Found, output: Path | None, text: str, *, several: bool) -> t
     return (output / folder.name if several else output), name
 
 
-def _job(source: Path, target: Path, wanted: str | None, scale: float) -> Job:
+def _job(source: Path, target: Path, wanted: str | None, scale: float | Box) -> Job:
     try:
         facts = probe(source)
     except BadPicture:
@@ -184,12 +221,19 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float) -> Job:
         format = "png"
     if SUFFIXES.get(target.suffix.lower()) != format:
         target = target.with_name(f"{target.stem}{suffix_of(format)}")
-    size = (_scaled(facts.height, scale), _scaled(facts.width, scale)) if facts else None
-    return Job(source, target, format, facts, size, notes=notes)
+    size = result_size(facts.height, facts.width, scale) if facts else None
+    if facts and size and isinstance(scale, Box) and size[0] <= facts.height:
+        kept = size == (facts.height, facts.width)
+        what = "is its size already, kept" if kept else "is smaller than it is: resampled, without the network"
+        notes = (*notes, f"{size[1]} x {size[0]} px {what}")
+    return Job(source, target, format, facts, scale, size, notes=notes)
 
 
-def _scaled(side: int, scale: float) -> int:
-    return math.ceil(side * scale - 1e-9)  # as ops.resize.rescale
+def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:
+    """Return the height and width that a picture gets; a factor rounds up, as ops.resize.rescale."""
+    if isinstance(scale, Box):
+        return scale.size(height, width)
+    return math.ceil(height * scale - 1e-9), math.ceil(width * scale - 1e-9)
 
 
 # Refusals
@@ -213,6 +257,9 @@ def _resolved(target: Path) -> Path:
 
 def _refuse_sizes(jobs: list[Job]) -> None:
     for job in jobs:
+        if job.size and job.probe and max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
+            height, width = job.size
+            raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, more than {LARGEST} times its size")
         if job.size and max(job.size) > size_limit(job.format):
             height, width = job.size
             limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"

@@ -5,6 +5,7 @@
 """
 
 import math
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import torch
@@ -22,6 +23,21 @@ def resize(x: Tensor, height: int, width: int, *, scale: tuple[float, float] | N
     rows, columns = scale or (height / x.shape[-2], width / x.shape[-1])
     x = _along_rows(x, height, rows, antialias)  # (N, C, height, W)
     return _along_rows(x.mT, width, columns, antialias).mT.contiguous()  # (N, C, height, width)
+
+
+def resize_strips(
+    read: Callable[[int, int], Tensor], size: tuple[int, int], height: int, width: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Resample a picture of `size` (height, width) that is read by rows: yield (first output row, (N, C, rows, width)).
+
+    `read(first, last)` gives (N, C, last - first, W). The same values as `resize`, one strip in memory at a time.
+    """
+    top = 0
+    for first, matrix in _matrices(size[0], height, height / size[0], True, torch.device("cpu")):
+        x = read(first, first + matrix.shape[1])
+        x = matrix.to(x.device, x.dtype) @ x  # (N, C, rows, W)
+        yield top, _along_rows(x.mT, width, width / size[1], True).mT
+        top += len(matrix)
 
 
 def rescale(x: Tensor, factor: float, *, antialias: bool = True) -> Tensor:

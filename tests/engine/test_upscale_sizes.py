@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from srcli.engine.upscale import Resizer, Upscaler, passes, resampled
+from srcli.errors import UsageError
+from srcli.media.image import Picture
+from srcli.models import create
+from srcli.ops.pixels import to_array, to_tensor
+from srcli.ops.resize import resize, resize_strips
+from tests.conftest import photograph
+
+
+@pytest.fixture(scope="module")
+def resizer():
+    return Resizer({4: Upscaler(create("bicubic", 4), precision="fp32")})
+
+
+@pytest.mark.parametrize(
+    ("factor", "scales", "chain"),
+    [
+        (4, {4}, (4,)),
+        (3, {4}, (4,)),
+        (3, {2, 3, 4}, (3,)),
+        (2.5, {2, 3, 4}, (3,)),
+        (8, {4}, (4, 4)),
+        (8, {2, 4}, (4, 2)),
+        (16, {2}, (2, 2, 2, 2)),
+        (1, {4}, ()),
+        (0.5, {4}, ()),
+    ],
+)
+def test_the_fewest_and_smallest_networks_reach_a_factor(factor, scales, chain):
+    assert passes(factor, scales) == chain
+
+
+def test_a_factor_out_of_reach_is_refused():
+    with pytest.raises(UsageError, match="x17 cannot be reached with x2"):
+        passes(17, [2])
+
+
+@pytest.mark.parametrize(("height", "width"), [(37, 53), (90, 31), (300, 200), (11, 7)])
+def test_strips_equal_the_resampling_of_the_whole(height, width):
+    x = to_tensor(photograph(150, 99))
+    strips = list(resize_strips(lambda a, b: x[..., a:b, :], (150, 99), height, width))
+    torch.testing.assert_close(torch.cat([rows for _, rows in strips], -2), resize(x, height, width))
+    assert [top for top, _ in strips] == list(range(0, height, 128))
+
+
+def test_a_network_of_x4_gives_x3_by_resampling(resizer):
+    picture = Picture(photograph())
+    out, _ = resizer(picture, (111, 159))
+    large = to_tensor(resizer.upscalers[4].pixels(picture.pixels))
+    np.testing.assert_array_equal(out.pixels, to_array(resize(large, 111, 159)))
+
+
+def test_a_network_is_repeated_for_more_and_progress_ends_at_one(resizer):
+    told: list[float] = []
+    out, _ = resizer(Picture(photograph(9, 7)), (72, 56), told.append)
+    assert out.pixels.shape == (72, 56, 3)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+
+
+def test_the_own_scale_is_not_resampled(resizer, monkeypatch):
+    monkeypatch.setattr("srcli.engine.upscale.resize_strips", None)
+    out, precision = resizer(Picture(photograph()), (148, 212))
+    assert (out.pixels.shape, precision) == ((148, 212, 3), "fp32")
+
+
+def test_a_smaller_result_needs_no_network(resizer):
+    out, precision = resizer(Picture(photograph()), (10, 14))
+    assert (out.pixels.shape, precision) == ((10, 14, 3), None)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_resampling_keeps_depth_and_constant_alpha(dtype):
+    one = 1 if dtype == "float32" else np.iinfo(dtype).max
+    alpha = np.full((37, 53), 0.3 * one).astype(dtype)
+    out = resampled(Picture((photograph() / 255 * one).astype(dtype), alpha), 20, 31)
+    assert (out.pixels.dtype, out.alpha.dtype) == (dtype, dtype)
+    np.testing.assert_allclose(out.alpha, alpha[0, 0], rtol=1e-6)
+
+
+def test_resampled_colour_comes_from_what_is_visible():
+    pixels, alpha = np.full((30, 30, 3), 200, np.uint8), np.full((30, 30), 255, np.uint8)
+    pixels[:, 15:], alpha[:, 15:] = 0, 0
+    out = resampled(Picture(pixels, alpha), 20, 20)
+    assert out.pixels[:, :10].min() == 200
