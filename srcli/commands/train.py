@@ -40,6 +40,10 @@ def train(
         str | None,
         typer.Option("--degradation", help="How LR is made: bicubic, or photo (blur, noise, JPEG).  [default: bicubic]"),
     ] = None,
+    cache_mib: Annotated[
+        int | None,
+        typer.Option("--cache-mib", help="Stream pictures from disk, this much of them in memory; all of them without.", min=1),
+    ] = None,
     samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
     val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.")] = None,
@@ -108,6 +112,7 @@ def train(
         "data": str(data) if data else None,
         "lr_dir": str(lr_dir) if lr_dir else None,
         "degradation": degradation,
+        "cache_mib": cache_mib,
         "val": str(val) if val else None,
         "steps": steps,
         "minutes": minutes,
@@ -152,7 +157,7 @@ def train(
             need_folder(Path(values[name]))
 
     from srcli.engine.distributed import rank_and_world
-    from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, draw_samples
+    from srcli.engine.train import Noted, Saved, Started, Step, TrainConfig, Validated, draw_samples
     from srcli.engine.train import train as run
 
     if samples:
@@ -184,6 +189,8 @@ def train(
                     stop.validated = event
                     best = ", the best so far" if event.best else ""
                     bar.message(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
+                case Noted():
+                    bar.message(event.text)
                 case Saved():
                     stop.saved = event
     if stop.saved and not json:

@@ -1,13 +1,13 @@
-"""Training patches: pictures held decoded as uint8 on the training device, cropped, turned and downsampled there.
+"""Training patches: pictures, or crops of them, held decoded as uint8 on the training device, cut and degraded there.
 
 Every draw is a function of (seed, step), so a resumed run sees the same patches.
 """
 
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +16,15 @@ from PIL import Image
 from torch import Tensor
 
 from srcli.engine.degrade import degrade, degrade_picture
-from srcli.errors import BadFolder, BadPicture, TrainingFailed
+from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError
 from srcli.ops.pixels import quantize
 from srcli.ops.resize import resize
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
 
-
 Degradation = Literal["bicubic", "photo"]
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
 
 
 class Batch(NamedTuple):
@@ -73,7 +74,7 @@ def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path
     def read(path: Path) -> np.ndarray | str:
         try:
             return read_rgb(path)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except _UNREADABLE as error:
             return f"{error}"
 
     with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
@@ -104,6 +105,30 @@ class Patches:
         self._weights: list[int] = []
         self._sides: list[int] = []  # the shorter side in LR px
         self.largest = 0  # the largest LR patch that some picture gave holds
+        self.unreadable: list[str] = []
+        self.unlike: list[str] = []  # HR whose LR has another size
+        self.small = 0
+
+    def read(self, files: Sequence[tuple[Path, Path | None]]) -> None:
+        """Add all pairs of HR and, where it is given, LR files; count and name those that cannot be used."""
+        s = self.scale
+        hr = read_pictures([path for path, _ in files])
+        lr = read_pictures([path for _, path in files if path is not None])
+        for (path, lr_path), (_, pixels) in zip(files, hr, strict=True):
+            given = next(lr)[1] if lr_path is not None else None
+            if isinstance(pixels, str) or isinstance(given, str):
+                self.unreadable.append(path.name)
+            elif given is not None and given.shape[:2] != (pixels.shape[0] // s, pixels.shape[1] // s):
+                self.unlike.append(path.name)
+            elif not self.add(pixels, given):
+                self.small += 1
+
+    def news(self) -> list[str]:
+        """Return nothing: what could not be read is known from the start."""
+        return []
+
+    def close(self) -> None:
+        """Do nothing: nothing is read ahead."""
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -121,23 +146,20 @@ class Patches:
         self.largest = max(self.largest, min(height, width))
         if min(height, width) < self.patch:
             return False
-        # the context that the kernel reaches beyond a patch; at the picture's edge, the mirror MATLAB's imresize uses
-        padded = np.pad(pixels[: height * s, : width * s], ((2 * s, 2 * s), (2 * s, 2 * s), (0, 0)), mode="symmetric")
+        self._take(_window(pixels[: height * s, : width * s], 0, 0, height, width, s), lr)
+        return True
+
+    def _take(self, padded: np.ndarray, lr: np.ndarray | None) -> None:
+        """Take pixels that carry the context their patches need."""
+        height, width = (n // self.scale - 4 for n in padded.shape[:2])
         self._given.append(None if lr is None else torch.from_numpy(lr).permute(2, 0, 1).contiguous().to(self.device))
         self._pictures.append(torch.from_numpy(padded).permute(2, 0, 1).contiguous().to(self.device))
         self._weights.append(height * width)
         self._sides.append(min(height, width))
-        return True
 
     def check(self, patch: int) -> None:
         """Raise TrainingFailed, with the largest patch that fits, where no picture holds one."""
-        if self.largest < patch:
-            raise TrainingFailed(
-                f"no picture holds a patch of {patch} px ({patch * self.scale} px of HR); "
-                f"the largest that fits is --patch {self.largest}"
-                if self.largest
-                else "no readable pictures to train on"
-            )
+        _check_patch(patch, self.largest, self.scale)
 
     def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
         """Draw `batch` pairs for `step`: pictures by area, positions on the LR grid, one of 8 flips and rotations each.
@@ -169,6 +191,210 @@ class Patches:
             keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
             return Batch(degrade(context, s, keys)[..., 2:-2, 2:-2].contiguous(), hr)
         return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr)
+
+
+class Crop(NamedTuple):
+    """A part of picture number `picture`, in LR px."""
+
+    picture: int
+    row: int
+    column: int
+    height: int
+    width: int
+
+
+class _Shares(NamedTuple):
+    sizes: np.ndarray  # (pictures, 2) LR height and width of a crop of each
+    chances: np.ndarray
+    crops: int  # about as many as half the cache holds
+
+
+class Stream:
+    """Random pairs from folders that memory does not hold: a chapter of crops at a time, the next one read meanwhile.
+
+    A chapter's crops are a function of (seed, chapter) and serve for about 8 patches each; two chapters take `mebibytes`.
+    """
+
+    uses = 8  # patches a crop gives before it is read anew
+
+    def __init__(
+        self,
+        files: Sequence[tuple[Path, Path | None]],  # HR, and its LR where that is given
+        scale: int,
+        patch: int,
+        device: torch.device,
+        *,
+        mebibytes: int,
+        degradation: Degradation = "bicubic",
+    ) -> None:
+        self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
+        self._bytes = mebibytes * 2**20 // 2
+        self._files: list[tuple[Path, Path | None]] = []
+        self._sizes: list[tuple[int, int]] = []  # LR height, width
+        self.largest = 0
+        self.unreadable: list[str] = []
+        self.unlike: list[str] = []  # HR whose LR has another size
+        self.small = 0
+        self._news: list[str] = []
+        self._known: dict[int, _Shares] = {}
+        self._chapter: tuple[tuple[int, ...], Patches] | None = None
+        self._next: tuple[tuple[int, ...], Future[Patches]] | None = None
+        self._reader = ThreadPoolExecutor(1)
+        self._closed = False
+        with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            for pair, sizes in zip(files, pool.map(_sizes, files), strict=True):
+                self._survey(pair, sizes)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def pixels(self) -> int:
+        """HR pixels in the folder."""
+        return sum(height * width for height, width in self._sizes) * self.scale**2
+
+    def check(self, patch: int) -> None:
+        """Raise where no picture holds a patch, or the cache holds too few crops of them."""
+        _check_patch(patch, self.largest, self.scale)
+        least = 4 * self._cost(self._side(patch), self._side(patch))
+        if least > self._bytes:
+            raise UsageError(f"--cache-mib must be at least {-(-2 * least // 2**20)} for patches of {patch} px")
+
+    def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
+        """Draw as Patches.draw does, from the crops of the step's chapter."""
+        patch = patch or self.patch
+        key = (seed, step // max(1, self._shares(patch).crops * self.uses // (parts * batch)), patch)
+        if self._chapter is None or self._chapter[0] != key:
+            self._chapter = None  # frees the old one before the new one's successor is read
+            ready = self._next[1].result() if self._next and self._next[0] == key else self._read(*key)
+            self._chapter = key, ready
+            following = (seed, key[1] + 1, patch)
+            self._next = following, self._reader.submit(self._read, *following)
+        return self._chapter[1].draw(seed, step, batch, part=part, parts=parts, patch=patch)
+
+    def news(self) -> list[str]:
+        """Return, once, what went wrong while reading."""
+        news, self._news = self._news, []
+        return news
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._closed = True
+        self._reader.shutdown(cancel_futures=True)
+
+    def plan(self, seed: int, chapter: int, patch: int) -> list[Crop]:
+        """List a chapter's crops: pictures by area, positions on the LR grid, as many as half the cache holds."""
+        rng = np.random.default_rng([seed, chapter, patch, 1])
+        shares = self._shares(patch)
+        plan: list[Crop] = []
+        free = self._bytes
+        while True:
+            picture = int(rng.choice(len(shares.chances), p=shares.chances))
+            (height, width), (h, w) = self._sizes[picture], shares.sizes[picture].tolist()
+            free -= int(self._cost(h, w))
+            if free < 0:
+                return plan
+            plan.append(Crop(picture, int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w))
+
+    def _shares(self, patch: int) -> "_Shares":
+        """Return what a chapter takes of each picture."""
+        if patch not in self._known:
+            whole = np.asarray(self._sizes)
+            sizes = np.minimum(whole, self._side(patch))
+            # a crop is drawn from by its area, so a picture is chosen by how many of its crops it holds
+            chances = (whole.prod(1) / sizes.prod(1)) * (whole.min(1) >= patch)
+            chances /= chances.sum()
+            cost = (self._cost(sizes[:, 0], sizes[:, 1]) * chances).sum()
+            self._known[patch] = _Shares(sizes, chances, int(self._bytes / cost))
+        return self._known[patch]
+
+    def _side(self, patch: int) -> int:
+        """LR px a side of the largest crop."""
+        return 4 * patch
+
+    def _cost(self, height: Any, width: Any) -> Any:
+        """Bytes of a crop of that LR size with its context, and its LR."""
+        return 3 * (height + 4) * (width + 4) * self.scale**2 + 3 * height * width
+
+    def _read(self, seed: int, chapter: int, patch: int) -> Patches:
+        patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation)
+        plan = self.plan(seed, chapter, patch)
+        with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            for crop, pair in zip(plan, pool.map(self._cut, plan), strict=True):
+                if isinstance(pair, str):
+                    self._news.append(f"'{self._files[crop.picture][0].name}' is skipped: {pair}")
+                elif pair is not None:
+                    patches._take(*pair)
+        if not len(patches) and not self._closed:
+            raise TrainingFailed(f"none of the pictures chosen can be read; {'; '.join(self._news[:3])}")
+        return patches
+
+    def _cut(self, crop: Crop) -> tuple[np.ndarray, np.ndarray | None] | str | None:
+        """Return the crop with its context, and its LR; why it cannot be read; None where nobody needs it any more."""
+        if self._closed:
+            return None
+        path, lr_path = self._files[crop.picture]
+        try:
+            s, (height, width) = self.scale, self._sizes[crop.picture]
+            hr = _window(read_rgb(path)[: height * s, : width * s], *crop[1:], s)
+            if lr_path is None:
+                return hr, None
+            lr = read_rgb(lr_path)[crop.row : crop.row + crop.height, crop.column : crop.column + crop.width]
+            return hr, np.ascontiguousarray(lr)
+        except _UNREADABLE as error:
+            return f"{error}"
+
+    def _survey(self, pair: tuple[Path, Path | None], sizes: tuple[tuple[int, int], tuple[int, int] | None] | None) -> None:
+        if sizes is None:
+            self.unreadable.append(pair[0].name)
+            return
+        height, width = (n // self.scale for n in sizes[0])
+        if sizes[1] not in (None, (height, width)):
+            self.unlike.append(pair[0].name)
+            return
+        self.largest = max(self.largest, min(height, width))
+        if min(height, width) < self.patch:
+            self.small += 1
+            return
+        self._files.append(pair)
+        self._sizes.append((height, width))
+
+
+def _sizes(pair: tuple[Path, Path | None]) -> tuple[tuple[int, int], tuple[int, int] | None] | None:
+    """Read (height, width) of the pictures from their headers; None where one cannot be read."""
+    sizes = []
+    for path in pair:
+        if path is None:
+            continue
+        try:
+            with Image.open(path) as image:
+                sizes.append((image.height, image.width))
+        except _UNREADABLE:
+            return None
+    return sizes[0], sizes[1] if len(sizes) > 1 else None
+
+
+def _check_patch(patch: int, largest: int, scale: int) -> None:
+    if largest < patch:
+        raise TrainingFailed(
+            f"no picture holds a patch of {patch} px ({patch * scale} px of HR); the largest that fits is --patch {largest}"
+            if largest
+            else "no readable pictures to train on"
+        )
+
+
+def _window(pixels: np.ndarray, row: int, column: int, height: int, width: int, s: int) -> np.ndarray:
+    """Cut (height, width) LR px and the context that the kernel reaches beyond them: 2 LR px on each side.
+
+    At the picture's edge it is the mirror MATLAB's imresize uses.
+    """
+    picked = []
+    for first, size, n in ((row, height, pixels.shape[0]), (column, width, pixels.shape[1])):
+        index = np.arange((first - 2) * s, (first + size + 2) * s) % (2 * n)
+        picked.append(np.where(index < n, index, 2 * n - 1 - index))
+    return np.asarray(pixels[picked[0][:, None], picked[1]])
 
 
 def _turn(x: Tensor, turn: int) -> Tensor:

@@ -1,25 +1,26 @@
 """Training: one configuration, one loop, readable as the recipe. Long calls yield records; the command draws them."""
 
 import copy
+import io
 import json
 import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
-from srcli.engine.data import Degradation, Patches, degrade_folder, list_pictures, partner, read_pictures
+from srcli.engine.data import Degradation, Patches, Stream, degrade_folder, list_pictures, partner
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.distributed import RankLost, Team, noticing_loss, team
 from srcli.engine.evaluate import Protocol, evaluate, summarize
@@ -32,6 +33,7 @@ from srcli.models import arch_name, create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_array
 
+Source = Patches | Stream
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
@@ -48,6 +50,7 @@ class TrainConfig:
     data: str
     lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
+    cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory
     val: str | None = None
     steps: int | None = None  # exactly one of steps and minutes bounds the run and its schedule
     minutes: float | None = None
@@ -124,6 +127,13 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something the user should know came up on the way."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """The run can be resumed from `path` at `step`."""
 
@@ -131,7 +141,7 @@ class Saved:
     path: Path
 
 
-Event = Started | Step | Validated | Saved
+Event = Started | Step | Validated | Noted | Saved
 
 
 class _Run:
@@ -229,7 +239,7 @@ def train(
             precision,
             tuple(notes),
         )
-        with (out / "log.jsonl").open("a") as log:
+        with _writing(out), (out / "log.jsonl").open("a") as log:
             for event in chain([started], loop):
                 if not isinstance(event, Saved):
                     log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
@@ -240,8 +250,8 @@ def train(
 def draw_samples(config: TrainConfig, path: Path) -> None:
     """Write a grid of pairs that training would draw to a picture file: LR, enlarged without smoothing, left of its HR."""
     _check_data(config)
-    patches, _ = _load(config, torch.device("cpu"))
-    lr, hr = patches.draw(config.seed, 0, _SAMPLES)
+    with closing(_load(config, torch.device("cpu"))[0]) as source:
+        lr, hr = source.draw(config.seed, 0, _SAMPLES)
     large = nn.functional.interpolate(lr, scale_factor=config.scale, mode="nearest")
     pairs = nn.functional.pad(torch.cat([large, hr], -1), [4] * 4, value=1.0)  # (N, 3, s*P + 8, 2*s*P + 8)
     rows = [torch.cat(list(pairs[i : i + _ACROSS]), -1) for i in range(0, _SAMPLES, _ACROSS)]
@@ -254,7 +264,7 @@ def draw_samples(config: TrainConfig, path: Path) -> None:
 
 def _loop(
     run: _Run,
-    patches: Patches,
+    patches: Source,
     out: Path,
     precision: Precision,
     stop_after: int | None,
@@ -268,11 +278,13 @@ def _loop(
         if run.ranks.leads:  # nothing is half-done: the ranks talk before a step's update and after it
             _save(run, out)
         raise RankLost(f"{error}; step {run.step} is saved in '{out / 'last.pt'}', continue with --resume") from error
+    finally:
+        patches.close()
 
 
 def _steps(
     run: _Run,
-    patches: Patches,
+    patches: Source,
     out: Path,
     precision: Precision,
     stop_after: int | None,
@@ -322,6 +334,7 @@ def _steps(
             clock = told  # drawing and saving are not training
         if not ranks.leads:
             continue
+        yield from (Noted(line) for line in patches.news())
         if config.val and (at_end or run.elapsed >= next_validation):
             next_validation = run.elapsed + config.validate_every * 60
             yield _validate(run, out, precision)
@@ -335,7 +348,7 @@ def _steps(
     ranks.told(0.0)  # the others stay until rank 0 has written
 
 
-def _backward(run: _Run, network: nn.Module, patches: Patches, scaler: torch.amp.GradScaler, precision: Precision) -> Tensor:
+def _backward(run: _Run, network: nn.Module, patches: Source, scaler: torch.amp.GradScaler, precision: Precision) -> Tensor:
     """Leave this step's gradients in the parameters; return its loss."""
     config, ranks = run.config, run.ranks
     finishing = run.finishing()
@@ -355,8 +368,10 @@ def _backward(run: _Run, network: nn.Module, patches: Patches, scaler: torch.amp
 
 
 def _save(run: _Run, out: Path) -> Saved:
-    with atomic(out / "last.pt") as temporary:
-        torch.save(run.state(), temporary)
+    buffer = io.BytesIO()  # torch's own writer hides why it cannot write
+    torch.save(run.state(), buffer)
+    with _writing(out), atomic(out / "last.pt") as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     return Saved(run.step, out / "last.pt")
 
 
@@ -439,13 +454,24 @@ def _save_best(run: _Run, out: Path, score: Validated | None) -> None:
     }
     if score:
         training |= {"val_psnr": round(score.psnr, 3), "val_ssim": round(score.ssim, 4)}
-    checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
+    with _writing(out):
+        checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Raise TrainingFailed where the disk is full or gone; files are replaced whole, so the last ones stand."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TrainingFailed(f"cannot write to '{out}': {reason}; {_kept(out)}") from error
 
 
 def _check(config: TrainConfig) -> None:
     if (config.steps is None) == (config.minutes is None):
         raise UsageError("give either --steps or --minutes")
-    for name in ("steps", "minutes", "batch", "patch", "accumulate", "finish_patch"):
+    for name in ("steps", "minutes", "batch", "patch", "accumulate", "finish_patch", "cache_mib"):
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
@@ -518,36 +544,28 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
     return model, [f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
 
 
-def _load(config: TrainConfig, device: torch.device) -> tuple[Patches, list[str]]:
-    s = config.scale
-    patches = Patches(s, config.patch, device, degradation=config.degradation)
-    unreadable, unlike, small = [], [], 0
-    files = list_pictures(Path(config.data))
-    if config.lr_dir is None:
-        given: Iterator[tuple[Path, np.ndarray | str] | None] = repeat(None)
+def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
+    s, hr = config.scale, list_pictures(Path(config.data))
+    files = [(path, partner(path, Path(config.lr_dir), s) if config.lr_dir else None) for path in hr]
+    source: Source
+    if config.cache_mib is None:
+        source = Patches(s, config.patch, device, degradation=config.degradation)
+        source.read(files)
     else:
-        given = read_pictures([partner(path, Path(config.lr_dir), s) for path in files])
-    for (path, pixels), pair in zip(read_pictures(files), given, strict=False):
-        lr = pair[1] if pair else None
-        if isinstance(pixels, str):
-            unreadable.append(path.name)
-        elif isinstance(lr, str):
-            unreadable.append(f"the LR of {path.name}")
-        elif lr is not None and lr.shape[:2] != (pixels.shape[0] // s, pixels.shape[1] // s):
-            unlike.append(path.name)
-        elif not patches.add(pixels, lr):
-            small += 1
+        source = Stream(files, s, config.patch, device, mebibytes=config.cache_mib, degradation=config.degradation)
     notes = []
-    if unreadable:
-        notes.append(f"{len(unreadable)} unreadable pictures skipped: {', '.join(unreadable[:5])}")
-    if unlike:
-        notes.append(f"{len(unlike)} pictures skipped whose LR is not 1/{s} of their size: {', '.join(unlike[:5])}")
-    if small:
-        notes.append(f"{small} pictures smaller than a patch skipped")
-    if unlike and not len(patches):
+    if source.unreadable:
+        notes.append(f"{len(source.unreadable)} unreadable pictures skipped: {', '.join(source.unreadable[:5])}")
+    if source.unlike:
+        notes.append(
+            f"{len(source.unlike)} pictures skipped, their LR is not 1/{s} of their size: {', '.join(source.unlike[:5])}"
+        )
+    if source.small:
+        notes.append(f"{source.small} pictures smaller than a patch skipped")
+    if source.unlike and not len(source):
         raise TrainingFailed(f"no LR in '{config.lr_dir}' is 1/{s} of the size of its HR")
-    patches.check(config.largest_patch)
-    return patches, notes
+    source.check(config.largest_patch)
+    return source, notes
 
 
 def _notes_on_ranks(run: _Run, state: dict[str, Any] | None) -> list[str]:

@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from srcli.engine.data import Patches, list_pictures, partner, read_pictures
+from srcli.engine.data import Patches, Stream, list_pictures, partner, read_pictures
 from srcli.engine.evaluate import shrink
-from srcli.errors import BadFolder, TrainingFailed
+from srcli.errors import BadFolder, TrainingFailed, UsageError
 from tests.conftest import photograph
 
 CPU = torch.device("cpu")
@@ -133,6 +134,74 @@ def test_an_unreadable_picture_is_told_with_its_reason(folder):
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(BadFolder, match="no pictures"):
         list_pictures(tmp_path)
+
+
+@pytest.fixture
+def stream(tmp_path):
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for i, (height, width) in enumerate([(150, 210), (60, 50), (301, 98)]):
+        Image.fromarray(photograph(height, width, i)).save(folder / f"{i}.png")
+    made = []
+
+    def make(**more):
+        made.append(Stream([(p, None) for p in list_pictures(folder)], 2, 8, CPU, mebibytes=1, **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_a_streamed_lr_patch_is_the_crop_of_the_whole_pictures_lr(stream):
+    crops = {
+        np.ascontiguousarray(turned[top : top + 8, left : left + 8]).tobytes()
+        for i, (height, width) in enumerate([(150, 210), (60, 50), (301, 98)])
+        for turned in _turns(shrink(photograph(height, width, i)[: height // 2 * 2], 2))
+        for top in range(turned.shape[0] - 7)
+        for left in range(turned.shape[1] - 7)
+    }
+    drawn = _levels(stream().draw(seed=0, step=0, batch=64).lr)
+    # a value halfway between two levels may fall to either side in float32
+    assert sum(np.ascontiguousarray(patch).tobytes() in crops for patch in drawn) >= 60
+
+
+def test_a_stream_resumed_anywhere_draws_the_same(stream):
+    whole, resumed = stream(), stream()
+    batches = [whole.draw(0, step, 64) for step in range(60)]
+    chapters = {whole.plan(0, chapter, 8)[0] for chapter in range(3)}
+    assert len(chapters) == 3
+    for step in (59, 3, 30):
+        assert torch.equal(resumed.draw(0, step, 64).hr, batches[step].hr)
+    parts = [resumed.draw(0, 7, 32, part=i, parts=2).hr for i in range(2)]
+    assert torch.equal(torch.cat(parts), batches[7].hr)
+
+
+def test_a_stream_keeps_to_its_memory_and_to_areas(stream):
+    source = stream()
+    plans = [source.plan(0, chapter, 8) for chapter in range(100)]
+    assert all(sum(3 * 4 * (c.height + 4) * (c.width + 4) for c in plan) <= 2**19 for plan in plans)
+    areas = np.zeros(3)
+    for crop in (c for plan in plans for c in plan):
+        areas[crop.picture] += crop.height * crop.width
+    expected = np.asarray([75 * 105, 30 * 25, 150 * 49])
+    assert areas / areas.sum() == pytest.approx(expected / expected.sum(), abs=0.03)
+
+
+def test_a_cache_too_small_is_refused_with_the_size_it_needs(stream):
+    source = stream()
+    source.check(8)
+    with pytest.raises(UsageError, match="--cache-mib must be at least 2 for patches of 24 px"):
+        source.check(24)
+
+
+def test_a_picture_that_breaks_while_streaming_is_told(stream, tmp_path):
+    source = stream()
+    whole = (tmp_path / "large" / "1.png").read_bytes()
+    (tmp_path / "large" / "1.png").write_bytes(whole[: len(whole) // 2])
+    source.draw(0, 0, 4)
+    assert source.news()[0].startswith("'1.png' is skipped:")
+    assert all("1.png" in line for line in source.news())
 
 
 def _turns(picture: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint
-from srcli.engine.data import Patches
+from srcli.engine.data import Patches, Stream
 from srcli.engine.losses import make_loss
 from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
@@ -102,6 +104,30 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(config,
     assert (tmp_path / "run" / "last.pt").read_bytes() == before
 
 
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(config, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    list(train(config, out, device="cpu", stop_after=2))
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".jsonl"}
+
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("srcli.files.os.fsync", full)
+    with pytest.raises(TrainingFailed, match=r"No space left on device; the last checkpoint, '.*', is kept"):
+        list(train(config, out, device="cpu", resume=True))
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".jsonl"} == before
+
+
+def test_a_run_streams_from_disk_and_resumes_bit_for_bit(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(Stream, "uses", 1)  # a chapter of 4 steps
+    config = replace(config, cache_mib=1, patch=15, batch=4, steps=6)
+    list(train(config, tmp_path / "a", device="cpu"))
+    list(train(config, tmp_path / "b", device="cpu", stop_after=5))
+    list(train(config, tmp_path / "b", device="cpu", resume=True))
+    a, b = _weights(tmp_path / "a"), _weights(tmp_path / "b")
+    assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
+
+
 def test_another_scale_starts_from_a_trained_body(config, tmp_path):
     list(train(replace(config, steps=2), tmp_path / "x2", device="cpu"))
     source, _ = checkpoint.load(tmp_path / "x2" / "best.safetensors")
@@ -182,7 +208,7 @@ def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
             hr.resize((38, 45) if path.stem != "2" else (30, 30)).save(lr / f"{path.stem}x2.png")
     started = next(train(replace(config, lr_dir=str(tmp_path / "lr")), tmp_path / "run", device="cpu"))
     assert started.pictures == 2
-    assert started.notes == ("1 pictures skipped whose LR is not 1/2 of their size: 2.png",)
+    assert started.notes == ("1 pictures skipped, their LR is not 1/2 of their size: 2.png",)
     list(train(replace(config, lr_dir=str(tmp_path / "lr"), steps=1), tmp_path / "other", device="cpu"))
 
 
