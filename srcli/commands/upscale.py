@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -15,10 +16,14 @@ EXISTS = ("error", "skip", "overwrite", "rename")
 
 
 def upscale(
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="INPUT...", help="Files, folders or globs.")] = None,
+    context: typer.Context,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help="Files, folders, globs, @list.txt, - for stdin.")
+    ] = None,
     more: Annotated[list[str] | None, typer.Option("-i", "--input", help="A further input.")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A picture's name, or a folder; by default beside the input.")
+        Path | None,
+        typer.Option("-o", "--output", help="A picture's name, a folder, or - for stdout; by default beside the input."),
     ] = None,
     model: Model = None,
     scale: AnyScale = None,
@@ -41,6 +46,9 @@ def upscale(
     format: Annotated[str, typer.Option("--format", help="keep, png, jpg, webp, tiff or avif.")] = "keep",
     quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
     suffix: Annotated[str | None, typer.Option("--suffix", help="Text behind the name, instead of _x4.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")
+    ] = None,
     exists: Annotated[
         str, typer.Option("--exists", help="Outputs that are there: error, skip, overwrite or rename.")
     ] = "error",
@@ -51,7 +59,8 @@ def upscale(
 ) -> None:
     """Upscale pictures.
 
-    Examples: srcli upscale photo.jpg; srcli upscale holiday -o large -m mfdn; srcli upscale '*.png' --format webp
+    Examples: srcli upscale photo.jpg; srcli upscale holiday -o large -m mfdn; srcli upscale '*.png' --format webp;
+    srcli upscale - -o - < in.png > out.png; srcli upscale @list.txt --name '{stem}_{model}_x{scale}{ext}'
     """
     sources = [*(inputs or []), *(more or [])]
     if not sources:
@@ -62,10 +71,25 @@ def upscale(
     one_of("--fit", fit or "contain", ("contain", "cover"))
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
     side = parse_tile(tile)
+    piped = str(output) == "-"
+    if piped and json:
+        raise UsageError("--json and -o - both write to stdout: choose one")
+
+    from srcli.media import pipes
+
+    if "-" in sources or piped:
+        scratch = Path(context.with_resource(TemporaryDirectory(prefix="srcli-")))
+        if piped:
+            pipes.refuse_terminal()
+            output = scratch / "stdout"
+        if "-" in sources:
+            if output is None:
+                raise UsageError("a picture from stdin has no name: give -o FILE, or -o - for stdout")
+            sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
 
     from srcli.engine.device import pick_device
     from srcli.engine.upscale import Done, Resizer, Upscaler, open_networks, passes, upscale_files
-    from srcli.media.jobs import Box, Job, plan_jobs
+    from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.zoo import DEFAULT
 
     where = pick_device(device)
@@ -79,8 +103,11 @@ def upscale(
         recursive=recursive,
         format=format,
         suffix=suffix,
+        name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
         exists=exists,  # type: ignore[arg-type]
     )
+    if piped and len(jobs) > 1:
+        raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
     if dry_run:
         for job in jobs:
             _show(_planned(job), json)
@@ -112,7 +139,10 @@ def upscale(
             if not quiet:
                 for line in done.notes:
                     bar.message(f"{done.input}: {line}")
-            _show(done, json, quiet=quiet)
+            if piped and not done.error:
+                pipes.send(done.output)
+            else:
+                _show(done, json, quiet=quiet)
     for failed in failures:
         reason = failed.error or ""
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")

@@ -3,10 +3,11 @@
 import glob
 import math
 import os
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
 from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
@@ -18,6 +19,8 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 
 # Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
+
+LONGEST = 255  # bytes of a name, on every file system in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,31 @@ class Job:
     notes: tuple[str, ...] = ()
 
 
+class Naming(NamedTuple):
+    """A pattern for the names of results, such as "{stem}_{model}_x{scale}{ext}"; `ext` is appended where it is missing."""
+
+    pattern: str
+    model: str
+
+    def name(self, stem: str, ext: str, scale: float | Box, facts: Probe | None) -> str:
+        """Fill the fields in; raise UsageError for unknown ones, and for names that are none."""
+        height, width = result_size(facts.height, facts.width, scale) if facts else (0, 0)
+        if isinstance(scale, Box):
+            scale = round(height / facts.height, 2) if facts else 0
+        fields = {"stem": stem, "model": self.model, "scale": f"{scale:g}", "ext": ext, "width": width, "height": height}
+        try:
+            used = {field for _, field, _, _ in string.Formatter().parse(self.pattern) if field is not None}
+            if unknown := sorted(used - set(fields)):
+                known = ", ".join(f"{{{field}}}" for field in fields)
+                raise UsageError(f"--name knows {known}, not {{{unknown[0]}}}")
+            name = self.pattern.format(**fields)
+        except (ValueError, IndexError, KeyError) as error:
+            raise UsageError(f"--name '{self.pattern}' is no pattern: {error}") from error
+        if not name or "/" in name or "\0" in name or name.startswith("."):
+            raise UsageError(f"--name '{self.pattern}' gives '{name}', which is no name of a file; folders go to -o")
+        return name if name.lower().endswith(ext.lower()) else name + ext
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A picture and the folder it was found through, if any."""
@@ -82,6 +110,7 @@ def plan_jobs(
     recursive: bool = False,
     format: str = "keep",
     suffix: str | None = None,
+    name: Naming | None = None,
     exists: Exists = "error",
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
@@ -89,8 +118,12 @@ def plan_jobs(
     `scale` is a factor, or the size in px that every picture gets.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
+    if not sources:
+        raise UsageError("no input given")
     wanted = _format(format)
-    found = list(_find(sources, recursive, output))
+    if name and (suffix is not None or (output is not None and _is_file(output))):
+        raise UsageError("--name names the results, and so does " + ("-o" if suffix is None else "--suffix") + ": choose one")
+    found = list(_find(_listed_too(sources), recursive, output))
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = [_single(found, output, wanted, scale)]
@@ -98,10 +131,11 @@ def plan_jobs(
         folders = {entry.folder for entry in found if entry.folder}
         jobs = []
         for entry in found:
-            folder, name = _place(entry, output, text, several=len(folders) > 1)
+            folder, below = _place(entry, output, text, several=len(folders) > 1)
             if suffix is not None and (output or entry.folder):
-                name = name.with_name(f"{name.stem}{suffix}{name.suffix}")
-            jobs.append(_job(entry.path, folder / name, wanted, scale))
+                below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
+            jobs.append(_job(entry.path, folder / below, wanted, scale, name))
+    _refuse_long_names(jobs)
     jobs = _unique(jobs)
     _refuse_sizes(jobs)
     if exists == "skip":
@@ -127,9 +161,26 @@ def _format(name: str) -> str | None:
 # Inputs
 
 
-def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
-    if not sources:
-        raise UsageError("no input given")
+def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
+    """Put the lines of a list in the place of @list.txt: paths, folders and patterns; empty lines and # comments are none."""
+    for source in sources:
+        if not str(source).startswith("@") or os.path.lexists(source):
+            yield source
+            continue
+        path = Path(str(source)[1:])
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        except OSError as error:
+            raise BadFolder(f"cannot read the list '{path}': {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise BadFolder(f"the list '{path}' is not UTF-8 text") from error
+        named = [line for line in lines if line and not line.startswith("#")]
+        if not named:
+            raise BadFolder(f"the list '{path}' names no picture")
+        yield from named
+
+
+def _find(sources: Iterable[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
@@ -209,7 +260,7 @@ def _place(entry: _Found, output: Path | None, text: str, *, several: bool) -> t
     return (output / folder.name if several else output), name
 
 
-def _job(source: Path, target: Path, wanted: str | None, scale: float | Box) -> Job:
+def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, name: Naming | None = None) -> Job:
     try:
         facts = probe(source)
     except BadPicture:
@@ -221,6 +272,8 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box) -> 
         format = "png"
     if SUFFIXES.get(target.suffix.lower()) != format:
         target = target.with_name(f"{target.stem}{suffix_of(format)}")
+    if name:
+        target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None
     if facts and size and isinstance(scale, Box) and size[0] <= facts.height:
         kept = size == (facts.height, facts.width)
@@ -253,6 +306,15 @@ def _unique(jobs: list[Job]) -> list[Job]:
 
 def _resolved(target: Path) -> Path:
     return target.parent.resolve() / target.name
+
+
+def _refuse_long_names(jobs: list[Job]) -> None:
+    for job in jobs:
+        length = len(os.fsencode(job.target.name))
+        if length > LONGEST:
+            raise UsageError(
+                f"the output of '{job.source}' would have a name of {length} bytes, {LONGEST} is the most; use --name"
+            )
 
 
 def _refuse_sizes(jobs: list[Job]) -> None:

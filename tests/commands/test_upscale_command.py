@@ -1,5 +1,6 @@
 """What srcli upscale does with its flags, beyond what test_cli.py holds for every command."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,11 @@ def size(path: Path) -> tuple[int, int]:
     """Return width and height."""
     with Image.open(path) as image:
         return image.size
+
+
+def names(folder: Path | str) -> list[str]:
+    """List a folder."""
+    return sorted(path.name for path in Path(folder).iterdir())
 
 
 # Sizes; p0.png is 53 x 37
@@ -80,3 +86,113 @@ def test_sizes_that_contradict_are_refused(folder, flags, code, text):
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert len(list(folder.iterdir())) == 3
+
+
+# Names
+
+
+def test_a_list_names_inputs_and_a_file_of_that_name_wins(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("list.txt").write_text("# holiday\n\np0.png\n  p1.png\n")
+    result = upscale("@list.txt", "-o", "out", "-s", 2)
+    assert result.exit_code == 0, result.output
+    assert names("out") == ["p0.png", "p1.png"]
+    Path("p2.png").rename("@list.txt")
+    assert upscale("@list.txt", "-o", "out", "-s", 2).exit_code == 0
+    assert size(Path("out/@list.png")) == (180, 42)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [(b"# none\n", "names no picture"), (b"\xff\xfe", "not UTF-8"), (None, "No such")]
+)
+def test_a_list_without_pictures_is_refused(folder, monkeypatch, content, text):
+    monkeypatch.chdir(folder)
+    if content:
+        Path("list.txt").write_bytes(content)
+    result = upscale("@list.txt")
+    assert result.exit_code == 1
+    assert text in result.stderr
+    assert "'list.txt'" in result.stderr
+
+
+def test_a_pattern_names_the_results(folder, tmp_path):
+    result = upscale(folder, "-o", tmp_path / "out", "--name", "{stem}_{model}_x{scale}_{width}x{height}{ext}", "-s", 2.5)
+    assert result.exit_code == 0, result.output
+    wanted = ["p0_bicubic_x2.5_133x93.png", "p1_bicubic_x2.5_120x160.png", "p2_bicubic_x2.5_225x53.png"]
+    assert names(tmp_path / "out") == wanted
+
+
+def test_a_pattern_without_ext_gets_it(folder):
+    assert upscale(folder / "p0.png", "--name", "{stem} x{scale}", "-s", 2.5, "--format", "webp").exit_code == 0
+    assert size(folder / "p0 x2.5.webp") == (133, 93)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "text"),
+    [
+        (["--name", "{steam}{ext}"], 2, "not {steam}"),
+        (["--name", "{stem"], 2, "is no pattern"),
+        (["--name", "../{stem}"], 2, "no name of a file"),
+        (["--name", "{stem.__class__}"], 2, "not {stem.__class__}"),
+        (["--name", "same{ext}"], 2, "are the same file"),
+        (["--name", "{stem}", "--suffix", "_x"], 2, "choose one"),
+        (["--name", "{stem}" + "n" * 250], 2, "name of 256 bytes, 255 is the most"),
+    ],
+)
+def test_patterns_that_name_nothing_are_refused(folder, flags, code, text):
+    result = upscale(folder / "p0.png", folder / "p1.png", *flags)
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_the_longest_name_is_written(folder):
+    assert upscale(folder / "p0.png", "--name", "n" * 251, "-s", 2).exit_code == 0
+    assert size(folder / f"{'n' * 251}.png") == (106, 74)
+
+
+def test_inputs_that_are_links_or_read_only_are_read_and_stay(folder):
+    (folder / "p0.png").chmod(0o444)
+    (folder / "link.png").symlink_to("p0.png")
+    assert upscale(folder / "link.png", "-s", 2).exit_code == 0
+    assert size(folder / "link_x2.png") == (106, 74)
+    assert (folder / "link.png").is_symlink()
+    assert size(folder / "p0.png") == (53, 37)
+
+
+# Pipes
+
+
+def test_stdin_goes_to_stdout(folder):
+    result = upscale("-", "-o", "-", "-s", 2, input=(folder / "p0.png").read_bytes())
+    assert result.exit_code == 0, result.output
+    with Image.open(io.BytesIO(result.stdout_bytes)) as image:
+        assert (image.format, image.size) == ("PNG", (106, 74))
+
+
+def test_the_format_on_stdout_is_as_asked(folder):
+    result = upscale(folder / "p0.png", "-o", "-", "-s", 2, "--format", "jpg")
+    with Image.open(io.BytesIO(result.stdout_bytes)) as image:
+        assert image.format == "JPEG"
+
+
+def test_stdin_goes_to_a_file(folder, tmp_path):
+    assert upscale("-", "-o", tmp_path / "a.webp", "-s", 2, input=(folder / "p0.png").read_bytes()).exit_code == 0
+    assert size(tmp_path / "a.webp") == (106, 74)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "code", "text"),
+    [
+        (["-"], b"x", 2, "has no name"),
+        (["-", "-o", "-"], b"", 1, "stdin is empty"),
+        (["-", "-o", "-"], b"no picture", 1, "no picture that srcli knows"),
+        (["{folder}", "-o", "-"], b"", 2, "takes one picture, there are 3"),
+        (["{folder}/p0.png", "-o", "-", "--json"], b"", 2, "both write to stdout"),
+    ],
+)
+def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
+    result = upscale(*(a.replace("{folder}", str(folder)) for a in arguments), input=content)
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert result.stdout_bytes == b""
