@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from srcli import __version__, console
 from srcli.commands import models
 from srcli.commands.evaluate import evaluate
+from srcli.commands.plot import plot
 from srcli.commands.profile import profile
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
@@ -48,6 +49,7 @@ app.command()(upscale)
 app.command()(train)
 app.command(name="eval")(evaluate)
 app.command()(profile)
+app.command()(plot)
 app.add_typer(models.app, name="models")
 
 

@@ -133,6 +133,8 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["profile", "rdfn"], 1, "did you mean 'rfdn'"),
         (["profile", "rfdn", "--input", "large"], 2, "HEIGHTxWIDTH"),
         (["profile", "rfdn", "--input", "8x8"], 2, "too small"),
+        (["plot", "{folder}"], 1, "log.jsonl"),
+        (["plot", "{folder}", "--by", "weeks"], 2, "not 'weeks'"),
         (["train", "--arch", "rfdn", "--scale", "4", "--out", "run"], 2, "--data is missing"),
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--steps", "1"], 2, "--out is missing"),
         (["train", "--scale", "2", "--patch", "5", "--data", "{folder}", "--samples", "grid.doc"], 1, "grid.doc"),
@@ -285,6 +287,18 @@ def test_sigterm_saves_a_checkpoint_to_resume_from(folder, tmp_path):
     assert (out / "best.safetensors").is_file()
 
 
+# plot
+
+
+def test_runs_are_plotted_from_their_logs(folder, tmp_path):
+    assert srcli(*_train_flags(folder, tmp_path / "run", "--steps", 2, "--val", folder)).exit_code == 0
+    result = srcli("plot", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "curves.png")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path}/curves.png\n"
+    with Image.open(tmp_path / "curves.png") as drawn:
+        assert drawn.size == (1440, 1120)
+
+
 # the rest
 
 
@@ -292,7 +306,7 @@ def test_version_and_help():
     from srcli import __version__
 
     assert srcli("--version").stdout == f"srcli {__version__}\n"
-    for command in ("upscale", "train", "eval", "profile"):
+    for command in ("upscale", "train", "eval", "profile", "plot"):
         result = srcli(command, "--help")
         assert result.exit_code == 0
         assert "Example" in result.stdout

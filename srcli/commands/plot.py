@@ -1,0 +1,26 @@
+"""srcli plot: loss and PSNR of training runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srcli import console
+from srcli.commands.options import one_of
+
+
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders that `srcli train --out` wrote.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .png or .svg file to write.")] = Path("curves.png"),
+    by: Annotated[str, typer.Option("--by", help="What runs are drawn over: steps or hours.")] = "steps",
+) -> None:
+    """Draw loss and validation PSNR of one or several training runs.
+
+    Example: srcli plot runs/rfdn runs/mfdn -o curves.png
+    """
+    one_of("--by", by, ("steps", "hours"))
+
+    from srcli.engine.curves import plot_curves, read_curves
+
+    plot_curves([read_curves(run) for run in runs], output, by=by)  # type: ignore[arg-type]
+    console.result(str(output))

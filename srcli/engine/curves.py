@@ -1,0 +1,122 @@
+"""Loss and validation PSNR over the length of training runs, from their log.jsonl."""
+
+import json
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from srcli.errors import BadFolder, UsageError, UserError
+from srcli.files import atomic
+
+Axis = Literal["steps", "hours"]
+
+_SIZE = (9.0, 7.0)  # inches
+_DPI = 160
+# Okabe and Ito's colours, told apart with any colour vision
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", ":")
+_SMOOTHING = 0.02  # of a run's length is averaged to one point of the bold line
+
+
+class Track(NamedTuple):
+    """Values over steps, with the hours of training at each."""
+
+    steps: list[int]
+    hours: list[float]
+    values: list[float]
+
+
+class Curves(NamedTuple):
+    """One run's loss and validation PSNR in dB; `psnr` is empty where it was not validated."""
+
+    label: str
+    loss: Track
+    psnr: Track
+
+
+def read_curves(run: Path) -> Curves:
+    """Read a run's folder; steps that a resumed run did anew count as it did them last. Raises BadFolder."""
+    try:
+        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BadFolder(f"'{run}' is not a training run: its log.jsonl cannot be read ({error.strerror})") from error
+    records: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # cut off where the process was killed
+        if record.get("event") not in ("started", "step", "validated"):
+            continue
+        # a run that was killed goes on from its checkpoint; the first logs did not tell that it did
+        first = record["step"] + (record["event"] == "started")
+        if records and records[-1]["step"] > record["step"]:
+            records = [r for r in records if r["step"] < first]
+        records.append(record)
+    loss, psnr = _track(records, "step", "loss"), _track(records, "validated", "psnr")
+    if not loss.steps:
+        raise BadFolder(f"the run in '{run}' has not logged a step yet")
+    return Curves(run.resolve().name, loss, psnr)
+
+
+def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps") -> None:
+    """Write the runs' losses, and below them their PSNR where any was validated, to a .png or .svg file."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"a plot is a .png or .svg file, not '{path.name}'")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("plots need matplotlib: pip install 'srcli[plot]'") from error
+
+    validated = any(run.psnr.steps for run in runs)
+    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    panels = list(figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0])
+    styles = cycle((color, dash) for dash in _DASHES for color in _COLORS)
+    for run, (color, dash) in zip(runs, styles, strict=False):
+        x = np.asarray(run.loss.steps if by == "steps" else run.loss.hours)
+        label = f"{run.label} ({max(run.psnr.values):.2f} dB)" if run.psnr.values else run.label
+        panels[0].plot(x, run.loss.values, color=color, linewidth=0.5, alpha=0.25)
+        panels[0].plot(x, smooth(run.loss.values), color=color, linestyle=dash, linewidth=1.4, label=label)
+        if run.psnr.steps:
+            x = np.asarray(run.psnr.steps if by == "steps" else run.psnr.hours)
+            panels[1].plot(x, run.psnr.values, color=color, linestyle=dash, linewidth=1.4, marker="o", markersize=3.5)
+    panels[0].set_ylabel("loss")
+    # the first steps and single bad batches would flatten the rest
+    values = np.concatenate([run.loss.values for run in runs])
+    panels[0].set_ylim(*_limits(values[np.isfinite(values)]))
+    panels[0].legend(loc="best", frameon=False)
+    if validated:
+        panels[1].set_ylabel("validation PSNR (dB)")
+    panels[-1].set_xlabel("steps" if by == "steps" else "hours of training")
+    for axes in panels:
+        axes.grid(True, color="#dddddd", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.02)
+    try:
+        with atomic(path) as temporary:
+            figure.savefig(temporary)
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror}") from error
+
+
+def smooth(values: Sequence[float]) -> np.ndarray:
+    """Average each value with its neighbours, over a fixed share of the run; fewer at the ends."""
+    reach = int(len(values) * _SMOOTHING / 2)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
+    return np.asarray((total[last] - total[first]) / (last - first))
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.002, 0.99])
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _track(records: Sequence[dict[str, Any]], event: str, name: str) -> Track:
+    mine = [r for r in records if r["event"] == event]
+    return Track([r["step"] for r in mine], [r["elapsed"] / 3600 for r in mine], [r[name] for r in mine])

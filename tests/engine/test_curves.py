@@ -1,0 +1,49 @@
+import json
+
+import numpy as np
+import pytest
+
+from srcli.engine.curves import plot_curves, read_curves, smooth
+from srcli.errors import BadFolder, UsageError
+
+
+def _write(run, records):
+    run.mkdir(exist_ok=True)
+    (run / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + '{"event": "st')
+    return run
+
+
+def _step(step, loss):
+    return {"event": "step", "step": step, "loss": loss, "elapsed": 36.0 * step}
+
+
+def test_steps_done_anew_after_a_resume_count_once(tmp_path):
+    validated = {"event": "validated", "step": 3, "psnr": 30.0, "elapsed": 108.0}
+    again = {"event": "started", "step": 2}
+    records = [_step(1, 0.5), _step(2, 0.4), _step(3, 9.0), validated, _step(4, 9.0), again, _step(3, 0.3), _step(4, 0.2)]
+    curves = read_curves(_write(tmp_path / "run", records))
+    assert curves.label == "run"
+    assert curves.loss == ([1, 2, 3, 4], pytest.approx([0.01, 0.02, 0.03, 0.04]), [0.5, 0.4, 0.3, 0.2])
+    assert curves.psnr.values == []
+
+
+def test_smoothing_keeps_a_line_a_line():
+    line = np.linspace(1, 3, 501)
+    assert smooth(line.tolist())[5:-5] == pytest.approx(line[5:-5])  # fewer neighbours on one side at the ends
+    assert smooth([2.0] * 80) == pytest.approx(2.0)
+
+
+def test_a_folder_without_steps_is_refused(tmp_path):
+    with pytest.raises(BadFolder, match="not a training run"):
+        read_curves(tmp_path)
+    with pytest.raises(BadFolder, match="has not logged a step"):
+        read_curves(_write(tmp_path / "run", []))
+
+
+def test_a_plot_is_written_for_any_number_of_runs(tmp_path):
+    pytest.importorskip("matplotlib")
+    run = read_curves(_write(tmp_path / "run", [_step(1, 0.5)]))
+    plot_curves([run] * 9, tmp_path / "curves.svg", by="hours")
+    assert "</svg>" in (tmp_path / "curves.svg").read_text()
+    with pytest.raises(UsageError, match=r"\.png or \.svg"):
+        plot_curves([run], tmp_path / "curves.doc")
