@@ -38,6 +38,7 @@ LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 _SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
+NORM_BATCHES = 24  # over which the averaged weights' batch-norm statistics are measured
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
 
 
@@ -337,11 +338,13 @@ def _steps(
         yield from (Noted(line) for line in patches.news())
         if config.val and (at_end or run.elapsed >= next_validation):
             next_validation = run.elapsed + config.validate_every * 60
+            _measure_norms(run, patches, precision)
             yield _validate(run, out, precision)
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
             last_save = run.elapsed
             if not config.val:
+                _measure_norms(run, patches, precision)
                 _save_best(run, out, None)
             yield _save(run, out)
             clock = told = time.monotonic()
@@ -418,6 +421,30 @@ def _average(run: _Run) -> None:
         averaged.lerp_(newest, 1 - decay)
     for statistic, measured in zip(run.averaged.buffers(), run.model.buffers(), strict=True):
         statistic.copy_(measured)
+
+
+@torch.no_grad()
+def _measure_norms(run: _Run, patches: Source, precision: Precision) -> None:
+    """Give the averaged weights batch-norm statistics of their own, over the newest patches.
+
+    Those of the newest weights, copied with every step, do not fit the average while the rate is high: MFDN x4 scored
+    0.34 dB more with its own after 3,098 steps at a rate of 1e-3.
+    """
+    norms = [m for m in run.averaged.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+        norm.train()
+    for step in range(max(run.step - NORM_BATCHES, 0), run.step):
+        lr = patches.draw(run.config.seed, step, run.config.batch).lr.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(run.ranks.device.type, DTYPES[precision], enabled=precision != "fp32"):
+            run.averaged(lr)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
 def _validate(run: _Run, out: Path, precision: Precision) -> Validated:

@@ -238,3 +238,13 @@ def test_a_run_that_cannot_start_writes_nothing(config, tmp_path, change, error,
     with pytest.raises(error, match=text):
         next(train(replace(config, **change), tmp_path / "run", device="cpu"))
     assert not (tmp_path / "run").exists()
+
+
+def test_averaged_weights_get_batch_norm_statistics_of_their_own(config, tmp_path):
+    with_norms = replace(config, arch="mfdn", steps=6, batch=2, lr=0.02)
+    list(train(with_norms, tmp_path / "run", device="cpu"))
+    state = _weights(tmp_path / "run")
+    name = "blocks.0.refine.0.norm2.running_var"
+    assert not torch.allclose(state["averaged"][name], state["model"][name], rtol=0.05)
+    model, _ = checkpoint.load(tmp_path / "run" / "best.safetensors")
+    assert torch.equal(model.state_dict()[name], state["averaged"][name])
