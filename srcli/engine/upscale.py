@@ -24,6 +24,7 @@ from srcli.engine.device import DTYPES, Precision, check_precision, fast_precisi
 from srcli.engine.memory import largest_side
 from srcli.errors import BadCheckpoint, OutOfMemory, UsageError, UserError, WeightsNotFound
 from srcli.media.ahead import read_ahead, write_behind
+from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import Job, result_size
 from srcli.models.base import SRModel, Window
@@ -228,12 +229,15 @@ class Resizer:
         self.upscalers = upscalers
 
     def __call__(
-        self, picture: Picture, size: tuple[int, int], tick: Tick = lambda fraction: None
+        self,
+        picture: Picture,
+        size: tuple[int, int],
+        tick: Tick = lambda fraction: None,
+        precision: Precision | None = None,
     ) -> tuple[Picture, Precision | None]:
         """Return the picture at `size` (height, width) and what the network computed in, None where none was needed."""
         sides = picture.pixels.shape[:2]
         chain = passes(max(out / side for out, side in zip(size, sides, strict=True)), self.upscalers)
-        precision = None
         shares = [math.prod(chain[:i]) ** 2 for i in range(len(chain))]  # a pass costs what it reads
         for i, s in enumerate(chain):
             precision = precision or self.upscalers[s].choose(picture.pixels)
@@ -244,6 +248,33 @@ class Resizer:
 
             picture = self.upscalers[s](picture, part, precision)
         return resampled(picture, *size), precision
+
+    def animation(
+        self, animation: Animation, size: tuple[int, int], tick: Tick = lambda fraction: None
+    ) -> tuple[Animation, Precision | None]:
+        """Return all frames at `size`, in one precision; a frame equal to the one before takes its result."""
+        frames: list[Frame] = []
+        precision, before = None, None
+        count = len(animation.frames)
+        for i, frame in enumerate(animation.frames):
+            if before is None or not _same(frame, before):
+                part = partial(_within, tick, i, count)
+                result, precision = self(Picture(frame.pixels, frame.alpha), size, part, precision)
+            frames.append(Frame(result.pixels, result.alpha, frame.duration))
+            before = frame
+            tick((i + 1) / count)
+        return replace(animation, frames=frames), precision
+
+
+def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
+    tick((index + fraction) / count)
+
+
+def _same(frame: Frame, other: Frame) -> bool:
+    return np.array_equal(frame.pixels, other.pixels) and (
+        frame.alpha is other.alpha is None
+        or (frame.alpha is not None and other.alpha is not None and np.array_equal(frame.alpha, other.alpha))
+    )
 
 
 def passes(factor: float, scales: Collection[int]) -> tuple[int, ...]:
@@ -337,12 +368,17 @@ def upscale_files(
 
     def upscaled() -> Iterator[_Upscaled]:
         started = time.monotonic()
-        for job, picture in read_ahead(jobs, lambda job: read_image(job.source), depth=AHEAD):
+        for job, picture in read_ahead(jobs, _read, depth=AHEAD):
             result, precision = picture, None
-            if isinstance(picture, Picture):
+            if not isinstance(picture, UserError):
+                still = picture.still if isinstance(picture, Animation) else picture
+                height, width = still.pixels.shape[:2]
+                size, told = result_size(height, width, job.scale), partial(tick, job)
                 try:
-                    height, width = picture.pixels.shape[:2]
-                    result, precision = resizer(picture, result_size(height, width, job.scale), partial(tick, job))
+                    if isinstance(picture, Animation):
+                        result, precision = resizer.animation(picture, size, told)
+                    else:
+                        result, precision = resizer(picture, size, told)
                 except UserError as error:
                     result = error
             yield _Upscaled(job, result, precision, time.monotonic() - started)
@@ -357,21 +393,29 @@ def upscale_files(
 
 class _Upscaled(NamedTuple):
     job: Job
-    picture: Picture | UserError
+    picture: Picture | Animation | UserError
     precision: Precision | None
     seconds: float
+
+
+def _read(job: Job) -> Picture | Animation:
+    return read_animation(job.source) if job.frames > 1 else read_image(job.source)
 
 
 def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:
     job, picture, precision, seconds = upscaled
     if isinstance(picture, UserError):
         return _failed(job, picture)
-    height, width = picture.pixels.shape[:2]
+    still = picture.still if isinstance(picture, Animation) else picture
+    height, width = (picture.frames[0] if isinstance(picture, Animation) else picture).pixels.shape[:2]
     try:
-        notes = write_image(picture, job.target, format=job.format, quality=quality)
+        if isinstance(picture, Animation):
+            notes = write_animation(picture, job.target, format=job.format, quality=quality)
+        else:
+            notes = write_image(picture, job.target, format=job.format, quality=quality)
     except UserError as error:
         return _failed(job, error)
-    notes = job.notes + picture.notes + notes
+    notes = job.notes + still.notes + notes
     return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, precision, notes)
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -129,19 +130,19 @@ def suffix_of(format: str) -> str:
 
 
 def size_limit(format: str) -> int:
-    """Give the largest side in px that a format can be written with."""
-    return _FORMATS[format].largest
+    """Give the largest side in px that a format can be written with; GIF only as an animation."""
+    return 65535 if format == "gif" else _FORMATS[format].largest
 
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
     """Read size and kind from the header, decoding no pixels; raise BadPicture."""
-    with _reading(path), path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         return _open(file, path, max_pixels).facts
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
-    with _reading(path), path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         header = _open(file, path, max_pixels)
         image, facts = header.image, header.facts
         chunks = _png_chunks(file) if facts.format == "png" else _avif_chunks(file) if facts.format == "avif" else {}
@@ -200,7 +201,7 @@ def write_image(
     picture, notes = _fitted(picture, format)
     make_folder(path.parent)
     try:
-        with _quiet(), atomic(path) as temporary:
+        with quiet(), atomic(path) as temporary:
             if format == "png":
                 _write_png(picture, temporary, png_level)
             elif format == "tiff":
@@ -219,11 +220,19 @@ def write_image(
 # Opening
 
 
+def open_frames(file: BinaryIO, path: Path, max_pixels: int) -> tuple[ImageFile.ImageFile, Callable[[Array], Array]]:
+    """Open what may be animated, to seek in, with what turns an array of it upright; call it within `reading`."""
+    header = _open(file, path, max_pixels)
+    if header.image is None:
+        raise BadPicture(f"'{path}' is not animated")
+    return header.image, partial(_upright, orientation=header.orientation)
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library raises or warns of into one line."""
     try:
-        with _quiet():
+        with quiet():
             yield
     except BadPicture as error:
         text = str(error)
@@ -239,7 +248,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Pillow's warnings of odd metadata from the user; two threads at once may at worst silence Pillow for longer."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")

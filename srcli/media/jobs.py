@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
 from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
@@ -67,6 +68,7 @@ class Job:
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     notes: tuple[str, ...] = ()
+    frames: int = 1  # of the result
 
 
 class Naming(NamedTuple):
@@ -240,7 +242,7 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
     format = SUFFIXES.get(output.suffix.lower(), "")
-    if format not in formats():
+    if format not in formats() and not (format == "gif" and frame_count(found[0].path) > 1):
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
@@ -267,7 +269,8 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         facts = None
     format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
     notes: tuple[str, ...] = ()
-    if format not in formats():
+    frames = frame_count(source) if facts and facts.format in ANIMATED and format in ANIMATED else 1
+    if format not in formats() and frames == 1:
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     if SUFFIXES.get(target.suffix.lower()) != format:
@@ -279,7 +282,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         kept = size == (facts.height, facts.width)
         what = "is its size already, kept" if kept else "is smaller than it is: resampled, without the network"
         notes = (*notes, f"{size[1]} x {size[0]} px {what}")
-    return Job(source, target, format, facts, scale, size, notes=notes)
+    return Job(source, target, format, facts, scale, size, notes=notes, frames=frames)
 
 
 def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:
@@ -322,6 +325,10 @@ def _refuse_sizes(jobs: list[Job]) -> None:
         if job.size and job.probe and max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
             height, width = job.size
             raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, more than {LARGEST} times its size")
+        if job.size and job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
+            height, width = job.size
+            frames = f"{job.frames} frames of {width} x {height} px"
+            raise BadPicture(f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less")
         if job.size and max(job.size) > size_limit(job.format):
             height, width = job.size
             limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"

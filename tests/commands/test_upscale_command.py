@@ -196,3 +196,17 @@ def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert result.stdout_bytes == b""
+
+
+# Animations
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_stays_one(tmp_path, format):
+    frames = [Image.new("RGB", (13, 9), color) for color in ("red", "lime", "blue")]
+    path = tmp_path / f"a.{format.lower()}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[50, 80, 20], loop=0, lossless=True)
+    result = upscale(path, "-s", 2)
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / f"a_x2.{format.lower()}") as image:
+        assert (image.format, image.size, image.n_frames, image.info["loop"]) == (format, (26, 18), 3, 0)

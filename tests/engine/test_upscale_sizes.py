@@ -4,6 +4,7 @@ import torch
 
 from srcli.engine.upscale import Resizer, Upscaler, passes, resampled
 from srcli.errors import UsageError
+from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
 from srcli.models import create
 from srcli.ops.pixels import to_array, to_tensor
@@ -87,3 +88,19 @@ def test_resampled_colour_comes_from_what_is_visible():
     pixels[:, 15:], alpha[:, 15:] = 0, 0
     out = resampled(Picture(pixels, alpha), 20, 20)
     assert out.pixels[:, :10].min() == 200
+
+
+def test_a_frame_equal_to_the_one_before_takes_its_result(resizer, monkeypatch):
+    one, two = (Frame(photograph(9, 11, seed), None, 10.0 * seed) for seed in (1, 2))
+    honest, calls = Upscaler.pixels, []
+
+    def counted(self, pixels, *more):
+        calls.append(pixels)
+        return honest(self, pixels, *more)
+
+    monkeypatch.setattr(Upscaler, "pixels", counted)
+    again = one._replace(pixels=one.pixels.copy(), duration=30.0)
+    out, _ = resizer.animation(Animation(Picture(one.pixels), [one, again, two, one], 0), (36, 44))
+    assert len(calls) == 3
+    assert [frame.duration for frame in out.frames] == [10.0, 30.0, 20.0, 10.0]
+    np.testing.assert_array_equal(out.frames[2].pixels, honest(resizer.upscalers[4], two.pixels))

@@ -1,0 +1,130 @@
+"""Animated GIF, WebP and PNG: whole frames with their durations, and how often they play; bounded in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from srcli.errors import BadPicture
+from srcli.files import atomic, make_folder
+from srcli.media.image import MAX_PIXELS, Array, Picture, open_frames, quiet, read_image, reading
+
+ANIMATED = ("gif", "webp", "png")
+MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA
+
+
+class Frame(NamedTuple):
+    """One frame, composed: what is seen while it is shown."""
+
+    pixels: Array  # (H, W, 1 or 3) uint8
+    alpha: Array | None
+    duration: float  # ms
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Animation:
+    """All frames, and the first as a picture with what the file carries besides."""
+
+    still: Picture
+    frames: Sequence[Frame]
+    plays: int  # 0 is for ever
+
+
+def frame_count(path: Path) -> int:
+    """Count the frames that a file shows one after the other; 1 for a still and for what cannot be read."""
+    try:
+        with reading(path), path.open("rb") as file:
+            image, _ = open_frames(file, path, MAX_PIXELS)
+            return max(getattr(image, "n_frames", 1) - int(image.info.get("default_image", False)), 1)
+    except BadPicture:
+        return 1
+
+
+def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
+    """Read every frame, upright and composed; raise BadPicture, also where they are more than `max_pixels` together."""
+    still = read_image(path, max_pixels=max_pixels)
+    notes = tuple(note for note in still.notes if not note.startswith("only the first of"))
+    frames: list[Frame] = []
+    with reading(path), path.open("rb") as file:
+        image, upright = open_frames(file, path, max_pixels)
+        total = getattr(image, "n_frames", 1)
+        if total * image.width * image.height > max_pixels:
+            pixels = f"{total} frames of {image.width} x {image.height} px"
+            raise BadPicture(f"'{path}' has {pixels}, together more than the limit of {max_pixels:,}")
+        first = int(image.info.get("default_image", False))
+        loop = image.info.get("loop")
+        # the loop count of GIF says how often it is played again, and its absence once; the others count what is played
+        plays = (1 if loop is None else loop and loop + 1) if still.format == "gif" else (loop or 0)
+        for index in range(first, total):
+            image.seek(index)
+            image.load()
+            array = np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+            alpha = upright(array[..., 3]) if array.shape[2] == 4 else None
+            frames.append(Frame(upright(array[..., :3]), alpha, float(image.info.get("duration") or 0)))
+    if first:
+        notes = (*notes, "the picture for programs without animation is not kept")
+    if still.pixels.dtype != np.uint8:
+        notes = (*notes, "16 bits reduced to 8: the frames of an animation have no more here")
+    return Animation(replace(still, notes=notes), frames, plays)
+
+
+def write_animation(animation: Animation, path: Path, *, format: str, quality: int | None = None) -> tuple[str, ...]:
+    """Write all frames whole or not at all and say in one line each what the format could not carry."""
+    still, frames = animation.still, animation.frames
+    options: dict[str, Any] = {"save_all": True, "duration": [round(frame.duration) for frame in frames]}
+    notes: list[str] = []
+    carried = {"icc_profile": still.icc, "exif": still.exif}
+    if format == "gif":
+        # one palette for every frame: that of the whole film would be coarser, and Pillow's own choice is no better
+        images = [_with_palette(frame) for frame in frames]
+        transparent = any(image.info for image in images)
+        options |= {"disposal": 2 if transparent else 1, "optimize": False}
+        if animation.plays != 1:
+            options["loop"] = max(animation.plays - 1, 0)
+        notes.append("GIF has 256 colours: each frame has its own palette, without dithering")
+        if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
+            notes.append("GIF has no partial transparency: cut at half")
+        if still.icc or still.exif or still.xmp:
+            notes.append("GIF cannot carry the colour profile, EXIF or XMP data")
+    else:
+        images = [_image(frame) for frame in frames]
+        options |= {"loop": animation.plays, **{key: value for key, value in carried.items() if value}}
+        if format == "webp":
+            lossless = (still.format != "webp" or bool(still.quality and still.quality.lossless)) and quality is None
+            options |= {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True}
+            options |= {"xmp": still.xmp} if still.xmp else {}
+        else:
+            options |= {"disposal": 0, "blend": 0}
+        if (still.xmp and format == "png") or still.text or still.dpi or still.chunks:
+            notes.append(f"animated {'WebP' if format == 'webp' else 'PNG'} is written without text, dpi or colour tags")
+    make_folder(path.parent)
+    try:
+        with quiet(), atomic(path) as temporary:
+            images[0].save(temporary, format.upper(), append_images=images[1:], **options)
+    except OSError as error:
+        raise BadPicture(f"cannot write '{path}': {error.strerror or error}") from error
+    except (ValueError, MemoryError) as error:
+        raise BadPicture(f"cannot write '{path}': {error or 'out of memory'}") from error
+    return tuple(notes)
+
+
+def _image(frame: Frame) -> Image.Image:
+    if frame.alpha is None:
+        return Image.fromarray(frame.pixels)
+    return Image.fromarray(np.concatenate([frame.pixels, frame.alpha[..., None]], axis=2))
+
+
+def _with_palette(frame: Frame) -> Image.Image:
+    """Reduce to 255 colours; index 255 is what is seen through."""
+    image = Image.fromarray(frame.pixels).quantize(255, Image.Quantize.MEDIANCUT)
+    if frame.alpha is None or frame.alpha.min() >= 128:
+        return image
+    index = np.where(frame.alpha >= 128, np.asarray(image), 255).astype(np.uint8)
+    reduced = Image.fromarray(index, "L")
+    palette = image.getpalette() or []
+    reduced.putpalette(palette[:765] + [0] * (768 - len(palette[:765])))
+    reduced.info["transparency"] = 255
+    return reduced
