@@ -45,6 +45,9 @@ def upscale(
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
     format: Annotated[str, typer.Option("--format", help="keep, png, jpg, webp, tiff or avif.")] = "keep",
     quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
+    icc: Annotated[
+        str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
+    ] = "keep",
     suffix: Annotated[str | None, typer.Option("--suffix", help="Text behind the name, instead of _x4.")] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")
@@ -67,6 +70,7 @@ def upscale(
         raise UsageError("nothing to upscale: name a file or a folder")
     one_of("--format", format, FORMATS)
     one_of("--exists", exists, EXISTS)
+    one_of("--icc", icc, ("keep", "convert-srgb"))
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("--fit", fit or "contain", ("contain", "cover"))
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
@@ -130,7 +134,14 @@ def upscale(
         for job in jobs:
             if job.skip:
                 _show(Done(job.source, job.target, "skipped"), json, quiet=True)
-        for done in upscale_files(resizer, work, quality=quality, fail_fast=fail_fast, tick=tick):
+        for done in upscale_files(
+            resizer,
+            work,
+            quality=quality,
+            icc=icc,  # type: ignore[arg-type]
+            fail_fast=fail_fast,
+            tick=tick,
+        ):
             finished += 1
             bar.update(finished, console.short(done.input))
             exact += done.precision == "fp32"

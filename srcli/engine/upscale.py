@@ -25,7 +25,7 @@ from srcli.engine.memory import largest_side
 from srcli.errors import BadCheckpoint, OutOfMemory, UsageError, UserError, WeightsNotFound
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
-from srcli.media.image import Picture, read_image, write_image
+from srcli.media.image import Picture, read_image, to_srgb, write_image
 from srcli.media.jobs import Job, result_size
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
@@ -36,6 +36,7 @@ from srcli.ops.resize import resize, resize_strips
 from srcli.ops.tiles import Tile, plan_tiles
 
 Read = Callable[[Tile], Tensor]  # what a tile reads, (1, C, h, w) in [0, 1] on the device
+Icc = Literal["keep", "convert-srgb"]
 Tick = Callable[[float], None]  # told how much of the picture is done, 0 to 1
 
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
@@ -356,19 +357,21 @@ def upscale_files(
     jobs: Sequence[Job],
     *,
     quality: int | None = None,
+    icc: Icc = "keep",
     fail_fast: bool = False,
     tick: Callable[[Job, float], None] = lambda job, fraction: None,
 ) -> Iterator[Done]:
     """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
 
-    One thread reads ahead and one writes behind while the network works. `fail_fast` ends after the first failure.
+    One thread reads ahead and one writes behind while the network works. `icc`: whether colours are converted by the
+    pictures' profiles before. `fail_fast` ends after the first failure.
     """
 
     resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
 
     def upscaled() -> Iterator[_Upscaled]:
         started = time.monotonic()
-        for job, picture in read_ahead(jobs, _read, depth=AHEAD):
+        for job, picture in read_ahead(jobs, partial(_read, icc=icc), depth=AHEAD):
             result, precision = picture, None
             if not isinstance(picture, UserError):
                 still = picture.still if isinstance(picture, Animation) else picture
@@ -398,8 +401,15 @@ class _Upscaled(NamedTuple):
     seconds: float
 
 
-def _read(job: Job) -> Picture | Animation:
-    return read_animation(job.source) if job.frames > 1 else read_image(job.source)
+def _read(job: Job, *, icc: Icc) -> Picture | Animation:
+    if job.frames > 1:
+        animation = read_animation(job.source)
+        if icc == "keep" or animation.still.icc is None:
+            return animation
+        note = "the colours of animations are not converted: the profile is kept"
+        return replace(animation, still=replace(animation.still, notes=(*animation.still.notes, note)))
+    picture = read_image(job.source)
+    return picture if icc == "keep" else to_srgb(picture)
 
 
 def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:

@@ -74,6 +74,7 @@ class Picture:
     exif: bytes | None = None  # from the TIFF header on, orientation 1
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    iptc: bytes | None = None  # of a JPEG, without the rest of Photoshop's block
     text: Mapping[str, str] = field(default_factory=dict)  # PNG text chunks, JPEG and GIF comment
     chunks: Mapping[bytes, bytes] = field(default_factory=dict)  # PNG colour chunks besides the profile
     format: str = ""  # told by content: "png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "gif"
@@ -101,7 +102,9 @@ class _Format(NamedTuple):
 
 _FORMATS = {
     "png": _Format("PNG", 2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
-    "jpeg": _Format("JPEG", 65500, 8, "gray icc exif xmp dpi comment"),  # libjpeg's JPEG_MAX_DIMENSION; the format has 65535
+    "jpeg": _Format(
+        "JPEG", 65500, 8, "gray icc exif xmp dpi iptc comment"
+    ),  # libjpeg's JPEG_MAX_DIMENSION; the format has 65535
     "webp": _Format("WebP", 16383, 8, "alpha icc exif xmp"),
     "avif": _Format("AVIF", 32768, 8, "gray alpha icc exif xmp"),  # libavif writes 65536 but reads no more than this
     "tiff": _Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi"),
@@ -114,6 +117,7 @@ _METADATA = {
     "exif": "the EXIF data",
     "xmp": "the XMP data",
     "dpi": "the resolution in dpi",
+    "iptc": "the IPTC data",
     "text": "the text",
     "chunks": "the colour tags",
 }
@@ -169,12 +173,35 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             exif=exif and _patched(exif, {ExifTags.Base.Orientation: 1}),
             xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
             dpi=dpi,
+            iptc=_iptc(image),
             text=_text(image),
             chunks=chunks,
             format=facts.format,
             quality=_quality(file, image),
             notes=(*notes, *_losses(image)),
         )
+
+
+def to_srgb(picture: Picture) -> Picture:
+    """Convert the colours from the picture's profile to sRGB, which needs none; what cannot be keeps it and a note."""
+    if picture.icc is None:
+        return picture
+    if picture.pixels.dtype != np.uint8:
+        return replace(picture, notes=(*picture.notes, "colours of more than 8 bits are not converted: the profile is kept"))
+    gray = picture.pixels.shape[2] == 1
+    image = Image.fromarray(picture.pixels[..., 0] if gray else picture.pixels)
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(picture.icc))
+        intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+        if gray and picture.icc[16:20] != b"GRAY":
+            image = image.convert("RGB")
+        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags)
+    except (ImageCms.PyCMSError, OSError):
+        converted = None
+    if converted is None:
+        return replace(picture, notes=(*picture.notes, "the colour profile is damaged: not converted, but kept"))
+    pixels = np.array(converted)[..., : 1 if gray else 3]
+    return replace(picture, pixels=np.ascontiguousarray(pixels), icc=None, chunks={})
 
 
 def write_image(
@@ -742,12 +769,17 @@ def _text(image: ImageFile.ImageFile | None) -> dict[str, str]:
     return {"Comment": comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)}
 
 
+def _iptc(image: ImageFile.ImageFile | None) -> bytes | None:
+    block = image.info.get("photoshop") if isinstance(image, JpegImageFile) else None
+    data = block.get(0x0404) if isinstance(block, dict) else None  # 0x0404: IPTC-NAA record
+    return data if isinstance(data, bytes) and data else None
+
+
 def _losses(image: ImageFile.ImageFile | None) -> list[str]:
     """What JPEG files hold that is not read."""
     if not isinstance(image, JpegImageFile):
         return []
     losses = {
-        "IPTC data are not kept": "photoshop" in image.info,
         "extended XMP data are not kept": any(data.startswith(b"http://ns.adobe.com/xmp/ext") for _, data in image.applist),
         "further pictures in the file (preview, gain map) are not kept": "mp" in image.info,
     }
@@ -779,7 +811,7 @@ def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
     for key in _METADATA:
         value = getattr(picture, key)
         comment = key == "text" and "comment" in carries and set(value) == {"Comment"}
-        too_long = format == "jpeg" and key in ("exif", "xmp") and len(value or b"") > 65500
+        too_long = format == "jpeg" and key in ("exif", "xmp", "iptc") and len(value or b"") > 65500
         if value and not comment and (key not in carries or too_long):
             lost.add(key)
     if format == "tiff" and pixels.nbytes > 2**31:
@@ -796,6 +828,7 @@ def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
         exif=_patched(picture.exif, {0xA002: width, 0xA003: height}) if picture.exif and "exif" not in lost else None,
         xmp=None if "xmp" in lost else picture.xmp,
         dpi=None if "dpi" in lost else picture.dpi,
+        iptc=None if "iptc" in lost else picture.iptc,
         text={} if "text" in lost else picture.text,
         chunks={} if "chunks" in lost else picture.chunks,
     )
@@ -965,6 +998,10 @@ def _write_everyday(picture: Picture, path: Path, format: str, quality: int | No
     if format == "jpeg":
         if picture.exif:
             options["exif"] = b"Exif\0\0" + picture.exif
+        if picture.iptc:
+            resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(picture.iptc)) + picture.iptc
+            block = b"Photoshop 3.0\0" + resource + bytes(len(picture.iptc) % 2)
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
         if "Comment" in picture.text:
             options["comment"] = picture.text["Comment"].encode("latin-1", "replace")
         options["subsampling"] = source.subsampling

@@ -210,3 +210,15 @@ def test_an_animation_stays_one(tmp_path, format):
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / f"a_x2.{format.lower()}") as image:
         assert (image.format, image.size, image.n_frames, image.info["loop"]) == (format, (26, 18), 3, 0)
+
+
+# Colour
+
+
+def test_icc_is_kept_or_converted(data, tmp_path):
+    for icc, there in (("keep", True), ("convert-srgb", False)):
+        target = tmp_path / f"{icc}.png"
+        result = upscale(data / "nasty" / "png_displayp3_icc.png", "-s", 2, "--icc", icc, "-o", target)
+        assert result.exit_code == 0, result.output
+        with Image.open(target) as image:
+            assert ("icc_profile" in image.info) == there

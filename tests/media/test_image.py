@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
-from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, write_image
+from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, to_srgb, write_image
 
 HEIGHT, WIDTH = 37, 53
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -420,3 +420,40 @@ def test_nasty_files_are_read_or_refused_in_one_line(path):
         assert picture.pixels.shape == (facts.height, facts.width, facts.channels)
         assert (picture.alpha is not None, picture.pixels.itemsize * 8) == (facts.alpha, facts.depth)
     assert time.monotonic() - started < 20  # giant.jpg takes 2 s alone
+
+
+# Conversion to sRGB
+
+
+def test_colours_of_another_profile_become_srgb(data):
+    wide = read_image(data / "nasty" / "png_displayp3_icc.png")
+    converted = to_srgb(wide)
+    assert converted.icc is None
+    with Image.open(data / "nasty" / "png_displayp3_icc.png") as image:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        srgb = ImageCms.profileToProfile(image.convert("RGB"), own, ImageCms.createProfile("sRGB"), 1, "RGB", flags=0x2000)
+    np.testing.assert_array_equal(converted.pixels, np.asarray(srgb))
+
+
+def test_srgb_stays_what_it_is():
+    converted = to_srgb(Picture(smooth(), icc=SRGB))
+    assert converted.icc is None
+    assert np.abs(converted.pixels.astype(int) - smooth()).max() <= 1
+
+
+def test_gray_stays_one_channel_in_srgb():
+    assert to_srgb(Picture(smooth(1), icc=SRGB)).pixels.shape == (HEIGHT, WIDTH, 1)
+
+
+@pytest.mark.parametrize(("dtype", "icc", "word"), [("uint16", SRGB, "more than 8 bits"), ("uint8", b"no profile", "damaged")])
+def test_what_cannot_be_converted_keeps_its_profile_and_says_so(dtype, icc, word):
+    kept = to_srgb(Picture(noise(3, dtype), icc=icc))
+    assert kept.icc == icc
+    assert word in kept.notes[0]
+
+
+def test_iptc_goes_from_jpeg_to_jpeg_and_is_said_elsewhere(tmp_path):
+    picture = Picture(smooth(), iptc=b"\x1c\x02\x78\x00\x07caption")
+    assert write_image(picture, tmp_path / "a.jpg") == ()
+    assert read_image(tmp_path / "a.jpg").iptc == picture.iptc
+    assert write_image(picture, tmp_path / "a.png") == ("PNG cannot carry the IPTC data",)
