@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
-from srcli.engine.data import Degradation, Patches, Stream, degrade_folder, list_pictures, partner
+from srcli.engine.data import Batch, Degradation, Patches, Stream, degrade_folder, list_pictures, partner
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.distributed import RankLost, Team, noticing_loss, team
 from srcli.engine.evaluate import Protocol, evaluate, summarize
@@ -188,6 +188,13 @@ class _Run:
         """Whether the last stage has begun."""
         return self.config.finish > 0 and self.fraction() >= 1 - self.config.finish
 
+    def draw(self, patches: Source, step: int, turn: int) -> Batch:
+        """Draw this rank's batch number `turn` of `step`, with the patch of the stage."""
+        config, ranks = self.config, self.ranks
+        part, parts = turn * ranks.world + ranks.rank, config.accumulate * ranks.world
+        patch = (config.finish_patch or 2 * config.patch) if self.finishing() else config.patch
+        return patches.draw(config.seed, step, config.batch, part=part, parts=parts, patch=patch)
+
 
 def train(
     config: TrainConfig,
@@ -354,13 +361,10 @@ def _steps(
 def _backward(run: _Run, network: nn.Module, patches: Source, scaler: torch.amp.GradScaler, precision: Precision) -> Tensor:
     """Leave this step's gradients in the parameters; return its loss."""
     config, ranks = run.config, run.ranks
-    finishing = run.finishing()
-    loss_of = make_loss(config.finish_loss if finishing else config.loss, beta=config.beta, weight=config.frequency)
-    patch = (config.finish_patch or 2 * config.patch) if finishing else config.patch
+    loss_of = make_loss(config.finish_loss if run.finishing() else config.loss, beta=config.beta, weight=config.frequency)
     total = torch.zeros((), device=ranks.device)
     for turn in range(config.accumulate):
-        part, parts = turn * ranks.world + ranks.rank, config.accumulate * ranks.world
-        batch = patches.draw(config.seed, run.step, config.batch, part=part, parts=parts, patch=patch)
+        batch = run.draw(patches, run.step, turn)
         with ranks.alone(network) if turn < config.accumulate - 1 else nullcontext():
             with torch.autocast(ranks.device.type, DTYPES[precision], enabled=precision != "fp32"):
                 sr = network(batch.lr.contiguous(memory_format=torch.channels_last))
@@ -439,7 +443,7 @@ def _measure_norms(run: _Run, patches: Source, precision: Precision) -> None:
         norm.momentum = None  # the plain mean over the batches
         norm.train()
     for step in range(max(run.step - NORM_BATCHES, 0), run.step):
-        lr = patches.draw(run.config.seed, step, run.config.batch).lr.contiguous(memory_format=torch.channels_last)
+        lr = run.draw(patches, step, 0).lr.contiguous(memory_format=torch.channels_last)
         with torch.autocast(run.ranks.device.type, DTYPES[precision], enabled=precision != "fp32"):
             run.averaged(lr)
     for norm, momentum in zip(norms, momenta, strict=True):
