@@ -42,6 +42,7 @@ def upscale(
     precision: Precision = "auto",
     device: Device = "auto",
     ensemble: Ensemble = False,
+    wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
     format: Annotated[str, typer.Option("--format", help="keep, png, jpg, webp, tiff or avif.")] = "keep",
     quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
@@ -120,7 +121,7 @@ def upscale(
         s: Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
         for s, network in networks.items()
     }
-    resizer = Resizer(upscalers)
+    resizer = Resizer(upscalers, edge="wrap" if wrap else "mirror")
     if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
     work = [job for job in jobs if not job.skip]

@@ -32,7 +32,7 @@ from srcli.models.statistics import measured_over
 from srcli.ops.alpha import bleed
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.ops.pixels import to_array, to_tensor
-from srcli.ops.resize import resize, resize_strips
+from srcli.ops.resize import Edge, resize, resize_strips
 from srcli.ops.tiles import Tile, plan_tiles
 
 Read = Callable[[Tile], Tensor]  # what a tile reads, (1, C, h, w) in [0, 1] on the device
@@ -224,10 +224,14 @@ def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
 
 
 class Resizer:
-    """Pictures to any size: the networks that reach it, then MATLAB's bicubic down to it."""
+    """Pictures to any size: the networks that reach it, then MATLAB's bicubic down to it.
 
-    def __init__(self, upscalers: Mapping[int, Upscaler]) -> None:
+    `edge`: with wrap a picture goes on at its other side, so that the result of a seamless texture is one.
+    """
+
+    def __init__(self, upscalers: Mapping[int, Upscaler], *, edge: Edge = "mirror") -> None:
         self.upscalers = upscalers
+        self.edge: Edge = edge
 
     def __call__(
         self,
@@ -247,8 +251,9 @@ class Resizer:
             def part(fraction: float, before: int = before, share: int = share, total: int = total) -> None:
                 tick((before + share * fraction) / total)
 
-            picture = self.upscalers[s](picture, part, precision)
-        return resampled(picture, *size), precision
+            run = self.upscalers[s]
+            picture = run(picture, part, precision) if self.edge == "mirror" else _seamless(run, picture, part, precision)
+        return resampled(picture, *size, edge=self.edge), precision
 
     def animation(
         self, animation: Animation, size: tuple[int, int], tick: Tick = lambda fraction: None
@@ -265,6 +270,21 @@ class Resizer:
             before = frame
             tick((i + 1) / count)
         return replace(animation, frames=frames), precision
+
+
+def _seamless(upscaler: Upscaler, picture: Picture, tick: Tick, precision: Precision | None) -> Picture:
+    """Upscale with the other side of the picture around it, as far as the network looks."""
+    tiling, s = upscaler.model.tiling, upscaler.scale
+    reach = -(-tiling.overlap // tiling.phase) * tiling.phase
+    height, width = (n * s for n in picture.pixels.shape[:2])
+    around = [(reach, reach), (reach, reach)]
+    alpha = None if picture.alpha is None else np.pad(picture.alpha, around, mode="wrap")
+    wide = upscaler(
+        replace(picture, pixels=np.pad(picture.pixels, [*around, (0, 0)], mode="wrap"), alpha=alpha), tick, precision
+    )
+    rows, columns = (slice(reach * s, reach * s + n) for n in (height, width))
+    alpha = None if wide.alpha is None else wide.alpha[rows, columns].copy()
+    return replace(wide, pixels=wide.pixels[rows, columns].copy(), alpha=alpha)
 
 
 def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
@@ -289,22 +309,22 @@ def passes(factor: float, scales: Collection[int]) -> tuple[int, ...]:
     raise UsageError(f"x{factor:g} cannot be reached with x{', x'.join(map(str, sorted(scales)))}")
 
 
-def resampled(picture: Picture, height: int, width: int) -> Picture:
+def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror") -> Picture:
     """Resample colour and alpha to a size; strips of rows become floats, never the whole picture."""
     color, alpha = picture.pixels, picture.alpha
     if color.shape[:2] == (height, width):
         return picture
     if alpha is None:
-        return replace(picture, pixels=_resampled(color, height, width))
+        return replace(picture, pixels=_resampled(color, height, width, edge))
     if alpha.min() < alpha.max():
         color = to_array(bleed(to_tensor(color), to_tensor(alpha[..., None])), color.dtype)
-    coverage = _resampled(alpha[..., None], height, width)[..., 0]
-    return replace(picture, pixels=_resampled(color, height, width), alpha=coverage)
+    coverage = _resampled(alpha[..., None], height, width, edge)[..., 0]
+    return replace(picture, pixels=_resampled(color, height, width, edge), alpha=coverage)
 
 
-def _resampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resampled(pixels: np.ndarray, height: int, width: int, edge: Edge) -> np.ndarray:
     out = np.empty((height, width, pixels.shape[2]), pixels.dtype)
-    for top, rows in resize_strips(lambda a, b: to_tensor(pixels[a:b]), pixels.shape[:2], height, width):
+    for top, rows in resize_strips(lambda a, b: to_tensor(pixels[a:b]), pixels.shape[:2], height, width, edge=edge):
         out[top : top + rows.shape[-2]] = to_array(rows, pixels.dtype)
     return out
 

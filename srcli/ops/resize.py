@@ -7,9 +7,12 @@
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Edge = Literal["mirror", "wrap"]  # what lies beyond: MATLAB's mirror, or the other side of a seamless texture
 
 _BLOCK = 128  # output samples a matrix; keeps the cost linear in the picture's size
 
@@ -26,17 +29,18 @@ def resize(x: Tensor, height: int, width: int, *, scale: tuple[float, float] | N
 
 
 def resize_strips(
-    read: Callable[[int, int], Tensor], size: tuple[int, int], height: int, width: int
+    read: Callable[[int, int], Tensor], size: tuple[int, int], height: int, width: int, *, edge: Edge = "mirror"
 ) -> Iterator[tuple[int, Tensor]]:
     """Resample a picture of `size` (height, width) that is read by rows: yield (first output row, (N, C, rows, width)).
 
-    `read(first, last)` gives (N, C, last - first, W). The same values as `resize`, one strip in memory at a time.
+    `read(first, last)` gives (N, C, last - first, W). The same values as `resize`, one strip in memory at a time; with wrap
+    the first and the last strip read it all.
     """
     top = 0
-    for first, matrix in _matrices(size[0], height, height / size[0], True, torch.device("cpu")):
+    for first, matrix in _matrices(size[0], height, height / size[0], True, torch.device("cpu"), edge):
         x = read(first, first + matrix.shape[1])
         x = matrix.to(x.device, x.dtype) @ x  # (N, C, rows, W)
-        yield top, _along_rows(x.mT, width, width / size[1], True).mT
+        yield top, _along_rows(x.mT, width, width / size[1], True, edge).mT
         top += len(matrix)
 
 
@@ -47,16 +51,16 @@ def rescale(x: Tensor, factor: float, *, antialias: bool = True) -> Tensor:
     return resize(x, height, width, scale=(factor, factor), antialias=antialias)
 
 
-def _along_rows(x: Tensor, out: int, scale: float, antialias: bool) -> Tensor:
+def _along_rows(x: Tensor, out: int, scale: float, antialias: bool, edge: Edge = "mirror") -> Tensor:
     blocks = [
         matrix.to(x.dtype) @ x[..., first : first + matrix.shape[1], :]
-        for first, matrix in _matrices(x.shape[-2], out, scale, antialias, x.device)
+        for first, matrix in _matrices(x.shape[-2], out, scale, antialias, x.device, edge)
     ]
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 
 
 @lru_cache(maxsize=64)
-def _matrices(size: int, out: int, scale: float, antialias: bool, device: torch.device) -> list[tuple[int, Tensor]]:
+def _matrices(size: int, out: int, scale: float, antialias: bool, device: torch.device, edge: Edge) -> list[tuple[int, Tensor]]:
     """List (first input row, (outputs, inputs) weights) for each block of output rows; on the device, so a loop never waits."""
     stretch = min(scale, 1.0) if antialias else 1.0
     support = 4 / stretch
@@ -65,7 +69,7 @@ def _matrices(size: int, out: int, scale: float, antialias: bool, device: torch.
     index = left[:, None] + torch.arange(math.ceil(support) + 2, dtype=torch.float64)  # (out, taps)
     weight = _cubic((centre[:, None] - index) * stretch)
     weight = weight / weight.sum(1, keepdim=True)
-    index = index.long() % (2 * size)
+    index = index.long() % (2 * size if edge == "mirror" else size)
     index = torch.where(index < size, index, 2 * size - 1 - index)  # mirrored, the edge sample repeated
     blocks = []
     for start in range(0, out, _BLOCK):

@@ -222,3 +222,14 @@ def test_icc_is_kept_or_converted(data, tmp_path):
         assert result.exit_code == 0, result.output
         with Image.open(target) as image:
             assert ("icc_profile" in image.info) == there
+
+
+def test_wrap_continues_at_the_other_side(tmp_path):
+    ramp = np.tile(np.arange(0, 240, 12, dtype=np.uint8), (20, 1))
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    assert upscale(tmp_path / "a.png", "-s", 2, "-o", tmp_path / "plain.png").exit_code == 0
+    assert upscale(tmp_path / "a.png", "-s", 2, "--wrap", "-o", tmp_path / "wrap.png").exit_code == 0
+    with Image.open(tmp_path / "plain.png") as plain, Image.open(tmp_path / "wrap.png") as wrap:
+        assert plain.getpixel((0, 10)) < 4
+        assert wrap.getpixel((0, 10)) > 20
+        assert plain.getpixel((20, 10)) == wrap.getpixel((20, 10))

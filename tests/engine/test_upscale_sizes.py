@@ -104,3 +104,39 @@ def test_a_frame_equal_to_the_one_before_takes_its_result(resizer, monkeypatch):
     assert len(calls) == 3
     assert [frame.duration for frame in out.frames] == [10.0, 30.0, 20.0, 10.0]
     np.testing.assert_array_equal(out.frames[2].pixels, honest(resizer.upscalers[4], two.pixels))
+
+
+def texture(height: int = 24, width: int = 36) -> np.ndarray:
+    """Make a texture that goes on at its other side, and has nothing there that its inside has not."""
+    y, x = np.mgrid[:height, :width] * 2 * np.pi
+    waves = [128 + 60 * np.sin(3 * x / width + c) + 50 * np.cos(2 * y / height + 2 * c) for c in range(3)]
+    return np.stack(waves, -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(96, 144), (72, 108), (60, 91), (12, 18)])
+def test_a_wrapped_texture_is_the_middle_of_an_endless_one(resizer, size):
+    seamless = Resizer(resizer.upscalers, edge="wrap")
+    out, _ = seamless(Picture(texture()), size)
+    endless, _ = resizer(Picture(np.tile(texture(), (3, 3, 1))), (3 * size[0], 3 * size[1]))
+    middle = endless.pixels[size[0] : 2 * size[0], size[1] : 2 * size[1]]
+    np.testing.assert_allclose(out.pixels.astype(int), middle, atol=1)  # rounding of phases
+
+
+@pytest.mark.parametrize("size", [(48, 72), (36, 54)])
+def test_a_wrapped_texture_has_no_seam(size):
+    torch.manual_seed(0)
+    rfdn = create("rfdn", 2)
+    rfdn.start_as_upsampler()
+    out, _ = Resizer({2: Upscaler(rfdn, precision="fp32")}, edge="wrap")(Picture(texture()), size)
+    for axis in (0, 1):
+        tiled = np.concatenate([out.pixels, out.pixels], axis).astype(int)
+        steps = np.abs(np.diff(tiled, axis=axis)).max(axis=(1 - axis, 2))
+        seam = size[axis] - 1
+        assert steps[seam] <= np.delete(steps, seam).max()
+
+
+def test_wrapped_alpha_goes_on_too(resizer):
+    alpha = texture()[..., 0]
+    out, _ = Resizer(resizer.upscalers, edge="wrap")(Picture(texture(), alpha), (96, 144))
+    plain, _ = Resizer(resizer.upscalers, edge="wrap")(Picture(alpha[..., None]), (96, 144))
+    np.testing.assert_array_equal(out.alpha, plain.pixels[..., 0])
