@@ -1,6 +1,7 @@
 """srcli upscale: pictures and folders of them through a network."""
 
 import math
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Precision, Tile, one_of, parse_tile
-from srcli.errors import UsageError
+from srcli.errors import BadFolder, UsageError
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif")
 EXISTS = ("error", "skip", "overwrite", "rename")
@@ -57,7 +58,9 @@ def upscale(
         str, typer.Option("--exists", help="Outputs that are there: error, skip, overwrite or rename.")
     ] = "error",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written and what it takes; write nothing.")
+    ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
@@ -93,7 +96,7 @@ def upscale(
             sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
 
     from srcli.engine.device import pick_device
-    from srcli.engine.upscale import Done, Resizer, Upscaler, open_networks, passes, upscale_files
+    from srcli.engine.upscale import Done, Resizer, Upscaler, expected_seconds, open_networks, passes, upscale_files
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.zoo import DEFAULT
 
@@ -113,10 +116,6 @@ def upscale(
     )
     if piped and len(jobs) > 1:
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
-    if dry_run:
-        for job in jobs:
-            _show(_planned(job), json)
-        return
     upscalers = {
         s: Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
         for s, network in networks.items()
@@ -125,6 +124,11 @@ def upscale(
     if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
     work = [job for job in jobs if not job.skip]
+    if dry_run:
+        for job in jobs:
+            _show(_planned(job), json)
+        _forecast(work, expected_seconds(resizer, work), quiet=quiet)
+        return
     failures: list[Done] = []
     with console.bar(len(work), quiet=quiet or json) as bar:
         finished = exact = 0
@@ -192,6 +196,25 @@ def _planned(job: Any) -> Any:
 
     height, width = job.size or (None, None)
     return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
+
+
+def _forecast(jobs: Any, seconds: float, *, quiet: bool) -> None:
+    """Say what the jobs take; raise BadFolder where a disk cannot hold them."""
+    from srcli.media.jobs import disks, pixels_of
+
+    places = disks(jobs)
+    if not quiet:
+        console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
+        console.note(f"about {timedelta(seconds=round(seconds))} in the network, by one timed tile")
+        for folder, needed, free in places:
+            console.note(f"about {_mib(needed)} needed, {_mib(free)} free in '{folder}' (a cautious estimate)")
+    for folder, needed, free in places:
+        if needed > free:
+            raise BadFolder(f"'{folder}' has {_mib(free)} free, but the results take about {_mib(needed)}")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:

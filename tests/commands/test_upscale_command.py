@@ -1,6 +1,7 @@
 """What srcli upscale does with its flags, beyond what test_cli.py holds for every command."""
 
 import io
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,25 @@ def test_wrap_continues_at_the_other_side(tmp_path):
         assert plain.getpixel((0, 10)) < 4
         assert wrap.getpixel((0, 10)) > 20
         assert plain.getpixel((20, 10)) == wrap.getpixel((20, 10))
+
+
+# Dry runs
+
+
+def test_a_dry_run_sums_up_what_the_work_takes(folder, tmp_path):
+    result = upscale(folder, "-o", tmp_path / "out", "-s", 2, "--dry-run")
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert lines[0] == f"3 to upscale, {4 * (37 * 53 + 64 * 48 + 21 * 90):,} px in all"
+    assert lines[1].startswith("about 0:00:")
+    assert lines[2].startswith("about 0.1 MiB needed, ")
+    assert lines[2].endswith(f"free in '{tmp_path}' (a cautious estimate)")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("srcli.media.jobs.shutil.disk_usage", lambda folder: usage(2**20, 2**20, 1000))
+    result = upscale(folder, "-s", 4, "--dry-run")
+    assert result.exit_code == 1
+    assert "has 0.0 MiB free, but the results take about 0.3 MiB" in result.stderr
