@@ -1,24 +1,31 @@
-"""A reference to weights becomes a file, and a file a model: paths and the names that ship with srcli."""
+"""A reference to weights becomes a file, and a file a model: paths, the names that ship with srcli, and the Hub's."""
 
 import hashlib
+import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+from srcli import hub
+from srcli.errors import BadCheckpoint, UsageError, UserError, WeightsNotFound
 from srcli.models import ALIASES, ARCHS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from srcli.checkpoint import Card
     from srcli.models.base import SRModel
 
 DEFAULT = "rfdn"
 SUMS = "SHA256SUMS"
 DEFAULT_SCALE = 4  # of a name that ships at several scales, and of networks without weights
+ELSEWHERE = "SRCLI_HUB"  # environment variable: the Hub repository that has the short names which do not ship
+Say = Callable[[str], None]  # told in one line what the user should know before the weights are used
 _NAME = re.compile(r"(?P<arch>.+)_x(?P<scale>\d)(?:-(?P<kind>\w+))?$")
 
 
@@ -47,16 +54,26 @@ def shipped() -> list[Shipped]:
     return found
 
 
-def find_weights(reference: str, scale: int | None = None) -> Path:
-    """Return the file `reference` stands for: an existing path, or a shipped name whose hash is checked."""
+def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
+    """Return the file `reference` stands for: an existing path, hf:owner/repo, or a shipped name whose hash is checked.
+
+    A name that does not ship is looked up in the repository SRCLI_HUB. `offline`: of the Hub only what is cached.
+    """
     path = Path(reference)
     if path.is_file():
         return path
+    if reference.startswith(hub.PREFIX):
+        source, file = hub.parse(reference)
+        pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)
+        return _fetched(source, pick, offline, say)
     if path.suffix in (".safetensors", ".pth", ".pt") or "/" in reference:
         raise WeightsNotFound(f"no weights file '{reference}'")
     files = shipped()
     name, wanted = _split(reference, scale)
     same = {f.scale: f.path for f in files if f.name == name}
+    if elsewhere := os.environ.get(ELSEWHERE, "") if wanted not in same and (wanted or not same) else "":
+        source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
+        return _fetched(source, _pick_name(source, name, wanted), offline, say)
     if not same:
         raise WeightsNotFound(_unknown(reference, name, files, wanted or DEFAULT_SCALE))
     if wanted is None:
@@ -71,11 +88,14 @@ def find_weights(reference: str, scale: int | None = None) -> Path:
     return same[wanted]
 
 
-def open_model(reference: str, scale: int | None = None) -> tuple["SRModel", "Card"]:
+def open_model(
+    reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None
+) -> tuple["SRModel", "Card"]:
     """Return the model `reference` stands for, with its card, ready for inference.
 
-    Safetensors of srcli, the authors' own .pth files, or the name of a network that has no weights.
-    Raises UsageError where the file's scale is not the one asked for.
+    Safetensors of srcli, a network's bare tensors, the authors' own .pth files, or the name of a network that has no
+    weights. `offline` and `say`: as `find_weights` has them. Raises UsageError where the file's scale is not the one
+    asked for.
     """
     from srcli import checkpoint
     from srcli.models import create
@@ -84,25 +104,25 @@ def open_model(reference: str, scale: int | None = None) -> tuple["SRModel", "Ca
     if name == "bicubic" and not Path(reference).is_file():
         model = create("bicubic", wanted or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
-    path = find_weights(reference, scale)
-    if path.suffix == ".safetensors":
+    path = find_weights(reference, scale, offline=offline, say=say)
+    if path.suffix == ".safetensors" and _has_card(path):
         model, card = checkpoint.load(path)
     else:
-        model = _recognise(path, scale)
+        model = _described(path) or _recognise(path, scale)
         card = checkpoint.card_of(model, source=path.name)
     if scale is not None and model.scale != scale:
         raise UsageError(f"'{reference}' upscales x{model.scale}, not x{scale}")
     return model, card
 
 
-def open_network(reference: str, scale: int | None = None) -> "SRModel":
+def open_network(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> "SRModel":
     """Return the network alone, for counting: fresh weights where `reference` names an architecture, else as open_model."""
     from srcli.models import create
 
     name, wanted = _split(reference, scale)
     if name in ARCHS and not Path(reference).is_file():
         return create(name, wanted or DEFAULT_SCALE).eval()
-    return open_model(reference, scale)[0]
+    return open_model(reference, scale, offline=offline, say=say)[0]
 
 
 def verify() -> Iterator[tuple[str, str | None]]:
@@ -123,12 +143,84 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recognise(path: Path, scale: int | None) -> "SRModel":
-    """Load the authors' file into the first network it fits; raise BadCheckpoint where it fits none."""
-    from srcli import foreign
+def _has_card(path: Path) -> bool:
+    """Tell whether safetensors say of themselves what they are; raise BadCheckpoint where they are none."""
+    from safetensors import SafetensorError, safe_open
 
-    foreign.read_state(path)  # says what is wrong with a file that is none of theirs
-    for arch in foreign.RELEASES:
+    from srcli.checkpoint import _KEY
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _KEY in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
+
+
+def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
+    """Fetch from the Hub and say, the first time, under which licence."""
+    from srcli import checkpoint
+
+    path, fresh, licence = hub.fetch(source, pick, offline=offline)
+    if fresh:
+        if path.suffix == ".safetensors" and _has_card(path):
+            licence = licence or checkpoint.read_card(path).licence
+        say(f"{path.name} of {source}: licence {licence or 'not stated, ask its author'}")
+    return path
+
+
+def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[list[str]], str]:
+    """Choose the file that is called as a shipped one would be; raise WeightsNotFound listing the scales there are."""
+
+    def pick(names: list[str]) -> str:
+        there = {}
+        for file in names:
+            match = _NAME.match(Path(file).stem)
+            if (
+                match
+                and file.endswith(".safetensors")
+                and match["arch"] + (f"-{match['kind']}" if match["kind"] else "") == name
+            ):
+                there[int(match["scale"])] = file
+        wanted = scale or (DEFAULT_SCALE if DEFAULT_SCALE in there or not there else min(there))
+        if wanted not in there:
+            scales = f"; it has x{', x'.join(map(str, sorted(there)))}" if there else ""
+            raise WeightsNotFound(f"no weights for '{name}' at x{wanted} ship with srcli or are in '{source}'{scales}")
+        return there[wanted]
+
+    return pick
+
+
+def _described(path: Path) -> "SRModel | None":
+    """Build the network that a config.json beside safetensors names (`arch`, `scale`, its arguments); None without one."""
+    from srcli import checkpoint
+    from srcli.models import create
+
+    beside = path.with_name(hub.CONFIG)
+    if path.suffix != ".safetensors" or not beside.is_file():
+        return None
+    try:
+        config = json.loads(beside.read_text())
+        arch, scale = config.pop("arch"), config.pop("scale")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None  # of another program
+    try:
+        model = create(arch, scale, **config)
+        model.load_state_dict(checkpoint.read_tensors(path))
+    except (UserError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise BadCheckpoint(f"'{path}' is not the network its {hub.CONFIG} describes: {reason}") from error
+    return model.eval()
+
+
+def _recognise(path: Path, scale: int | None) -> "SRModel":
+    """Load tensors into the first network they fit, by our names or the authors'; raise BadCheckpoint where they fit none."""
+    from srcli import checkpoint, foreign
+
+    tensors = path.suffix == ".safetensors"
+    state = checkpoint.read_tensors(path) if tensors else foreign.read_state(path)
+    if model := _fitting(path, state, scale):
+        return model
+    for arch in () if tensors else foreign.RELEASES:
         fitting = {}
         for factor in (scale,) if scale else ARCHS[arch].scales:
             with suppress(BadCheckpoint):
@@ -138,6 +230,33 @@ def _recognise(path: Path, scale: int | None) -> "SRModel":
         if fitting:
             return fitting.popitem()[1]
     raise BadCheckpoint(f"'{path}' fits no network of srcli{f' at x{scale}' if scale else ''}")
+
+
+def _fitting(path: Path, state: "dict[str, Tensor]", scale: int | None) -> "SRModel | None":
+    """Return the network whose own names and shapes these are; None where it is none, BadCheckpoint where the scale is open."""
+    import torch
+
+    from srcli.models import create
+
+    shapes = {name: x.shape for name, x in state.items()}
+    for arch, row in ARCHS.items():
+        fitting = []
+        for factor in row.scales:
+            with torch.device("meta"):
+                own = {name: x.shape for name, x in create(arch, factor).state_dict().items()}
+            if not own or next(iter(own.items())) not in shapes.items():
+                break  # the first tensor is the same at every scale
+            if own == shapes and scale in (None, factor):
+                fitting.append(factor)
+        if len(fitting) > 1:
+            raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, fitting))}; say which with -s")
+        if fitting:
+            break
+    else:
+        return None
+    model = create(arch, fitting[0])
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def _split(reference: str, scale: int | None) -> tuple[str, int | None]:
@@ -180,9 +299,9 @@ def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str
     names = sorted({f.name for f in files} | {"bicubic"})
     if name in ARCHS:
         return (
-            f"no weights for '{name}' ship with srcli; there are {', '.join(names)}, "
+            f"no weights for '{name}' ship with srcli, and {ELSEWHERE} names no repository; there are {', '.join(names)}, "
             f"or train with: srcli train --arch {name} --scale {scale}"
         )
     close = get_close_matches(name, [*names, *ARCHS], n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
-    return f"no weights file or shipped model is called '{reference}'; {hint}"
+    return f"no weights file or shipped model is called '{reference}', and {ELSEWHERE} names no repository; {hint}"

@@ -1,0 +1,209 @@
+"""Files of Hugging Face Hub repositories: chosen, fetched, checked; not what is in them."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi, ModelInfo
+
+PREFIX = "hf:"
+SUFFIXES = (".safetensors", ".pth", ".pt")
+CONFIG = "config.json"  # lies beside the weights in the layout of PyTorchModelHubMixin
+TIMEOUT = 10  # seconds until the Hub counts as out of reach
+_LOGIN = "log in with: hf auth login, or set HF_TOKEN"
+_REFERENCE = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)(?:/(?P<file>[^@]+))?(?:@(?P<revision>.+))?")
+
+
+class Source(NamedTuple):
+    """A repository at a revision, None being its main branch."""
+
+    repo: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return PREFIX + self.repo + (f"@{self.revision}" if self.revision else "")
+
+
+class Fetched(NamedTuple):
+    """A file in the cache; `fresh`: it was not there before."""
+
+    path: Path
+    fresh: bool
+    licence: str = ""  # as the repository states it
+
+
+def parse(reference: str) -> tuple[Source, str | None]:
+    """Read hf:owner/repo[/file][@revision] as the source and the file; raise UsageError."""
+    match = _REFERENCE.fullmatch(reference)
+    if not match:
+        raise UsageError(f"the Hub takes hf:owner/repo[/file][@revision], not '{reference}'")
+    return Source(match["repo"], match["revision"]), match["file"]
+
+
+def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = False) -> Fetched:
+    """Return the file that `pick` chooses from the repository's names, downloaded where it is not in the cache.
+
+    `offline`, or without a network, what is cached is all there is. A config.json beside the file comes with it.
+    Raises WeightsNotFound where the Hub refuses or cannot be reached, BadCheckpoint where a hash differs.
+    """
+    with _translated(source):
+        info = None if offline else _ask(source)
+        commit = _cached_commit(source) if info is None else info.sha
+        cached = _cached_names(source, commit)
+        if info is None and not cached:
+            why = "--offline is given" if offline else f"{_client().endpoint} cannot be reached"
+            raise WeightsNotFound(f"'{source}' is not in the cache, and {why}")
+        names = cached if info is None else [s.rfilename for s in info.siblings or []]
+        name = pick(names)
+        path = _download(source, name, offline=info is None)
+        config = name.rpartition("/")[0] + "/" + CONFIG if "/" in name else CONFIG
+        if config in names:
+            _download(source, config, offline=info is None)
+    return Fetched(path, fresh=name not in cached, licence=_licence(info) if info else "")
+
+
+def pick_file(source: Source, file: str) -> Callable[[list[str]], str]:
+    """Choose the one file that was named; raise WeightsNotFound listing what else there is."""
+
+    def pick(names: list[str]) -> str:
+        if file not in names:
+            raise WeightsNotFound(f"'{source}' has no file '{file}'; it has {_listed(_weights(names))}")
+        return file
+
+    return pick
+
+
+def pick_scale(source: Source, scale: int | None, default: int) -> Callable[[list[str]], str]:
+    """Choose the only weights, or the only ones whose name states the scale; raise WeightsNotFound listing them."""
+
+    def pick(names: list[str]) -> str:
+        files = _weights(names)
+        if not files:
+            raise WeightsNotFound(f"'{source}' holds no .safetensors, .pth or .pt file")
+        of_scale = [name for name in files if _states(name, scale or default)]
+        for choice in (files, of_scale):
+            if len(choice) == 1:
+                return choice[0]
+        advice = f"name one: {PREFIX}{source.repo}/FILE" if of_scale else "choose with -s, or name one"
+        raise WeightsNotFound(f"'{source}' holds several weights files, {_listed(files)}; {advice}")
+
+    return pick
+
+
+def _weights(names: list[str]) -> list[str]:
+    """Return the weights among the names: safetensors, and only where there are none the pickled ones."""
+    for suffixes in (SUFFIXES[:1], SUFFIXES[1:]):
+        found = sorted(name for name in names if name.endswith(suffixes))
+        if found:
+            return found
+    return []
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "no weights"
+
+
+def _states(name: str, scale: int) -> bool:
+    """Tell whether a name such as rfdn_x4.safetensors or 4xNet.pth states this scale."""
+    return bool(re.search(rf"(?<![a-z0-9])(?:x{scale}(?!\d)|{scale}x)", name, re.IGNORECASE))
+
+
+def _client() -> "HfApi":
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="srcli")
+
+
+def _ask(source: Source) -> "ModelInfo | None":
+    """Return what the Hub says of the repository; None where it cannot be reached or is down."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return _client().model_info(source.repo, revision=source.revision, timeout=TIMEOUT)
+    except HfHubHTTPError as error:
+        if error.response.status_code < 500:
+            raise
+        return None
+    except _transport():
+        return None
+
+
+def _download(source: Source, name: str, *, offline: bool) -> Path:
+    """Return a file's place in the cache, its bytes checked against the hash that the Hub stated for them."""
+    path = Path(_client().hf_hub_download(source.repo, name, revision=source.revision, local_files_only=offline))
+    blob = path.resolve()  # named by its hash; a copy under its own name where there are no symbolic links
+    content = blob.read_bytes()
+    actual = {64: hashlib.sha256(content).hexdigest(), 40: hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
+    if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name) and actual[len(blob.name)] != blob.name:
+        blob.unlink()
+        path.unlink(missing_ok=True)
+        raise BadCheckpoint(
+            f"'{source.repo}/{name}' is damaged: its hash is not the one the Hub states; it is deleted, try again"
+        )
+    return path
+
+
+def _cached_commit(source: Source) -> str | None:
+    ref = _cache_of(source) / "refs" / (source.revision or "main")
+    return ref.read_text() if ref.is_file() else source.revision
+
+
+def _cached_names(source: Source, commit: str | None) -> list[str]:
+    """List the files of a commit that are in the cache."""
+    snapshot = _cache_of(source) / "snapshots" / (commit or "none")
+    return sorted(p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file())
+
+
+def _cache_of(source: Source) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{source.repo.replace('/', '--')}"
+
+
+def _licence(info: "ModelInfo") -> str:
+    return next((tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:")), "")
+
+
+@contextmanager
+def _translated(source: Source) -> Iterator[None]:
+    """Turn what the client raises into one line."""
+    from huggingface_hub import errors, get_token
+
+    endpoint = _client().endpoint
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise UsageError(f"'{source.repo}' cannot be a repository: {str(error).splitlines()[0]}") from error
+    except errors.GatedRepoError as error:
+        raise WeightsNotFound(f"'{source}' is gated: accept its terms at {endpoint}/{source.repo}; {_LOGIN}") from error
+    except errors.RepositoryNotFoundError as error:
+        advice = "your token may not read it" if get_token() else _LOGIN
+        raise WeightsNotFound(f"no repository '{source.repo}' at {endpoint}; if it is private: {advice}") from error
+    except errors.RevisionNotFoundError as error:
+        raise WeightsNotFound(f"'{source.repo}' has no revision '{source.revision}'") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise WeightsNotFound(f"'{source}' is not whole in the cache, and {endpoint} cannot be reached") from error
+    except errors.HfHubHTTPError as error:
+        raise WeightsNotFound(f"{endpoint} refused '{source}' ({_first_line(error)})") from error
+    except _transport() as error:
+        raise WeightsNotFound(f"the download of '{source}' failed ({_first_line(error)}); try again") from error
+    except ValueError as error:
+        raise WeightsNotFound(f"{endpoint} does not answer as a Hub ({_first_line(error)})") from error
+
+
+def _transport() -> tuple[type[Exception], ...]:
+    """Return what a broken connection raises: the base of the HTTP client's errors, which differs between versions."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    client = HfHubHTTPError.__bases__[0]
+    return (client, OSError) if issubclass(client, Exception) else (OSError,)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]

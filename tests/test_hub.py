@@ -1,0 +1,363 @@
+"""The Hub, spoken to with its own client: a local server has repositories, a commit each, and may fail on purpose."""
+
+import gc
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import huggingface_hub
+import pytest
+import torch
+
+from srcli import checkpoint, hub, zoo
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+from srcli.models import create
+
+COMMIT = "5" * 40
+TOKEN = "hf_letmein"
+
+
+class Hub(ThreadingHTTPServer):
+    """Serve `repos`: a repository's name -> its files. `asked` are the requests, as `METHOD path [range]`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.repos: dict[str, dict[str, bytes]] = {}
+        self.private: set[str] = set()
+        self.gated: set[str] = set()
+        self.licence = "mit"
+        self.asked: list[str] = []
+        self.breaks = 0  # downloads that end half way
+        self.lies = False  # bytes differ from the hash stated
+        self.down = False
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        if self.thread.is_alive():
+            self.shutdown()
+            self.thread.join()
+            self.server_close()
+
+    def downloads(self) -> list[str]:
+        return [line for line in self.asked if line.startswith("GET") and "/resolve/" in line]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.asked.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
+        api = re.match(r"/api/models/([^/]+/[^/?]+)(?:/revision/([^?]+))?", self.path)
+        file = re.match(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
+        match = api or file
+        assert match
+        repo, revision = match[1], match[2] or "main"
+        if self.server.down:
+            return self._answer(503, {})
+        if repo in self.server.gated:
+            return self._answer(403, {"X-Error-Code": "GatedRepo"})
+        if repo not in self.server.repos or (
+            repo in self.server.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"
+        ):
+            return self._answer(401, {"X-Error-Code": "RepoNotFound"})
+        if revision not in ("main", COMMIT):
+            return self._answer(404, {"X-Error-Code": "RevisionNotFound"})
+        files = self.server.repos[repo]
+        if api:
+            content = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files], "private": False}
+            content |= {"tags": [f"license:{self.server.licence}"] if self.server.licence else []}
+            return self._answer(200, {"Content-Type": "application/json"}, json.dumps(content).encode())
+        assert file
+        if file[3] not in files:
+            return self._answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        self._file(files[file[3]])
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def _file(self, content: bytes) -> None:
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Accept-Ranges": "bytes"}
+        if self.server.lies:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        start = int(re.match(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        body = content[start:]
+        if self.command == "GET" and self.server.breaks:
+            self.server.breaks -= 1
+            self._answer(206 if start else 200, {**headers, "Content-Length": str(len(body))}, body[: len(body) // 2])
+            self.close_connection = True
+            return
+        self._answer(206 if start else 200, headers, body)
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch) -> Iterator[Hub]:
+    """Start a Hub that the client speaks to, with an empty cache and no token."""
+    served = Hub()
+    monkeypatch.setattr(hub, "_client", lambda: huggingface_hub.HfApi(endpoint=served.url))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("SRCLI_HUB", raising=False)
+    yield served
+    served.stop()
+    huggingface_hub.close_session()
+    gc.collect()  # a socket left open would warn in some other test
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> dict[str, bytes]:
+    """Make untrained fsrcnn x2 and x4 as srcli saves them: file name -> bytes."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    for scale in (2, 4):
+        model = create("fsrcnn", scale)
+        checkpoint.save(folder / f"fsrcnn_x{scale}.safetensors", model, checkpoint.card_of(model, licence="BSD-3-Clause"))
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _opened(reference: str, scale: int | None = None, **options: object) -> tuple[str, int, list[str]]:
+    said: list[str] = []
+    model, _ = zoo.open_model(reference, scale, say=said.append, **options)
+    return model.arch, model.scale, said
+
+
+# references
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [
+        ("hf:me/nets", ("me/nets", None, None)),
+        ("hf:me/nets@v1", ("me/nets", None, "v1")),
+        ("hf:me/nets/a/b_x4.pth", ("me/nets", "a/b_x4.pth", None)),
+        ("hf:me/nets/a.pth@refs/pr/1", ("me/nets", "a.pth", "refs/pr/1")),
+    ],
+)
+def test_references_are_read(reference, parts):
+    source, file = hub.parse(reference)
+    assert (source.repo, file, source.revision) == parts
+
+
+@pytest.mark.parametrize("reference", ["hf:", "hf:nets", "hf:/nets", "hf:me/", "hf:me/nets@"])
+def test_what_is_no_reference_is_refused(reference):
+    with pytest.raises(UsageError, match=r"hf:owner/repo\[/file\]\[@revision\]"):
+        hub.parse(reference)
+
+
+@pytest.mark.parametrize(
+    ("names", "scale", "choice"),
+    [
+        (["README.md", "model.safetensors"], None, "model.safetensors"),
+        (["net.pth"], 2, "net.pth"),
+        (["net.pth", "net.safetensors"], None, "net.safetensors"),
+        (["net_x2.pth", "net_x4.pth"], None, "net_x4.pth"),
+        (["net_x2.pth", "net_x4.pth"], 2, "net_x2.pth"),
+        (["2x-Net.pth", "4x-Net.pth"], 2, "2x-Net.pth"),
+        (["x2/net.pth", "x4/net.pth", "x44/net.pth"], 4, "x4/net.pth"),
+    ],
+)
+def test_the_file_is_chosen_by_scale(names, scale, choice):
+    assert hub.pick_scale(hub.Source("me/nets"), scale, 4)(names) == choice
+
+
+@pytest.mark.parametrize(
+    ("names", "scale", "text"),
+    [
+        (["a_x4.pth", "b_x4.pth"], None, "a_x4.pth, b_x4.pth; name one: hf:me/nets/FILE"),
+        (["a_x2.pth", "b_x3.pth"], None, "a_x2.pth, b_x3.pth; choose with -s, or name one"),
+        (["README.md"], None, "holds no .safetensors"),
+    ],
+)
+def test_a_choice_that_is_not_clear_lists_the_files(names, scale, text):
+    with pytest.raises(WeightsNotFound, match=text):
+        hub.pick_scale(hub.Source("me/nets"), scale, 4)(names)
+
+
+# downloads
+
+
+def test_weights_are_downloaded_once_and_their_licence_is_said_once(server, weights):
+    server.repos["me/nets"] = weights
+    assert _opened("hf:me/nets") == ("fsrcnn", 4, ["fsrcnn_x4.safetensors of hf:me/nets: licence mit"])
+    assert _opened("hf:me/nets") == ("fsrcnn", 4, [])
+    assert _opened("hf:me/nets", 2)[1] == 2
+    assert len(server.downloads()) == 2
+
+
+def test_a_licence_that_only_the_card_states_is_said(server, weights):
+    server.repos["me/nets"] = weights
+    server.licence = ""
+    assert _opened("hf:me/nets")[2] == ["fsrcnn_x4.safetensors of hf:me/nets: licence BSD-3-Clause"]
+
+
+@pytest.mark.parametrize("reference", ["hf:me/nets/fsrcnn_x2.safetensors", f"hf:me/nets/fsrcnn_x2.safetensors@{COMMIT}"])
+def test_one_file_of_one_revision_is_taken(server, weights, reference):
+    server.repos["me/nets"] = weights
+    assert _opened(reference)[:2] == ("fsrcnn", 2)
+
+
+def test_what_is_cached_works_without_the_hub(server, weights):
+    server.repos["me/nets"] = weights
+    _opened("hf:me/nets")
+    server.down = True
+    assert _opened("hf:me/nets") == ("fsrcnn", 4, [])
+    server.stop()
+    assert _opened("hf:me/nets") == ("fsrcnn", 4, [])
+    asked = len(server.asked)
+    assert _opened("hf:me/nets", offline=True) == ("fsrcnn", 4, [])
+    assert len(server.asked) == asked
+    with pytest.raises(WeightsNotFound, match=r"'hf:me/others' is not in the cache, and --offline is given"):
+        _opened("hf:me/others", offline=True)
+    with pytest.raises(WeightsNotFound, match=rf"'hf:me/others' is not in the cache, and {server.url} cannot be reached"):
+        _opened("hf:me/others")
+    with pytest.raises(UsageError, match="x4, not x2"):
+        _opened("hf:me/nets", 2)
+
+
+def test_a_broken_connection_is_resumed(server, weights, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1024)  # what is whole of them is kept
+    server.repos["me/nets"] = weights
+    server.breaks = 1
+    assert _opened("hf:me/nets")[:2] == ("fsrcnn", 4)
+    first, second = server.downloads()
+    assert "bytes=" not in first
+    assert int(re.search(r"bytes=(\d+)-", second)[1]) > 0
+
+
+def test_bytes_of_another_hash_are_refused_and_deleted(server, weights, tmp_path):
+    server.repos["me/nets"] = weights
+    server.lies = True
+    with pytest.raises(BadCheckpoint, match="is damaged: its hash"):
+        _opened("hf:me/nets")
+    server.lies = False
+    assert _opened("hf:me/nets")[:2] == ("fsrcnn", 4)
+
+
+def test_a_cached_file_that_was_damaged_later_is_refused(server, weights):
+    server.repos["me/nets"] = weights
+    path = zoo.find_weights("hf:me/nets").resolve()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(BadCheckpoint, match="damaged"):
+        _opened("hf:me/nets", offline=True)
+
+
+# refusals
+
+
+def test_a_repository_that_is_not_there_says_so(server):
+    with pytest.raises(WeightsNotFound, match=rf"no repository 'me/none' at {server.url}; if it is private: log in"):
+        _opened("hf:me/none")
+
+
+def test_a_private_repository_needs_a_token(server, weights, monkeypatch):
+    server.repos["me/mine"] = weights
+    server.private = {"me/mine"}
+    with pytest.raises(WeightsNotFound, match="set HF_TOKEN"):
+        _opened("hf:me/mine")
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(WeightsNotFound, match="your token may not read it"):
+        _opened("hf:me/mine")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert _opened("hf:me/mine")[:2] == ("fsrcnn", 4)
+
+
+def test_a_gated_repository_names_the_page_of_its_terms(server, weights):
+    server.repos["me/gated"] = weights
+    server.gated = {"me/gated"}
+    with pytest.raises(WeightsNotFound, match=f"accept its terms at {server.url}/me/gated"):
+        _opened("hf:me/gated")
+
+
+@pytest.mark.parametrize(
+    ("reference", "error", "text"),
+    [
+        ("hf:me/nets@v9", WeightsNotFound, "'me/nets' has no revision 'v9'"),
+        ("hf:me/nets/none.pth", WeightsNotFound, "no file 'none.pth'; it has fsrcnn_x2.safetensors, fsrcnn_x4.safetensors"),
+        ("hf:me/ne--ts", UsageError, "cannot be a repository"),
+    ],
+)
+def test_what_the_repository_does_not_have_is_said_in_a_line(server, weights, reference, error, text):
+    server.repos["me/nets"] = weights
+    with pytest.raises(error, match=text) as caught:
+        _opened(reference)
+    assert "\n" not in str(caught.value)
+
+
+# layouts
+
+
+def test_a_config_beside_the_weights_describes_them(server, tmp_path):
+    """The layout of PyTorchModelHubMixin, by its own hand."""
+    from huggingface_hub import PyTorchModelHubMixin
+
+    class Net(torch.nn.Module, PyTorchModelHubMixin):
+        def __init__(self, arch: str, scale: int, channels: int) -> None:
+            super().__init__()
+            for name, module in create(arch, scale, channels=channels).named_children():
+                self.add_module(name, module)
+
+    Net("rfdn", 3, channels=24).save_pretrained(tmp_path / "saved")
+    server.repos["me/mixin"] = {p.name: p.read_bytes() for p in (tmp_path / "saved").iterdir()}
+    _, card = zoo.open_model("hf:me/mixin")
+    assert (card.arch, card.scale, card.config) == ("rfdn", 3, {"channels": 24})
+    assert zoo.open_model("hf:me/mixin", offline=True)[0].scale == 3
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_bare_tensors_of_our_networks_are_recognised(server, tmp_path, suffix):
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    network, path = create("rfdn", 2).eval(), tmp_path / f"bare{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(network.state_dict(), path)
+    server.repos["me/bare"] = {path.name: path.read_bytes()}
+    model, card = zoo.open_model("hf:me/bare")
+    assert (card.arch, card.scale, card.source) == ("rfdn", 2, path.name)
+    x = torch.rand(1, 3, 37, 53)
+    torch.testing.assert_close(model(x), network(x))
+
+
+# short names
+
+
+def test_a_short_name_that_does_not_ship_is_looked_up(server, weights, monkeypatch):
+    with pytest.raises(WeightsNotFound, match="SRCLI_HUB names no repository"):
+        _opened("fsrcnn")
+    server.repos["me/nets"] = weights
+    monkeypatch.setenv("SRCLI_HUB", "me/nets")
+    assert _opened("fsrcnn")[:2] == ("fsrcnn", 4)
+    assert _opened("fsrcnn", 2)[:2] == ("fsrcnn", 2)
+    with pytest.raises(
+        WeightsNotFound, match="no weights for 'fsrcnn' at x3 ship with srcli or are in 'hf:me/nets'; it has x2, x4"
+    ):
+        _opened("fsrcnn", 3)
+    asked = len(server.asked)
+    assert _opened("rfdn")[:2] == ("rfdn", 4)
+    assert len(server.asked) == asked
+
+
+def test_importing_the_zoo_does_not_import_the_client():
+    code = "import sys, srcli.zoo, srcli.hub; print([m for m in ('torch', 'huggingface_hub') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
