@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -355,7 +355,8 @@ def _steps(
                 _save_best(run, out, None)
             yield _save(run, out)
             clock = told = time.monotonic()
-    ranks.told(0.0)  # the others stay until rank 0 has written
+    with suppress(RuntimeError):  # the work is done: a rank that has left already is no loss
+        ranks.told(0.0)  # the others stay until rank 0 has written
 
 
 def _backward(run: _Run, network: nn.Module, patches: Source, scaler: torch.amp.GradScaler, precision: Precision) -> Tensor:
