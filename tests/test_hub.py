@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import huggingface_hub
 import pytest
 import torch
+from PIL import Image
 
 from srcli import checkpoint, hub, zoo
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
+from tests.conftest import photograph
 
 COMMIT = "5" * 40
 TOKEN = "hf_letmein"
@@ -356,6 +359,22 @@ def test_a_short_name_that_does_not_ship_is_looked_up(server, weights, monkeypat
     asked = len(server.asked)
     assert _opened("rfdn")[:2] == ("rfdn", 4)
     assert len(server.asked) == asked
+
+
+# the program
+
+
+def test_the_program_takes_a_mirror_from_the_environment(server, weights, tmp_path):
+    server.repos["me/nets"] = weights
+    Image.fromarray(photograph(9, 7)).save(tmp_path / "p.png")
+    command = [sys.executable, "-m", "srcli", "upscale", str(tmp_path / "p.png"), "-m", "hf:me/nets", "--device", "cpu"]
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home")}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stderr
+    assert "fsrcnn_x4.safetensors of hf:me/nets: licence mit\n" in run.stderr
+    server.stop()
+    again = subprocess.run([*command, "--offline", "--exists", "overwrite"], capture_output=True, text=True, env=environment)
+    assert (again.returncode, "licence" in again.stderr) == (0, False)
 
 
 def test_importing_the_zoo_does_not_import_the_client():

@@ -21,7 +21,7 @@ ALLOWED = {
     "foreign": {"models", "errors"},
     "hub": {"errors"},
     "zoo": {"hub", "checkpoint", "foreign", "models", "errors"},
-    "engine": {"engine", "checkpoint", "zoo", "foreign", "models", "media", "ops", "files", "errors"},
+    "engine": {"engine", "checkpoint", "zoo", "hub", "foreign", "models", "media", "ops", "files", "errors"},
     "api": {"engine", "zoo", "checkpoint", "models", "media"},
     "console": {"errors"},
     "commands": {"commands", "engine", "zoo", "checkpoint", "foreign", "models", "media", "console", "files", "errors"},

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Ensemble, Json, Precision, Scale, Tile, need_folder, one_of, parse_tile
+from srcli.commands.options import Device, Ensemble, Json, Offline, Precision, Scale, Tile, need_folder, one_of, parse_tile
 from srcli.errors import BadFolder, UsageError
 from srcli.files import atomic, make_folder
 
@@ -30,6 +30,7 @@ def evaluate(
     ensemble: Ensemble = False,
     save: Annotated[Path | None, typer.Option("--save", help="Folder that takes the SR pictures.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="File that takes every picture's scores.")] = None,
+    offline: Offline = False,
     json: Json = False,
 ) -> None:
     """Score models against HR pictures, bicubic first, as the papers do.
@@ -55,7 +56,7 @@ def evaluate(
     from srcli.zoo import open_model
 
     where = pick_device(device)
-    networks = [(name, open_model(name, scale)[0]) for name in models or []]
+    networks = [(name, open_model(name, scale, offline=offline, say=console.note)[0]) for name in models or []]
     scales = {network.scale for _, network in networks}
     if len(scales) > 1:
         raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(scales)))}; choose one with -s")

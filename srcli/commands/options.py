@@ -19,6 +19,7 @@ AnyScale = Annotated[
 Tile = Annotated[str, typer.Option("-t", "--tile", help="Px a side of a tile: auto, 0 for the whole picture, or a number.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Of hf: weights only those in the cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
 Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
 

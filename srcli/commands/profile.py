@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Json, Precision, Scale, one_of, parse_size
+from srcli.commands.options import Device, Json, Offline, Precision, Scale, one_of, parse_size
 from srcli.errors import BadFolder, UsageError
 from srcli.files import atomic
 
@@ -52,6 +52,7 @@ def profile(
     dataset: Annotated[str, typer.Option("--dataset", help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",
     precision: Precision = "fp32",
     device: Device = "auto",
+    offline: Offline = False,
     json: Json = False,
 ) -> None:
     """Print parameters, multiply-accumulates and, with --time, milliseconds; without MODEL also what the papers print.
@@ -92,7 +93,7 @@ def profile(
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
     time = time or (plot is not None and plot_axis == "milliseconds")
-    networks = [open_network(name, scale) for name in models or ARCHS]
+    networks = [open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
     factor = scale or (networks[0].scale if models else DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")

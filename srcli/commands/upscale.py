@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from srcli import console
-from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Precision, Tile, one_of, parse_tile
+from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Offline, Precision, Tile, one_of, parse_tile
 from srcli.errors import BadFolder, UsageError
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif")
@@ -61,6 +61,7 @@ def upscale(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what it takes; write nothing.")
     ] = False,
+    offline: Offline = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
@@ -102,7 +103,8 @@ def upscale(
 
     where = pick_device(device)
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    networks = {network.scale: network for network in open_networks(model or DEFAULT, scale, several=box is not None)}
+    opened = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
+    networks = {network.scale: network for network in opened}
     goal = box or scale or next(iter(networks))
     jobs = plan_jobs(
         sources,

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli import zoo
+from srcli import hub, zoo
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.memory import largest_side
 from srcli.errors import BadCheckpoint, OutOfMemory, UsageError, UserError, WeightsNotFound
@@ -350,24 +350,33 @@ def _resampled(pixels: np.ndarray, height: int, width: int, edge: Edge) -> np.nd
     return out
 
 
-def open_networks(reference: str, scale: float | None, *, several: bool = False) -> list[SRModel]:
+def open_networks(
+    reference: str,
+    scale: float | None,
+    *,
+    several: bool = False,
+    offline: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[SRModel]:
     """Open the networks that `scale` needs of those `reference` stands for; its default one without a scale.
 
     `several`: all that ship under the name, because the factor differs from picture to picture.
 
-    A weights file stands for itself, whatever its scale. Raises as zoo.open_model.
+    A weights file, or one of the Hub, stands for itself, whatever its scale. `offline`, `say` and what is raised: as
+    zoo.open_model has them.
     """
+    open_model = partial(zoo.open_model, offline=offline, say=say)
     whole = int(scale) if scale and scale == int(scale) else None
-    if Path(reference).is_file():
+    if Path(reference).is_file() or reference.startswith(hub.PREFIX):
         try:
-            return [zoo.open_model(reference, whole)[0]]
+            return [open_model(reference, whole)[0]]
         except (UsageError, BadCheckpoint):  # of another scale, or no network at all: the second try says which
-            return [zoo.open_model(reference)[0]]
+            return [open_model(reference)[0]]
     scales = [factor for factor in sorted({weights.scale for weights in zoo.shipped()}) if _ships(reference, factor)]
     if not scales or (scale is None and not several):
-        return [zoo.open_model(reference, max(math.ceil(scale), 2) if scale else None)[0]]
+        return [open_model(reference, max(math.ceil(scale), 2) if scale else None)[0]]
     needed = scales if scale is None else set(passes(scale, scales)) or scales[:1]
-    return [zoo.open_model(reference, factor)[0] for factor in sorted(needed)]
+    return [open_model(reference, factor)[0] for factor in sorted(needed)]
 
 
 def _ships(reference: str, scale: int) -> bool:
