@@ -372,16 +372,18 @@ def open_networks(
             return [open_model(reference, whole)[0]]
         except (UsageError, BadCheckpoint):  # of another scale, or no network at all: the second try says which
             return [open_model(reference)[0]]
-    scales = [factor for factor in sorted({weights.scale for weights in zoo.shipped()}) if _ships(reference, factor)]
+    scales = [
+        factor for factor in sorted({weights.scale for weights in zoo.shipped()}) if _ships(reference, factor, offline, say)
+    ]
     if not scales or (scale is None and not several):
         return [open_model(reference, max(math.ceil(scale), 2) if scale else None)[0]]
     needed = scales if scale is None else set(passes(scale, scales)) or scales[:1]
     return [open_model(reference, factor)[0] for factor in sorted(needed)]
 
 
-def _ships(reference: str, scale: int) -> bool:
+def _ships(reference: str, scale: int, offline: bool, say: Callable[[str], None]) -> bool:
     try:
-        zoo.find_weights(reference, scale)
+        zoo.find_weights(reference, scale, offline=offline, say=say)
     except WeightsNotFound:
         return False
     return True
