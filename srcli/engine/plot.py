@@ -1,4 +1,4 @@
-"""PSNR against cost, as the papers draw it: one labelled point a network. The only module that imports matplotlib."""
+"""PSNR against cost, as the papers draw it: one labelled point a network."""
 
 import math
 from collections.abc import Iterable, Sequence
