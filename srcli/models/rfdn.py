@@ -45,14 +45,14 @@ class RFDN(SRModel):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         # the long skip carries the picture itself: kept in float32, bf16 comes within 60 dB of float32, else within 51
         with torch.autocast(x.device.type, enabled=False):
-            head = self.head(x.float())  # (N, C, H, W)
+            head = self.head(x)  # (N, C, H, W)
         outputs, feature = [], as_autocast(head)
         for block in self.blocks:
             feature = block(feature, window)
             outputs.append(feature)
         body = self.body(F.leaky_relu(self.fuse(torch.cat(outputs, 1)), SLOPE))
         with torch.autocast(x.device.type, enabled=False):
-            return F.pixel_shuffle(self.upsample(body.float() + head), self.scale)
+            return F.pixel_shuffle(self.upsample(body.to(head.dtype) + head), self.scale)
 
     def start_as_upsampler(self) -> bool:
         pass_rgb_through(self.head)
