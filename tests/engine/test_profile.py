@@ -11,31 +11,11 @@ from srcli.engine.profile import Profile, count, input_for_output, profile
 from srcli.errors import UsageError
 from srcli.models import ARCHS, create
 from srcli.models.base import SRModel, Tiling, Window
+from tests.counts import PARAMETERS
 
 SCALES = (2, 3, 4)
 NETWORKS = [(name, scale) for name, arch in ARCHS.items() for scale in arch.scales]
 
-PARAMETERS = {  # x2, x3, x4
-    "bicubic": (0, 0, 0),
-    "srcnn": (57_281, 57_281, 57_281),
-    "fsrcnn": (12_809, 12_809, 12_809),
-    "vdsr": (665_921, 665_921, 665_921),
-    "carn": (1_591_939, 1_591_939, 1_591_939),
-    "carn-m": (414_787, 414_787, 414_787),
-    "idn": (552_769, 552_769, 552_769),
-    "imdn": (694_404, 703_059, 715_176),
-    "imdn-baseline": (873_164, 881_819, 893_936),
-    "pan": (261_403, 261_403, 272_419),
-    "rfdn": (417_212, 423_977, 433_448),
-    "rfdn-c48": (534_036, 540_531, 549_624),
-    "rfdn-c52": (625_962, 632_997, 642_846),
-    "mfdn": (300_559, 300_559, 311_575),
-    "drn": (1_927_667, 2_112_307, 2_075_379),
-    "drn-plus": (17_605_043, 20_555_443, 19_965_363),
-    "fdiwn": (629_176, 646_486, 663_848),
-    "fdiwn-m": (433_840, 446_814, 454_648),
-    "rdsrn": (647_016, 693_416, 684_136),
-}
 SINGLE_SCALE_PARAMETERS = {"carn": (964_163, 1_148_803, 1_111_875), "carn-m": (257_027, 303_427, 294_147)}
 
 GIGAMACS = {  # for a 1280x720 output, x2, x3, x4, to the digits that are printed; x3 from 426x240

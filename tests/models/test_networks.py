@@ -19,33 +19,12 @@ from srcli.ops.pixels import to_tensor
 from srcli.ops.resize import rescale
 from srcli.ops.tiles import plan_tiles
 from tests.conftest import photograph
+from tests.counts import PARAMETERS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EVERY = [(arch, scale) for arch, row in ARCHS.items() for scale in row.scales]
 LEARNT = [arch for arch in ARCHS if arch != "bicubic"]
 SMALL = {"drn-plus": {"channels": 32}}  # 20 M parameters tell nothing that fewer would not
-
-# ARCHITECTURES.md, computed; x2, x3, x4
-PARAMETERS = {
-    "srcnn": (57_281, 57_281, 57_281),
-    "fsrcnn": (12_809, 12_809, 12_809),
-    "vdsr": (665_921, 665_921, 665_921),
-    "carn": (1_591_939, 1_591_939, 1_591_939),
-    "carn-m": (414_787, 414_787, 414_787),
-    "idn": (552_769, 552_769, 552_769),
-    "imdn": (694_404, 703_059, 715_176),
-    "imdn-baseline": (873_164, 881_819, 893_936),
-    "pan": (261_403, 261_403, 272_419),
-    "rfdn": (417_212, 423_977, 433_448),
-    "rfdn-c48": (534_036, 540_531, 549_624),
-    "rfdn-c52": (625_962, 632_997, 642_846),
-    "mfdn": (300_559, 300_559, 311_575),
-    "drn": (1_927_667, 2_112_307, 2_075_379),
-    "drn-plus": (17_605_043, 20_555_443, 19_965_363),
-    "fdiwn": (629_176, 646_486, 663_848),
-    "fdiwn-m": (433_840, 446_814, 454_648),
-    "rdsrn": (647_016, 693_416, 684_136),
-}
 
 
 def fresh(arch: str, scale: int = 2, **config) -> SRModel:
