@@ -1,8 +1,9 @@
 """Bundle trained weights: python weights/publish.py DATA [BEST.safetensors ...]
 
 Stores each file in float16 under its name, with its scores on Set5 and Set14 (final) and Kodak24 (choice) in the card, if
-it beats the file bundled under that name on Kodak24; then writes SHA256SUMS and README.md from the cards. DATA is the data
-folder with eval/Set5, eval/Set14 and val/kodak24. Without files, only the sums and the table are written again.
+it beats the file bundled under that name on Kodak24; A+B is the mean of two files of one network. Then writes SHA256SUMS
+and README.md from the cards. DATA is the data folder with eval/Set5, eval/Set14 and val/kodak24. Without files, only the
+sums and the table are written again.
 """
 
 import sys
@@ -30,7 +31,7 @@ PAPERS = ("bicubic", "vdsr", "rfdn-c48", "imdn")
 AUTHORS = {4: [("E-RFDN", "32.16 / 0.8945", "28.65 / 0.7825"), ("MFDN", "31.41 / 0.8817", "28.10 / 0.7678")]}
 
 
-def main(data: Path, files: list[Path]) -> None:
+def main(data: Path, files: list[str]) -> None:
     """Bundle `files` where they are better than what is there."""
     for file in files:
         bundle(data, file)
@@ -39,9 +40,9 @@ def main(data: Path, files: list[Path]) -> None:
     (HERE / "README.md").write_text(readme({path: checkpoint.read_card(path) for path in weights}))
 
 
-def bundle(data: Path, file: Path) -> None:
+def bundle(data: Path, file: str) -> None:
     """Store one file with its scores, unless the bundled one is as good on the pictures that choose."""
-    model, card = checkpoint.load(file)
+    model, card = mean(*(Path(part) for part in file.split("+")))
     target = HERE / f"{card.arch}_x{card.scale}.safetensors"
     for name, tensor in model.state_dict().items():  # what is scored is what is stored
         if tensor.is_floating_point():
@@ -56,6 +57,19 @@ def bundle(data: Path, file: Path) -> None:
     card = replace(card, licence="MIT", source="trained from scratch by srcli", scores=scores)
     checkpoint.save(target, model, card, torch.float16)
     print(f"{target.name}: " + ", ".join(f"{name} {value:.3f} dB" for name, value in new.items()))
+
+
+def mean(*files: Path) -> tuple[SRModel, Card]:
+    """Return the mean of the files' weights; the card is the last one's, and names the runs of the others."""
+    *others, (model, card) = [checkpoint.load(file) for file in files]
+    state = model.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            tensor.copy_(sum((other.state_dict()[name] for other, _ in others), tensor) / len(files))
+    if others:
+        runs = [{k: c.training.get(k) for k in ("loss", "lr", "steps_done", "minutes_done", "seed")} for _, c in others]
+        card = replace(card, training={**card.training, "averaged_with": runs})
+    return model, card
 
 
 def score(model: SRModel, data: Path) -> list[dict[str, Any]]:
@@ -115,6 +129,10 @@ def readme(cards: dict[Path, Card]) -> str:
             "",
             f"{t.get('steps_done', 0):,} steps in {t.get('minutes_done', 0)} minutes of training ({t.get('machine', '?')})",
             f"on the pictures of `{t.get('data')}`; of its validations on `{t.get('val')}` the best was kept.",
+            *(
+                f"Averaged with the run before, {r['steps_done']:,} steps in {r['minutes_done']} minutes."
+                for r in t.get("averaged_with", [])
+            ),
             "",
             "```",
             _command(card),
@@ -150,4 +168,4 @@ def _command(card: Card) -> str:
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
-    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    main(Path(sys.argv[1]), sys.argv[2:])
