@@ -121,7 +121,13 @@ def readme(cards: dict[Path, Card]) -> str:
             if row:
                 means = {name: f"{s.psnr:.2f} / {s.ssim:.4f}" for name, s in row.scores.items()}
                 lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | | |")
-    lines += ["", "## Recipes", ""]
+    lines += [
+        "",
+        "## Recipes",
+        "",
+        "Where `--init` names a file, the runs before it are in [docs/training.md](../docs/training.md).",
+        "",
+    ]
     for path, card in cards.items():
         t = card.training
         lines += [
