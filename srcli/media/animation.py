@@ -10,7 +10,9 @@ from PIL import Image
 
 from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
-from srcli.media.image import MAX_PIXELS, Array, Picture, open_frames, quiet, read_image, reading
+from srcli.media.picture import Array, Picture
+from srcli.media.probe import MAX_PIXELS, open_frames, quiet, reading
+from srcli.media.read import read_image
 
 ANIMATED = ("gif", "webp", "png")
 MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA

@@ -1,0 +1,100 @@
+"""The formats: their names, suffixes and limits, and what tells one by its first bytes."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from srcli.errors import BadPicture
+
+# The first suffix of each format is the one it is given by name.
+SUFFIXES = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".avif": "avif",
+    ".bmp": "bmp",
+    ".ppm": "ppm",
+    ".pgm": "ppm",
+    ".pbm": "ppm",
+    ".pnm": "ppm",
+    ".gif": "gif",
+}
+
+
+class Format(NamedTuple):
+    name: str
+    largest: int  # px a side
+    depth: int
+    carries: str
+
+
+FORMATS = {
+    "png": Format("PNG", 2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
+    "jpeg": Format(
+        "JPEG", 65500, 8, "gray icc exif xmp dpi iptc comment"
+    ),  # libjpeg's JPEG_MAX_DIMENSION; the format has 65535
+    "webp": Format("WebP", 16383, 8, "alpha icc exif xmp"),
+    "avif": Format("AVIF", 32768, 8, "gray alpha icc exif xmp"),  # libavif writes 65536 but reads no more than this
+    "tiff": Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi"),
+    "bmp": Format("BMP", 2**31 - 1, 8, "gray dpi"),
+    "ppm": Format("PPM", 2**31 - 1, 16, "gray"),
+}
+
+
+def formats() -> tuple[str, ...]:
+    """List the formats that can be written."""
+    return tuple(FORMATS)
+
+
+def suffix_of(format: str) -> str:
+    """Give the usual suffix of a format."""
+    return next(suffix for suffix, name in SUFFIXES.items() if name == format)
+
+
+def size_limit(format: str) -> int:
+    """Give the largest side in px that a format can be written with; GIF only as an animation."""
+    return 65535 if format == "gif" else FORMATS[format].largest
+
+
+_SIGNATURES = (
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (8, b"WEBP", "webp"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"GIF87a", "gif"),
+    (0, b"GIF89a", "gif"),
+    (0, b"BM", "bmp"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"JXL \r\n\x87\n", "JPEG XL"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+)
+
+
+def kind_of(head: bytes, path: Path) -> str:
+    """Tell the format by the first bytes."""
+    if not head:
+        raise BadPicture(f"'{path}' is empty")
+    kind = next((name for offset, magic, name in _SIGNATURES if head[offset:].startswith(magic)), "")
+    if head[4:8] == b"ftyp":
+        brands = head[8 : int.from_bytes(head[:4], "big")]
+        kind = "avif" if b"avi" in brands else "HEIC" if re.search(rb"hei|hev|mif1|msf1", brands) else "a video"
+    elif re.match(rb"P[1-7fF]\s", head):
+        kind = "ppm"
+    elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--.*?-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):
+        kind = "SVG"
+    if kind in SUFFIXES.values():
+        return kind
+    known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM or GIF"
+    if kind:
+        raise BadPicture(f"'{path}' is {kind}, which srcli cannot read; convert it to PNG or JPEG first")
+    raise BadPicture(f"'{path}' is no picture that srcli knows; it reads {known}")

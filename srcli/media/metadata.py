@@ -1,0 +1,110 @@
+"""What everyday files carry besides pixels, taken from Pillow as bytes."""
+
+import io
+import re
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+from PIL import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from srcli.media.picture import Quality
+
+
+class Metadata(NamedTuple):
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+    dpi: tuple[float, float] | None
+
+
+def metadata_of(image: ImageFile.ImageFile | None) -> Metadata:
+    """Take everything as bytes, as the file has it: Pillow's EXIF parser raises on damage and drops what it does not know."""
+    info = image.info if image else {}
+    exif = info.get("exif") or _raw_profile(info, "exif") or b""
+    xmp = info.get("xmp") or _raw_profile(info, "xmp")
+    dpi = resolution(*info.get("dpi", ()))
+    return Metadata(info.get("icc_profile") or None, exif.removeprefix(b"Exif\0\0") or None, xmp or None, dpi)
+
+
+def _raw_profile(info: Mapping[Any, Any], name: str) -> bytes | None:
+    """Decode what ImageMagick hides in a PNG text chunk: name, length and hexadecimal digits."""
+    match = re.match(r"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)", str(info.get(f"Raw profile type {name}", "")))
+    if match is None:
+        return None
+    digits = "".join(match[2].split())[: 2 * int(match[1])]
+    return bytes.fromhex(digits[: len(digits) // 2 * 2])
+
+
+def resolution(*dpi: Any) -> tuple[float, float] | None:
+    """Keep a resolution that makes sense; damaged headers hold fractions of zero and what not."""
+    try:
+        x, y = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None  # nan fails both
+
+
+def text_of(image: ImageFile.ImageFile | None) -> dict[str, str]:
+    if isinstance(image, PngImageFile):
+        dropped = ("XML:com.adobe.xmp", "Raw profile type ")
+        return {key: str(value) for key, value in image.text.items() if not key.startswith(dropped)}
+    comment = image.info.get("comment") if image else None
+    if not comment:
+        return {}
+    return {"Comment": comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)}
+
+
+def iptc_of(image: ImageFile.ImageFile | None) -> bytes | None:
+    block = image.info.get("photoshop") if isinstance(image, JpegImageFile) else None
+    data = block.get(0x0404) if isinstance(block, dict) else None  # 0x0404: IPTC-NAA record
+    return data if isinstance(data, bytes) and data else None
+
+
+def losses_of(image: ImageFile.ImageFile | None) -> list[str]:
+    """What JPEG files hold that is not read."""
+    if not isinstance(image, JpegImageFile):
+        return []
+    losses = {
+        "extended XMP data are not kept": any(data.startswith(b"http://ns.adobe.com/xmp/ext") for _, data in image.applist),
+        "further pictures in the file (preview, gain map) are not kept": "mp" in image.info,
+    }
+    return [note for note, lost in losses.items() if lost]
+
+
+def quality_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | None:
+    if isinstance(image, JpegImageFile):
+        return Quality(tuple(image.quantization.values()), max(get_sampling(image), 0))
+    return Quality(lossless=_webp_lossless(file)) if isinstance(image, WebPImageFile) else None
+
+
+def _webp_lossless(file: BinaryIO) -> bool:
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        if name in (b"VP8 ", b"VP8L", b"ANMF"):
+            return bool(name == b"VP8L")
+        file.seek(size + size % 2, io.SEEK_CUR)
+    return False
+
+
+def avif_color(file: BinaryIO) -> dict[bytes, bytes]:
+    """Give the colour box that Pillow drops (BT.2020, PQ, HLG) as PNG has it; the matrix belongs to YCbCr and goes."""
+    file.seek(0)
+    head = file.read(65536)
+    start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix, range
+    primaries, transfer = struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else (2, 2)
+    # 2 is unspecified; 1 with 1, 6 or 13 is what everyone takes for sRGB
+    plain = primaries in (1, 2) and transfer in (1, 2, 6, 13)
+    return {} if plain or max(primaries, transfer) > 255 else {b"cICP": bytes([primaries, transfer, 0, 1])}
+
+
+def avif_depth(file: BinaryIO) -> int:
+    file.seek(0)
+    head = file.read(65536)
+    start = head.find(b"av1C")  # AV1 in ISOBMFF, 2.3.3: the third byte holds high_bitdepth and twelve_bit
+    flags = head[start + 6] if 0 <= start < len(head) - 6 else 0
+    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10

@@ -1,0 +1,35 @@
+"""A picture in memory: pixels and everything a file carries besides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Quality(NamedTuple):
+    """How a lossy file was coded, so that the result is coded no worse."""
+
+    tables: tuple[list[int], ...] = ()  # JPEG quantisation, 64 steps each
+    subsampling: int = 0  # JPEG: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0
+    lossless: bool = False  # WebP
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One still: pixels upright, metadata as bytes, and what reading could not keep."""
+
+    pixels: Array  # (H, W, 1 or 3) uint8, uint16, or float32 in [0, 1]
+    alpha: Array | None = None  # (H, W), same dtype
+    icc: bytes | None = None
+    exif: bytes | None = None  # from the TIFF header on, orientation 1
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    iptc: bytes | None = None  # of a JPEG, without the rest of Photoshop's block
+    text: Mapping[str, str] = field(default_factory=dict)  # PNG text chunks, JPEG and GIF comment
+    chunks: Mapping[bytes, bytes] = field(default_factory=dict)  # PNG colour chunks besides the profile
+    format: str = ""  # told by content: "png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "gif"
+    quality: Quality | None = None
+    notes: tuple[str, ...] = ()

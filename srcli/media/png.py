@@ -1,0 +1,114 @@
+"""PNG where Pillow does not suffice: 16 bits, colour chunks, and a faster writer."""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ImageFile
+
+from srcli.media.picture import Array, Picture
+from srcli.media.pixels import channels_of, stacked
+
+PNG_LEVEL = 1  # with the Up filter a 4K picture takes 0.2 s; level 6 takes 5 times as long and saves a tenth
+
+
+def png_type(file: BinaryIO) -> tuple[int, int]:
+    """Bits a channel and colour type: 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA."""
+    file.seek(24)
+    bits, colour = file.read(2)
+    return bits, colour
+
+
+def png_color(file: BinaryIO) -> dict[bytes, bytes]:
+    """Collect the colour chunks that Pillow does not hand over, and make sure that the file is complete."""
+    chunks: dict[bytes, bytes] = {}
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        if name == b"IEND":
+            return chunks
+        if name in (b"cHRM", b"gAMA", b"sRGB", b"cICP") and size <= 32:
+            chunks[name] = file.read(size)
+            size = 0
+        file.seek(size + 4, io.SEEK_CUR)
+    raise EOFError("no IEND chunk")
+
+
+def read_png16(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
+    """Read the pixels of 16 bits; ffmpeg takes a damaged stream for a whole one, so let Pillow decode it before."""
+    import imageio.v3 as iio
+
+    _, colour = png_type(file)
+    gray, alpha = colour in (0, 4), image.has_transparency_data
+    # read as rgba64: the default of 16-bit gray + alpha is 8-bit RGB
+    format = "rgba64le" if alpha else "gray16le" if gray else "rgb48le"
+    file.seek(0)
+    array = iio.imread(file, plugin="pyav", extension=".png", index=0, format=format)
+    array = array.reshape(*array.shape[:2], -1)  # (H, W, 1, 3 or 4)
+    return array[..., : 1 if gray else 3].copy(), array[..., 3].copy() if alpha else None
+
+
+def write_png(picture: Picture, path: Path, level: int) -> None:
+    """Write 8 or 16 bits a channel, every row by the Up filter.
+
+    Pillow's writer has 8 bits only and tries five filters on every row: on upscaled pictures twice the time for 1 % less.
+    """
+    (height, width), channels = picture.pixels.shape[:2], channels_of(picture)
+    size = picture.pixels.dtype.itemsize
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, colour, 0, 0, 0))
+        for name, data in _png_metadata(picture):
+            _chunk(file, name, data)
+        packer = zlib.compressobj(level)
+        above = np.zeros((1, width * channels * size), np.uint8)
+        step = max(2**24 // above.size, 1)
+        for top in range(0, height, step):
+            strip = replace(
+                picture,
+                pixels=picture.pixels[top : top + step],
+                alpha=None if picture.alpha is None else picture.alpha[top : top + step],
+            )
+            rows = np.ascontiguousarray(stacked(strip))
+            if size == 2:
+                rows = rows.astype(">u2")
+            rows = rows.view(np.uint8).reshape(len(rows), -1)
+            filtered = np.full((len(rows), 1 + rows.shape[1]), 2, np.uint8)
+            np.subtract(rows, np.concatenate([above, rows[:-1]]), out=filtered[:, 1:])
+            above = rows[-1:]
+            if packed := packer.compress(filtered.data):
+                _chunk(file, b"IDAT", packed)
+        _chunk(file, b"IDAT", packer.flush())
+        _chunk(file, b"IEND", b"")
+
+
+def _chunk(file: BinaryIO, name: bytes, data: bytes) -> None:
+    file.write(struct.pack(">I", len(data)) + name)
+    file.write(data)
+    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
+
+
+def _png_metadata(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
+    if picture.icc:
+        yield b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc)
+    for name, data in picture.chunks.items():
+        if name != b"sRGB" or not picture.icc:  # the two exclude each other
+            yield name, data
+    if picture.dpi:
+        yield b"pHYs", struct.pack(">IIB", *(round(dpi / 0.0254) for dpi in picture.dpi), 1)
+    if picture.exif:
+        yield b"eXIf", picture.exif
+    if picture.xmp:
+        yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp
+    for key, text in picture.text.items():
+        keyword = key.encode("latin-1", "replace")[:79] + b"\0"
+        try:
+            yield b"tEXt", keyword + text.replace("\0", " ").encode("latin-1")
+        except UnicodeEncodeError:
+            yield b"iTXt", keyword + b"\0\0\0\0" + text.replace("\0", " ").encode()

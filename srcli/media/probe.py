@@ -1,0 +1,160 @@
+"""Opening files: kind, size and depth from the header, errors in one line; Pillow opens everyday files."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from srcli.errors import BadPicture
+from srcli.media.exif import orientation_of
+from srcli.media.formats import kind_of
+from srcli.media.metadata import metadata_of
+from srcli.media.picture import Array
+from srcli.media.pixels import upright
+from srcli.media.png import png_type
+from srcli.media.ppm import ppm_header
+from srcli.media.tiff import tiff_tags
+
+MAX_PIXELS = 10**9  # Pillow's own limit is a global that raises at 0.18 gigapixels and warns at half of that
+GRAY = ("1", "L", "LA", "La", "I;16", "F")  # modes of Pillow without colour
+
+
+class Probe(NamedTuple):
+    """What the header of a picture says; the size is that of the upright picture."""
+
+    height: int
+    width: int
+    channels: int  # 1 or 3, without alpha
+    alpha: bool
+    depth: int  # bits a channel: 8, 16 or 32
+    format: str
+
+
+class Header(NamedTuple):
+    """An opened file, its pixels not yet decoded."""
+
+    image: ImageFile.ImageFile | None  # None for a TIFF of more than 8 bits: Pillow does not know them all
+    facts: Probe
+    orientation: int  # still to be applied
+
+
+def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
+    """Read size and kind from the header, decoding no pixels; raise BadPicture."""
+    with reading(path), path.open("rb") as file:
+        return open_header(file, path, max_pixels).facts
+
+
+def open_frames(file: BinaryIO, path: Path, max_pixels: int) -> tuple[ImageFile.ImageFile, Callable[[Array], Array]]:
+    """Open what may be animated, to seek in, with what turns an array of it upright; call it within `reading`."""
+    header = open_header(file, path, max_pixels)
+    if header.image is None:
+        raise BadPicture(f"'{path}' is not animated")
+    return header.image, partial(upright, orientation=header.orientation)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises or warns of into one line."""
+    try:
+        with quiet():
+            yield
+    except BadPicture as error:
+        text = str(error)
+        raise error if str(path) in text else BadPicture(f"'{path}' has {text}") from error
+    except MemoryError as error:
+        raise BadPicture(f"'{path}' needs more memory than there is") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise BadPicture(f"cannot read '{path}': {error.strerror}") from error
+        reason = one_line(error)
+        truncated = "truncated" in reason or isinstance(error, EOFError)
+        raise BadPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata from the user; two threads at once may at worst silence Pillow for longer."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
+    """Open by content; Pillow's class is called directly because Image.open applies a global limit of pixels."""
+    if not path.is_file():
+        raise BadPicture(f"'{path}' is not a regular file")
+    format = kind_of(file.read(512), path)
+    file.seek(0)
+    try:
+        header = _open_tiff(file) if format == "tiff" else _open_everyday(file, format)
+    except Image.DecompressionBombError as error:
+        raise BadPicture(f"'{path}' is damaged: a frame is larger than the picture") from error
+    height, width = header.facts.height, header.facts.width
+    if height * width > max_pixels:
+        raise BadPicture(f"'{path}' has {width} x {height} = {width * height:,} pixels, the limit is {max_pixels:,}")
+    if height < 1 or width < 1:
+        raise BadPicture(f"'{path}' is damaged: it has no pixels")
+    return header
+
+
+_OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
+    "png": PngImageFile,
+    "jpeg": JpegImageFile,
+    "webp": WebPImageFile,
+    "bmp": BmpImageFile,
+    "ppm": PpmImageFile,
+    "gif": GifImageFile,
+}
+
+
+def _open_everyday(file: BinaryIO, format: str) -> Header:
+    if format == "avif":
+        from PIL.AvifImagePlugin import AvifImageFile
+
+        image: ImageFile.ImageFile = AvifImageFile(file)
+    else:
+        image = _OPENERS[format](file)
+    depth, channels = 8, 1 if image.mode in GRAY else 3
+    if format == "png":
+        bits, colour = png_type(file)
+        depth, channels = max(bits, 8), 1 if colour in (0, 4) else 3
+    elif format == "ppm":
+        depth = 32 if image.mode == "F" else 16 if ppm_header(file)[3] > 255 else 8
+    orientation = orientation_of(metadata_of(image).exif)
+    height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
+    facts = Probe(height, width, channels, image.has_transparency_data, depth, format)
+    return Header(image, facts, orientation)
+
+
+def _open_tiff(file: BinaryIO) -> Header:
+    tags = tiff_tags(file)
+    bits, kinds = np.max(tags.get(258, 1)), np.atleast_1d(tags.get(339, 1))
+    photometric, orientation = tags.get(262, 1), tags.get(ExifTags.Base.Orientation, 1)
+    deep = photometric in (0, 1, 2) and (bits > 8 or 3 in kinds)
+    if not deep:
+        file.seek(0)
+        image = TiffImageFile(file)  # has already turned the size, and will turn the pixels
+        channels = 1 if image.mode in GRAY else 3
+        return Header(image, Probe(image.height, image.width, channels, image.has_transparency_data, 8, "tiff"), 1)
+    height, width = int(tags.get(257, 0)), int(tags.get(256, 0))
+    if orientation in (5, 6, 7, 8):
+        height, width = width, height
+    alpha = np.atleast_1d(tags.get(338, 0))[0] in (1, 2)
+    depth = 32 if 3 in kinds or bits > 16 else 16
+    return Header(None, Probe(height, width, 3 if photometric == 2 else 1, alpha, depth, "tiff"), orientation)

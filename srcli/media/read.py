@@ -1,0 +1,87 @@
+"""Picture files to arrays, with everything they carry.
+
+Pillow reads everyday stills and all metadata; imageio (pyav) and tifffile read what has more than 8 bits, which Pillow
+would silently reduce. A picture is read whole or refused: one whose data end early is "truncated", even where most of it
+would decode. Animations give their first frame and a note.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from srcli.media.color import from_cmyk
+from srcli.media.exif import entries, patched
+from srcli.media.metadata import avif_color, avif_depth, iptc_of, losses_of, metadata_of, quality_of, text_of
+from srcli.media.picture import Array, Picture
+from srcli.media.pixels import in_range, upright
+from srcli.media.png import png_color, read_png16
+from srcli.media.ppm import read_ppm16
+from srcli.media.probe import GRAY, MAX_PIXELS, open_header, reading
+from srcli.media.tiff import read_deep_tiff, tiff_metadata
+
+
+def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
+    with reading(path), path.open("rb") as file:
+        header = open_header(file, path, max_pixels)
+        image, facts = header.image, header.facts
+        chunks = png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {}
+        if image is None:
+            pixels, alpha, notes = read_deep_tiff(file)
+        elif facts.format == "png" and facts.depth == 16:
+            _, _, notes = _read_everyday(image)  # 8 bits, thrown away: proves the stream
+            pixels, alpha = read_png16(file, image)
+        elif facts.format == "ppm" and facts.depth == 16:
+            pixels, alpha, notes = read_ppm16(file), None, []
+        else:
+            pixels, alpha, notes = _read_everyday(image)
+        icc, exif, xmp, dpi = tiff_metadata(file) if facts.format == "tiff" else metadata_of(image)
+        if exif is not None and not any(True for _ in entries(exif)):
+            exif = None
+            notes.append("damaged EXIF data are not kept")
+        if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
+            icc = None  # of CMYK or Lab, which the pixels no longer are
+        if facts.format == "avif" and (bits := avif_depth(file)) > 8:
+            notes.append(f"{bits} bits reduced to 8")
+        return Picture(
+            pixels=upright(pixels, header.orientation),
+            alpha=None if alpha is None else upright(alpha, header.orientation),
+            icc=icc,
+            exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
+            xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
+            dpi=dpi,
+            iptc=iptc_of(image),
+            text=text_of(image),
+            chunks=chunks,
+            format=facts.format,
+            quality=quality_of(file, image),
+            notes=(*notes, *losses_of(image)),
+        )
+
+
+def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
+    notes = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"only the first of {frames} {'pages' if isinstance(image, TiffImageFile) else 'frames'} is read")
+    image.load()
+    still: Image.Image = image
+    if image.mode == "CMYK":
+        still, note = from_cmyk(image)
+        notes.append(note)
+    elif image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        still = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
+        notes.append("Lab converted to sRGB")
+    if still.mode == "F":
+        return in_range(np.asarray(still)[..., None]), None, notes
+    gray = still.mode in GRAY
+    if still.has_transparency_data:
+        array = np.asarray(still.convert("RGBA"))
+        # gray + transparency goes through RGBA: Pillow's direct way to LA forgets the transparent level of some modes
+        return array[..., : 1 if gray else 3].copy(), array[..., 3].copy(), notes
+    array = np.array(still.convert("L" if gray else "RGB"))
+    return (array[..., None] if gray else array), None, notes

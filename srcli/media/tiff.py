@@ -1,0 +1,154 @@
+"""TIFF of 16 bits and floating point, and the metadata of every TIFF."""
+
+import io
+import logging
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from srcli.errors import BadPicture
+from srcli.media.exif import entries, moved, value_of
+from srcli.media.metadata import Metadata, resolution
+from srcli.media.picture import Array, Picture
+from srcli.media.pixels import in_range, stacked, unmultiplied
+
+
+def tiff_tags(file: BinaryIO) -> ImageFileDirectory_v2:
+    file.seek(0)
+    head = file.read(8)
+    tags = ImageFileDirectory_v2(head + file.read(8) if 43 in head[2:4] else head)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
+
+
+# What a TIFF tells besides its layout: description, make, model, software, date, artist, copyright
+_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
+
+
+def tiff_metadata(file: BinaryIO) -> Metadata:
+    tags, exif = tiff_tags(file), Image.Exif()
+    for tag in _DESCRIPTIVE:
+        if tag in tags:
+            exif[tag] = tags[tag]
+    for pointer in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if pointer in tags:
+            directory = ImageFileDirectory_v2(prefix=tags.prefix, group=pointer)
+            file.seek(tags[pointer])
+            directory.load(file)
+            exif.get_ifd(pointer).update(directory)
+            exif[pointer] = dict(directory)
+    icc, xmp = tags.get(34675), tags.get(700)
+    inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
+    dpi = resolution(*(tags[tag] * inches for tag in (282, 283))) if inches and 282 in tags and 283 in tags else None
+    return Metadata(
+        icc if isinstance(icc, bytes) else None,
+        exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else None,
+        xmp if isinstance(xmp, bytes) else None,
+        dpi,
+    )
+
+
+def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
+    """Read the first page, of 16 bits or of floating point in [0, 1]."""
+    import tifffile
+
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of damage is not for stderr
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        page, pages = tiff.pages.first, len(tiff.pages)
+        kind = page.dtype.kind if page.dtype else "?"
+        if kind not in "uf" or page.dtype in (np.uint8, np.uint32, np.uint64):
+            raise BadPicture(f"pixels of type {page.dtype}; srcli reads 8 and 16 bits and floating point")
+        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        # tifffile fills what is missing with zeros; deflate and LZW pack no more than 1032 to 1
+        if not ends or max(ends) > tiff.filehandle.size or page.nbytes > 1100 * sum(page.databytecounts):
+            raise EOFError("pixels are missing")
+        array = _tiff_pixels(file, page)
+    notes = [f"only the first of {pages} pages is read"] if pages > 1 else []
+    if kind == "f":
+        array = in_range(array)
+    colours = 3 if page.photometric == 2 else 1
+    pixels, alpha = array[..., :colours], None
+    if page.photometric == 0:
+        pixels = (1 if kind == "f" else 65535) - pixels
+    if array.shape[-1] > colours:
+        meaning = int(page.extrasamples[0]) if page.extrasamples else 0
+        if meaning in (1, 2):
+            alpha = np.ascontiguousarray(array[..., colours])
+        else:
+            notes.append("an extra channel that is not alpha is left out")
+        if alpha is not None and meaning == 1:
+            pixels = unmultiplied(pixels, alpha)
+    return np.ascontiguousarray(pixels), alpha, notes
+
+
+def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
+    """(H, W, C) of a page; what tifffile has no decoder for, such as LZW, by ffmpeg where it can."""
+    try:
+        array: Array = page.asarray()
+    except ValueError as error:
+        if page.dtype.kind != "u" or page.is_tiled or page.planarconfig != 1:
+            raise BadPicture(f"no decoder for {page.compression.name} compression; save it with deflate or none") from error
+        import imageio.v3 as iio
+
+        file.seek(0)
+        format = {1: "gray16le", 3: "rgb48le"}.get(page.samplesperpixel, "rgba64le")
+        array = iio.imread(file, plugin="pyav", extension=".tif", index=0, format=format)
+        return array[..., [0, 3]] if page.samplesperpixel == 2 else array.reshape(*array.shape[:2], -1)
+    if page.planarconfig == 2 and array.ndim == 3:
+        array = np.moveaxis(array, 0, -1)
+    return array.reshape(*array.shape[:2], -1)
+
+
+def write_tiff(picture: Picture, path: Path) -> None:
+    import tifffile
+
+    extra: list[tuple[int, str, int, bytes | str | int, bool]] = []
+    for tag, data in ((34675, picture.icc), (700, picture.xmp)):
+        if data:
+            extra.append((tag, "B", len(data), data, True))
+    pointers = {}
+    order: Literal["<", ">"] = "<"
+    for entry in entries(picture.exif or b""):
+        assert picture.exif
+        order = entry.order
+        if entry.tag in _DESCRIPTIVE and entry.kind == 2:
+            offset = struct.unpack_from(order + "I", picture.exif, entry.at + 8)[0] if entry.number > 4 else entry.at + 8
+            extra.append((entry.tag, "s", 0, picture.exif[offset : offset + entry.number].rstrip(b"\0"), True))
+        elif entry.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            pointers[entry.tag - 1] = value_of(picture.exif, entry)
+            extra.append((entry.tag - 1, "I", 1, 0, True))  # tifffile refuses to write the tag itself; put right below
+    array = stacked(picture)
+    tifffile.imwrite(
+        path,
+        array if array.shape[2] > 1 else array[..., 0],
+        byteorder=order,
+        photometric="rgb" if picture.pixels.shape[2] == 3 else "minisblack",
+        planarconfig="contig" if array.shape[2] > 1 else None,
+        extrasamples=["unassalpha"] if picture.alpha is not None else None,
+        compression="zlib",
+        compressionargs={"level": 1},
+        predictor=array.dtype != np.float32,  # that of floating point needs a package more
+        resolution=picture.dpi,
+        resolutionunit="inch" if picture.dpi else None,
+        metadata=None,
+        software=False,
+        extratags=extra,
+    )
+    if picture.exif and pointers:
+        with tifffile.TiffFile(path) as tiff:
+            places = {code: tiff.pages.first.tags[code] for code in pointers}
+        with path.open("r+b") as file:
+            start = file.seek(0, io.SEEK_END)
+            start += file.write(bytes(start % 2))  # directories begin at even offsets
+            file.write(moved(picture.exif, start))
+            for code, place in places.items():
+                file.seek(place.offset)
+                file.write(struct.pack(order + "H", code + 1))
+                file.seek(place.valueoffset)
+                file.write(struct.pack(order + "I", start + pointers[code]))

@@ -1,0 +1,166 @@
+"""Pictures to files, whole or not at all, with notes of what a format cannot carry."""
+
+import io
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from srcli.errors import BadPicture
+from srcli.files import atomic, make_folder
+from srcli.media.exif import patched
+from srcli.media.formats import FORMATS, SUFFIXES, size_limit
+from srcli.media.picture import Picture, Quality
+from srcli.media.pixels import flattened, reduced, stacked
+from srcli.media.png import PNG_LEVEL, write_png
+from srcli.media.ppm import write_ppm16
+from srcli.media.probe import one_line, quiet
+from srcli.media.tiff import write_tiff
+
+
+def write_image(
+    picture: Picture,
+    path: Path,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    png_level: int = PNG_LEVEL,
+) -> tuple[str, ...]:
+    """Write a picture whole or not at all and say in one line each what the format could not carry.
+
+    Without `quality` a JPEG is coded no coarser than the JPEG it came from and no coarser than quality 92 (others: 95,
+    4:4:4), WebP at 95 (lossless if the source was) and AVIF at 90. Raises BadPicture, and BadFolder for the folder.
+    """
+    format = format or SUFFIXES.get(path.suffix.lower(), "")
+    if format not in FORMATS:
+        raise BadPicture(f"cannot write '{path}': the formats are {', '.join(FORMATS)}")
+    height, width = picture.pixels.shape[:2]
+    if max(height, width) > size_limit(format):
+        raise BadPicture(
+            f"cannot write '{path}': {width} x {height} px is more than the {size_limit(format)} of {format.upper()}"
+        )
+    picture, notes = _fitted(picture, format)
+    make_folder(path.parent)
+    try:
+        with quiet(), atomic(path) as temporary:
+            if format == "png":
+                write_png(picture, temporary, png_level)
+            elif format == "tiff":
+                write_tiff(picture, temporary)
+            elif format == "ppm" and picture.pixels.dtype == np.uint16:
+                write_ppm16(picture, temporary)
+            else:
+                _write_everyday(picture, temporary, format, quality)
+    except OSError as error:
+        raise BadPicture(f"cannot write '{path}': {error.strerror or error}") from error
+    except Exception as error:
+        raise BadPicture(f"cannot write '{path}': {one_line(error)}") from error
+    return notes
+
+
+_METADATA = {
+    "icc": "the colour profile",
+    "exif": "the EXIF data",
+    "xmp": "the XMP data",
+    "dpi": "the resolution in dpi",
+    "iptc": "the IPTC data",
+    "text": "the text",
+    "chunks": "the colour tags",
+}
+
+
+def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
+    """Reduce a picture to what a format carries and list what that took away."""
+    name, _, depth, carried = FORMATS[format]
+    carries, notes = carried.split(), []
+    pixels, alpha = picture.pixels, picture.alpha
+    if alpha is not None and "alpha" not in carries:
+        pixels, alpha = flattened(pixels, alpha), None
+        notes.append(f"{name} has no transparency: flattened on white")
+    bits = 8 * pixels.dtype.itemsize
+    if bits > depth:
+        pixels, alpha = reduced(pixels, depth), None if alpha is None else reduced(alpha, depth)
+        notes.append(f"{name} has {depth} bits: reduced from {'float' if bits == 32 else bits}")
+    gray = "gray" in carries and (alpha is None or format != "avif")  # Pillow turns LA into RGBA for AVIF
+    lost = set()
+    if pixels.shape[2] == 1 and not gray:
+        pixels = np.repeat(pixels, 3, axis=2)
+        notes.append(f"{name} has no gray{'' if alpha is None else ' with transparency'}: stored as colour")
+        if picture.icc and picture.icc[16:20] == b"GRAY":
+            lost.add("icc")
+    for key in _METADATA:
+        value = getattr(picture, key)
+        comment = key == "text" and "comment" in carries and set(value) == {"Comment"}
+        too_long = format == "jpeg" and key in ("exif", "xmp", "iptc") and len(value or b"") > 65500
+        if value and not comment and (key not in carries or too_long):
+            lost.add(key)
+    if format == "tiff" and pixels.nbytes > 2**31:
+        lost.add("exif")  # of BigTIFF, whose directories are laid out otherwise
+    told = [words for key, words in _METADATA.items() if key in lost and not (key == "chunks" and _is_srgb(picture.chunks))]
+    if told:
+        notes.append(f"{name} cannot carry {', '.join(told)}")
+    height, width = pixels.shape[:2]
+    fitted = replace(
+        picture,
+        pixels=pixels,
+        alpha=alpha,
+        icc=None if "icc" in lost else picture.icc,
+        exif=patched(picture.exif, {0xA002: width, 0xA003: height}) if picture.exif and "exif" not in lost else None,
+        xmp=None if "xmp" in lost else picture.xmp,
+        dpi=None if "dpi" in lost else picture.dpi,
+        iptc=None if "iptc" in lost else picture.iptc,
+        text={} if "text" in lost else picture.text,
+        chunks={} if "chunks" in lost else picture.chunks,
+    )
+    return fitted, tuple(notes)
+
+
+def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:
+    """Tell whether colour chunks say no more than what is taken for granted without them."""
+    primaries = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    usual = {b"sRGB": chunks.get(b"sRGB"), b"gAMA": struct.pack(">I", 45455), b"cHRM": primaries}
+    return all(usual.get(name) == data for name, data in chunks.items())
+
+
+def _write_everyday(picture: Picture, path: Path, format: str, quality: int | None) -> None:
+    array = stacked(picture)
+    image = Image.fromarray(array if array.shape[2] > 1 else array[..., 0])
+    source = picture.quality or Quality()
+    options: dict[str, Any] = {}
+    for key, value in (("icc_profile", picture.icc), ("exif", picture.exif), ("xmp", picture.xmp), ("dpi", picture.dpi)):
+        if value:
+            options[key] = value
+    if format == "jpeg":
+        if picture.exif:
+            options["exif"] = b"Exif\0\0" + picture.exif
+        if picture.iptc:
+            resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(picture.iptc)) + picture.iptc
+            block = b"Photoshop 3.0\0" + resource + bytes(len(picture.iptc) % 2)
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
+        if "Comment" in picture.text:
+            options["comment"] = picture.text["Comment"].encode("latin-1", "replace")
+        options["subsampling"] = source.subsampling
+        if quality is None and source.tables:
+            options["qtables"] = _finer(source.tables, 92)
+        else:
+            options["quality"] = quality or 95
+    elif format == "webp":
+        lossless = source.lossless and quality is None
+        options |= {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True}
+    elif format == "avif":
+        options |= {"quality": quality or 90, "subsampling": "4:0:0" if array.shape[2] == 1 else "4:4:4"}
+    image.save(path, format.upper(), **options)
+
+
+def _finer(tables: tuple[list[int], ...], quality: int) -> list[list[int]]:
+    """Take the smaller step, entry by entry, of the source's tables and of libjpeg's at `quality`."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
+    buffer.seek(0)
+    standard = list(JpegImageFile(buffer).quantization.values())
+    return [[min(pair) for pair in zip(table, standard[min(i, 1)], strict=True)] for i, table in enumerate(tables)]
