@@ -11,7 +11,7 @@ import torch
 from srcli.engine.upscale import Upscaler
 from srcli.media.image import read_image
 from srcli.models import ALIASES, ARCHS
-from srcli.models.base import SRModel, Tiling
+from srcli.models.base import Kind, SRModel, Tiling
 from srcli.ops.pixels import UINT8, to_array, to_tensor
 from srcli.ops.tiles import plan_tiles
 from srcli.zoo import open_model, open_network, shipped
@@ -28,7 +28,7 @@ class Deviation:
     label: str
     scale: int
     weights: Weights  # fresh: none ship with srcli, so the network starts as interpolation
-    kind: Literal["local", "strided", "statistics"]
+    kind: Kind
     overlap: int
     phase: int
     picture: tuple[int, int]  # height, width
@@ -55,7 +55,7 @@ def measure_tiling(
         error = np.abs(tiled - whole)
         yield Deviation(
             model=model.arch,
-            label=ARCHS[model.arch].label,
+            label=ARCHS[model.arch].label if model.arch in ARCHS else model.arch,
             scale=model.scale,
             weights=weights,
             kind=model.tiling.kind,

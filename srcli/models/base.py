@@ -17,16 +17,19 @@ class Window(NamedTuple):
     inner: tuple[int, int, int, int]  # top, bottom, left, right of what the tile gives, within the tile; no px is in two
 
 
+Kind = Literal["local", "strided", "statistics", "approximate"]
+
+
 class Tiling(NamedTuple):
     """How a network may be cut into tiles so that tiled equals whole.
 
     `overlap`: px of real picture a tile needs on each side. `phase`: tile origins are multiples of this.
     `kind`: local (the overlap is the receptive radius, tiles equal the whole up to float rounding), strided (attention
-    on a grid; the overlap bounds the deviation) or statistics (values pooled over the whole picture, see statistics.py;
-    the overlap is the receptive radius of the rest).
+    on a grid; the overlap bounds the deviation), statistics (values pooled over the whole picture, see statistics.py;
+    the overlap is the receptive radius of the rest) or approximate (others' networks that look further than the overlap).
     """
 
-    kind: Literal["local", "strided", "statistics"]
+    kind: Kind
     overlap: int
     phase: int = 1
 
