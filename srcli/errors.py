@@ -29,6 +29,10 @@ class BadPicture(UserError):
     """A picture cannot be read, or cannot be written in the format asked for."""
 
 
+class BadVideo(UserError):
+    """A video cannot be read, or cannot be written as asked for."""
+
+
 class BadFolder(UserError):
     """A folder is missing, empty or not writable."""
 
