@@ -25,7 +25,7 @@ from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
-from srcli.media.image import Picture
+from srcli.media.image import Picture, Probe
 from srcli.media.jobs import Box, Job, result_size
 from srcli.media.segments import Parts, SegmentWriter, published
 from srcli.media.video import Clip, Timed, Video, VideoReader, probe_video
@@ -303,6 +303,24 @@ def _checksum(model: SRModel) -> str:
 def failed(job: Job, error: Exception) -> VideoDone:
     """Record what stopped a video."""
     return VideoDone(job.source, job.target, "failed", error=str(error))
+
+
+def planned(plan: VideoPlan) -> VideoDone:
+    """Record what would be made."""
+    height, width = plan.tracks[0].encoding.coded
+    return VideoDone(plan.job.source, plan.job.target, "planned", width, height, plan.frames, notes=plan.notes)
+
+
+def measured(plan: VideoPlan) -> list[Job]:
+    """Return each track as a job of as many pictures, from which time and disk are estimated."""
+    jobs = []
+    for track in plan.tracks:
+        source, encoding = track.track, track.encoding
+        depth = 8 if source.depth <= 8 else 16
+        facts = Probe(source.height, source.width, 3, source.alpha, depth, plan.job.format)
+        size = (encoding.height, encoding.width)
+        jobs.append(replace(plan.job, probe=facts, size=size, frames=_expected(source, plan.choices.clip)))
+    return jobs
 
 
 def plan_videos(jobs: Sequence[Job], choices: Choices) -> list[VideoPlan | VideoDone]:
