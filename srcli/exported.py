@@ -74,7 +74,9 @@ class ExportedModel(SRModel):
             raise BadCheckpoint(f"'{path}' does not take one (N, C, H, W) input: it is no network that srcli can run")
         inside = session.get_inputs()[0]
         if inside.type not in _TYPES:
-            raise BadCheckpoint(f"'{path}' takes {inside.type.removeprefix('tensor')}; srcli runs files that take floats in [0, 1]")
+            raise BadCheckpoint(
+                f"'{path}' takes {inside.type.removeprefix('tensor')}; srcli runs files that take floats in [0, 1]"
+            )
         self._input, self._dtype = inside.name, _TYPES[inside.type]
         batch, channels, height, width = inside.shape
         self.channels = channels if isinstance(channels, int) else 3  # type: ignore[misc]
@@ -124,7 +126,7 @@ class ExportedModel(SRModel):
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
         session = self._session(x.device.type)
-        parts = x.split(self._batch) if self._batch else (x,)
+        parts = torch.split(x, self._batch) if self._batch else (x,)
         try:
             found = [session.run(None, {self._input: part.to("cpu", self._dtype).numpy()})[0] for part in parts]
         except (Fail, InvalidArgument, RuntimeException) as error:
@@ -149,7 +151,9 @@ class ExportedModel(SRModel):
             try:
                 self._sessions[device] = ort.InferenceSession(str(self.path), options, providers=providers)
             except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, Unknown) as error:
-                raise BadCheckpoint(f"'{self.path}' is not an ONNX file that onnxruntime opens: {_first_line(error)}") from error
+                raise BadCheckpoint(
+                    f"'{self.path}' is not an ONNX file that onnxruntime opens: {_first_line(error)}"
+                ) from error
         return self._sessions[device]
 
     def _read_facts(self, text: str) -> Facts:
@@ -177,11 +181,12 @@ def open_onnx(path: Path, say: Callable[[str], None] = lambda line: None) -> tup
     model = ExportedModel(path)
     facts, name = model.facts, path.name
     if facts is None:
-        say(f"{name}: not exported by srcli; x{model.scale} by a test run, values in [0, 1] and {model.tiling.overlap} px of overlap between tiles assumed")
+        assumed = f"values in [0, 1] and {model.tiling.overlap} px of overlap between tiles are assumed"
+        say(f"{name}: not exported by srcli; x{model.scale} by a test run, {assumed}")
         if abs(model.gray - _GRAY) > _GRAY / 2:
             say(f"{name}: an even gray of {_GRAY} comes out as {model.gray:.3g}; the file may want other values than [0, 1]")
     elif model.tiling.kind != "local":
-        say(f"{name}: looks at the whole picture; what is too large for the memory is cut, and tiles then differ (docs/export.md)")
+        say(f"{name}: looks at the whole picture; one too large for the memory is cut, and its tiles differ (docs/export.md)")
     if torch.cuda.is_available() and "CUDAExecutionProvider" not in import_onnxruntime().get_available_providers():
         say(f"{name}: this onnxruntime has no CUDA, it runs on the CPU; pip install onnxruntime-gpu")
     return model.eval(), Card(**facts.card) if facts else Card(arch=model.arch, scale=model.scale, source=name)
