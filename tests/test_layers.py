@@ -27,6 +27,7 @@ ALLOWED = {
     "zoo": {"exported", "hub", "checkpoint", "foreign", "community", "models", "errors"},
     "engine": {"engine", "exported", "checkpoint", "zoo", "hub", "foreign", "models", "media", "ops", "pages", "files", "errors"},
     "api": {"engine", "zoo", "checkpoint", "models", "media"},
+    "pretrained": {"zoo", "checkpoint", "modelcard", "models"},
     "console": {"errors"},
     "commands": {
         "commands",
