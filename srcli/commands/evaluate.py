@@ -70,20 +70,18 @@ def evaluate(
         raise UsageError("--figure needs --picture, the name of what it shows")
     if box and not figure:
         raise UsageError("--box needs --figure")
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report is a .html file, not '{report.name}'")
     for file in (csv, report, figure):
         _check_target(file)
     side = parse_tile(tile)
 
-    from srcli.engine.data import list_pictures
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Dataset, Entry, Protocol, conclude, dataset_names, score, short_names
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, conclude, open_datasets, score, short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 
-    datasets = [
-        Dataset(name, folder, list_pictures(folder), lr_dir[i] if lr_dir else None)
-        for i, (name, folder) in enumerate(zip(dataset_names(folders), folders, strict=True))
-    ]
+    datasets = open_datasets(folders, lr_dir or ())
     if picture:
         datasets = [_only(picture, datasets)]
     where = pick_device(device)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval
-from srcli.engine.data import list_pictures, partner, read_rgb
+from srcli.engine.data import SUFFIXES, list_pictures, partner, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image
@@ -24,8 +25,8 @@ Channel = Literal["y", "rgb"]
 
 BASELINE = "bicubic"
 
-# what a data set's folder of HR pictures is called in the usual downloads; the folder above has its name
-_ANY_SET = {"hr", "gt", "gtmod12", "original", "originals", "image_srf_2", "image_srf_3", "image_srf_4"}
+# what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
+_HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 _ANY_RUN = {"best", "last"}  # what srcli train calls its weights
 _WEIGHTS = {".safetensors", ".pth", ".pt", ".ckpt"}
 
@@ -288,21 +289,27 @@ def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
     return found
 
 
-def dataset_name(folder: Path) -> str:
-    """Return what a data set is called: its folder, or the folder above one that is called HR or the like."""
-    whole = folder.resolve()
-    return whole.parent.name if whole.name.lower() in _ANY_SET else whole.name
+def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> list[Dataset]:
+    """List the pictures of data sets, each under a name of its own; raise BadFolder, UsageError for one given twice.
 
-
-def dataset_names(folders: Sequence[Path]) -> list[str]:
-    """Return names of data sets that differ, with the folder above where they would not; raise UsageError for one twice."""
+    A folder without pictures that has one called HR, GT or the like (EDSR's and BasicSR's benchmarks) stands for that one.
+    """
+    folders = [_hr_folder(folder) for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("the same data set is given twice")
     names = [dataset_name(folder) for folder in folders]
-    return [
-        name if names.count(name) == 1 else f"{folder.resolve().parent.name} {folder.resolve().name}"
-        for name, folder in zip(names, folders, strict=True)
-    ]
+    found = []
+    for i, (name, folder) in enumerate(zip(names, folders, strict=True)):
+        above = folder.resolve().parent.name
+        unique = name if names.count(name) == 1 else f"{above} {folder.resolve().name}"
+        found.append(Dataset(unique, folder, list_pictures(folder), lr_folders[i] if lr_folders else None))
+    return found
+
+
+def dataset_name(folder: Path) -> str:
+    """Return what a data set is called: its folder, or the folder above one that is called HR or the like."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name.lower() in _HR_FOLDERS else whole.name
 
 
 def short_names(references: Sequence[str]) -> list[str]:
@@ -323,6 +330,13 @@ def _signless(value: float) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
+
+
+def _hr_folder(folder: Path) -> Path:
+    inside = {path.name.lower(): path for path in folder.iterdir()}
+    if any(path.suffix.lower() in SUFFIXES for path in inside.values()):
+        return folder
+    return next((inside[name] for name in _HR_FOLDERS if name in inside and inside[name].is_dir()), folder)
 
 
 def _of_dataset(ready: Path, dataset: Dataset) -> Path:
@@ -347,5 +361,5 @@ def _read_hr(path: Path, scale: int) -> tuple[np.ndarray, bool]:
 def _read(path: Path) -> np.ndarray:
     try:
         return read_rgb(path)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadPicture(f"'{path}' cannot be read: {error}") from error

@@ -50,6 +50,12 @@ def test_data_sets_whose_folders_are_called_hr_keep_their_names(sets):
     assert [r["dataset"] for r in records] == ["Set5", "Set14"]
 
 
+def test_the_folder_of_a_benchmark_stands_for_its_hr_pictures(sets, folder):
+    shutil.copytree(folder, sets / "Set5" / "LR_bicubic" / "X2")
+    (record,) = _records(srcli("eval", sets / "Set5", "-m", "bicubic", "-s", 2, "--json"))
+    assert (record["dataset"], record["pictures"]) == ("Set5", 3)
+
+
 def test_the_table_says_who_beats_whom(sets):
     folder = sets / "Set5" / "HR"
     result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--sr", sets / "perfect")
@@ -128,7 +134,8 @@ def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
         (["--picture", "p1", "--figure", "f.png", "--box", "1,2,3"], "X,Y,WIDTH,HEIGHT"),
         (["--picture", "p1", "--figure", "f.png", "--box", "40,0,20,20"], "reaches out of the 48x64"),
         (["--report", "nowhere/r.html"], "no folder 'nowhere'"),
-        (["--report", "."], "is a folder"),
+        (["--report", "r.pdf"], "not 'r.pdf'"),
+        (["--csv", "."], "is a folder"),
         (["--against", "everyone"], "not 'everyone'"),
         (["--against", "published"], "no paper's table has 'my pictures'"),
         (["--lr-dir", ".", "--lr-dir", "."], "1 HR folders"),
