@@ -8,10 +8,10 @@ container keeps for every track.
 
 import json
 import os
-import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -23,6 +23,7 @@ from srcli.files import atomic, make_folder
 from srcli.media.encoding import AnyPacket, Encoder
 from srcli.media.video import Timed
 
+_MANIFEST = "manifest.json"
 _HEAD = struct.Struct("<qqBII")  # pts, duration, whether a key frame, bytes of data, bytes of side data
 _TAIL = struct.Struct("<I")  # bytes of the JSON before it
 _ALPHA: PktSideDataT = "matroska_block_additional"  # where libvpx puts a second picture, that of the alpha
@@ -78,26 +79,28 @@ class Parts:
 
     def begin(self, *, afresh: bool = False) -> None:
         """Make the folder, or take over what an earlier run left; raise UsageError where that run was another."""
-        manifest = self.folder / "manifest.json"
         if afresh:
             self.remove()
-        if manifest.exists():
-            try:
-                there = json.loads(manifest.read_text())
-            except (ValueError, OSError):
-                there = None
-            if there != self.work:
-                keys = sorted(key for key in self.work if not isinstance(there, dict) or there.get(key) != self.work[key])
-                what = f"an unfinished run with another {', '.join(keys)}" if keys else "an unfinished run of another version"
+        there = _manifest(self.folder)
+        if there:
+            keys = sorted(key for key in self.work if there["work"].get(key) != self.work[key])
+            if keys:
+                what = f"an unfinished run with another {', '.join(keys)}"
                 raise UsageError(
                     f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume"
                 )
             return
-        if self.folder.exists() and any(not child.name.startswith(".") for child in self.folder.iterdir()):
+        if self.folder.exists() and any(self.folder.iterdir()):
             raise BadFolder(f"'{self.folder}' is needed for the segments, but holds something else")
-        make_folder(self.folder)
-        with atomic(manifest) as temporary:
-            temporary.write_text(json.dumps(self.work, indent=1))
+        # the folder is never there without its manifest
+        staging = self.folder.with_name(f".{self.folder.name}")
+        make_folder(staging)
+        self._write_manifest(staging, None)
+        staging.replace(self.folder)
+
+    def _write_manifest(self, folder: Path, published: list[int] | None) -> None:
+        with atomic(folder / _MANIFEST) as temporary:
+            temporary.write_text(json.dumps({"work": self.work, "published": published}, indent=1))
 
     @property
     def joined(self) -> Path:
@@ -107,8 +110,7 @@ class Parts:
     def publish(self) -> None:
         """Give the result its name, and remove the segments."""
         state = self.joined.stat()
-        with atomic(self.folder / "joined.json") as temporary:
-            temporary.write_text(json.dumps([state.st_size, state.st_mtime_ns]))
+        self._write_manifest(self.folder, [state.st_size, state.st_mtime_ns])
         try:
             self.joined.replace(self.target)
         except OSError as error:
@@ -142,28 +144,36 @@ class Parts:
             temporary.write_text(json.dumps(facts))
 
     def remove(self) -> None:
-        """Delete what this run or another left; the manifest last, so that what is left by a kill is known for what it is."""
-        manifest = self.folder / "manifest.json"
+        """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
+        manifest = self.folder / _MANIFEST
         if manifest.exists():
             for child in self.folder.iterdir():
                 if child != manifest:
                     child.unlink(missing_ok=True)
             manifest.unlink(missing_ok=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.rmdir()
 
 
 def published(target: Path) -> bool:
     """Tell whether the result is whole and only its segments were not removed yet: the run was killed in its last moment."""
-    try:
-        size, mtime = json.loads((_folder(target) / "joined.json").read_text())
-        state = target.stat()
-    except (OSError, ValueError):
+    there = _manifest(_folder(target))
+    if not there or not there.get("published") or not target.is_file():
         return False
-    return (state.st_size, state.st_mtime_ns) == (size, mtime)
+    state = target.stat()
+    return [state.st_size, state.st_mtime_ns] == there["published"]
 
 
 def _folder(target: Path) -> Path:
     return target.with_name(target.name + ".parts")
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and isinstance(content.get("work"), dict) else None
 
 
 class SegmentWriter:
