@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.checkpoint import Card
-from srcli.errors import BadCheckpoint, MissingExtra
+from srcli.errors import BadCheckpoint, MissingExtra, UsageError
 from srcli.models.base import SRModel, Tiling, Window
 from srcli.ops.tiles import plan_tiles
 
@@ -101,6 +101,8 @@ class ExportedModel(SRModel):
         return copy.copy(self)  # nothing in it changes, and a session cannot be copied
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        if x.is_meta:
+            raise UsageError(f"what '{self.path}' costs cannot be counted; profile the weights it was made from")
         foreign_luma = self.channels == 1 and self.facts is None
         if foreign_luma:  # of full range, where the contract has BT.601's
             x = (x - 16 / 255) * (255 / 219)
