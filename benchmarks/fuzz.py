@@ -84,6 +84,7 @@ def show(index: int, seed: int) -> None:
     start, data = _file([*_starts(), *_nasty()], seed, index)
     with tempfile.TemporaryDirectory() as folder:
         print(start.kind, len(data), "bytes")
+        _limit()
         began = time.process_time()
         print(_tried(start.kind, data, Path(folder), tell=True), f"{time.process_time() - began:.2f} s")
 
@@ -130,15 +131,19 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _work(connection: Connection, starts: list[Start], seed: int, first: int, count: int) -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries say of damage
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         for index in range(first, count):
             start, data = _file(starts, seed, index)
             connection.send(_tried(start.kind, data, Path(folder)))
+
+
+def _limit() -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _tried(kind: str, data: bytes, folder: Path, *, tell: bool = False) -> str:
@@ -159,6 +164,7 @@ def _outcome(run: Callable[[Path], object], path: Path, tell: bool) -> str:
     except UserError as error:
         if tell:
             print(f"{run.__name__}: {error}")
+            traceback.print_exc()
         if "\n" in str(error):
             raise AssertionError("more than one line") from error
         return "memory" if "memory" in str(error) else "refused"

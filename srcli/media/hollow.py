@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from srcli.media.png import png_type
+from srcli.media.png import is_complete_png, png_type
 
 _DEFLATE = 1032  # bytes that one byte can unpack to (zlib's technical details); LZW of 12 bits no more than that
 # Every block of 64 px takes a bit at least in Huffman coding, which is 512 px a byte; the rare arithmetic coding less
@@ -20,6 +20,8 @@ def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> No
     size, (width, height) = _size(file), image.size
     if format == "png":
         bits, colour = png_type(file)
+        if not is_complete_png(file):
+            raise EOFError("no IEND chunk")
         needed = height * -(-width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1) // 8) / _DEFLATE
     elif format == "jpeg":
         needed = height * width / _JPEG

@@ -18,13 +18,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from srcli.errors import BadPicture
+from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
 from srcli.media.hollow import refuse_hollow, refuse_hollow_tiff
 from srcli.media.metadata import metadata_of
 from srcli.media.picture import Array
 from srcli.media.pixels import upright
-from srcli.media.png import png_type
+from srcli.media.png import png_exif, png_type
 from srcli.media.ppm import ppm_header
 from srcli.media.tiff import tiff_tags
 
@@ -138,7 +139,11 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
     depth, channels = 8, 1 if image.mode in GRAY else 3
     if format == "png":
         bits, colour = png_type(file)
+        if "exif" not in image.info and (exif := png_exif(file)):
+            image.info["exif"] = exif
         depth, channels = max(bits, 8), 1 if colour in (0, 4) else 3
+    elif format == "avif":
+        depth = 16 if is_deep_avif(file, image) else 8
     elif format == "ppm":
         magic, _, _, most, _ = ppm_header(file)
         depth = 32 if image.mode == "F" else 16 if most > 255 else 8

@@ -76,6 +76,8 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
         array = _tiff_pixels(file, page)
         if array.shape[:2] != (page.imagelength, page.imagewidth):
             raise BadPicture("pixels in an order that is not read")
+        if array.shape[2] < (3 if page.photometric == 2 else 1):
+            raise BadPicture(f"{array.shape[2]} channels for colours of 3")
     notes = [f"only the first of {pages} pages is read"] if pages > 1 else []
     if kind == "f":
         array = in_range(array)
