@@ -1,6 +1,6 @@
 """Picture files to arrays, with everything they carry.
 
-Pillow reads everyday stills and all metadata; imageio (pyav) and tifffile read what has more than 8 bits, which Pillow
+Pillow reads everyday stills and all metadata; PyAV and tifffile read what has more than 8 bits, which Pillow
 would silently reduce. A picture is read whole or refused: one whose data end early is "truncated", even where most of it
 would decode. Animations give their first frame and a note.
 """
