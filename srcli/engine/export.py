@@ -176,7 +176,7 @@ def _deviation(runs: list[Run], network: SRModel, shapes: tuple[tuple[int, int, 
 
 def _in_half(network: SRModel) -> Run:
     half = _Half(network)
-    return lambda x: half(torch.from_numpy(x)).numpy()  # type: ignore[no-any-return]
+    return lambda x: half(torch.from_numpy(x)).numpy()
 
 
 def _to_onnx(program: ExportedProgram, network: SRModel) -> Any:
@@ -199,7 +199,7 @@ def _write_onnx(proto: Any, path: Path, metadata: str) -> None:
 
 def _open_onnx(path: Path) -> Run:
     session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"lr": x})[0]  # type: ignore[no-any-return]
+    return lambda x: session.run(None, {"lr": x})[0]
 
 
 def _to_pt2(program: ExportedProgram, network: SRModel) -> Any:
@@ -212,7 +212,7 @@ def _write_pt2(program: ExportedProgram, path: Path, metadata: str) -> None:
 
 def _open_pt2(path: Path) -> Run:
     module = torch.export.load(path).module()
-    return lambda x: module(torch.from_numpy(x)).numpy()  # type: ignore[no-any-return]
+    return lambda x: module(torch.from_numpy(x)).numpy()
 
 
 def _to_openvino(program: ExportedProgram, network: SRModel) -> Any:
@@ -232,7 +232,7 @@ def _open_openvino(path: Path) -> Run:
     import openvino
 
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda x: compiled(x)[0]  # type: ignore[no-any-return]
+    return lambda x: compiled(x)[0]
 
 
 FORMATS: dict[Format, _Kind] = {
