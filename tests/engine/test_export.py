@@ -104,7 +104,7 @@ class Branching(SRModel):
 
 
 def test_what_cannot_be_traced_is_refused_in_one_line(tmp_path):
-    with pytest.raises(ExportFailed, match="'branching' cannot be exported: ") as caught:
+    with pytest.raises(ExportFailed, match="'branching' cannot be exported as ") as caught:
         export(Branching(2), card_of(fresh("fsrcnn")), tmp_path / "x.pt2")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
