@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,11 @@ from srcli.models import ARCHS, arch_name, create
 from srcli.models.base import SRModel
 from srcli.models.signatures import Match, match
 
+# what torch's restricted unpickler raises, depending on where a file that is none goes wrong
+_UNREADABLE = (
+    *(pickle.UnpicklingError, struct.error, EOFError, OSError, RuntimeError, ValueError, TypeError),
+    *(LookupError, AttributeError, ArithmeticError, AssertionError),
+)
 _WRAPPERS = ("params_ema", "params", "state_dict", "net", "model")
 
 # A regular expression over their names and what it becomes in ours; applied in order.
@@ -185,8 +192,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content = checkpoint.read_tensors(path)
     else:
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what it guesses of a file that is none
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        except _UNREADABLE as error:
             raise BadCheckpoint(f"'{path}' is not a readable weights file ({_first_line(error)})") from error
     for _ in range(2):
         for key in _WRAPPERS:

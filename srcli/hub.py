@@ -134,7 +134,7 @@ def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private:
     """
     from huggingface_hub import CommitOperationAdd
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     if not sys.stderr.isatty():
         disable_progress_bars()  # the client draws that of an upload into files too

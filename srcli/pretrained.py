@@ -34,7 +34,7 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         """Return the mixin's README.md with the licence of the weights, where they state one."""
         page = super().generate_model_card(*args, **kwargs)
         if self.card.licence.lower() in LICENCES:
-            page.data.license = self.card.licence.lower()
+            page.data["license"] = self.card.licence.lower()
         return page
 
     def forward(self, x: Tensor) -> Tensor:

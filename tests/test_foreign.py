@@ -168,6 +168,16 @@ def test_a_network_without_releases_says_which_have_some(save):
         convert(save({}), "vdsr", 2)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_files_of_any_other_content_are_refused(tmp_path, seed):
+    """Short files of random opcodes and text: torch's unpickler fails in a dozen ways."""
+    path, rng = tmp_path / "weights.pth", np.random.default_rng(seed)
+    for content in (b"junk", b"", b"(lp0", *(rng.bytes(rng.integers(1, 40)) for _ in range(60))):
+        path.write_bytes(content)
+        with pytest.raises(BadCheckpoint, match=r"is not a readable weights file|holds no table of tensors"):
+            read_state(path)
+
+
 def test_code_in_a_file_is_not_run(save, tmp_path):
     class Evil:
         def __reduce__(self):
