@@ -304,11 +304,15 @@ class VideoReader:
         decoder = _decoder(stream)
         packets = 0
         reached = 0.0
+        # where the header gives no length of the track, but one of the file, the last packet of any stream is waited for
+        own = self.track.seconds is not None
         try:
-            for packet in container.demux(stream):
-                packets += packet.size > 0
+            for packet in container.demux([stream] if own else list(container.streams)):
                 if packet.pts is not None and packet.time_base:
                     reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index != stream.index:
+                    continue
+                packets += packet.size > 0
                 self._damaged += packet.is_corrupt
                 try:
                     yield from decoder.decode(packet if packet.size else None)
@@ -319,8 +323,11 @@ class VideoReader:
         except av.FFmpegError:
             self._damaged += 1
         if not self.clip.start:
-            start = float((stream.start_time or 0) * self.track.time_base)
-            missing = (self.track.seconds or 0.0) - (reached - start)
+            start = (
+                float((stream.start_time or 0) * self.track.time_base) if own else (container.start_time or 0) / av.time_base
+            )
+            seconds = self.track.seconds if own else (container.duration or 0) / av.time_base
+            missing = (seconds or 0.0) - (reached - start)
             self._ends_early = packets < self.track.frames or missing > max(1.0, float(3 / self.track.rate))
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
