@@ -41,6 +41,7 @@ def shipped(tmp_path, monkeypatch):
     sums = [f"{zoo.hash_of(p)}  {p.name}\n" for p in sorted(folder.glob("*.safetensors"))]
     (folder / "SHA256SUMS").write_text("".join(sums))
     monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nothing cached"))
     zoo._verify.cache_clear()
     return folder
 
@@ -56,14 +57,28 @@ def authors(tmp_path) -> Path:
 
 def test_the_list_has_every_shipped_file_and_its_scores(shipped):
     rows = [line.split() for line in srcli("models", "list").stdout.splitlines()]
-    assert rows[1] == ["fsrcnn", "x2", "FSRCNN", "(56,", "12,", "4)", "0.05", "37.80/0.9597", "-", "33.10/0.9000", "MIT"]
-    assert rows[2] == ["fsrcnn-photo", "x4", "FSRCNN", "(56,", "12,", "4)", "0.05", "-", "-", "-", "MIT"]
+    assert rows[1] == [
+        "fsrcnn",
+        "shipped",
+        "x2",
+        "FSRCNN",
+        "(56,",
+        "12,",
+        "4)",
+        "0.05",
+        "37.80/0.9597",
+        "-",
+        "33.10/0.9000",
+        "MIT",
+    ]
+    assert rows[2] == ["fsrcnn-photo", "shipped", "x4", "FSRCNN", "(56,", "12,", "4)", "0.05", "-", "-", "-", "MIT"]
 
 
 def test_the_list_as_json_has_scores_licence_and_path(shipped):
     first, second = _records(srcli("models", "list", "--json"))
     assert first == {
         "name": "fsrcnn",
+        "place": "shipped",
         "scale": 2,
         "label": "FSRCNN (56, 12, 4)",
         "bytes": (shipped / "fsrcnn_x2.safetensors").stat().st_size,
@@ -76,6 +91,7 @@ def test_the_list_as_json_has_scores_licence_and_path(shipped):
 
 def test_nothing_shipped_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nothing cached"))
     listed = srcli("models", "list")
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "no weights ship" in listed.stderr
@@ -85,10 +101,13 @@ def test_nothing_shipped_is_said(tmp_path, monkeypatch):
 def test_info_prints_the_card(shipped):
     lines = srcli("models", "info", "fsrcnn", "-s", 2).stdout.splitlines()
     assert lines == [
+        "licence:     MIT",
         "network:     FSRCNN (56, 12, 4) (fsrcnn)",
         "scale:       x2",
         "parameters:  12,809",
-        "licence:     MIT",
+        f"tiles:       local, overlap {create('fsrcnn', 2).tiling.overlap} px",
+        f"file:        {shipped / 'fsrcnn_x2.safetensors'}",
+        f"sha256:      {zoo.hash_of(shipped / 'fsrcnn_x2.safetensors')}",
         "Set5:        37.800 dB, 0.9597  (Y)",
         "kodak24:     33.100 dB, 0.9000  (Y)",
     ]
