@@ -77,7 +77,9 @@ class Upscaler:
         self.scale = model.scale
         if model.precision:
             if precision not in ("auto", model.precision):
-                raise UsageError(f"'{model.arch}' comes in a file that computes in {model.precision}; leave --precision at auto")
+                raise UsageError(
+                    f"'{model.arch}' comes in a file that computes in {model.precision}; leave --precision at auto"
+                )
             self.precision: Precision = model.precision
         else:
             self.precision = fast_precision(self.device) if precision == "auto" else precision
