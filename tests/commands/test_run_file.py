@@ -7,7 +7,8 @@ from srcli.errors import UsageError
 
 def test_a_file_gives_stages_and_flags_win_over_it(tmp_path):
     (tmp_path / "run.toml").write_text(
-        "steps = 9\nlr = 1\nhalve-every = 3\nmilestones = [2, 4]\n[[stage]]\nshare = 0.3\nloss = 'mse'\n[[stage]]\nshare = 0.1\n"
+        "steps = 9\nlr = 1\nhalve-every = 3\nmilestones = [2, 4]\n"
+        "[[stage]]\nshare = 0.3\nloss = 'mse'\n[[stage]]\nshare = 0.1\n"
     )
     assert merge({"minutes": 2.0, "lr": 0.5}, read(tmp_path / "run.toml"), None) == {
         "minutes": 2.0,
