@@ -13,9 +13,12 @@ from srcli.files import atomic, make_folder
 from srcli.media.picture import Array, Picture
 from srcli.media.probe import MAX_PIXELS, open_frames, quiet, reading
 from srcli.media.read import read_image
+from srcli.media.write import writing
 
 ANIMATED = ("gif", "webp", "png")
 MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA
+_LONGEST = {"gif": 655_350, "webp": 2**24 - 1, "png": 65_535}  # ms a frame
+_MOST_PLAYS = 65_535
 
 
 class Frame(NamedTuple):
@@ -76,16 +79,21 @@ def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
 def write_animation(animation: Animation, path: Path, *, format: str, quality: int | None = None) -> tuple[str, ...]:
     """Write all frames whole or not at all and say in one line each what the format could not carry."""
     still, frames = animation.still, animation.frames
-    options: dict[str, Any] = {"save_all": True, "duration": [round(frame.duration) for frame in frames]}
+    longest, plays = _LONGEST[format], min(animation.plays, _MOST_PLAYS)
+    options: dict[str, Any] = {"save_all": True, "duration": [min(round(frame.duration), longest) for frame in frames]}
     notes: list[str] = []
+    if plays < animation.plays:
+        notes.append(f"played {plays:,} times instead of {animation.plays:,}")
+    if any(frame.duration > longest for frame in frames):
+        notes.append(f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened")
     carried = {"icc_profile": still.icc, "exif": still.exif}
     if format == "gif":
         # one palette for every frame: that of the whole film would be coarser, and Pillow's own choice is no better
         images = [_with_palette(frame) for frame in frames]
         transparent = any(image.info for image in images)
         options |= {"disposal": 2 if transparent else 1, "optimize": False}
-        if animation.plays != 1:
-            options["loop"] = max(animation.plays - 1, 0)
+        if plays != 1:
+            options["loop"] = max(plays - 1, 0)
         notes.append("GIF has 256 colours: each frame has its own palette, without dithering")
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
             notes.append("GIF has no partial transparency: cut at half")
@@ -93,7 +101,7 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
             notes.append("GIF cannot carry the colour profile, EXIF or XMP data")
     else:
         images = [_image(frame) for frame in frames]
-        options |= {"loop": animation.plays, **{key: value for key, value in carried.items() if value}}
+        options |= {"loop": plays, **{key: value for key, value in carried.items() if value}}
         if format == "webp":
             lossless = (still.format != "webp" or bool(still.quality and still.quality.lossless)) and quality is None
             options |= {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True}
@@ -103,13 +111,8 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
         if (still.xmp and format == "png") or still.text or still.dpi or still.chunks:
             notes.append(f"animated {'WebP' if format == 'webp' else 'PNG'} is written without text, dpi or colour tags")
     make_folder(path.parent)
-    try:
-        with quiet(), atomic(path) as temporary:
-            images[0].save(temporary, format.upper(), append_images=images[1:], **options)
-    except OSError as error:
-        raise BadPicture(f"cannot write '{path}': {error.strerror or error}") from error
-    except (ValueError, MemoryError) as error:
-        raise BadPicture(f"cannot write '{path}': {error or 'out of memory'}") from error
+    with writing(path), quiet(), atomic(path) as temporary:
+        images[0].save(temporary, format.upper(), append_images=images[1:], **options)
     return tuple(notes)
 
 

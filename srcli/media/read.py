@@ -96,8 +96,16 @@ def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, lis
         return in_range(np.asarray(still)[..., None]), None, notes
     gray = still.mode in GRAY
     if still.has_transparency_data:
-        array = np.asarray(still.convert("RGBA"))
+        array = _array(still, "RGBA")
         # gray + transparency goes through RGBA: Pillow's direct way to LA forgets the transparent level of some modes
         return array[..., : 1 if gray else 3].copy(), array[..., 3].copy(), notes
-    array = np.array(still.convert("L" if gray else "RGB"))
-    return (array[..., None] if gray else array), None, notes
+    return _array(still, "L" if gray else "RGB"), None, notes
+
+
+def _array(image: Image.Image, mode: str) -> Array:
+    """(H, W, C) of an image in a mode, in strips: whole, Pillow would hold it three times more."""
+    array = np.empty((image.height, image.width, len(mode)), np.uint8)
+    for top in range(0, image.height, 256):
+        strip = image.crop((0, top, image.width, min(top + 256, image.height)))
+        array[top : top + 256] = np.asarray(strip.convert(mode)).reshape(strip.height, strip.width, -1)
+    return array

@@ -66,6 +66,17 @@ def test_gif_says_what_it_reduces(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("format", "longest"), [("gif", 655_350), ("png", 65_535), ("webp", 2**24 - 1)])
+def test_what_lasts_longer_than_a_format_knows_is_shortened_and_said(tmp_path, format, longest):
+    written = animation(plays=100_000)
+    frames = [written.frames[0]._replace(duration=2.0**24), *written.frames[1:]]
+    notes = write_animation(Animation(written.still, frames, 100_000), tmp_path / "a", format=format)
+    again = read_animation(tmp_path / "a")
+    assert (again.frames[0].duration, again.plays) == (longest, 65_535)
+    assert f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened" in notes
+    assert "played 65,535 times instead of 100,000" in notes
+
+
 def test_too_many_pixels_together_are_refused(tmp_path):
     write_animation(animation(), tmp_path / "a.webp", format="webp")
     with pytest.raises(BadPicture, match="3 frames of 23 x 19 px"):
