@@ -25,8 +25,20 @@ class BadCheckpoint(UserError):
     """A weights file is damaged, of another kind or of another network."""
 
 
+class ExportFailed(UserError):
+    """A network cannot be written in another format, or what was written computes something else."""
+
+
+class MissingExtra(UserError):
+    """What was asked for needs a package that is installed with an extra."""
+
+
 class BadPicture(UserError):
     """A picture cannot be read, or cannot be written in the format asked for."""
+
+
+class BadVideo(UserError):
+    """A video cannot be read, or cannot be written as asked for."""
 
 
 class BadFolder(UserError):

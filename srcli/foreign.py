@@ -1,17 +1,19 @@
-"""The papers' own releases: their file layouts and tensor names, read into our networks."""
+"""Files without a card: the papers' own releases and bare tensors, told by names and shapes, read into our networks."""
 
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from srcli import checkpoint
 from srcli.errors import BadCheckpoint
 from srcli.models import ARCHS, arch_name, create
 from srcli.models.base import SRModel
+from srcli.models.signatures import Match, match
 
 _WRAPPERS = ("params_ema", "params", "state_dict", "net", "model")
 
@@ -177,11 +179,15 @@ RELEASES = {
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a .pth's tensors without running any code in it, unwrapped from the usual layouts; raise BadCheckpoint."""
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise BadCheckpoint(f"'{path}' is not a readable weights file ({_first_line(error)})") from error
+    """Read tensors without running any code in the file, unwrapped from the usual layouts; raise BadCheckpoint."""
+    content: Any
+    if path.suffix == ".safetensors":
+        content = checkpoint.read_tensors(path)
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise BadCheckpoint(f"'{path}' is not a readable weights file ({_first_line(error)})") from error
     for _ in range(2):
         for key in _WRAPPERS:
             if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -190,6 +196,35 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise BadCheckpoint(f"'{path}' holds no table of tensors; is it a training state of another program?")
     return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+class Recognised(NamedTuple):
+    """What network tensors are of, and whether they have the authors' names rather than ours."""
+
+    arch: str
+    scales: tuple[int, ...]  # several where the tensors of these scales do not differ
+    released: bool
+
+
+def recognise(shapes: Mapping[str, Sequence[int]]) -> Recognised | None:
+    """Return the network of the table that has these tensors, by our names or the authors'; None where none has."""
+    if own := match(shapes):
+        return Recognised(*own, released=False)
+    for arch, release in RELEASES.items():
+        renamed = {_our_name(name, release.rules): shapes[name] for name in shapes if not re.search(release.constants, name)}
+        found: Match | None = match(renamed)
+        if found and found.arch == arch:
+            return Recognised(*found, released=True)
+    return None
+
+
+def load(path: Path, state: dict[str, Tensor], found: Recognised, scale: int | None = None) -> SRModel:
+    """Build the network that the tensors of `path` were recognised as; raise BadCheckpoint where the scale stays open."""
+    wanted = tuple(s for s in found.scales if scale in (None, s)) or found.scales[:1]  # of another scale: the caller says so
+    if len(wanted) > 1:
+        raise BadCheckpoint(f"'{path}' fits '{found.arch}' at x{' and x'.join(map(str, wanted))}; say which with -s")
+    rules = RELEASES[found.arch] if found.released else Release([])
+    return _converted(path, state, found.arch, wanted[0], rules)
 
 
 def convert(path: Path, arch: str, scale: int | None = None) -> SRModel:
@@ -201,21 +236,31 @@ def convert(path: Path, arch: str, scale: int | None = None) -> SRModel:
     release = RELEASES.get(arch)
     if release is None:
         raise BadCheckpoint(f"no released weights of '{ARCHS[arch].label}' are known; there are {', '.join(RELEASES)}")
-    theirs = {key: value for key, value in read_state(path).items() if not re.search(release.constants, key)}
-    renamed = {_our_name(key, release.rules): key for key in theirs}
+    state = read_state(path)
     if scale is None:
-        scale = _infer_scale(path, arch, theirs, renamed)
+        scale = _infer_scale(path, arch, *_renamed(state, release))
+    return _converted(path, state, arch, scale, release)
+
+
+def _converted(path: Path, state: dict[str, Tensor], arch: str, scale: int, release: Release) -> SRModel:
+    theirs, renamed = _renamed(state, release)
     model = create(arch, scale)
     own = model.state_dict()
-    state = _normalised({name: theirs[key] for name, key in renamed.items()}, own)
-    for difference in _differences(state, own, renamed):
+    ours = _normalised({name: theirs[key] for name, key in renamed.items()}, own)
+    for difference in _differences(ours, own, renamed):
         raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{scale}: {difference}")
     if release.input_range != 1:
-        state[f"{release.head}.weight"] = state[f"{release.head}.weight"] * release.input_range
+        ours[f"{release.head}.weight"] = ours[f"{release.head}.weight"] * release.input_range
         for name in ("weight", "bias"):
-            state[f"{release.tail}.{name}"] = state[f"{release.tail}.{name}"] / release.input_range
-    model.load_state_dict(state)
+            ours[f"{release.tail}.{name}"] = ours[f"{release.tail}.{name}"] / release.input_range
+    model.load_state_dict(ours)
     return model.eval()
+
+
+def _renamed(state: dict[str, Tensor], release: Release) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return their tensors without the constants, and our name of each -> theirs."""
+    theirs = {key: value for key, value in state.items() if not re.search(release.constants, key)}
+    return theirs, {_our_name(key, release.rules): key for key in theirs}
 
 
 def _our_name(key: str, rules: list[Rule]) -> str:

@@ -1,8 +1,8 @@
-"""Files of Hugging Face Hub repositories: chosen, fetched, checked; not what is in them."""
+"""Files of Hugging Face Hub repositories: chosen, fetched, checked, listed, sent; not what is in them."""
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PREFIX = "hf:"
 SUFFIXES = (".safetensors", ".pth", ".pt")
 CONFIG = "config.json"  # lies beside the weights in the layout of PyTorchModelHubMixin
+CARD = "README.md"  # the repository's page; its head states the licence
 TIMEOUT = 10  # seconds until the Hub counts as out of reach
 _LOGIN = "log in with: hf auth login, or set HF_TOKEN"
 _REFERENCE = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)(?:/(?P<file>[^@]+))?(?:@(?P<revision>.+))?")
@@ -38,6 +39,18 @@ class Fetched(NamedTuple):
     licence: str = ""  # as the repository states it
 
 
+class Cached(NamedTuple):
+    """A weights file that was downloaded before."""
+
+    source: Source
+    file: str
+    path: Path
+
+    def __str__(self) -> str:
+        revision = f"@{self.source.revision}" if self.source.revision else ""
+        return f"{PREFIX}{self.source.repo}/{self.file}{revision}"
+
+
 def parse(reference: str) -> tuple[Source, str | None]:
     """Read hf:owner/repo[/file][@revision] as the source and the file; raise UsageError."""
     match = _REFERENCE.fullmatch(reference)
@@ -49,7 +62,8 @@ def parse(reference: str) -> tuple[Source, str | None]:
 def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = False) -> Fetched:
     """Return the file that `pick` chooses from the repository's names, downloaded where it is not in the cache.
 
-    `offline`, or without a network, what is cached is all there is. A config.json beside the file comes with it.
+    `offline`, or without a network, what is cached is all there is. A config.json beside the file comes with it, and the
+    repository's README.md the first time.
     Raises WeightsNotFound where the Hub refuses or cannot be reached, BadCheckpoint where a hash differs.
     """
     with _translated(source):
@@ -65,7 +79,78 @@ def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = F
         config = name.rpartition("/")[0] + "/" + CONFIG if "/" in name else CONFIG
         if config in names:
             _download(source, config, offline=info is None)
-    return Fetched(path, fresh=name not in cached, licence=_licence(info) if info else "")
+        if CARD in names and CARD not in cached:
+            _download(source, CARD, offline=False)
+    return Fetched(path, fresh=name not in cached, licence=(info and _licence(info)) or licence_of(path))
+
+
+def cached() -> Iterator[Cached]:
+    """Yield every weights file of every model repository in the cache, whatever program fetched it, newest commit first."""
+    from huggingface_hub import constants
+
+    seen = set()
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+        repo = folder.name.removeprefix("models--").replace("--", "/", 1)
+        main = _cached_commit(Source(repo))
+        snapshots = sorted((folder / "snapshots").glob("*"), key=lambda p: (p.name != main, -p.stat().st_mtime))
+        for snapshot in snapshots:
+            source = Source(repo, None if snapshot.name == main else snapshot.name)
+            for name in _cached_names(source, snapshot.name):
+                path = snapshot / name
+                if name.endswith(SUFFIXES) and path.resolve() not in seen:
+                    seen.add(path.resolve())
+                    yield Cached(source, name, path)
+
+
+def licence_of(path: Path) -> str:
+    """Return the licence that the README.md of a cached file's repository states; empty where there is none."""
+    root = next((parent for parent in path.parents if parent.parent.name == "snapshots"), None)
+    page = root / CARD if root else None
+    if page is None or not page.is_file():
+        return ""
+    head = re.match(r"---\n(.*?)\n---", page.read_text(errors="replace"), re.DOTALL)
+    found = re.search(r"^license: *[\"']?([^\s\"']+)", head[1], re.MULTILINE) if head else None
+    return found[1] if found else ""
+
+
+def names_in(source: Source) -> list[str]:
+    """List the files of a repository; none where it does not exist yet."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    with _translated(source):
+        try:
+            info = _ask(source)
+        except RepositoryNotFoundError:
+            return []
+        return [s.rfilename for s in info.siblings or []] if info else []
+
+
+def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private: bool = False) -> str:
+    """Send files (name in the repository -> file or content) as one commit, and return its address.
+
+    The repository is made where it is missing; `private` decides only then. Raises WeightsNotFound where the Hub refuses
+    or cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub.errors import HfHubHTTPError
+
+    client = _client()
+    with _translated(Source(repo)):
+        try:
+            client.create_repo(repo, private=private, exist_ok=True)
+            sent = [
+                CommitOperationAdd(path_in_repo=name, path_or_fileobj=content if isinstance(content, bytes) else str(content))
+                for name, content in files.items()
+            ]
+            return str(client.create_commit(repo, sent, commit_message=message).commit_url)
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (401, 403):
+                raise
+            reason = f"{client.endpoint} does not let you write to '{repo}': {_LOGIN}, with a token that may write"
+            raise WeightsNotFound(reason) from error
+        except RuntimeError as error:  # what the client makes of a failed upload of one file
+            reason = _first_line(error.__cause__ or error)
+            raise WeightsNotFound(f"the upload to '{repo}' failed ({reason}); try again") from error
 
 
 def pick_file(source: Source, file: str) -> Callable[[list[str]], str]:
@@ -205,5 +290,5 @@ def _transport() -> tuple[type[Exception], ...]:
     return (client, OSError) if issubclass(client, Exception) else (OSError,)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]

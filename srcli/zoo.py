@@ -16,13 +16,13 @@ from srcli.errors import BadCheckpoint, UsageError, UserError, WeightsNotFound
 from srcli.models import ALIASES, ARCHS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from srcli.checkpoint import Card
     from srcli.models.base import SRModel
 
 DEFAULT = "rfdn"
 SUMS = "SHA256SUMS"
+LARGEST = 2**30  # bytes; of upscalers no weights are near it
+SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
 DEFAULT_SCALE = 4  # of a name that ships at several scales, and of networks without weights
 ELSEWHERE = "SRCLI_HUB"  # environment variable: the Hub repository that has the short names which do not ship
 Say = Callable[[str], None]  # told in one line what the user should know before the weights are used
@@ -55,13 +55,17 @@ def shipped() -> list[Shipped]:
 
 
 def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
-    """Return the file `reference` stands for: an existing path, hf:owner/repo, or a shipped name whose hash is checked.
+    """Return the file `reference` stands for: a path, a folder of save_pretrained, hf:owner/repo, or a shipped name.
+
+    The hash of shipped and downloaded files is checked.
 
     A name that does not ship is looked up in the repository SRCLI_HUB. `offline`: of the Hub only what is cached.
     """
     path = Path(reference)
     if path.is_file():
         return path
+    if (path / SAVED).is_file():
+        return path / SAVED
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
         pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)
@@ -93,9 +97,9 @@ def open_model(
 ) -> tuple["SRModel", "Card"]:
     """Return the model `reference` stands for, with its card, ready for inference.
 
-    Safetensors of srcli, a network's bare tensors, the authors' own .pth files, or the name of a network that has no
-    weights. `offline` and `say`: as `find_weights` has them. Raises UsageError where the file's scale is not the one
-    asked for.
+    Safetensors of srcli, a network's bare tensors, the authors' own files, those of community networks, or the name of a
+    network that has no weights. `offline` and `say`: as `find_weights` has them. Raises UsageError where the file's scale
+    is not the one asked for.
     """
     from srcli import checkpoint
     from srcli.models import create
@@ -104,15 +108,35 @@ def open_model(
     if name == "bicubic" and not Path(reference).is_file():
         model = create("bicubic", wanted or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
-    path = find_weights(reference, scale, offline=offline, say=say)
+    return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference)
+
+
+def open_file(path: Path, scale: int | None = None, *, called: str = "") -> tuple["SRModel", "Card"]:
+    """Return the model of a weights file, with its card; errors call it `called`."""
+    from srcli import checkpoint
+
     if path.suffix == ".safetensors" and _has_card(path):
         model, card = checkpoint.load(path)
     else:
         model = _described(path) or _recognise(path, scale)
-        card = checkpoint.card_of(model, source=path.name)
+        card = checkpoint.card_of(model, source=path.name, licence=hub.licence_of(path))
     if scale is not None and model.scale != scale:
-        raise UsageError(f"'{reference}' upscales x{model.scale}, not x{scale}")
+        raise UsageError(f"'{called or path}' upscales x{model.scale}, not x{scale}")
     return model, card
+
+
+def cached() -> Iterator[tuple[str, Path, "Card"]]:
+    """Yield of every downloaded weights file that srcli can run what -m takes, where it lies, and its card.
+
+    The cache is all programs': files of other kinds, and those above LARGEST bytes, are passed over.
+    """
+    for item in hub.cached():
+        if item.path.stat().st_size > LARGEST:
+            continue
+        for scale in (None, DEFAULT_SCALE):  # what is of several scales has to be asked for one
+            with suppress(UserError):
+                yield str(item), item.path, open_file(item.path, scale)[1]
+                break
 
 
 def open_network(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> "SRModel":
@@ -213,50 +237,24 @@ def _described(path: Path) -> "SRModel | None":
 
 
 def _recognise(path: Path, scale: int | None) -> "SRModel":
-    """Load tensors into the first network they fit, by our names or the authors'; raise BadCheckpoint where they fit none."""
-    from srcli import checkpoint, foreign
+    """Load tensors into the network they are of: ours, by our names or the authors', or one of the community."""
+    from srcli import foreign
 
-    tensors = path.suffix == ".safetensors"
-    state = checkpoint.read_tensors(path) if tensors else foreign.read_state(path)
-    if model := _fitting(path, state, scale):
-        return model
-    for arch in () if tensors else foreign.RELEASES:
-        fitting = {}
-        for factor in (scale,) if scale else ARCHS[arch].scales:
-            with suppress(BadCheckpoint):
-                fitting[factor] = foreign.convert(path, arch, factor)
-        if len(fitting) > 1:
-            raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, fitting))}; say which with -s")
-        if fitting:
-            return fitting.popitem()[1]
-    raise BadCheckpoint(f"'{path}' fits no network of srcli{f' at x{scale}' if scale else ''}")
+    state = foreign.read_state(path)
+    if found := foreign.recognise({name: tuple(x.shape) for name, x in state.items()}):
+        return foreign.load(path, state, found, scale)
 
+    from srcli import community
 
-def _fitting(path: Path, state: "dict[str, Tensor]", scale: int | None) -> "SRModel | None":
-    """Return the network whose own names and shapes these are; None where it is none, BadCheckpoint where the scale is open."""
-    import torch
-
-    from srcli.models import create
-
-    shapes = {name: x.shape for name, x in state.items()}
-    for arch, row in ARCHS.items():
-        fitting = []
-        for factor in row.scales:
-            with torch.device("meta"):
-                own = {name: x.shape for name, x in create(arch, factor).state_dict().items()}
-            if not own or next(iter(own.items())) not in shapes.items():
-                break  # the first tensor is the same at every scale
-            if own == shapes and scale in (None, factor):
-                fitting.append(factor)
-        if len(fitting) > 1:
-            raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, fitting))}; say which with -s")
-        if fitting:
-            break
-    else:
-        return None
-    model = create(arch, fitting[0])
-    model.load_state_dict(state)
-    return model.eval()
+    if not community.installed():
+        raise BadCheckpoint(f"'{path}' fits no network of srcli; for those of the community: {community.EXTRA}")
+    try:
+        model = community.build(state)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"'{path}': {error}") from error
+    if model is None:
+        raise BadCheckpoint(f"'{path}' fits no network of srcli and none that spandrel knows")
+    return model
 
 
 def _split(reference: str, scale: int | None) -> tuple[str, int | None]:

@@ -36,3 +36,13 @@ def folder(tmp_path: Path) -> Path:
     for i, (height, width) in enumerate([(37, 53), (64, 48), (21, 90)]):
         Image.fromarray(photograph(height, width, i)).save(folder / f"p{i}.png")
     return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Make a folder of three HR pictures to train on."""
+    folder = tmp_path / "hr"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(photograph(90, 76, i)).save(folder / f"{i}.png")
+    return folder

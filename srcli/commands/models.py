@@ -1,85 +1,155 @@
-"""srcli models: the weights that ship, what files say of themselves, and the papers' own files."""
+"""srcli models: weights that ship, that were downloaded and that go to the Hub; what files say of themselves."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from srcli import console
-from srcli.commands.options import Json, Scale
-from srcli.errors import BadFolder, OutputExists, UsageError, WeightsNotFound
+from srcli.commands.options import Json, Offline, Scale
+from srcli.errors import BadCheckpoint, BadFolder, OutputExists, UsageError, WeightsNotFound
 
-app = typer.Typer(no_args_is_help=True, help="List, check and convert weights.")
+if TYPE_CHECKING:
+    from srcli.modelcard import Entry
+    from srcli.models.base import SRModel
+
+app = typer.Typer(no_args_is_help=True, help="List, check, fetch, publish and convert weights.")
 THEIRS = "the authors'"  # the licence of converted weights: srcli cannot know more
+SETS = ("Set5", "Set14", "Kodak24")
+Reference = Annotated[
+    str, typer.Argument(metavar="MODEL|FILE", help="A shipped name, a weights file or hf:owner/repo[/file][@revision].")
+]
 
 
 @app.command("list")
-def list_shipped(json: Json = False) -> None:
-    """List the weights that ship with srcli.
+def list_models(json: Json = False) -> None:
+    """List the weights that ship with srcli and those that were downloaded.
 
     Example: srcli models list
     """
+    from srcli import zoo
     from srcli.checkpoint import read_card
-    from srcli.models import ARCHS
-    from srcli.zoo import shipped
+    from srcli.modelcard import label_of
 
+    found = [(file.name, "shipped", file.path, read_card(file.path)) for file in zoo.shipped()]
+    found += [(reference, "cached", path, card) for reference, path, card in zoo.cached()]
     rows = []
-    for file in shipped():
-        card = read_card(file.path)
-        size, label = file.path.stat().st_size, ARCHS[card.arch].label if card.arch in ARCHS else card.arch
-        scores = {s["dataset"].lower(): s for s in card.scores}
+    for name, place, path, card in found:
+        label, size = label_of(card), path.stat().st_size
         if json:
             console.record(
-                {"name": file.name, "scale": file.scale, "label": label, "bytes": size},
+                {"name": name, "place": place, "scale": card.scale, "label": label, "bytes": size},
                 scores=card.scores,
                 licence=card.licence,
-                path=file.path,
+                path=path,
             )
             continue
-        means = [scores.get(name) for name in ("set5", "set14", "kodak24")]
-        cells = [f"{s['psnr']:.2f}/{s['ssim']:.4f}" if s else "-" for s in means]
-        rows.append([file.name, f"x{file.scale}", label, f"{size / 2**20:.2f}", *cells, card.licence or "-"])
+        means = {s["dataset"].lower(): f"{s['psnr']:.2f}/{s['ssim']:.4f}" for s in card.scores}
+        scores = [means.get(dataset.lower(), "-") for dataset in SETS]
+        rows.append([name, place, f"x{card.scale}", label, f"{size / 2**20:.2f}", *scores, card.licence or "-"])
     if json:
         return
     if not rows:
         console.note("no weights ship with this srcli; train with srcli train, or convert with srcli models convert")
         return
-    console.table("", ("name", "scale", "network", "MiB", "Set5", "Set14", "Kodak24", "licence"), rows)
+    console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
 
 
 @app.command()
-def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="A shipped name or a weights file.")],
-    scale: Scale = None,
-    json: Json = False,
-) -> None:
-    """Print what a weights file says of itself.
+def info(model: Reference, scale: Scale = None, offline: Offline = False, json: Json = False) -> None:
+    """Print what a weights file says of itself, its licence first.
 
     Example: srcli models info rfdn
     """
-    from srcli.models import ARCHS
-    from srcli.zoo import open_model
+    from srcli import zoo
+    from srcli.modelcard import label_of, train_command
 
-    network, card = open_model(model, scale)
-    label = ARCHS[card.arch].label if card.arch in ARCHS else card.arch
+    path = None if model == "bicubic" else zoo.find_weights(model, scale, offline=offline, say=console.note)
+    network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters())
+    sha256 = zoo.hash_of(path) if path else ""
     if json:
-        console.record(card, label=label, parameters=parameters)
+        console.record(card, label=label_of(card), parameters=parameters, path=path, sha256=sha256, tiling=_tiling(network))
         return
     lines = {
-        "network": f"{label} ({card.arch})",
+        "licence": card.licence or "not stated, ask its author",
+        "network": f"{label_of(card)} ({card.arch})",
         "scale": f"x{card.scale}",
         "parameters": f"{parameters:,}",
         "config": ", ".join(f"{k}={v}" for k, v in card.config.items()),
-        "licence": card.licence,
+        "tiles": _tiling(network),
+        "file": str(path or ""),
+        "sha256": sha256,
         "source": card.source,
         **{s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s['protocol']})" for s in card.scores},
         "training": ", ".join(f"{k}={v}" for k, v in card.training.items()),
+        "recipe": train_command(card.training, card.arch, card.scale) if card.training else "",
     }
     for name, value in lines.items():
         if value:
             console.result(f"{name + ':':<12} {value}")
+
+
+@app.command()
+def pull(reference: Reference, scale: Scale = None, offline: Offline = False, json: Json = False) -> None:
+    """Download weights into the Hub's cache, check them, and say where they lie and under which licence.
+
+    Example: srcli models pull hf:owner/repo -s 2
+    """
+    from srcli import zoo
+    from srcli.modelcard import label_of
+
+    path = zoo.find_weights(reference, scale, offline=offline)
+    _, card = zoo.open_file(path, scale, called=reference)
+    size, sha256 = path.stat().st_size, zoo.hash_of(path)
+    if json:
+        console.record({"path": path, "bytes": size, "sha256": sha256, "label": label_of(card)}, **asdict(card))
+        return
+    console.result(str(path))
+    console.note(f"{label_of(card)} x{card.scale}, {size / 2**20:.2f} MiB, sha256 {sha256}")
+    console.note(f"licence: {card.licence or 'not stated, ask its author'}")
+
+
+@app.command()
+def push(
+    repo: Annotated[str, typer.Argument(metavar="OWNER/REPO", help="The repository; made where it is missing.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Weights files of srcli (.safetensors).")],
+    licence: Annotated[
+        str, typer.Option("--licence", "--license", help="mit, cc-by-4.0, ...; by default what the files state.")
+    ] = "",
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a README.md that srcli did not write.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the README.md, and send nothing.")] = False,
+) -> None:
+    """Send weights to the Hub with a README.md of their licence, scores, recipe and use; files already there stay in it.
+
+    Example: srcli models push me/my-upscaler runs/rfdn/best.safetensors --licence mit --dry-run
+    """
+    from srcli import hub, modelcard
+
+    source, file = hub.parse(hub.PREFIX + repo.removeprefix(hub.PREFIX))
+    if file or source.revision:
+        raise UsageError(f"the repository is OWNER/REPO, not '{repo}'")
+    sent = {path.name: _entry(path.name, path) for path in files}
+    if len(sent) < len(files):
+        raise UsageError("two of the files have the same name, and one would replace the other")
+    names = hub.names_in(source)
+    page = modelcard.page(source.repo, [*_there(source, [n for n in names if n not in sent]), *sent.values()], licence)
+    theirs = hub.CARD in names and not overwrite and not _ours(source)
+    if dry_run:
+        console.result(page.rstrip("\n"))
+        console.note(f"would send {', '.join(sent)}{'' if theirs else ' and ' + hub.CARD} to {source}")
+        return
+    content: dict[str, Path | bytes] = {path.name: path for path in files}
+    if theirs:
+        console.warn(f"the {hub.CARD} of {source} is not srcli's and stays; replace it with --overwrite")
+    else:
+        content[hub.CARD] = page.encode()
+    console.result(hub.push(source.repo, content, f"Upload {', '.join(sent)} with srcli", private=private))
+    console.note(f"use them with: -m hf:{source.repo}" + (f"/{next(iter(sent))}" if len(sent) > 1 else ""))
 
 
 @app.command()
@@ -107,15 +177,15 @@ def verify(json: Json = False) -> None:
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' .pth or .pt file.")],
-    arch: Annotated[str, typer.Option("-m", "--model", "-n", help="The network it is of.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' .pth, .pt or .safetensors file.")],
     out: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors file to write.")],
+    arch: Annotated[str | None, typer.Option("-m", "--model", "-n", help="The network it is of, where it is not told.")] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="Factor, where the tensors do not tell it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
-    """Turn the authors' own checkpoint into a weights file of srcli.
+    """Turn the authors' own checkpoint, or bare tensors of a network of srcli, into a weights file of srcli.
 
-    Example: srcli models convert RFDN_AIM.pth -m rfdn -o rfdn-authors.safetensors
+    Example: srcli models convert RFDN_AIM.pth -o rfdn-authors.safetensors
     """
     if out.suffix != ".safetensors":
         raise UsageError(f"the output is a .safetensors file, not '{out.name}'")
@@ -126,8 +196,53 @@ def convert(
     if not out.parent.is_dir():
         raise BadFolder(f"no folder '{out.parent}' for '{out.name}'")
 
-    from srcli import checkpoint, foreign
+    from srcli import checkpoint, foreign, zoo
+    from srcli.models import ARCHS
 
-    model = foreign.convert(file, arch, scale)
+    model = foreign.convert(file, arch, scale) if arch else zoo.open_file(file, scale)[0]
+    if model.arch not in ARCHS:
+        raise BadCheckpoint(f"'{file}' is {model.arch}: networks of the community are run as they are, not converted")
     checkpoint.save(out, model, checkpoint.card_of(model, source=file.name, licence=THEIRS))
     console.result(f"{out}  {model.arch} x{model.scale}")
+
+
+def _tiling(network: "SRModel") -> str:
+    """Say how the network is cut into tiles."""
+    t = network.tiling
+    return f"{t.kind}, overlap {t.overlap} px" + (f", origins at multiples of {t.phase} px" if t.phase > 1 else "")
+
+
+def _entry(name: str, path: Path) -> "Entry":
+    """Read what the page says of a file; raise BadCheckpoint where it is not one of srcli."""
+    from srcli import checkpoint, zoo
+    from srcli.modelcard import Entry
+
+    if not path.is_file():
+        raise WeightsNotFound(f"no weights file '{path}'")
+    if path.suffix != ".safetensors":
+        raise BadCheckpoint(f"'{path}' is not a weights file of srcli; make one with srcli models convert")
+    model, card = checkpoint.load(path)
+    return Entry(name, card, sum(p.numel() for p in model.parameters()), path.stat().st_size, zoo.hash_of(path))
+
+
+def _there(source: Any, names: Sequence[str]) -> list["Entry"]:
+    """Read the weights of srcli that a repository has already."""
+    from srcli import hub
+
+    entries = []
+    for name in names:
+        if name.endswith(".safetensors"):
+            path = hub.fetch(source, hub.pick_file(source, name)).path
+            try:
+                entries.append(_entry(name, path))
+            except BadCheckpoint:
+                continue  # another program's, which the page says nothing of
+    return entries
+
+
+def _ours(source: Any) -> bool:
+    """Tell whether srcli wrote a repository's page."""
+    from srcli import hub
+
+    page = hub.fetch(source, hub.pick_file(source, hub.CARD)).path
+    return "\nlibrary_name: srcli\n" in page.read_text(errors="replace")

@@ -13,6 +13,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Imported before there is a group: DDP imports it, and its default arguments would keep the group of that moment. The threads
+# of gloo then outlive `destroy_process_group`, and one that drops a tensor while the interpreter ends aborts the process.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 

@@ -29,6 +29,8 @@ def free_bytes(device: torch.device) -> int:
 @torch.inference_mode()
 def values_per_px(model: SRModel) -> float:
     """Estimate how many activations are alive at the peak for each input px, from one small pass."""
+    if model.values_per_px is not None:
+        return model.values_per_px
     side, largest = 32, 0
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")

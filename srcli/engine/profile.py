@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from srcli.engine.device import DTYPES, Precision, check_precision
 from srcli.engine.published import Challenge, challenge_for, counting_of, deviation, published_for
@@ -182,6 +183,9 @@ class _Counter(TorchFunctionMode):
         kwargs = kwargs or {}
         if func == _DEVICE:
             return torch.device("cpu")  # networks hand it to torch.autocast, which has no meta device
+        if any(isinstance(x, Tensor) and x.is_meta for x in tree_leaves((args, kwargs))):
+            # or make masks on it as they run, or send what they compute there
+            args, kwargs = tree_map_only((Tensor, torch.device), _as_meta, (args, kwargs))
         out = func(*args, **kwargs)
         name = getattr(func, "__name__", "").removesuffix("_")  # relu_ is relu
         if name in ("conv1d", "conv2d", "conv3d"):
@@ -213,6 +217,10 @@ class _Counter(TorchFunctionMode):
         self.counts.ntire_flops += on_output_grid
         if id(weight) in self.parameters:
             self.counts.macs_without_weight_norm += macs
+
+
+def _as_meta(x: Tensor | torch.device) -> Tensor | torch.device:
+    return x.to("meta") if isinstance(x, Tensor) else torch.device("meta")
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str) -> Any:

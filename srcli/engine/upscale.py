@@ -75,11 +75,17 @@ class Upscaler:
         self.device = torch.device(device)
         self.model = copy.deepcopy(model).eval().fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scale = model.scale
-        self.precision: Precision = fast_precision(self.device) if precision == "auto" else precision
-        check_precision(self.precision, self.device)
+        if model.precision:
+            if precision not in ("auto", model.precision):
+                raise UsageError(f"'{model.arch}' comes in a file that computes in {model.precision}; leave --precision at auto")
+            self.precision: Precision = model.precision
+        else:
+            self.precision = fast_precision(self.device) if precision == "auto" else precision
+            check_precision(self.precision, self.device)
         self.tile = tile
         self.ensemble = ensemble
-        self._prove = precision == "auto" and self.precision != "fp32" and model.learnt
+        self._cast = model.precision is None
+        self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self._cast
 
     def __call__(self, picture: Picture, tick: Tick = lambda fraction: None, precision: Precision | None = None) -> Picture:
         """Upscale colour and alpha; what else the picture carries is kept. `precision`: as `choose` says."""
@@ -198,7 +204,7 @@ class Upscaler:
         inner = (rows.start - rows.first, rows.stop - rows.first, columns.start - columns.first, columns.stop - columns.first)
         whole = x.shape[-2:] == (height, width)
         window = None if whole else Window(rows.first, columns.first, height, width, inner)
-        with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
+        with torch.autocast(self.device.type, DTYPES[precision], enabled=self._cast and precision != "fp32"):
             out = in_color(self.model, x.contiguous(memory_format=torch.channels_last), window)
         top, bottom, left, right = (n * self.scale for n in inner)
         return out[..., top:bottom, left:right]

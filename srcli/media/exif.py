@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+import numpy as np
 from PIL import ExifTags
 
 
@@ -17,9 +18,18 @@ class Entry(NamedTuple):
     order: Literal["<", ">"]  # of bytes
 
 
+class Field(NamedTuple):
+    """One value of a directory, taken out of its place; a list is a directory of its own."""
+
+    tag: int
+    kind: int
+    number: int  # of values
+    data: "bytes | list[Field]"
+
+
 POINTERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop)
-
-
+_MOST = 8  # directories; made-up ones could point to each other for hours
+_UNITS = {3: 2, 8: 2, 4: 4, 5: 4, 9: 4, 10: 4, 11: 4, 12: 8}  # bytes that change places with the order; a fraction has two
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 
@@ -27,19 +37,52 @@ def entries(exif: bytes) -> Iterator[Entry]:
     """Walk the main directory and those that it points to, as far as they are whole."""
     if not exif.startswith((b"II*\0", b"MM\0*")) or len(exif) < 8:
         return
-    order: Literal["<", ">"] = "<" if exif.startswith(b"II") else ">"
-    queue = [struct.unpack_from(order + "I", exif, 4)[0]]
+    queue = [_start(exif)]
     for start in queue:
-        try:
-            (count,) = struct.unpack_from(order + "H", exif, start)
-            for at in range(start + 2, start + 2 + 12 * count, 12):
-                tag, kind, number = struct.unpack_from(order + "HHI4x", exif, at)
-                entry = Entry(at, tag, kind, number, order)
-                yield entry
-                if entry.tag in POINTERS and (target := value_of(exif, entry)) not in queue:
-                    queue.append(target)
-        except struct.error:
+        for entry in _directory(exif, start):
+            yield entry
+            if entry.tag in POINTERS and (target := value_of(exif, entry)) not in queue and len(queue) < _MOST:
+                queue.append(target)
+
+
+def fields_of(exif: bytes, start: int | None = None, depth: int = 0) -> list[Field]:
+    """Take a directory apart, the main one unless told, with those that it points to; what is not whole is left out.
+
+    Values are little-endian, whatever the order was.
+    """
+    fields = []
+    for entry in _directory(exif, _start(exif) if start is None else start):
+        if entry.tag in POINTERS:
+            if depth < 2 and (below := fields_of(exif, value_of(exif, entry), depth + 1)):
+                fields.append(Field(entry.tag, 4, 1, below))
             continue
+        size = _SIZES.get(entry.kind, 0) * entry.number
+        at = struct.unpack_from(entry.order + "I", exif, entry.at + 8)[0] if size > 4 else entry.at + 8
+        if size and at + size <= len(exif):
+            data = exif[at : at + size]
+            if entry.order == ">":
+                data = np.frombuffer(data, f"u{_UNITS.get(entry.kind, 1)}").byteswap().tobytes()
+            fields.append(Field(entry.tag, entry.kind, entry.number, data))
+    return fields
+
+
+def _order(exif: bytes) -> Literal["<", ">"]:
+    return ">" if exif.startswith(b"MM") else "<"
+
+
+def _start(exif: bytes) -> int:
+    return int(struct.unpack_from(_order(exif) + "I", exif, 4)[0])
+
+
+def _directory(exif: bytes, start: int) -> Iterator[Entry]:
+    order = _order(exif)
+    try:
+        (count,) = struct.unpack_from(order + "H", exif, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number = struct.unpack_from(order + "HHI4x", exif, at)
+            yield Entry(at, tag, kind, number, order)
+    except struct.error:
+        return
 
 
 def value_of(exif: bytes, entry: Entry) -> int:

@@ -68,7 +68,7 @@ _SIGNATURES = (
     (0, b"II*\0", "tiff"),
     (0, b"MM\0*", "tiff"),
     (0, b"II+\0", "tiff"),
-    (0, b"MM\0+", "tiff"),
+    (0, b"MM\0+", "big-endian BigTIFF"),
     (0, b"GIF87a", "gif"),
     (0, b"GIF89a", "gif"),
     (0, b"BM", "bmp"),

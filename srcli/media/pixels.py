@@ -1,5 +1,8 @@
 """Arithmetic on arrays of pixels: turned upright, checked, rounded, flattened, put together."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
 from srcli.errors import BadPicture
@@ -26,7 +29,7 @@ def in_range(array: Array) -> Array:
 
 def unmultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide by alpha what a file stores multiplied by it."""
-    maximum = 1.0 if alpha.dtype == np.float32 else 65535.0
+    maximum = 1.0 if alpha.dtype == np.float32 else float(np.iinfo(alpha.dtype).max)
     plain = pixels / np.maximum(alpha[..., None] / maximum, 1e-9)
     half = 0.0 if alpha.dtype == np.float32 else 0.5
     return np.minimum(plain + half, maximum).astype(pixels.dtype)
@@ -55,5 +58,8 @@ def stacked(picture: Picture) -> Array:
     return np.concatenate([picture.pixels, picture.alpha[..., None]], axis=2)
 
 
-def channels_of(picture: Picture) -> int:
-    return int(picture.pixels.shape[2]) + (picture.alpha is not None)
+def strips_of(picture: Picture, rows: int = 512) -> Iterator[Picture]:
+    """Cut a picture into views of at most `rows` rows."""
+    for top in range(0, len(picture.pixels), rows):
+        part = slice(top, top + rows)
+        yield replace(picture, pixels=picture.pixels[part], alpha=None if picture.alpha is None else picture.alpha[part])

@@ -6,7 +6,9 @@ would decode. Animations give their first frame and a note.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile
@@ -19,8 +21,10 @@ from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
 from srcli.media.ppm import read_ppm16
-from srcli.media.probe import GRAY, MAX_PIXELS, open_header, reading
+from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, reading
 from srcli.media.tiff import read_deep_tiff, tiff_metadata
+
+_DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -28,7 +32,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     with reading(path), path.open("rb") as file:
         header = open_header(file, path, max_pixels)
         image, facts = header.image, header.facts
-        chunks = png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {}
+        rest = carried(file, header)
         if image is None:
             pixels, alpha, notes = read_deep_tiff(file)
         elif facts.format == "png" and facts.depth == 16:
@@ -38,28 +42,36 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             pixels, alpha, notes = read_ppm16(file), None, []
         else:
             pixels, alpha, notes = _read_everyday(image)
-        icc, exif, xmp, dpi = tiff_metadata(file) if facts.format == "tiff" else metadata_of(image)
-        if exif is not None and not any(True for _ in entries(exif)):
-            exif = None
-            notes.append("damaged EXIF data are not kept")
-        if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
-            icc = None  # of CMYK or Lab, which the pixels no longer are
-        if facts.format == "avif" and (bits := avif_depth(file)) > 8:
-            notes.append(f"{bits} bits reduced to 8")
-        return Picture(
-            pixels=upright(pixels, header.orientation),
-            alpha=None if alpha is None else upright(alpha, header.orientation),
-            icc=icc,
-            exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
-            xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
-            dpi=dpi,
-            iptc=iptc_of(image),
-            text=text_of(image),
-            chunks=chunks,
-            format=facts.format,
-            quality=quality_of(file, image),
-            notes=(*notes, *losses_of(image)),
-        )
+        pixels = upright(pixels, header.orientation)
+        alpha = None if alpha is None else upright(alpha, header.orientation)
+        return replace(rest, pixels=pixels, alpha=alpha, notes=(*notes, *rest.notes))
+
+
+def carried(file: BinaryIO, header: Header) -> Picture:
+    """Read everything but the pixels, of which there are none yet."""
+    image, facts = header.image, header.facts
+    icc, exif, xmp, dpi = tiff_metadata(file) if facts.format == "tiff" else metadata_of(image)
+    notes = losses_of(image)
+    if exif is not None and not any(True for _ in entries(exif)):
+        exif = None
+        notes.append("damaged EXIF data are not kept")
+    if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
+        icc = None  # of CMYK or Lab, which the pixels no longer are
+    if facts.format == "avif" and (bits := avif_depth(file)) > 8:
+        notes.append(f"{bits} bits reduced to 8")
+    return Picture(
+        pixels=np.empty((0, facts.width, facts.channels), _DTYPES[facts.depth]),
+        icc=icc,
+        exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
+        xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
+        dpi=dpi,
+        iptc=iptc_of(image),
+        text=text_of(image),
+        chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {},
+        format=facts.format,
+        quality=quality_of(file, image),
+        notes=tuple(notes),
+    )
 
 
 def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:

@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -11,22 +12,30 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from srcli.errors import BadPicture
-from srcli.media.exif import entries, moved, value_of
+from srcli.media.bigtiff import TileWriter
+from srcli.media.exif import Field, entries, fields_of, moved, value_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
-from srcli.media.pixels import in_range, stacked, unmultiplied
+from srcli.media.pixels import in_range, stacked, strips_of, unmultiplied
+from srcli.media.tiff_rows import TiffRows, is_streamable
 
 
 def tiff_tags(file: BinaryIO) -> ImageFileDirectory_v2:
-    file.seek(0)
-    head = file.read(8)
-    tags = ImageFileDirectory_v2(head + file.read(8) if 43 in head[2:4] else head)
+    """Read the first directory, also of BigTIFF."""
+    tags = ImageFileDirectory_v2(_head(file))
     file.seek(tags.next)
     tags.load(file)
     return tags
 
 
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    head = file.read(8)
+    return head + file.read(8) if 43 in head[2:4] else head  # BigTIFF
+
+
 # What a TIFF tells besides its layout: description, make, model, software, date, artist, copyright
+_LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 
 
@@ -37,7 +46,7 @@ def tiff_metadata(file: BinaryIO) -> Metadata:
             exif[tag] = tags[tag]
     for pointer in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if pointer in tags:
-            directory = ImageFileDirectory_v2(prefix=tags.prefix, group=pointer)
+            directory = ImageFileDirectory_v2(_head(file), group=pointer)
             file.seek(tags[pointer])
             directory.load(file)
             exif.get_ifd(pointer).update(directory)
@@ -88,24 +97,52 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
 
 
 def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
-    """(H, W, C) of a page; what tifffile has no decoder for, such as LZW, by ffmpeg where it can."""
+    """(H, W, C) of a page; tifffile alone has no decoder for LZW."""
+    if is_streamable(page):
+        return TiffRows(file, page).rows(0, page.imagelength)
     try:
         array: Array = page.asarray()
     except ValueError as error:
-        if page.dtype.kind != "u" or page.is_tiled or page.planarconfig != 1:
-            raise BadPicture(f"no decoder for {page.compression.name} compression; save it with deflate or none") from error
-        import imageio.v3 as iio
-
-        file.seek(0)
-        format = {1: "gray16le", 3: "rgb48le"}.get(page.samplesperpixel, "rgba64le")
-        array = iio.imread(file, plugin="pyav", extension=".tif", index=0, format=format)
-        return array[..., [0, 3]] if page.samplesperpixel == 2 else array.reshape(*array.shape[:2], -1)
+        raise BadPicture(f"no decoder for {page.compression.name} compression; save it with deflate or none") from error
     if page.planarconfig == 2 and array.ndim == 3:
         array = np.moveaxis(array, 0, -1)
     return array.reshape(*array.shape[:2], -1)
 
 
+def tiff_fields(picture: Picture) -> list[Field]:
+    """Lay the metadata of a picture out as little-endian fields."""
+    fields = [
+        field
+        for field in (fields_of(picture.exif) if picture.exif else ())
+        if (field.tag in _DESCRIPTIVE and field.kind == 2) or field.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+    ]
+    if picture.dpi:
+        for tag, dpi in zip((282, 283), picture.dpi, strict=True):
+            fraction = Fraction(dpi).limit_denominator(10**4)
+            fields.append(Field(tag, 5, 1, struct.pack("<II", fraction.numerator, fraction.denominator)))
+        fields.append(Field(296, 3, 1, struct.pack("<H", 2)))
+    data = ((34675, 7, picture.icc), (700, 1, picture.xmp))
+    return [*fields, *(Field(tag, kind, len(value), value) for tag, kind, value in data if value)]
+
+
 def write_tiff(picture: Picture, path: Path) -> None:
+    """Write a TIFF of strips, or BigTIFF of tiles where offsets of 32 bits might not reach."""
+    if picture.pixels.nbytes > _LARGEST:
+        _write_bigtiff(picture, path)
+    else:
+        _write_strips(picture, path)
+
+
+def _write_bigtiff(picture: Picture, path: Path) -> None:
+    (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
+    with path.open("wb") as file:
+        writer = TileWriter(file, (height, width, channels), picture.pixels.dtype, fields=tiff_fields(picture))
+        for strip in strips_of(picture):
+            writer.write(stacked(strip))
+        writer.finish()
+
+
+def _write_strips(picture: Picture, path: Path) -> None:
     import tifffile
 
     extra: list[tuple[int, str, int, bytes | str | int, bool]] = []

@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from srcli.files import atomic, make_folder
 from srcli.media.exif import patched
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
 from srcli.media.picture import Picture, Quality
-from srcli.media.pixels import flattened, reduced, stacked
-from srcli.media.png import PNG_LEVEL, write_png
+from srcli.media.pixels import flattened, reduced, stacked, strips_of
+from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
 from srcli.media.ppm import write_ppm16
 from srcli.media.probe import one_line, quiet
 from srcli.media.tiff import write_tiff
@@ -40,27 +41,38 @@ def write_image(
     if format not in FORMATS:
         raise BadPicture(f"cannot write '{path}': the formats are {', '.join(FORMATS)}")
     height, width = picture.pixels.shape[:2]
+    refuse_size(height, width, format, path)
+    picture, notes = fitted(picture, format, (height, width))
+    make_folder(path.parent)
+    with writing(path), quiet(), atomic(path) as temporary:
+        if format == "png":
+            _write_png(picture, temporary, png_level)
+        elif format == "tiff":
+            write_tiff(picture, temporary)
+        elif format == "ppm" and picture.pixels.dtype == np.uint16:
+            write_ppm16(picture, temporary)
+        else:
+            _write_everyday(picture, temporary, format, quality)
+    return notes
+
+
+def refuse_size(height: int, width: int, format: str, path: Path) -> None:
+    """Raise BadPicture where a format has no such size."""
     if max(height, width) > size_limit(format):
         raise BadPicture(
             f"cannot write '{path}': {width} x {height} px is more than the {size_limit(format)} of {format.upper()}"
         )
-    picture, notes = _fitted(picture, format)
-    make_folder(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises into one line."""
     try:
-        with quiet(), atomic(path) as temporary:
-            if format == "png":
-                write_png(picture, temporary, png_level)
-            elif format == "tiff":
-                write_tiff(picture, temporary)
-            elif format == "ppm" and picture.pixels.dtype == np.uint16:
-                write_ppm16(picture, temporary)
-            else:
-                _write_everyday(picture, temporary, format, quality)
+        yield
     except OSError as error:
         raise BadPicture(f"cannot write '{path}': {error.strerror or error}") from error
     except Exception as error:
         raise BadPicture(f"cannot write '{path}': {one_line(error)}") from error
-    return notes
 
 
 _METADATA = {
@@ -74,8 +86,8 @@ _METADATA = {
 }
 
 
-def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
-    """Reduce a picture to what a format carries and list what that took away."""
+def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Picture, tuple[str, ...]]:
+    """Reduce a picture, or the rows of one of `size` (height, width), to what a format carries; list what that took away."""
     name, _, depth, carried = FORMATS[format]
     carries, notes = carried.split(), []
     pixels, alpha = picture.pixels, picture.alpha
@@ -99,13 +111,11 @@ def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
         too_long = format == "jpeg" and key in ("exif", "xmp", "iptc") and len(value or b"") > 65500
         if value and not comment and (key not in carries or too_long):
             lost.add(key)
-    if format == "tiff" and pixels.nbytes > 2**31:
-        lost.add("exif")  # of BigTIFF, whose directories are laid out otherwise
     told = [words for key, words in _METADATA.items() if key in lost and not (key == "chunks" and _is_srgb(picture.chunks))]
     if told:
         notes.append(f"{name} cannot carry {', '.join(told)}")
-    height, width = pixels.shape[:2]
-    fitted = replace(
+    height, width = size
+    reduced_to = replace(
         picture,
         pixels=pixels,
         alpha=alpha,
@@ -117,7 +127,7 @@ def _fitted(picture: Picture, format: str) -> tuple[Picture, tuple[str, ...]]:
         text={} if "text" in lost else picture.text,
         chunks={} if "chunks" in lost else picture.chunks,
     )
-    return fitted, tuple(notes)
+    return reduced_to, tuple(notes)
 
 
 def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:
@@ -125,6 +135,15 @@ def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:
     primaries = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
     usual = {b"sRGB": chunks.get(b"sRGB"), b"gAMA": struct.pack(">I", 45455), b"cHRM": primaries}
     return all(usual.get(name) == data for name, data in chunks.items())
+
+
+def _write_png(picture: Picture, path: Path, level: int) -> None:
+    (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
+    with path.open("wb") as file:
+        writer = PngWriter(file, (height, width, channels), picture.pixels.dtype, chunks=png_chunks(picture), level=level)
+        for strip in strips_of(picture):
+            writer.write(stacked(strip))
+        writer.finish()
 
 
 def _write_everyday(picture: Picture, path: Path, format: str, quality: int | None) -> None:

@@ -47,6 +47,8 @@ class SRModel(nn.Module):
     min_side: int = 1
     tiling: Tiling
     learnt: ClassVar[bool] = True  # False: nothing to train, no weights to load
+    precision: Literal["fp32", "fp16"] | None = None  # the one format it computes in, where autocast does not reach it
+    values_per_px: float | None = None  # activations alive at the peak for each input px, where they cannot be watched
 
     def __init__(self, scale: int) -> None:
         super().__init__()

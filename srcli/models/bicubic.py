@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from srcli.models.base import SRModel, Tiling, Window
-from srcli.ops.resize import resize
+from srcli.models.blocks import bicubic
 
 
 class Bicubic(SRModel):
@@ -13,5 +13,4 @@ class Bicubic(SRModel):
     learnt = False
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
-        dtype = x.dtype
-        return resize(x.float(), x.shape[-2] * self.scale, x.shape[-1] * self.scale).to(dtype)
+        return bicubic(x, self.scale).to(x.dtype)

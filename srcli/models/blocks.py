@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from srcli.models.base import Window
 from srcli.models.statistics import PictureStatistics
-from srcli.ops.resize import resize
+from srcli.ops.resize import enlarge, resize
 
 
 class ESA(nn.Module):
@@ -56,6 +56,8 @@ class CCA(nn.Module):
 def bicubic(x: Tensor, scale: int) -> Tensor:
     """Enlarge (N, C, H, W) as MATLAB's imresize does, in float32 also under autocast."""
     with torch.autocast(x.device.type, enabled=False):
+        if torch.compiler.is_exporting():
+            return enlarge(x.float(), scale)
         return resize(x.float(), x.shape[-2] * scale, x.shape[-1] * scale)
 
 

@@ -243,7 +243,7 @@ class ShuffleAttention(nn.Module):
         return second * slope.to(second.dtype) + shift.to(second.dtype)
 
     def _halves(self, x: Tensor) -> tuple[Tensor, ...]:
-        return torch.chunk(x.reshape(len(x), self.groups, -1, *x.shape[-2:]), 2, 2)
+        return torch.chunk(x.reshape(x.shape[0], self.groups, -1, *x.shape[-2:]), 2, 2)
 
 
 def _widths(channels: int, lean: bool) -> tuple[int, int, int]:
@@ -252,4 +252,4 @@ def _widths(channels: int, lean: bool) -> tuple[int, int, int]:
 
 
 def _shuffle(x: Tensor, groups: int) -> Tensor:
-    return x.reshape(len(x), groups, -1, *x.shape[-2:]).transpose(1, 2).flatten(1, 2)
+    return x.reshape(x.shape[0], groups, -1, *x.shape[-2:]).transpose(1, 2).flatten(1, 2)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Edge = Literal["mirror", "wrap"]  # what lies beyond: MATLAB's mirror, or the other side of a seamless texture
@@ -42,6 +43,20 @@ def resize_strips(
         x = matrix.to(x.device, x.dtype) @ x  # (N, C, rows, W)
         yield top, _along_rows(x.mT, width, width / size[1], True, edge).mT
         top += len(matrix)
+
+
+def enlarge(x: Tensor, scale: int) -> Tensor:
+    """Resample (N, C, H, W) to `scale` times its size: as `resize`, by one fixed kernel, so that exporters need no size.
+
+    Both sides must be at least 2 px.
+    """
+    x = torch.cat([x[..., :2, :].flip(-2), x, x[..., -2:, :].flip(-2)], -2)  # mirrored, the edge sample repeated
+    x = torch.cat([x[..., :2].flip(-1), x, x[..., -2:].flip(-1)], -1)
+    centre = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
+    weight = _cubic(centre[:, None] - torch.arange(-2, 3, dtype=torch.float64))  # (scale, 5)
+    weight = weight / weight.sum(1, keepdim=True)
+    kernel = torch.einsum("ai,bj->abij", weight, weight).reshape(scale * scale, 1, 5, 5).repeat(x.shape[1], 1, 1, 1)
+    return F.pixel_shuffle(F.conv2d(x, kernel.to(x), groups=x.shape[1]), scale)
 
 
 def rescale(x: Tensor, factor: float, *, antialias: bool = True) -> Tensor:

@@ -14,16 +14,6 @@ from srcli.engine.losses import make_loss
 from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
 from srcli.models import create
-from tests.conftest import photograph
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "hr"
-    folder.mkdir()
-    for i in range(3):
-        Image.fromarray(photograph(90, 76, i)).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.fixture

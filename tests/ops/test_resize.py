@@ -9,7 +9,7 @@ from torch import Tensor
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import quantize, to_tensor
-from srcli.ops.resize import rescale, resize
+from srcli.ops.resize import enlarge, rescale, resize
 
 # PROTOCOL.md section 3, Set5: double precision on the rounded Y, the result rounded once
 ON_LUMA = {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)}
@@ -94,3 +94,12 @@ def test_large_pictures_are_resampled_block_by_block_like_small_ones():
 
 def test_one_pixel_becomes_a_constant():
     torch.testing.assert_close(resize(torch.full((1, 3, 1, 1), 0.7), 4, 4), torch.full((1, 3, 4, 4), 0.7))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(2, 2), (37, 53), (300, 5)])
+def test_a_fixed_kernel_enlarges_as_the_matrices_do(scale, size):
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, *size)
+    expected = resize(x, size[0] * scale, size[1] * scale)
+    torch.testing.assert_close(enlarge(x, scale), expected, atol=1e-6, rtol=0)  # float32 rounding

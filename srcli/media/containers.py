@@ -1,0 +1,413 @@
+"""Upscaled tracks and all else that a source carries into one file, without encoding again; and its verification.
+
+Audio, subtitles, chapters, attachments, cover pictures and tags are copied. Text subtitles are rewrapped where the container
+wants another kind. What it cannot carry is said, in a line each.
+"""
+
+import heapq
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import AttachmentStream, Disposition, Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
+
+from srcli.errors import BadVideo
+from srcli.files import atomic, make_folder
+from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
+from srcli.media.segments import Segment
+from srcli.media.video import Clip, Track, decoding, real_videos
+
+_TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
+_PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+# Tags of a file that are true of that file only
+_OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
+_OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One track upscaled: how it was encoded, and its closed segments."""
+
+    track: Track
+    encoding: Encoding
+    segments: Sequence[Segment] = ()
+
+    @property
+    def frames(self) -> int:
+        return sum(segment.frames for segment in self.segments)
+
+    @property
+    def shown(self) -> list[int]:
+        """Time stamps in decoding order."""
+        return [pts for segment in self.segments for pts in segment.shown]
+
+
+class _Copy(NamedTuple):
+    """How packets of a source's stream reach the result."""
+
+    target: Stream
+    convert: Callable[[AnyPacket], AnyPacket | None]
+
+
+def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tuple[str, ...]:
+    """Write the header into memory and say what cannot be carried; raise BadVideo where the container refuses."""
+    with ExitStack() as stack:
+        given = _open(stack, source)
+        output = stack.enter_context(_Output(io.BytesIO(), container))
+        plan = _Plan(output.container, given, container, tracks)
+        _start(output.container, container)
+        return plan.notes
+
+
+def join(source: Path | None, target: Path, container: str, tracks: Sequence[Done], clip: Clip) -> tuple[str, ...]:
+    """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
+    make_folder(target.parent)
+    with atomic(target) as temporary:
+        with ExitStack() as stack:
+            given = _open(stack, source)
+            output = stack.enter_context(_Output(str(temporary), container))
+            plan = _Plan(output.container, given, container, tracks)
+            _start(output.container, container)
+            begin, end = _window(given, tracks, clip)
+            sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
+            if given:
+                sources.append(_copied(given, plan.copies, begin, end))
+                _add_chapters(output.container, given, begin, end)
+            try:
+                for packet in heapq.merge(*sources, key=_time):
+                    output.container.mux_one(packet)
+            except (av.FFmpegError, ValueError) as error:
+                raise BadVideo(f"cannot write '{target}': {error}") from error
+            kinds = plan.kinds
+            tags = dict(output.container.metadata)
+        lost = verify(temporary, tracks, kinds, begin, tags)
+    return lost
+
+
+def verify(
+    path: Path, tracks: Sequence[Done], kinds: Sequence[str], begin: Fraction, tags: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
+
+    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing.
+    """
+    with decoding(path), av.open(str(path), metadata_errors="replace") as container:
+        found = [stream.type for stream in container.streams if stream.type != "data"]
+        if sorted(found) != sorted(kinds):
+            raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
+        videos = real_videos(container)
+        times: dict[int, list[int]] = {stream.index: [] for stream in videos}
+        ends: dict[int, Fraction] = {}
+        for packet in container.demux(*videos):
+            if packet.size and packet.pts is not None:
+                times[packet.stream.index].append(packet.pts)
+                stop = (packet.pts + (packet.duration or 0)) * packet.time_base
+                ends[packet.stream.index] = max(stop, ends.get(packet.stream.index, stop))
+        for stream, done in zip(videos, tracks, strict=True):
+            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index], begin)
+        there = {key.lower() for key in container.metadata}
+    lost = sorted(key for key in tags if key.lower() not in there)
+    return (f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}",) if lost else ()
+
+
+def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fraction, begin: Fraction) -> None:
+    base = stream.time_base or Fraction(1)
+    if len(times) != done.frames:
+        raise BadVideo(f"the result has {len(times)} frames, the source {done.frames}: please report this")
+    wanted = [pts * done.track.time_base - begin for pts in sorted(done.shown)]
+    worst = max((abs(pts * base - time) for pts, time in zip(times, wanted, strict=True)), default=Fraction(0))
+    if worst > base:
+        raise BadVideo(f"a frame of the result is shown {float(worst):.4f} s beside its time: please report this")
+    frame = done.segments[-1].last_duration * done.track.time_base
+    off = abs(stop - (wanted[-1] + frame))
+    if off > max(frame, 1 / done.track.rate) + base:
+        raise BadVideo(f"the result ends {float(off):.3f} s beside the source: please report this")
+
+
+class _Output:
+    """An output container that is closed without its trailer where something went wrong."""
+
+    def __init__(self, file: Any, container: str) -> None:
+        flags = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart+use_metadata_tags"}}
+        memory = not isinstance(file, str)
+        options = {} if memory else flags.get(container, {"avoid_negative_ts": "disabled"})
+        self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)
+
+    def __enter__(self) -> "_Output":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self.container.close()
+        except (av.FFmpegError, ValueError):
+            if kind is None:
+                raise
+
+
+def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
+    if source is None:
+        return None
+    with decoding(source):
+        return stack.enter_context(av.open(str(source), metadata_errors="replace"))
+
+
+def _start(output: OutputContainer, container: str) -> None:
+    try:
+        output.start_encoding()
+    except (av.FFmpegError, ValueError) as error:
+        raise BadVideo(f"{container} cannot hold these streams: {error}") from error
+
+
+class _Plan:
+    """Which stream of the result comes from where, in the order of the source."""
+
+    def __init__(self, output: OutputContainer, given: InputContainer | None, container: str, tracks: Sequence[Done]) -> None:
+        self._output, self._container = output, container
+        self.videos: list[tuple[VideoStream, Done]] = []
+        self.copies: dict[int, _Copy] = {}
+        self._notes: list[str] = []
+        upscaled = {done.track.index: done for done in tracks}
+        if given is None:
+            for done in tracks:
+                self._add_video(done)
+            return
+        output.metadata.update(_tags(given.metadata))
+        self._chapters = bool(given.chapters())
+        for stream in given.streams:
+            if stream.index in upscaled:
+                self._add_video(upscaled[stream.index])
+            elif isinstance(stream, VideoStream):
+                self._add_cover(stream)
+            elif stream.type == "audio":
+                self._add_copy(stream)
+            elif isinstance(stream, SubtitleStream):
+                self._add_subtitles(stream)
+            elif isinstance(stream, AttachmentStream):
+                self._add_attachment(stream)
+            elif not (self._chapters and _name(stream) in ("bin_data", "text")):  # MP4 lists its chapters as a track too
+                self._lost(stream)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of the streams, without data streams."""
+        # Matroska's cover pictures are attachments, which FFmpeg reads as video
+        return [
+            "video" if stream.type == "attachment" and stream.metadata.get("mimetype", "").startswith("image/") else stream.type
+            for stream in self._output.streams
+        ]
+
+    def _lost(self, stream: Stream, hint: str = "") -> None:
+        what = f"stream {stream.index} ({stream.type}, {_name(stream)})"
+        self._notes.append(f"{what} cannot be carried by {self._container}{hint}")
+
+    def _add_video(self, done: Done) -> None:
+        encoding, track = done.encoding, done.track
+        try:
+            stream = self._output.add_stream(encoding.codec, rate=encoding.rate, options=encoding.options)
+        except ValueError as error:
+            raise BadVideo(f"{encoding.codec} does not go into {self._container}") from error
+        assert isinstance(stream, VideoStream)
+        configure(stream.codec_context, encoding)
+        stream.time_base = encoding.time_base
+        if encoding.codec in ("libx265", "hevc_nvenc") and self._container in ("mp4", "mov"):
+            stream.codec_context.codec_tag = "hvc1"  # the name that Apple's players know
+        if track.matrix:
+            matrix = list(track.matrix)
+            matrix[6] = matrix[6] * encoding.width // track.width
+            matrix[7] = matrix[7] * encoding.height // track.height
+            stream.set_display_matrix(matrix)
+        stream.metadata.update(_tags(track.metadata or {}))
+        if encoding.pix_fmt.startswith("yuva") and encoding.codec == "libvpx-vp9":
+            stream.metadata["alpha_mode"] = "1"
+        stream.disposition = Disposition(track.disposition)
+        self.videos.append((stream, done))
+
+    def _template(self, stream: Stream) -> Stream | None:
+        try:
+            target = self._output.add_stream_from_template(stream)
+        except (ValueError, av.FFmpegError):
+            return None
+        target.metadata.update(_tags(stream.metadata))
+        target.disposition = stream.disposition
+        return target
+
+    def _add_copy(self, stream: Stream) -> None:
+        if not _takes(self._container, stream) or (target := self._template(stream)) is None:
+            self._lost(stream, "" if self._container == "mkv" else "; mkv carries most")
+        else:
+            self.copies[stream.index] = _Copy(target, lambda packet: packet)
+
+    def _add_cover(self, stream: VideoStream) -> None:
+        name = _name(stream)
+        if self._container == "mkv" and name in _PICTURES:
+            assert isinstance(stream.container, InputContainer)
+            with av.open(stream.container.name) as again:
+                packet = next((p for p in again.demux(again.streams[stream.index]) if p.size), None)
+            if packet:
+                file, kind = _PICTURES[name]
+                self._output.add_attachment(stream.metadata.get("filename", file), kind, bytes(packet))
+            return
+        if self._container == "webm":
+            self._lost(stream)
+            return
+        self._add_copy(stream)
+
+    def _add_attachment(self, stream: AttachmentStream) -> None:
+        if self._container == "mkv":
+            name = stream.metadata.get("filename", "attachment")
+            self._output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+        else:
+            name = stream.metadata.get("filename", "")
+            self._notes.append(f"the attachment '{name}' cannot be carried by {self._container}; mkv carries it")
+
+    def _add_subtitles(self, stream: SubtitleStream) -> None:
+        if (target := self._template(stream)) is not None:
+            self.copies[stream.index] = _Copy(target, lambda packet: packet)
+            return
+        name, wanted = _name(stream), _TEXT[self._container]
+        if name not in ("mov_text", "subrip", "ass", "ssa", "webvtt", "text"):
+            self._lost(stream, "" if self._container == "mkv" else "; mkv carries most")
+            return
+        decoder = stream.codec_context
+        decoder.open(strict=False)
+        target = self._output.add_stream(wanted)
+        encoder = target.codec_context
+        assert isinstance(encoder, SubtitleCodecContext)
+        encoder.subtitle_header = decoder.subtitle_header
+        target.metadata.update(_tags(stream.metadata))
+        target.disposition = stream.disposition
+        styled = ": their styles may be simpler" if name in ("ass", "ssa") else ""
+        self._notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
+
+        def convert(packet: AnyPacket) -> AnyPacket | None:
+            shown = decoder.decode2(packet)
+            if not shown or not len(shown):
+                return None
+            text = encoder.encode_subtitle(shown)
+            text.pts, text.dts, text.duration, text.time_base = packet.pts, packet.pts, packet.duration, packet.time_base
+            return text if text.size else None
+
+        self.copies[stream.index] = _Copy(target, convert)
+
+
+def _takes(container: str, stream: Stream) -> bool:
+    """Tell by writing one packet into memory: some are refused only when they come, or at the end."""
+    try:
+        with av.open(stream.container.name) as again, _Output(io.BytesIO(), container) as output:
+            source = again.streams[stream.index]
+            target = output.container.add_stream_from_template(source)
+            packet = next((p for p in again.demux(source) if p.size and p.dts is not None), None)
+            if packet:
+                packet.stream = target
+                output.container.mux_one(packet)
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+def _name(stream: Stream) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context else stream.name or "unknown"
+
+
+def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
+    kept = {}
+    for key, value in metadata.items():
+        low = key.lower()
+        twice = key[-4:-3] == "-" and metadata.get(key[:-4]) == value  # QuickTime's tags also come with their language
+        if low not in _OWN and not low.startswith(_OWN_PREFIXES) and value.strip() and not twice:
+            kept[key] = value
+    return kept
+
+
+def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> tuple[Fraction, Fraction | None]:
+    """Return the time of the source that becomes the result's zero, where that moves, and the time at which copies end."""
+    if clip.whole:
+        return Fraction(0), None
+    begin = Fraction(max((given.start_time if given else 0) or 0, 0), av.time_base) + clip.start if clip.start else Fraction(0)
+    if clip.end is None and clip.frames is None:
+        return begin, None
+    ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]
+    return begin, max(ends)
+
+
+def _time(packet: AnyPacket) -> Fraction:
+    return packet.dts * packet.time_base if packet.dts is not None else Fraction(0)
+
+
+def _shift(packet: AnyPacket, begin: Fraction) -> None:
+    by = round(begin / packet.time_base)
+    packet.pts = None if packet.pts is None else packet.pts - by
+    packet.dts = None if packet.dts is None else packet.dts - by
+
+
+def _video_packets(stream: VideoStream, done: Done, begin: Fraction) -> Iterator[AnyPacket]:
+    extradata = stream.codec_context.extradata or b""
+    times = decode_times(done.shown)
+    for segment in done.segments:
+        if segment.extradata != extradata:
+            raise BadVideo(f"'{segment.path}' was encoded with other settings; start anew with --no-resume")
+        for record in segment.records():
+            packet = record.packet()
+            packet.dts, packet.time_base, packet.stream = next(times), done.encoding.time_base, stream
+            _shift(packet, begin)
+            yield packet
+
+
+def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction, end: Fraction | None) -> Iterator[AnyPacket]:
+    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within."""
+    streams = [stream for stream in given.streams if stream.index in copies]
+    if not streams:
+        return
+    if begin:
+        given.seek(int(begin * av.time_base))
+    try:
+        for packet in given.demux(streams):
+            time = packet.dts if packet.pts is None else packet.pts
+            if not packet.size or time is None:
+                continue
+            still = bool(packet.stream.disposition & Disposition.attached_pic)
+            start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
+            if not still and end is not None and start >= end:
+                continue
+            if not still and begin and (start if packet.stream.type == "audio" else stop) < begin:
+                continue
+            copy = copies[packet.stream.index]
+            converted = copy.convert(packet)
+            if converted is None:
+                continue
+            if begin and not still:
+                _shift(converted, begin)
+                if converted.pts is not None and converted.pts < 0 and packet.stream.type == "subtitle":
+                    converted.duration = (converted.duration or 0) + converted.pts
+                    converted.pts = converted.dts = 0
+            if converted.dts is None:
+                converted.dts = converted.pts
+            converted.stream = copy.target
+            yield converted
+    except av.FFmpegError:
+        return  # the data end early, which the reader of the video track has said
+
+
+def _add_chapters(output: OutputContainer, given: InputContainer, begin: Fraction, end: Fraction | None) -> None:
+    chapters = []
+    for chapter in given.chapters():
+        base = chapter["time_base"] or Fraction(1, 1000)
+        start, stop = chapter["start"] * base - begin, chapter["end"] * base - begin
+        if stop > 0 and (end is None or start < end - begin):
+            last = stop if end is None else min(stop, end - begin)
+            chapter["start"], chapter["end"] = round(max(start, Fraction(0)) / base), round(last / base)
+            chapters.append(chapter)
+    output.set_chapters(chapters)

@@ -1,0 +1,308 @@
+"""Frames to packets: which codec, pixel format and quality a result gets, and the encoder that makes it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import av
+import numpy as np
+from av.codec.codec import PixFmtLoss, find_best_pix_fmt_of_list
+from av.codec.context import CodecContext
+from av.codec.context import Flags as CodecFlags
+from av.packet import Packet
+from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+
+from srcli.errors import BadVideo, UsageError
+from srcli.media.image import Array
+from srcli.media.video import BT709, EXACT, FULL, LIMITED, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
+
+if TYPE_CHECKING:
+    AnyPacket: TypeAlias = Packet[Stream]
+else:
+    AnyPacket = Packet  # which is generic in its stub only
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "mkv", ".mov": "mov", ".webm": "webm"}
+MUXERS = {"mp4": "mp4", "mkv": "matroska", "mov": "mov", "webm": "webm"}
+
+
+class Codec(NamedTuple):
+    """What is particular to an encoder."""
+
+    containers: tuple[str, ...]
+    crf: int | None = None  # default; None: it has no such setting
+    worst: int = 51  # the largest crf
+    crf_option: str = "crf"
+    preset: str = ""  # default
+    preset_option: str = "preset"
+    options: dict[str, str] = {}
+    odd: bool = False  # takes odd sizes with subsampled chroma
+    formats: tuple[str, ...] = ()  # where it does not encode all that it lists
+
+
+_QUIET = {"x265-params": "log-level=none"}
+_NVENC = {"rc": "vbr", "b": "0"}
+_NVENC_FORMATS = ("yuv420p", "p010le", "yuv444p", "yuv444p16le")
+_X265_FORMATS = (*(f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in (420, 422, 444)), "gray")
+
+CODECS = {
+    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium"),
+    "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS),
+    "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8"),
+    "libvpx-vp9": Codec(
+        ("mp4", "mkv", "webm"), 24, 63, preset="4", preset_option="cpu-used", options={"b": "0", "row-mt": "1"}, odd=True
+    ),
+    "ffv1": Codec(("mkv",), options={"level": "3"}, odd=True),
+    "prores_ks": Codec(("mov", "mkv")),
+    "h264_nvenc": Codec(("mp4", "mkv", "mov"), 19, 51, "cq", "p5", options=_NVENC, formats=("yuv420p", "yuv444p")),
+    "hevc_nvenc": Codec(("mp4", "mkv", "mov"), 21, 51, "cq", "p5", options=_NVENC, formats=_NVENC_FORMATS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked of the encoder; None leaves it to the container and the source."""
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """All that an encoder of one track is opened with; `height` and `width` are those of the picture."""
+
+    codec: str
+    pix_fmt: str
+    height: int
+    width: int
+    time_base: Fraction
+    rate: Fraction
+    colors: Colors  # as tagged
+    aspect: Fraction | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def coded(self) -> tuple[int, int]:
+        """Height and width as coded: chroma at half the size needs even sides in most codecs."""
+        chroma = VideoFormat(self.pix_fmt, 2, 2)
+        if CODECS[self.codec].odd:
+            return self.height, self.width
+        tall, wide = chroma.chroma_height(2), chroma.chroma_width(2)
+        return self.height + (self.height % 2 if tall == 1 else 0), self.width + (self.width % 2 if wide == 1 else 0)
+
+
+def default_codec(container: str, track: Track) -> str:
+    """Choose the codec that the container is mostly found with; alpha and more than 8 bits ask for one that has them."""
+    if container == "webm":
+        return "libsvtav1" if track.depth > 8 and not track.alpha else "libvpx-vp9"  # libvpx is built for 8 bits
+    if track.alpha:
+        return {"mov": "prores_ks", "mkv": "ffv1" if track.depth > 8 else "libvpx-vp9"}.get(container, "libx264")
+    return "libx265" if track.depth > 8 else "libx264"
+
+
+def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: Wishes) -> Encoding:
+    """Settle every setting of the encoder for a track at `size` (height, width).
+
+    Raises UsageError for what does not go together. `notes` says what of the source the codec cannot hold.
+    """
+    name = wishes.codec or default_codec(container, track)
+    codec = _codec(name, container)
+    options = dict(codec.options)
+    if wishes.crf is not None and codec.crf is None:
+        raise UsageError(f"{name} has no --crf")
+    if codec.crf is not None:
+        crf = codec.crf if wishes.crf is None else wishes.crf
+        if not 0 <= crf <= codec.worst:
+            raise UsageError(f"--crf of {name} is 0 to {codec.worst}, not {crf}")
+        options[codec.crf_option] = str(crf)
+    if wishes.preset is not None and not codec.preset:
+        raise UsageError(f"{name} has no --preset")
+    if codec.preset:
+        options[codec.preset_option] = wishes.preset or codec.preset
+    pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
+    colors, told = _tags(track, size, pix_fmt)
+    encoding = Encoding(name, pix_fmt, *size, track.time_base, track.rate, colors, track.aspect, options)
+    if encoding.coded != size:
+        height, width = encoding.coded
+        notes = (*notes, f"{pix_fmt} needs even sides: the last row or column is repeated, {width} x {height} px")
+    return replace(encoding, notes=(*notes, *told))
+
+
+def _codec(name: str, container: str) -> Codec:
+    if name not in CODECS:
+        raise UsageError(f"--codec is one of {', '.join(CODECS)}, not '{name}'")
+    codec = CODECS[name]
+    if container not in codec.containers:
+        fitting = ", ".join(other for other, row in CODECS.items() if container in row.containers)
+        known = " or ".join(codec.containers)
+        raise UsageError(f"{name} does not go into {container}, only into {known}; {container} takes {fitting}")
+    try:
+        av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError as error:
+        raise UsageError(f"this build of FFmpeg has no {name}; choose another --codec") from error
+    return codec
+
+
+def _pix_fmt(name: str, track: Track, wanted: str | None) -> tuple[str, tuple[str, ...]]:
+    known = [format.name for format in av.Codec(name, "w").video_formats or []]
+    known = [format for format in known if not format.startswith("yuvj") and format in (CODECS[name].formats or known)]
+    if wanted is not None and wanted not in known:
+        raise UsageError(f"--pix-fmt of {name} is one of {', '.join(known)}, not '{wanted}'")
+    best = wanted
+    if best is None and track.pix_fmt in known:
+        best = track.pix_fmt
+    if best is None:
+        # the first of equals would be one with less chroma or an odd layout
+        found, _ = find_best_pix_fmt_of_list(known, track.pix_fmt, track.alpha)
+        best = found.name if found else known[0]
+    given, source = VideoFormat(best, 2, 2), VideoFormat(track.pix_fmt, 2, 2)
+    _, loss = find_best_pix_fmt_of_list([best], track.pix_fmt, track.alpha)
+    lines = []
+    if track.alpha and not any(component.is_alpha for component in given.components):
+        lines.append(f"{name} in {best} has no alpha: transparency is lost")
+    depth = max(component.bits for component in given.components)
+    if depth < track.depth:
+        lines.append(f"{name} in {best}: {track.depth} bits reduced to {depth}")
+    if loss & PixFmtLoss.RESOLUTION and not source.is_rgb:
+        lines.append(f"{best} stores less colour detail than {track.pix_fmt}")
+    return best, tuple(lines)
+
+
+def _tags(track: Track, size: tuple[int, int], pix_fmt: str) -> tuple[Colors, tuple[str, ...]]:
+    """Keep the source's tags, as far as they can be true of the result."""
+    said = track.colors
+    if VideoFormat(pix_fmt).is_rgb:
+        return said._replace(matrix=RGB, range=FULL), ()
+    if VideoFormat(track.pix_fmt).is_rgb:
+        return said._replace(matrix=BT709, range=LIMITED), ()
+    if said.matrix in MATRICES:
+        return said, ()
+    guess = guessed_matrix(track.height, track.width)
+    if guess == guessed_matrix(*size):
+        return said, ()
+    name = "BT.709" if guess == BT709 else "BT.601"
+    return said._replace(matrix=guess), (f"tagged {name}, which players take for the source but not for this size",)
+
+
+def configure(context: VideoCodecContext, encoding: Encoding) -> None:
+    """Set an encoder, or the context of an output stream, up for a track."""
+    os.environ.setdefault("SVT_LOG", "1")  # errors only; its banner goes to stderr past every other setting
+    context.height, context.width = encoding.coded
+    context.pix_fmt = encoding.pix_fmt
+    context.time_base = encoding.time_base
+    context.framerate = encoding.rate
+    context.colorspace = encoding.colors.matrix
+    context.color_primaries = encoding.colors.primaries
+    context.color_trc = encoding.colors.transfer
+    context.color_range = encoding.colors.range
+    if encoding.aspect:
+        context.sample_aspect_ratio = encoding.aspect
+    context.options = dict(encoding.options)
+    context.flags |= CodecFlags.global_header
+    context.thread_count = 0
+
+
+class Encoder:
+    """One encoder, from its first frame to its last; opening raises BadVideo where it refuses its settings."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        context = CodecContext.create(encoding.codec, "w")
+        assert isinstance(context, VideoCodecContext)
+        configure(context, encoding)
+        try:
+            context.open()
+        except (av.FFmpegError, ValueError) as error:
+            height, width = encoding.coded
+            given = ", ".join(f"{key} {value}" for key, value in encoding.options.items() if not key.endswith("-params"))
+            hint = "; it needs an NVIDIA GPU with its driver" if encoding.codec.endswith("nvenc") else ""
+            what = f"{encoding.codec} refuses {width} x {height} px {encoding.pix_fmt} ({given}){hint}"
+            raise BadVideo(what) from error
+        self._context = context
+        self._durations: dict[int, int] = {}  # of frames that are inside the encoder, which forgets them
+        self.extradata = context.extradata or b""
+
+    def encode(self, frame: Timed) -> Sequence[AnyPacket]:
+        """Hand a frame over and return the packets that are ready, in decoding order."""
+        self._durations[frame.pts] = frame.duration
+        return self._timed(self._context.encode(to_frame(frame, self.encoding)))
+
+    def finish(self) -> Sequence[AnyPacket]:
+        """Return the packets that are left."""
+        return self._timed(self._context.encode(None))
+
+    def _timed(self, packets: Sequence[AnyPacket]) -> Sequence[AnyPacket]:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts if packet.pts is not None else -1, 0)
+        return packets
+
+
+def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
+    """Convert RGB in full range to what the encoder takes."""
+    rgb, alpha = timed.pixels, timed.alpha
+    given = VideoFormat(encoding.pix_fmt)
+    name = "rgb24" if rgb.dtype == np.uint8 else "rgb48le"
+    if rgb.shape[2] == 1:
+        rgb = np.repeat(rgb, 3, axis=2)
+    if any(component.is_alpha for component in given.components):
+        if alpha is None:
+            alpha = np.full(rgb.shape[:2], np.iinfo(rgb.dtype).max, rgb.dtype)
+        rgb = np.concatenate([rgb, alpha[..., None]], axis=2)
+        name = "rgba" if rgb.dtype == np.uint8 else "rgba64le"
+    frame = VideoFrame.from_ndarray(_even(rgb, encoding.coded), name)
+    frame.color_range = FULL
+    height, width = encoding.height, encoding.width
+    matrix, values = encoding.colors.conversion(height, width)
+    if given.is_rgb:
+        frame = frame.reformat(format=encoding.pix_fmt, interpolation=EXACT)
+    else:
+        frame = frame.reformat(
+            format=encoding.pix_fmt,
+            interpolation=EXACT,
+            src_color_range=FULL,
+            dst_color_range=values,
+            dst_colorspace=MATRICES[matrix],
+        )
+    colors = encoding.colors
+    frame.colorspace, frame.color_range = colors.matrix, colors.range
+    frame.color_primaries, frame.color_trc = colors.primaries, colors.transfer
+    frame.pts, frame.time_base, frame.duration = timed.pts, encoding.time_base, timed.duration
+    return frame
+
+
+def _even(array: Array, size: tuple[int, int]) -> Array:
+    below, right = size[0] - array.shape[0], size[1] - array.shape[1]
+    return np.pad(array, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else np.ascontiguousarray(array)
+
+
+def decode_times(shown: Sequence[int]) -> Iterator[int]:
+    """Give packets in decoding order, of which `shown` holds the time stamps, the times at which to decode them.
+
+    They rise, and none is later than its frame is shown: as many frames early as the order is off by at most. This
+    depends on nothing but the time stamps, so that packets of encoders run one after the other join into one stream.
+    """
+    order = sorted(shown)
+    rank = {pts: i for i, pts in enumerate(order)}
+    delay = max((i - rank[pts] for i, pts in enumerate(shown)), default=0)
+    step = order[1] - order[0] if len(order) > 1 else 1
+    for i in range(len(shown)):
+        yield order[i - delay] if i >= delay else order[0] - (delay - i) * step
+
+
+def option_text(encoding: Encoding) -> dict[str, Any]:
+    """Return the settings as plain values, to be compared with those of an earlier run."""
+    colors = list(encoding.colors)
+    return {
+        "codec": encoding.codec,
+        "pix_fmt": encoding.pix_fmt,
+        "size": [encoding.width, encoding.height],
+        "options": dict(sorted(encoding.options.items())),
+        "colors": colors,
+    }

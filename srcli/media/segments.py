@@ -1,0 +1,237 @@
+"""Encoded video in closed pieces on the disk, so that a run that was killed goes on where it stood.
+
+A folder beside the result holds `manifest.json`, which says what is being made of what, and one file for each segment: a
+line of JSON, the packets of one encoder from its first frame to its last, then JSON with their number and checksum.
+Files appear whole or not at all; a damaged one counts as missing. Time stamps are exact, in ticks of the track, which no
+container keeps for every track.
+"""
+
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
+
+from srcli.errors import BadFolder, BadVideo, UsageError
+from srcli.files import atomic, make_folder
+from srcli.media.encoding import AnyPacket, Encoder
+from srcli.media.video import Timed
+
+_HEAD = struct.Struct("<qqBII")  # pts, duration, whether a key frame, bytes of data, bytes of side data
+_TAIL = struct.Struct("<I")  # bytes of the JSON before it
+_ALPHA: PktSideDataT = "matroska_block_additional"  # where libvpx puts a second picture, that of the alpha
+
+
+class Record(NamedTuple):
+    """One packet as stored."""
+
+    pts: int
+    duration: int
+    key: bool
+    data: bytes
+    alpha: bytes = b""
+
+    def packet(self) -> AnyPacket:
+        """Make a packet of it that can be muxed."""
+        packet: AnyPacket = Packet(self.data)
+        packet.pts, packet.duration, packet.is_keyframe = self.pts, self.duration, self.key
+        if self.alpha:
+            side = cast(Any, PacketSideData)(packet_sidedata_type_from_literal(_ALPHA), len(self.alpha))
+            side.update(self.alpha)
+            packet.set_sidedata(side)
+        return packet
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A closed segment: which frames of its track, what it saved, and the time stamps of its packets in decoding order."""
+
+    path: Path
+    first: int
+    frames: int
+    extradata: bytes
+    shown: tuple[int, ...]
+    last_duration: int  # of the frame shown last
+    saved: Mapping[str, float] = field(default_factory=dict)
+
+    def records(self) -> Iterator[Record]:
+        """Read the packets, one at a time."""
+        with self.path.open("rb") as file:
+            file.readline()
+            for _ in self.shown:
+                yield _unpacked(file)[0]
+
+
+class Parts:
+    """The folder of segments of one result. `work` is what a run must have in common with an earlier one to go on with it."""
+
+    def __init__(self, folder: Path, work: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.work = json.loads(json.dumps(work))
+
+    def begin(self, *, afresh: bool = False) -> None:
+        """Make the folder, or take over what an earlier run left; raise UsageError where that run was another."""
+        manifest = self.folder / "manifest.json"
+        if afresh:
+            self.remove()
+        if manifest.exists():
+            try:
+                there = json.loads(manifest.read_text())
+            except (ValueError, OSError):
+                there = None
+            if there != self.work:
+                keys = sorted(key for key in self.work if not isinstance(there, dict) or there.get(key) != self.work[key])
+                what = f"an unfinished run with another {', '.join(keys)}" if keys else "an unfinished run of another version"
+                raise UsageError(
+                    f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume"
+                )
+            return
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise BadFolder(f"'{self.folder}' is needed for the segments, but holds something else")
+        make_folder(self.folder)
+        with atomic(manifest) as temporary:
+            temporary.write_text(json.dumps(self.work, indent=1))
+
+    def path(self, track: int, number: int) -> Path:
+        """Name the file of a segment."""
+        return self.folder / f"track{track}_{number:06d}.seg"
+
+    def closed(self, track: int) -> list[Segment]:
+        """Read and verify the segments from the first on; the first that is missing or damaged ends the list."""
+        segments: list[Segment] = []
+        while segment := read_segment(self.path(track, len(segments))):
+            if segment.first != sum(other.frames for other in segments[-1:]) + (segments[-1].first if segments else 0):
+                break
+            segments.append(segment)
+        return segments
+
+    def remove(self) -> None:
+        """Delete the segments, of this run or another, and the folder."""
+        if (self.folder / "manifest.json").exists():
+            shutil.rmtree(self.folder)
+
+
+class SegmentWriter:
+    """Frames into segments of `length` frames, from frame `first` on, which begins one."""
+
+    def __init__(self, parts: Parts, track: int, open_encoder: Callable[[], Encoder], *, length: int, first: int = 0) -> None:
+        self._parts, self._track, self._open, self._length = parts, track, open_encoder, length
+        self._next = first
+        self._segment: _Open | None = None
+
+    def add(self, frame: Timed, saved: Mapping[str, float]) -> None:
+        """Encode one frame; `saved` is summed up over the frames of a segment."""
+        if self._segment is None:
+            path = self._parts.path(self._track, self._next // self._length)
+            self._segment = _Open(path, self._next, self._open())
+        self._segment.add(frame, saved)
+        self._next += 1
+        if self._next % self._length == 0:
+            self.close()
+
+    def close(self) -> None:
+        """End the segment that is open, if one is."""
+        if self._segment:
+            self._segment.close()
+            self._segment = None
+
+
+class _Open:
+    """A segment that is being written; it takes its name when it is closed."""
+
+    def __init__(self, path: Path, first: int, encoder: Encoder) -> None:
+        self.path, self.first, self.encoder = path, first, encoder
+        self.frames = self.checksum = 0
+        self.shown: list[int] = []
+        self.last = (-(2**62), 0)
+        self.saved: dict[str, float] = {}
+        self.temporary = path.with_suffix(".open")
+        try:
+            self.file = self.temporary.open("wb")
+        except OSError as error:
+            raise BadFolder(f"cannot write '{self.temporary}': {error.strerror}") from error
+        self.file.write(json.dumps({"first": first, "extradata": encoder.extradata.hex()}).encode() + b"\n")
+
+    def add(self, frame: Timed, saved: Mapping[str, float]) -> None:
+        self._store(self.encoder.encode(frame))
+        self.frames += 1
+        self.last = max(self.last, (frame.pts, frame.duration))
+        for key, value in saved.items():
+            self.saved[key] = self.saved.get(key, 0) + value
+
+    def close(self) -> None:
+        self._store(self.encoder.finish())
+        if len(self.shown) != self.frames:
+            raise BadVideo(f"{self.encoder.encoding.codec} gave {len(self.shown)} packets for {self.frames} frames")
+        tail = {
+            "frames": self.frames,
+            "shown": self.shown,
+            "crc32": self.checksum,
+            "last_duration": self.last[1],
+            "saved": self.saved,
+        }
+        text = json.dumps(tail).encode()
+        try:
+            with self.file as file:
+                file.write(text + _TAIL.pack(len(text)))
+                file.flush()
+                os.fsync(file.fileno())
+            self.temporary.replace(self.path)
+        except OSError as error:
+            raise BadFolder(f"cannot write '{self.path}': {error.strerror}") from error
+
+    def _store(self, packets: Sequence[AnyPacket]) -> None:
+        for packet in packets:
+            alpha = bytes(packet.get_sidedata(_ALPHA)) if packet.has_sidedata(_ALPHA) else b""
+            pts, data = packet.pts or 0, bytes(packet)
+            record = _HEAD.pack(pts, packet.duration or 0, packet.is_keyframe, len(data), len(alpha)) + data + alpha
+            self.checksum = zlib.crc32(record, self.checksum)
+            self.shown.append(pts)
+            try:
+                self.file.write(record)
+            except OSError as error:
+                raise BadFolder(f"cannot write '{self.temporary}': {error.strerror}") from error
+
+
+def read_segment(path: Path) -> Segment | None:
+    """Read a segment's head and tail and verify every byte between; None where it is missing or damaged."""
+    try:
+        with path.open("rb") as file:
+            head = json.loads(file.readline())
+            begin = file.tell()
+            end = file.seek(-_TAIL.size, os.SEEK_END)
+            (length,) = _TAIL.unpack(file.read(_TAIL.size))
+            file.seek(end - length)
+            tail = json.loads(file.read(length))
+            file.seek(begin)
+            checksum = 0
+            for _ in range(tail["frames"]):
+                checksum = zlib.crc32(_unpacked(file)[1], checksum)
+            if checksum != tail["crc32"] or file.tell() != end - length:
+                return None
+    except (OSError, ValueError, KeyError, struct.error):
+        return None
+    return Segment(
+        path,
+        head["first"],
+        tail["frames"],
+        bytes.fromhex(head["extradata"]),
+        tuple(tail["shown"]),
+        tail["last_duration"],
+        tail["saved"],
+    )
+
+
+def _unpacked(file: BinaryIO) -> tuple[Record, bytes]:
+    head = file.read(_HEAD.size)
+    pts, duration, key, size, side = _HEAD.unpack(head)
+    body = file.read(size + side)
+    if len(body) != size + side:
+        raise ValueError("the segment ends early")
+    return Record(pts, duration, bool(key), body[:size], body[size:]), head + body

@@ -1,0 +1,393 @@
+"""Video files to frames: every frame with its own time stamp, colours by the matrix and range that the file says.
+
+Knows FFmpeg's decoders through PyAV; knows no encoders, and writes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import av
+import numpy as np
+from av.codec.context import CodecContext
+from av.container import InputContainer
+from av.sidedata.sidedata import Type
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+
+from srcli.errors import BadVideo
+from srcli.media.image import Array
+
+# Code points of ITU-T H.273, which FFmpeg's enums are
+RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
+LIMITED, FULL = 1, 2
+# The matrices that swscale converts with, by its own names for them (SWS_CS_*)
+MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+
+# Chroma is interpolated for every pixel, and rounded instead of cut off
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+
+SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".webm",
+        ".avi",
+        ".3gp",
+        ".3g2",
+        ".flv",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".vob",
+        ".wmv",
+        ".asf",
+        ".ogv",
+        ".y4m",
+        ".mxf",
+    ]
+)
+
+
+class Colors(NamedTuple):
+    """What a stream says of its colours, as code points of H.273; 2 is unspecified, range 0 too."""
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    range: int = 0
+
+    def conversion(self, height: int, width: int) -> tuple[int, int]:
+        """Return the matrix and range to convert with; what is not said is taken as players take it, by the size."""
+        matrix = self.matrix if self.matrix in MATRICES else guessed_matrix(height, width)
+        return matrix, self.range or LIMITED
+
+
+def guessed_matrix(height: int, width: int) -> int:
+    """Return the matrix that players (mpv, VLC) take for a stream that names none: BT.709 from HD on, BT.601 below."""
+    return BT709 if width >= 1280 or height > 576 else BT601
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One video stream, as its header and its first frame have it."""
+
+    index: int  # of the stream in its file
+    height: int
+    width: int
+    pix_fmt: str  # FFmpeg's name, without the j of full range
+    codec: str
+    time_base: Fraction
+    rate: Fraction  # frames a second, on average
+    colors: Colors
+    frames: int = 0  # by the header; 0 where it does not say
+    seconds: float | None = None  # by the header
+    aspect: Fraction | None = None  # of one pixel
+    matrix: tuple[int, ...] | None = None  # display matrix: 9 integers, rotation and flips
+    interlaced: bool = False
+    metadata: Mapping[str, str] | None = None
+    disposition: int = 0
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value."""
+        return max(component.bits for component in VideoFormat(self.pix_fmt).components)
+
+    @property
+    def alpha(self) -> bool:
+        return any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A file with at least one video track that decodes."""
+
+    path: Path
+    format: str  # FFmpeg's name, such as "mov,mp4,m4a,3gp,3g2,mj2"
+    tracks: tuple[Track, ...]
+    start: Fraction  # seconds at which its time line begins
+    seconds: float | None  # by the header
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The part of a video to take; times in seconds from its beginning."""
+
+    start: Fraction = Fraction(0)
+    end: Fraction | None = None
+    frames: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self == Clip()
+
+
+class Timed(NamedTuple):
+    """One frame: pixels as a Picture has them, and when it is shown, in ticks of its track's time base."""
+
+    pixels: Array  # (H, W, 3) uint8 or uint16
+    alpha: Array | None  # (H, W)
+    pts: int
+    duration: int
+
+
+def is_video(path: Path) -> bool:
+    """Tell by the first bytes whether a file is a video container rather than a picture."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(400)
+    except OSError:
+        return False
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return head[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"jxl ", b"jp2 ")
+    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    stream = head[:1] == b"\x47" and head[188:189] == b"\x47"
+    blu_ray = head[4:5] == b"\x47" and head[196:197] == b"\x47"
+    known = (b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS", b"YUV4MPEG2", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"\x06\x0e\x2b\x34")
+    return riff or stream or blu_ray or head.startswith(known)
+
+
+@contextmanager
+def decoding(path: Path | str) -> Iterator[None]:
+    """Turn what PyAV raises of a file into BadVideo."""
+    try:
+        yield
+    except (av.FFmpegError, av.codec.codec.UnknownCodecError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadVideo(f"'{path}' cannot be read as a video: {reason[:1].lower()}{reason[1:]}") from error
+
+
+def probe_video(path: Path) -> Video:
+    """Read the headers and the first frame of every video track; raise BadVideo in one line."""
+    if not path.stat().st_size:
+        raise BadVideo(f"'{path}' is empty")
+    with decoding(path), av.open(str(path), metadata_errors="replace") as container:
+        tracks = [track for stream in real_videos(container) if (track := _probe(container, stream))]
+        if not tracks:
+            kinds = sorted({stream.type for stream in container.streams})
+            what = "its video has no frame that decodes" if "video" in kinds else f"it has no video, only {', '.join(kinds)}"
+            raise BadVideo(f"'{path}': {what if kinds else 'it has no streams'}")
+        start = Fraction(max(container.start_time or 0, 0), av.time_base)
+        seconds = container.duration / av.time_base if container.duration else None
+        return Video(path, container.format.name, tuple(tracks), start, seconds)
+
+
+def real_videos(container: InputContainer) -> list[VideoStream]:
+    """List the video streams, without cover pictures and thumbnails."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
+def _probe(container: InputContainer, stream: VideoStream) -> Track | None:
+    if stream.codec_context is None:
+        raise BadVideo(f"'{container.name}': no decoder for the codec of stream {stream.index}")
+    decoder = _decoder(stream)
+    first: VideoFrame | None = None
+    container.seek(0) if container.format.name != "yuv4mpegpipe" else None
+    for packet in container.demux(stream):
+        try:
+            first = next(iter(decoder.decode(packet if packet.size else None)), None)
+        except av.FFmpegError:
+            continue
+        if first:
+            break
+    if first is None:
+        return None
+    return track_of(stream, first)
+
+
+def track_of(stream: VideoStream, first: VideoFrame) -> Track:
+    """Put together what a stream's header and its first frame say."""
+    context = stream.codec_context
+    # a frame knows more than the header: VP8 names its matrix there only
+    said = Colors(
+        first.colorspace if first.colorspace != UNSPECIFIED else context.colorspace,
+        first.color_primaries if first.color_primaries != UNSPECIFIED else context.color_primaries,
+        first.color_trc if first.color_trc != UNSPECIFIED else context.color_trc,
+        first.color_range or context.color_range,
+    )
+    matrix = cast(Mapping[Type, Any], first.side_data).get(Type.DISPLAYMATRIX)
+    pix_fmt = first.format.name
+    if pix_fmt.startswith("yuvj"):
+        pix_fmt, said = pix_fmt.replace("yuvj", "yuv"), said._replace(range=FULL)
+    return Track(
+        index=stream.index,
+        height=first.height,
+        width=first.width,
+        pix_fmt=pix_fmt,
+        codec=context.codec.canonical_name,
+        time_base=stream.time_base or Fraction(1, 1000),
+        rate=stream.average_rate or stream.guessed_rate or Fraction(25),
+        colors=said,
+        frames=stream.frames,
+        seconds=_seconds(stream),
+        aspect=stream.sample_aspect_ratio or None,
+        matrix=tuple(int(n) for n in np.frombuffer(bytes(matrix), np.int32)) if matrix else None,
+        interlaced=first.interlaced_frame or context.field_order > 1,
+        metadata=dict(stream.metadata),
+        disposition=int(stream.disposition),
+    )
+
+
+def _seconds(stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    text = next((value for key, value in stream.metadata.items() if key.upper() == "DURATION"), None)
+    try:
+        hours, minutes, seconds = (text or "").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """Return what decodes a stream: its own context, or for alpha in VP8 and VP9, which FFmpeg's own drops, libvpx."""
+    alpha = any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+    own = stream.codec_context
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(own.codec.canonical_name)
+    if not alpha or not name:
+        own.thread_type = "AUTO"
+        return own
+    context = CodecContext.create(name, "r")
+    assert isinstance(context, VideoCodecContext)
+    context.extradata = own.extradata
+    return context
+
+
+class VideoReader:
+    """The frames of one track, in the order they are shown, each once.
+
+    A frame without a time stamp, or with one that does not rise, is given the next possible one. What does not decode is
+    counted in `damaged`; `ends_early` says whether the header promised more than the data held. Both hold once read to the end.
+    """
+
+    def __init__(self, path: Path, track: Track, clip: Clip = Clip(), *, deinterlace: bool = False) -> None:
+        self.path, self.track, self.clip = path, track, clip
+        self.deinterlace = deinterlace
+        self.damaged = 0
+        self.mended = 0  # time stamps
+        self.ends_early = False
+        self._resampled = 0  # frames of another size
+
+    def frames(self, skip: int = 0) -> Iterator[Timed]:
+        """Yield the frames after the first `skip`, which are decoded but not converted."""
+        last: int | None = None
+        for number, frame in enumerate(self._chosen()):
+            if self.clip.frames is not None and number >= self.clip.frames:
+                return
+            duration = frame.duration or self._tick
+            pts = frame.pts if frame.pts is not None else (last or 0) + duration
+            if last is not None and pts <= last:
+                pts, self.mended = last + 1, self.mended + 1
+            last = pts
+            if number >= skip:
+                yield Timed(*self._pixels(frame), pts, duration)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say in a line each what was not as it should be."""
+        lines = []
+        if self.damaged:
+            lines.append(f"{self.damaged} packets did not decode")
+        if self.ends_early:
+            lines.append("the data end before what the header says")
+        if self.mended:
+            lines.append(f"{self.mended} time stamps did not rise and were put right")
+        if self._resampled:
+            lines.append(
+                f"{self._resampled} frames of another size were resampled to {self.track.width} x {self.track.height} px"
+            )
+        return tuple(lines)
+
+    @property
+    def _tick(self) -> int:
+        return max(round(1 / (self.track.rate * self.track.time_base)), 1)
+
+    def _chosen(self) -> Iterator[VideoFrame]:
+        """Yield the decoded frames within the clip."""
+        base = self.track.time_base
+        with decoding(self.path), av.open(str(self.path), metadata_errors="replace") as container:
+            stream = next(stream for stream in container.streams.video if stream.index == self.track.index)
+            begin = Fraction(max(container.start_time or 0, 0), av.time_base)
+            first, end = begin + self.clip.start, None if self.clip.end is None else begin + self.clip.end
+            if self.clip.start:
+                container.seek(int(first / base), stream=stream)
+            frames = self._decoded(container, stream)
+            for frame in self._deinterlaced(frames, stream) if self.deinterlace else frames:
+                if frame.pts is not None and self.clip.start and frame.pts * base < first:
+                    continue
+                if frame.pts is not None and end is not None and frame.pts * base >= end:
+                    return
+                yield frame
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        decoder = _decoder(stream)
+        packets = 0
+        reached = 0.0
+        try:
+            for packet in container.demux(stream):
+                packets += packet.size > 0
+                if packet.pts is not None and packet.time_base:
+                    reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                self.damaged += packet.is_corrupt
+                try:
+                    yield from decoder.decode(packet if packet.size else None)
+                except av.EOFError:
+                    pass
+                except av.FFmpegError:
+                    self.damaged += 1
+        except av.FFmpegError:
+            self.damaged += 1
+        if not self.clip.start:
+            start = float((stream.start_time or 0) * self.track.time_base)
+            missing = (self.track.seconds or 0.0) - (reached - start)
+            self.ends_early = packets < self.track.frames or missing > max(1.0, float(3 / self.track.rate))
+
+    def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
+        """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""
+        graph = av.filter.Graph()
+        source = graph.add_buffer(template=stream, time_base=self.track.time_base)
+        graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")).configure()
+
+        def pull() -> Iterator[VideoFrame]:
+            while True:
+                try:
+                    frame = graph.vpull()
+                except (av.BlockingIOError, av.EOFError):
+                    return
+                ratio = (frame.time_base or self.track.time_base) / self.track.time_base
+                frame.pts = None if frame.pts is None else round(frame.pts * ratio)
+                frame.duration = round(frame.duration * ratio)
+                frame.time_base = self.track.time_base
+                yield frame
+
+        for frame in frames:
+            frame.time_base = self.track.time_base
+            graph.vpush(frame)
+            yield from pull()
+        graph.vpush(None)
+        yield from pull()
+
+    def _pixels(self, frame: VideoFrame) -> tuple[Array, Array | None]:
+        """Convert to RGB in full range: 8 bits stay 8, more become 16."""
+        track = self.track
+        matrix, values = track.colors.conversion(track.height, track.width)
+        if not frame.format.is_rgb:
+            frame.colorspace, frame.color_range = matrix, values
+        name = ("rgba" if track.alpha else "rgb24") if track.depth <= 8 else ("rgba64le" if track.alpha else "rgb48le")
+        self._resampled += (frame.height, frame.width) != (track.height, track.width)
+        rgb = frame.reformat(
+            format=name, width=track.width, height=track.height, interpolation=EXACT, dst_color_range=FULL
+        ).to_ndarray()
+        return (np.ascontiguousarray(rgb[..., :3]), np.ascontiguousarray(rgb[..., 3])) if track.alpha else (rgb, None)

@@ -1,0 +1,139 @@
+"""The page a Hub repository of srcli's weights shows: licence, scores, recipe and use, written from the files' cards."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from srcli.checkpoint import Card
+from srcli.errors import UsageError
+from srcli.models import ARCHS
+
+# the Hub's identifiers of the licences that weights commonly have (huggingface.co/docs/hub/repositories-licenses)
+LICENCES = (
+    "mit",
+    "apache-2.0",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "gpl-3.0",
+    "agpl-3.0",
+    "lgpl-3.0",
+    "mpl-2.0",
+    "unlicense",
+    "wtfpl",
+    "cc0-1.0",
+    "cc-by-4.0",
+    "cc-by-sa-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0",
+    "openrail",
+    "other",
+)
+
+
+class Entry(NamedTuple):
+    """A weights file of the repository."""
+
+    name: str  # in the repository
+    card: Card
+    parameters: int
+    size: int  # bytes
+    sha256: str
+
+
+def page(repo: str, entries: Sequence[Entry], licence: str = "") -> str:
+    """Return README.md as Markdown with the Hub's YAML head; `licence` goes before what the cards say.
+
+    Raises UsageError where a file states no licence and none is given.
+    """
+    stated = {entry.name: licence or entry.card.licence for entry in entries}
+    for name, value in stated.items():
+        if not value or value == "the authors'":
+            raise UsageError(
+                f"'{name}' does not say its licence, and nothing goes to the Hub without: --licence mit, or another"
+            )
+    lines = ["---", _head(repo, entries, list(stated.values())), "---", "", f"# {repo.partition('/')[2]}", ""]
+    networks = ", ".join(dict.fromkeys(f"{label_of(e.card)} x{e.card.scale}" for e in entries))
+    lines += [f"Super-resolution weights for srcli: {networks}.", "", "## Use", ""]
+    first = entries[0]
+    reference = f"hf:{repo}" if len(entries) == 1 else f"hf:{repo}/{first.name}"
+    lines += ["```sh", "pip install srcli", f"srcli upscale photo.jpg -m {reference}", "```", ""]
+    lines += ["```python", "import srcli", "", f'up = srcli.load("{reference}")']
+    lines += ["large = up(image)  # a PIL image, a numpy array or a torch tensor", "```", "", "## Files", ""]
+    sets = list(dict.fromkeys(score["dataset"] for e in entries for score in e.card.scores))
+    columns = ["file", "network", "scale", "parameters", "MiB", *sets, "licence"]
+    lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    for e in entries:
+        means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in e.card.scores}
+        cells = [f"`{e.name}`", label_of(e.card), f"x{e.card.scale}", f"{e.parameters:,}", f"{e.size / 2**20:.2f}"]
+        lines.append(f"| {' | '.join([*cells, *(means.get(name, '-') for name in sets), stated[e.name]])} |")
+    protocols = dict.fromkeys(score["protocol"] for e in entries for score in e.card.scores)
+    if sets:
+        lines += ["", f"PSNR in dB / SSIM as `srcli eval` measures them: {'; '.join(protocols)}."]
+    lines += ["", "SHA-256:", "", "```", *(f"{e.sha256}  {e.name}" for e in entries), "```"]
+    for e in entries:
+        lines += _recipe(e)
+    return "\n".join(lines) + "\n"
+
+
+def label_of(card: Card) -> str:
+    """Return what papers call the network; another program's name for it as it is."""
+    return ARCHS[card.arch].label if card.arch in ARCHS else card.arch
+
+
+def train_command(training: Mapping[str, Any], arch: str, scale: int) -> str:
+    """Return the command line that repeats a training, of what its card says of it."""
+    names = "data val minutes steps batch patch loss optimizer lr adam_lr schedule warmup clip ema init precision seed".split()
+    flags = " ".join(f"--{n.replace('_', '-')} {training[n]}" for n in names if training.get(n) is not None)
+    return f"srcli train --arch {arch} --scale {scale} --out run {flags}"
+
+
+def _recipe(entry: Entry) -> list[str]:
+    card, training = entry.card, entry.card.training
+    lines = ["", f"## {PurePath(entry.name).stem}", ""]
+    config = ", ".join(f"{k} {v}" for k, v in card.config.items())
+    lines.append(f"{label_of(card)} (`{card.arch}`) at x{card.scale}{f', {config}' if config else ''}.")
+    if card.source:
+        lines[-1] += f" Source: {card.source}."
+    if not training:
+        return lines
+    lines += ["", "Trained with"]
+    if "steps_done" in training:
+        minutes = f" in {training['minutes_done']} minutes" if "minutes_done" in training else ""
+        machine = f" ({training['machine']})" if training.get("machine") else ""
+        lines[-1] = f"Trained for {training['steps_done']:,} steps{minutes}{machine} with"
+    lines += ["", "```sh", train_command(training, card.arch, card.scale), "```"]
+    for run in training.get("averaged_with", []):
+        lines += ["", f"The weights are the mean of this run and one of {run['steps_done']:,} steps before it."]
+    return lines
+
+
+def _head(repo: str, entries: Sequence[Entry], licences: list[str]) -> str:
+    """Return the YAML that the Hub reads, scores included."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    names = list(dict.fromkeys(value.lower() for value in licences))
+    one = len(names) == 1 and names[0] in LICENCES
+    results = [
+        EvalResult(
+            task_type="image-to-image",
+            dataset_type=score["dataset"].lower(),
+            dataset_name=f"{score['dataset']} x{e.card.scale}",
+            dataset_config=PurePath(e.name).stem,
+            metric_type=metric,
+            metric_name=metric.upper(),
+            metric_value=score[metric],
+        )
+        for e in entries
+        for score in e.card.scores
+        for metric in ("psnr", "ssim")
+    ]
+    data = ModelCardData(
+        license=names[0] if one else "other",
+        license_name=None if one else "; ".join(dict.fromkeys(licences)),
+        library_name="srcli",
+        pipeline_tag="image-to-image",
+        tags=["super-resolution", *dict.fromkeys(e.card.arch for e in entries)],
+        model_name=repo.partition("/")[2],
+        eval_results=results or None,
+    )
+    return str(data.to_yaml()).strip()
