@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, features
 
 import srcli
-from srcli.media.image import Picture, read_image, write_image
+from srcli.media.image import Picture, write_image
 from srcli.media.png import PNG_LEVEL
 
 SIDE = 256
@@ -43,7 +43,8 @@ def main(rounds: int, paths: list[Path]) -> None:
             line += f"{again / seconds:>10.2f}{packed / size:>10.3f}"
         print(line, flush=True)
     pixels = sum(array.shape[0] * array.shape[1] for array in photographs)
-    print(f"1.00 is {usual[0][0] / pixels * 1e9:.1f} ms and {usual[0][1] / pixels * 1e6:,.0f} bytes a megapixel of the photographs")
+    seconds, size = usual[0]
+    print(f"1.00 is {seconds / pixels * 1e9:.1f} ms and {size / pixels * 1e6:,.0f} bytes a megapixel of the photographs")
 
 
 def _ways() -> dict[str, Pack]:

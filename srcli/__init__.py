@@ -4,17 +4,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from srcli.api import Upscaler, load
+    from srcli.pretrained import Model
 
 __version__ = "0.1.0"
-__all__ = ["Upscaler", "__version__", "load"]
+__all__ = ["Model", "Upscaler", "__version__", "load"]
 
 
 def __getattr__(name: str) -> object:
-    """Fetch `load` and `Upscaler` when they are asked for: they need torch, `import srcli` does not."""
+    """Fetch `load`, `Upscaler` and `Model` when they are asked for: they need torch, `import srcli` does not."""
     if name in ("Upscaler", "load"):
         from srcli import api
 
         return getattr(api, name)
+    if name == "Model":
+        from srcli.pretrained import Model
+
+        return Model
     raise AttributeError(f"module 'srcli' has no attribute '{name}'")
 
 

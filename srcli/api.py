@@ -1,5 +1,6 @@
 """srcli from Python: a picture of any common kind in, the same kind out, `scale` times larger."""
 
+import logging
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -28,15 +29,17 @@ def load(
     precision: Literal["auto"] | Precision = "auto",
     tile: int | None = None,
     ensemble: bool = False,
+    offline: bool = False,
 ) -> "Upscaler":
-    """Open what `srcli upscale -m` takes: a shipped name, a weights file, or the authors' own .pth.
+    """Open what `srcli upscale -m` takes: a shipped name, a weights file of whatever kind, a folder or hf:owner/repo.
 
     `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto takes the device's fast format where a probe proves it.
     `tile`: px a side of a tile; 0 takes pictures whole, None as much as the memory holds. `ensemble`: average over the
-    8 flips and rotations. Raises a `srcli.errors.UserError` that says in one line what is missing.
+    8 flips and rotations. `offline`: of the Hub only what is cached; of what is not, the licence is logged as a warning
+    before the first use. Raises a `srcli.errors.UserError` that says in one line what is missing.
     """
     where = pick_device(str(device))
-    network, card = open_model(str(model), scale)
+    network, card = open_model(str(model), scale, offline=offline, say=logging.getLogger("srcli").warning)
     return Upscaler(network, card, device=where, precision=precision, tile=tile, ensemble=ensemble)
 
 

@@ -8,7 +8,9 @@ from typer.core import TyperGroup
 
 from srcli import __version__, console
 from srcli.commands import models
+from srcli.commands.doctor import doctor
 from srcli.commands.evaluate import evaluate
+from srcli.commands.export import export
 from srcli.commands.plot import plot
 from srcli.commands.profile import profile
 from srcli.commands.train import train
@@ -50,6 +52,8 @@ app.command()(train)
 app.command(name="eval")(evaluate)
 app.command()(profile)
 app.command()(plot)
+app.command()(export)
+app.command()(doctor)
 app.add_typer(models.app, name="models")
 
 

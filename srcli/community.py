@@ -4,6 +4,7 @@ Needs the extra `srcli[community]`; knows tensors, not files.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'srcli[community]'"
 LARGEST_OVERLAP = 64  # px; deep networks reach further, but what is beyond hardly counts (docs/hub.md has figures)
 # Those made of convolutions alone: what a tile needs is their receptive radius.
-CONVOLUTIONAL = ("ESRGAN", "Compact", "SPAN", "SwiftSRGAN", "MoSR")
+CONVOLUTIONAL = ("ESRGAN", "Compact", "SPAN", "SwiftSRGAN", "MoSR", "PLKSR")
 _OPERATORS = ("torchvision::nms", "torchvision::qnms")
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -53,7 +54,8 @@ class CommunityModel(SRModel):
         device = x.device.type
         fp16 = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
         with torch.autocast(device, enabled=torch.is_autocast_enabled(device) and (self.takes_fp16 or not fp16)):
-            out = self._run(self.network, x)[..., : s * height, : s * width]
+            # RCAN, for one, scales its input in place
+            out = self._run(self.network, x.clone())[..., : s * height, : s * width]
         return out * (219 / 255) + 16 / 255 if self.channels == 1 else out
 
     def _padded(self, x: Tensor) -> Tensor:
@@ -90,7 +92,9 @@ def build(state: Mapping[str, Tensor]) -> SRModel | None:
         return None
     name = support.architecture.name
     try:
-        described: Any = support.architecture.load(tensors)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say of their code is nothing the user could mend
+            described: Any = support.architecture.load(tensors)
     except (RuntimeError, KeyError, ValueError, TypeError, AssertionError, IndexError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]
         raise BadCheckpoint(f"its tensors have the names of {name}, but spandrel cannot load them ({reason})") from error
@@ -109,7 +113,8 @@ def tiling_of(described: "ImageModelDescriptor[nn.Module]") -> Tiling:
     a little; the overlap is 4 windows within 32 and LARGEST_OVERLAP px, the most where spandrel discourages tiles.
     """
     network, multiple = described.model, described.size_requirements.multiple_of
-    if described.architecture.id in CONVOLUTIONAL:
+    normalised = any(isinstance(m, nn.GroupNorm) for m in network.modules())  # over the whole picture
+    if described.architecture.id in CONVOLUTIONAL and not normalised:
         radius = receptive_radius(network) * multiple
         if radius <= LARGEST_OVERLAP:
             return Tiling("local", radius, multiple)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,7 +134,10 @@ def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private:
     """
     from huggingface_hub import CommitOperationAdd
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()  # the client draws that of an upload into files too
     client = _client()
     with _translated(Source(repo)):
         try:
@@ -277,7 +281,7 @@ def _translated(source: Source) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise WeightsNotFound(f"{endpoint} refused '{source}' ({_first_line(error)})") from error
     except _transport() as error:
-        raise WeightsNotFound(f"the download of '{source}' failed ({_first_line(error)}); try again") from error
+        raise WeightsNotFound(f"the transfer of '{source}' failed ({_first_line(error)}); try again") from error
     except ValueError as error:
         raise WeightsNotFound(f"{endpoint} does not answer as a Hub ({_first_line(error)})") from error
 

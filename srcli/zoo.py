@@ -70,7 +70,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
         source, file = hub.parse(reference)
         pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)
         return _fetched(source, pick, offline, say)
-    if path.suffix in (".safetensors", ".pth", ".pt") or "/" in reference:
+    if path.suffix in (".safetensors", ".pth", ".pt", ".onnx") or "/" in reference:
         raise WeightsNotFound(f"no weights file '{reference}'")
     files = shipped()
     name, wanted = _split(reference, scale)
@@ -108,14 +108,18 @@ def open_model(
     if name == "bicubic" and not Path(reference).is_file():
         model = create("bicubic", wanted or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
-    return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference)
+    return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference, say=say)
 
 
-def open_file(path: Path, scale: int | None = None, *, called: str = "") -> tuple["SRModel", "Card"]:
-    """Return the model of a weights file, with its card; errors call it `called`."""
-    from srcli import checkpoint
+def open_file(
+    path: Path, scale: int | None = None, *, called: str = "", say: Say = lambda line: None
+) -> tuple["SRModel", "Card"]:
+    """Return the model of a weights file, or of an ONNX file, with its card; errors call it `called`."""
+    from srcli import checkpoint, exported
 
-    if path.suffix == ".safetensors" and _has_card(path):
+    if path.suffix == exported.SUFFIX:
+        model, card = exported.open_onnx(path, say)
+    elif path.suffix == ".safetensors" and _has_card(path):
         model, card = checkpoint.load(path)
     else:
         model = _described(path) or _recognise(path, scale)

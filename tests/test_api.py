@@ -24,13 +24,13 @@ def up() -> srcli.Upscaler:
 
 
 def test_importing_srcli_does_not_import_torch():
-    code = "import sys, srcli; dir(srcli); print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    code = "import sys, srcli; dir(srcli); print([m for m in ('torch', 'numpy', 'PIL', 'huggingface_hub') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
 
 def test_the_public_names_are_these():
-    assert srcli.__all__ == ["Upscaler", "__version__", "load"]
+    assert srcli.__all__ == ["Model", "Upscaler", "__version__", "load"]
     assert set(srcli.__all__) <= set(dir(srcli))
     with pytest.raises(AttributeError, match="no attribute 'unknown'"):
         srcli.unknown  # noqa: B018

@@ -185,7 +185,8 @@ def test_eval_prints_bicubic_first_and_the_protocol_with_every_number(folder):
     result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--json")
     assert result.exit_code == 0, result.output
     (record,) = _records(result)
-    assert set(record) == {"model", "dataset", "scale", "pictures", "psnr", "ssim", "protocol", "seconds"}
+    scores = {"psnr", "psnr_interval", "ssim", "ssim_interval", "versus"}
+    assert set(record) == scores | {"model", "dataset", "scale", "pictures", "protocol", "seconds"}
     assert (record["model"], record["dataset"], record["scale"], record["pictures"]) == ("bicubic", "my pictures", 2, 3)
     table = srcli("eval", folder, "-m", "bicubic", "-s", 2)
     assert "Y (BT.601), shave 2" in table.stdout

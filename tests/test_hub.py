@@ -1,143 +1,31 @@
-"""The Hub, spoken to with its own client: a local server has repositories, a commit each, and may fail on purpose."""
+"""The Hub, spoken to with its own client: what is downloaded, refused, understood and sent."""
 
-import gc
-import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import huggingface_hub
 import pytest
 import torch
 from PIL import Image
 
-from srcli import checkpoint, hub, zoo
+from srcli import hub, zoo
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 from tests.conftest import photograph
-
-COMMIT = "5" * 40
-TOKEN = "hf_letmein"
-
-
-class Hub(ThreadingHTTPServer):
-    """Serve `repos`: a repository's name -> its files. `asked` are the requests, as `METHOD path [range]`."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.repos: dict[str, dict[str, bytes]] = {}
-        self.private: set[str] = set()
-        self.gated: set[str] = set()
-        self.licence = "mit"
-        self.asked: list[str] = []
-        self.breaks = 0  # downloads that end half way
-        self.lies = False  # bytes differ from the hash stated
-        self.down = False
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.thread.start()
-
-    def stop(self) -> None:
-        if self.thread.is_alive():
-            self.shutdown()
-            self.thread.join()
-            self.server_close()
-
-    def downloads(self) -> list[str]:
-        return [line for line in self.asked if line.startswith("GET") and "/resolve/" in line]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.server.asked.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
-        api = re.match(r"/api/models/([^/]+/[^/?]+)(?:/revision/([^?]+))?", self.path)
-        file = re.match(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
-        match = api or file
-        assert match
-        repo, revision = match[1], match[2] or "main"
-        if self.server.down:
-            return self._answer(503, {})
-        if repo in self.server.gated:
-            return self._answer(403, {"X-Error-Code": "GatedRepo"})
-        if repo not in self.server.repos or (
-            repo in self.server.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"
-        ):
-            return self._answer(401, {"X-Error-Code": "RepoNotFound"})
-        if revision not in ("main", COMMIT):
-            return self._answer(404, {"X-Error-Code": "RevisionNotFound"})
-        files = self.server.repos[repo]
-        if api:
-            content = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files], "private": False}
-            content |= {"tags": [f"license:{self.server.licence}"] if self.server.licence else []}
-            return self._answer(200, {"Content-Type": "application/json"}, json.dumps(content).encode())
-        assert file
-        if file[3] not in files:
-            return self._answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
-        self._file(files[file[3]])
-
-    do_HEAD = do_GET  # noqa: N815 (http.server's name)
-
-    def _file(self, content: bytes) -> None:
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Accept-Ranges": "bytes"}
-        if self.server.lies:
-            content = bytes([content[0] ^ 1]) + content[1:]
-        start = int(re.match(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        body = content[start:]
-        if self.command == "GET" and self.server.breaks:
-            self.server.breaks -= 1
-            self._answer(206 if start else 200, {**headers, "Content-Length": str(len(body))}, body[: len(body) // 2])
-            self.close_connection = True
-            return
-        self._answer(206 if start else 200, headers, body)
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+from tests.hubserver import COMMIT, TOKEN, Hub, serving, untrained
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[Hub]:
-    """Start a Hub that the client speaks to, with an empty cache and no token."""
-    served = Hub()
-    monkeypatch.setattr(hub, "_client", lambda: huggingface_hub.HfApi(endpoint=served.url))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.delenv("SRCLI_HUB", raising=False)
-    yield served
-    served.stop()
-    huggingface_hub.close_session()
-    gc.collect()  # a socket left open would warn in some other test
+    with serving(tmp_path, monkeypatch) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> dict[str, bytes]:
-    """Make untrained fsrcnn x2 and x4 as srcli saves them: file name -> bytes."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    for scale in (2, 4):
-        model = create("fsrcnn", scale)
-        checkpoint.save(folder / f"fsrcnn_x{scale}.safetensors", model, checkpoint.card_of(model, licence="BSD-3-Clause"))
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return untrained(tmp_path_factory.mktemp("weights"))
 
 
 def _opened(reference: str, scale: int | None = None, **options: object) -> tuple[str, int, list[str]]:
@@ -340,6 +228,30 @@ def test_bare_tensors_of_our_networks_are_recognised(server, tmp_path, suffix):
     assert (card.arch, card.scale, card.source) == ("rfdn", 2, path.name)
     x = torch.rand(1, 3, 37, 53)
     torch.testing.assert_close(model(x), network(x))
+
+
+@pytest.mark.parametrize("arch", ["rfdn", "carn-m"])
+def test_the_authors_names_are_recognised_in_safetensors_too(server, tmp_path, arch):
+    from safetensors.torch import save_file
+
+    from tests.test_foreign import imitation
+
+    file = {"rfdn": "RFDN_AIM.pth", "carn-m": "carn_m.pth"}[arch]
+    save_file(imitation(file), tmp_path / "theirs.safetensors")
+    torch.save(imitation(file), tmp_path / "theirs.pth")
+    server.repos["me/theirs"] = {"theirs.safetensors": (tmp_path / "theirs.safetensors").read_bytes()}
+    ours, _ = zoo.open_model("hf:me/theirs", 4)
+    assert ours.arch == arch
+    torch.testing.assert_close(ours.state_dict(), zoo.open_model(str(tmp_path / "theirs.pth"), 4)[0].state_dict())
+
+
+def test_the_licence_of_a_repository_is_known_offline(server, tmp_path):
+    torch.save(create("fsrcnn", 2).state_dict(), tmp_path / "x2.pth")
+    server.repos["me/bare"] = {"x2.pth": (tmp_path / "x2.pth").read_bytes(), "README.md": b"---\nlicense: cc-by-4.0\n---\nHi\n"}
+    server.licence = "cc-by-4.0"
+    assert _opened("hf:me/bare", 2)[2] == ["x2.pth of hf:me/bare: licence cc-by-4.0"]
+    server.stop()
+    assert zoo.open_model("hf:me/bare", 2, offline=True)[1].licence == "cc-by-4.0"
 
 
 # short names

@@ -23,9 +23,11 @@ ALLOWED = {
     "modelcard": {"checkpoint", "models", "errors"},
     "hub": {"errors"},
     "pages": {"pages"},
-    "zoo": {"hub", "checkpoint", "foreign", "community", "models", "errors"},
-    "engine": {"engine", "checkpoint", "zoo", "hub", "foreign", "models", "media", "ops", "pages", "files", "errors"},
+    "exported": {"checkpoint", "models", "ops", "errors"},
+    "zoo": {"exported", "hub", "checkpoint", "foreign", "community", "models", "errors"},
+    "engine": {"engine", "exported", "checkpoint", "zoo", "hub", "foreign", "models", "media", "ops", "pages", "files", "errors"},
     "api": {"engine", "zoo", "checkpoint", "models", "media"},
+    "pretrained": {"zoo", "checkpoint", "modelcard", "models"},
     "console": {"errors"},
     "commands": {
         "commands",

@@ -1,8 +1,12 @@
-"""srcli eval: PSNR and SSIM against folders of HR pictures."""
+"""srcli eval: PSNR and SSIM against folders of HR pictures, with intervals, a report and the papers' rows."""
 
 import csv as csv_module
+import dataclasses
+import difflib
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,19 +15,34 @@ from srcli.commands.options import Device, Ensemble, Json, Offline, Precision, S
 from srcli.errors import BadFolder, UsageError
 from srcli.files import atomic, make_folder
 
+if TYPE_CHECKING:
+    from srcli.engine.bootstrap import Interval
+    from srcli.engine.evaluate import Dataset, Entry, Result
+
 
 def evaluate(
     folders: Annotated[list[Path], typer.Argument(metavar="HR_DIR...", help="Folders of HR pictures.")],
     models: Annotated[
         list[str] | None, typer.Option("-m", "--model", "-n", help="A shipped name or a weights file; several may be given.")
     ] = None,
-    sr: Annotated[Path | None, typer.Option("--sr", help="Score the ready pictures of this folder instead.")] = None,
+    sr: Annotated[
+        list[Path] | None, typer.Option("--sr", help="Score a folder of ready pictures, of any tool; several may be given.")
+    ] = None,
     lr_dir: Annotated[
         list[Path] | None, typer.Option("--lr-dir", help="Folder of LR pictures, one for each HR_DIR; else LR is made.")
     ] = None,
     scale: Scale = None,
     channel: Annotated[str, typer.Option("--channel", help="y or rgb.")] = "y",
     shave: Annotated[int | None, typer.Option("--shave", help="Px cut off each side; by default the scale.", min=0)] = None,
+    against: Annotated[str | None, typer.Option("--against", help="published: the papers' rows beside ours.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="HTML file with tables, charts and crops of the worst and best pictures.")
+    ] = None,
+    picture: Annotated[str | None, typer.Option("--picture", help="Score this picture alone: its name.")] = None,
+    figure: Annotated[Path | None, typer.Option("--figure", help="PNG of --picture with crops, as papers have it.")] = None,
+    box: Annotated[
+        str | None, typer.Option("--box", help="Crop of --figure: X,Y,WIDTH,HEIGHT; else where the models differ most.")
+    ] = None,
     precision: Precision = "fp32",
     device: Device = "auto",
     tile: Tile = "auto",
@@ -39,76 +58,206 @@ def evaluate(
     """
     one_of("--channel", channel, ("y", "rgb"))
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
-    if bool(models) == (sr is not None):
+    if against is not None:
+        one_of("--against", against, ("published",))
+    if not models and not sr:
         raise UsageError("name models with -m, or ready pictures with --sr")
-    for folder in [*folders, *(lr_dir or []), *([sr] if sr else [])]:
+    for folder in [*folders, *(lr_dir or []), *(sr or [])]:
         need_folder(folder)
     if lr_dir and len(lr_dir) != len(folders):
         raise UsageError(f"{len(folders)} HR folders need as many --lr-dir, not {len(lr_dir)}")
-    if csv and not csv.parent.is_dir():
-        raise BadFolder(f"no folder '{csv.parent}' for '{csv.name}'")
+    if figure and not picture:
+        raise UsageError("--figure needs --picture, the name of what it shows")
+    if box and not figure:
+        raise UsageError("--box needs --figure")
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report is a .html file, not '{report.name}'")
+    for file in (csv, report, figure):
+        _check_target(file)
     side = parse_tile(tile)
 
-    from srcli.engine.data import list_pictures
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import Protocol, evaluate, evaluate_pictures, summarize
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, conclude, open_datasets, score, short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 
+    datasets = open_datasets(folders, lr_dir or ())
+    if picture:
+        datasets = [_only(picture, datasets)]
     where = pick_device(device)
-    networks = [(name, open_model(name, scale, offline=offline, say=console.note)[0]) for name in models or []]
-    scales = {network.scale for _, network in networks}
-    if len(scales) > 1:
-        raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(scales)))}; choose one with -s")
-    factor = scales.pop() if scales else scale
+    networks = {name: open_model(name, scale, offline=offline, say=console.note)[0] for name in models or []}
+    factor = _one_scale([network.scale for network in networks.values()], scale)
+    if BASELINE not in networks:
+        networks = {BASELINE: open_model(BASELINE, factor)[0], **networks}
+    names = [*networks, *dict.fromkeys(str(folder.resolve()) for folder in sr or [])]
+    labels = short_names(names)
+    protocol = Protocol(factor, channel, shave, lr_dir is not None)  # type: ignore[arg-type]
+    if against:
+        from srcli.engine.against import check_comparable
+
+        check_comparable(datasets, protocol)
+    if figure:
+        from srcli.engine.figure import check_box, check_figure, parse_box
+
+        check_figure(figure)
+        wanted = parse_box(box) if box else None
+        if wanted:
+            check_box(wanted, datasets[0].pictures[0], protocol)
+
+    entries = [
+        Entry(name, label, Upscaler(networks[name], device=where, precision=precision, tile=side, ensemble=ensemble))  # type: ignore[arg-type]
+        if name in networks
+        else Entry(label, label, Path(name))
+        for name, label in zip(names, labels, strict=True)
+    ]
+    results = []
+    total = len(entries) * sum(len(dataset.pictures) for dataset in datasets)
+    done = 0
+    with console.bar(total, quiet=json) as bar:
+        for entry in entries:
+            counted = dataclasses.replace(protocol, sr_given=isinstance(entry.source, Path))
+            for dataset in datasets:
+                target = _target(save, entry, dataset) if save else None
+                scores = []
+                for one in score(entry, dataset, counted, save=target):
+                    scores.append(one)
+                    done += 1
+                    bar.update(done, f"{entry.label} {dataset.name}")
+                results.append(conclude(entry, dataset, counted, scores))
+
+    computed = f"{precision}, {where}"
+    if csv:
+        _write_csv(csv, results)
+    if json:
+        _records(results, against is not None)
+    else:
+        _show(results, against is not None, computed)
+    if report:
+        from srcli.engine.report import render
+
+        with atomic(report) as temporary:
+            temporary.write_text(render(results, protocol, computed=computed, published=against is not None), encoding="utf-8")
+    if figure:
+        from srcli.engine.figure import draw_figure
+
+        drawn = draw_figure(results, protocol, figure, box=wanted)
+        console.note(f"{figure}: --box {','.join(map(str, drawn))}")
+    for file in (report, figure):
+        if file and not json:
+            console.result(str(file))
+
+
+def _check_target(file: Path | None) -> None:
+    """Raise BadFolder or UsageError where a file cannot be written."""
+    if file and not file.parent.is_dir():
+        raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
+    if file and file.is_dir():
+        raise UsageError(f"'{file}' is a folder; name a file")
+
+
+def _only(name: str, datasets: Sequence["Dataset"]) -> "Dataset":
+    """Return the data set that has the picture `name`, with nothing else; raise UsageError."""
+    found = [
+        dataclasses.replace(dataset, pictures=[path])
+        for dataset in datasets
+        for path in dataset.pictures
+        if name.lower() in (path.name.lower(), path.stem.lower())
+    ]
+    if len(found) > 1:
+        raise UsageError(f"'{name}' is the name of {len(found)} pictures: {', '.join(str(d.pictures[0]) for d in found)}")
+    if not found:
+        near = difflib.get_close_matches(name, [path.stem for dataset in datasets for path in dataset.pictures], 1)
+        raise UsageError(
+            f"no picture '{name}' in {', '.join(d.name for d in datasets)}" + (f"; did you mean '{near[0]}'?" if near else "")
+        )
+    return found[0]
+
+
+def _one_scale(scales: Sequence[int], asked: int | None) -> int:
+    if len(set(scales)) > 1:
+        raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(set(scales))))}; choose one with -s")
+    factor = scales[0] if scales else asked
     if factor is None:
         raise UsageError("--sr needs the scale: -s 2, 3 or 4")
-    if not any(name == "bicubic" for name, _ in networks):
-        networks.insert(0, ("bicubic", open_model("bicubic", factor)[0]))
-    counts = [len(list_pictures(folder)) for folder in folders]
-    rows: list[tuple[str, str, Any]] = []
-    summaries = []
-    done = 0
-    entries = [*networks, *([(sr.name, None)] if sr else [])]
-    with console.bar(sum(counts) * len(entries), quiet=json) as bar:
-        for name, network in entries:
-            for i, folder in enumerate(folders):
-                protocol = Protocol(factor, channel, shave, lr_dir is not None, network is None)  # type: ignore[arg-type]
-                if network is None:
-                    assert sr is not None
-                    # several data sets: a sub-folder of each one's name
-                    pictures = sr / folder.name if (sr / folder.name).is_dir() else sr
-                    scores = evaluate_pictures(pictures, folder, protocol)
-                else:
-                    upscaler = Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
-                    target = save / Path(name).stem / folder.name if save else None
-                    if target:
-                        make_folder(target)
-                    scores = evaluate(upscaler, folder, protocol, lr_folder=lr_dir[i] if lr_dir else None, save=target)
-                of_folder = []
-                for score in scores:
-                    of_folder.append(score)
-                    rows.append((name, folder.name, score))
-                    done += 1
-                    bar.update(done, f"{name} {folder.name}")
-                summaries.append(summarize(name, folder, protocol, of_folder))
-    if csv:
-        with atomic(csv) as temporary, temporary.open("w", newline="") as file:
-            writer = csv_module.writer(file)
-            writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", "seconds"])
-            for name, dataset, s in rows:
-                writer.writerow([name, dataset, s.picture, factor, f"{s.psnr:.4f}", f"{s.ssim:.5f}", f"{s.seconds:.3f}"])
-    if json:
-        for summary in summaries:
-            console.record(summary)
-        return
-    console.table(
-        "",
-        ("model", "data set", "scale", "pictures", "PSNR", "SSIM", "seconds"),
-        [
-            (s.model, s.dataset, f"x{s.scale}", str(s.pictures), f"{s.psnr:.2f}", f"{s.ssim:.4f}", f"{s.seconds:.1f}")
-            for s in summaries
-        ],
-    )
-    for protocol_text in dict.fromkeys(s.protocol for s in summaries):
-        console.result(f"protocol: {protocol_text}; {precision}, {where}")
+    return factor
+
+
+def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
+    """Make the folder for an entry's pictures; ready ones are there already."""
+    if isinstance(entry.source, Path):
+        return None
+    target = save / entry.label.replace("/", "_") / dataset.name
+    make_folder(target)
+    return target
+
+
+def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
+    """Print the means with their intervals, who beats whom, and the papers' rows."""
+    from srcli.engine.evaluate import duels
+
+    columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", "seconds")
+    cells = []
+    for s in (r.summary for r in results):
+        psnr = (f"{s.psnr:.2f}", _interval(s.psnr_interval, 2))
+        ssim = (f"{s.ssim:.4f}", _interval(s.ssim_interval, 4))
+        cells.append((s.model, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, f"{s.seconds:.1f}"))
+    console.table("", columns, cells)
+    for contest in duels(results):
+        console.result(f"{contest.dataset}: {contest}")
+    if published:
+        _show_published(results)
+    for protocol in dict.fromkeys(r.summary.protocol for r in results):
+        console.result(f"protocol: {protocol}; {computed}")
+
+
+def _show_published(results: Sequence["Result"]) -> None:
+    from srcli.engine.against import GRAY, ranking, shown
+
+    rows = ranking(results)
+    datasets = list(dict.fromkeys(name for row in rows if row.ours for name in row.scores))
+    sources = list(dict.fromkeys(row.source for row in rows if row.source))
+    cells = []
+    for row in rows:
+        source = "measured here" if row.ours else str(sources.index(row.source) + 1)
+        cells.append((f"> {row.name}" if row.ours else f"  {row.name}", *(shown(row.scores.get(d)) for d in datasets), source))
+    console.result("")
+    title = f"Beside the papers at x{results[0].summary.scale}: PSNR / SSIM on Y, by PSNR on {datasets[0]}"
+    console.table(title, ("network", *datasets, "source"), cells)
+    console.footnotes(sources)
+    if any(s.gray for r in results for s in r.scores):
+        console.footnotes([f"here {GRAY}"], numbered=False)
+
+
+def _records(results: Sequence["Result"], published: bool) -> None:
+    """Print a record for every model and data set, with how it stands against those before it, then the papers' rows."""
+    from srcli.engine.against import ranking
+    from srcli.engine.evaluate import versus
+
+    for i, result in enumerate(results):
+        before = [r for r in results[:i] if r.dataset == result.dataset]
+        contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
+        console.record(result.summary, versus=contests)
+    for row in ranking(results) if published else []:
+        for dataset, score in row.scores.items():
+            if not row.ours:
+                facts = {"model": row.name, "dataset": dataset, "scale": results[0].summary.scale}
+                console.record({**facts, "psnr": score.psnr, "ssim": score.ssim, "source": row.source})
+
+
+def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in keys}
+
+
+def _write_csv(path: Path, results: Sequence["Result"]) -> None:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv_module.writer(file)
+        writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", "seconds"])
+        for r in results:
+            for s in r.scores:
+                scores = (f"{s.psnr:.4f}", f"{s.ssim:.5f}", f"{s.seconds:.3f}")
+                writer.writerow([r.entry.name, r.summary.dataset, s.picture, r.summary.scale, *scores])
+
+
+def _interval(interval: "Interval", digits: int) -> str:
+    low, high = interval
+    return "-" if math.isnan(low) else f"{low:.{digits}f}..{high:.{digits}f}"

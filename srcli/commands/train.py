@@ -2,12 +2,14 @@
 
 import signal
 import tomllib
-from collections.abc import Iterator
+import types
+import typing
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -23,6 +25,7 @@ CHOICES = {
     "optimizer": ("adam", "adamw", "muon"),
     "schedule": ("cosine", "step", "constant"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
+    "compile": ("auto", "on", "off"),
 }
 
 
@@ -72,6 +75,9 @@ def train(
     halve_every: Annotated[
         int | None, typer.Option("--halve-every", help="Steps, with schedule step.  [default: 200000]", min=1)
     ] = None,
+    milestones: Annotated[
+        str | None, typer.Option("--milestones", help="Steps at which schedule step halves instead, such as 200000,300000.")
+    ] = None,
     warmup: Annotated[int | None, typer.Option("--warmup", help="Steps of rising rate.  [default: 100]", min=0)] = None,
     finish: Annotated[
         float | None,
@@ -90,6 +96,9 @@ def train(
     ] = None,
     init: Annotated[str | None, typer.Option("--init", help="upsampler, random or a weights file.  [default: auto]")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.  [default: auto]")] = None,
+    compile: Annotated[
+        str | None, typer.Option("--compile", help="Compile the network: auto (on CUDA), on or off.  [default: auto]")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of every draw.  [default: 0]")] = None,
     validate_every: Annotated[
         float | None, typer.Option("--validate-every", help="Minutes between validations.  [default: 10]")
@@ -98,6 +107,7 @@ def train(
     recipe: Annotated[str | None, typer.Option("--recipe", help="paper: the values of the network's paper.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     stop_after: Annotated[int | None, typer.Option("--stop-after", help="Save and stop after N steps in all.", min=1)] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write curves and crops to OUT/tensorboard too.")] = False,
     device: Device = "auto",
     json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
@@ -128,6 +138,7 @@ def train(
         "weight_decay": weight_decay,
         "schedule": schedule,
         "halve_every": halve_every,
+        "milestones": _steps(milestones) if milestones is not None else None,
         "warmup": warmup,
         "finish": finish,
         "finish_patch": finish_patch,
@@ -137,6 +148,7 @@ def train(
         "ema": ema,
         "init": init,
         "precision": precision,
+        "compile": compile,
         "seed": seed,
         "validate_every": validate_every,
     }
@@ -157,7 +169,9 @@ def train(
             need_folder(Path(values[name]))
 
     from srcli.engine.distributed import rank_and_world
-    from srcli.engine.train import Noted, Saved, Started, Step, TrainConfig, Validated, draw_samples
+    from srcli.engine.events import Noted, Saved, Started, Step, Validated
+    from srcli.engine.settings import TrainConfig
+    from srcli.engine.train import draw_samples
     from srcli.engine.train import train as run
 
     if samples:
@@ -167,7 +181,16 @@ def train(
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
     with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
-        for event in run(TrainConfig(**values), out, device=device, resume=resume, stop_after=stop_after, stopping=stop.asked):
+        events = run(
+            TrainConfig(**values),
+            out,
+            device=device,
+            resume=resume,
+            stop_after=stop_after,
+            stopping=stop.asked,
+            tensorboard=tensorboard,
+        )
+        for event in events:
             if json:
                 console.record(event, event=type(event).__name__.lower())
                 continue
@@ -244,20 +267,23 @@ def _read(path: Path | None) -> dict[str, Any]:
         raise UsageError(f"'{path}' is not TOML: {error}") from error
 
 
+def _steps(text: str) -> tuple[int, ...]:
+    """Read step numbers with commas between them."""
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(f"--milestones are steps such as 200000,300000, not '{text}'") from None
+
+
 def _merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
     """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
-    from dataclasses import fields
-
     from srcli.engine.recipes import recipe
-    from srcli.engine.train import TrainConfig
+    from srcli.engine.settings import Stage, TrainConfig
     from srcli.models import arch_name
 
-    known = [f.name for f in fields(TrainConfig)]
-    file = {key.replace("-", "_"): value for key, value in file.items()}
-    for key in file:
-        if key not in known:
-            close = get_close_matches(key, known, n=1)
-            raise UsageError(f"the config has an unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+    file = _checked(file, TrainConfig, "the config")
+    if "stage" in file:
+        file["stage"] = tuple(Stage(**_checked(table, Stage, "a [[stage]]", {"share"})) for table in file["stage"])
     chosen = {**file, **flags}
     if "arch" in chosen:
         chosen["arch"] = arch_name(str(chosen["arch"]))
@@ -269,3 +295,34 @@ def _merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None)
             if name not in flags:
                 chosen.pop(name, None)
     return {**base, **chosen}
+
+
+def _checked(table: dict[str, Any], kind: type, what: str, needed: Collection[str] = ()) -> dict[str, Any]:
+    """Return a table of TOML as arguments of the dataclass `kind`; raise UsageError for a key or a value it does not take."""
+    hints = get_type_hints(kind)
+    values = {key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    for key, value in values.items():
+        if key not in hints:
+            close = get_close_matches(key, hints, n=1)
+            raise UsageError(f"{what} has an unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+        if not _fits(value, hints[key]):
+            raise UsageError(f"{what} has {key} = {value!r}, which it cannot be")
+    for key in needed:
+        if key not in values:
+            raise UsageError(f"{what} needs '{key}'")
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of TOML is of the type that `hint` tells; tables are checked by themselves."""
+    match get_origin(hint):
+        case typing.Literal:
+            return value in get_args(hint)
+        case types.UnionType:
+            return any(_fits(value, option) for option in get_args(hint))
+        case kind if kind is tuple:
+            of = get_args(hint)[0]
+            return isinstance(value, tuple) and all(isinstance(v, dict) or _fits(v, of) for v in value)
+    if hint is float:
+        hint = (int, float)
+    return isinstance(value, hint) and not isinstance(value, bool)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from srcli import console
+from srcli.commands import video
 from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Offline, Precision, Tile, one_of, parse_tile
 from srcli.errors import BadFolder, UsageError
 
-FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif")
+FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm")
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 
@@ -45,7 +46,7 @@ def upscale(
     ensemble: Ensemble = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
-    format: Annotated[str, typer.Option("--format", help="keep, png, jpg, webp, tiff or avif.")] = "keep",
+    format: Annotated[str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif; mp4, mkv, mov, webm.")] = "keep",
     quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
     icc: Annotated[
         str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
@@ -64,8 +65,18 @@ def upscale(
     offline: Offline = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
+    codec: video.Codec = None,
+    crf: video.Crf = None,
+    preset: video.Preset = None,
+    pix_fmt: video.PixFmt = None,
+    start: video.Start = None,
+    end: video.End = None,
+    frames: video.Frames = None,
+    deinterlace: video.Deinterlace = False,
+    resume: video.Resume = True,
+    segment: video.Segment = 120,
 ) -> None:
-    """Upscale pictures.
+    """Upscale pictures and videos.
 
     Examples: srcli upscale photo.jpg; srcli upscale holiday -o large -m mfdn; srcli upscale '*.png' --format webp;
     srcli upscale - -o - < in.png > out.png; srcli upscale @list.txt --name '{stem}_{model}_x{scale}{ext}'
@@ -125,13 +136,18 @@ def upscale(
     resizer = Resizer(upscalers, edge="wrap" if wrap else "mirror")
     if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
-    work = [job for job in jobs if not job.skip]
+    work = [job for job in jobs if not job.skip and not job.video]
+    films = [job for job in jobs if not job.skip and job.video]
+    choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment)
+    plans = video.plan(films, *choices) if films else []
     if dry_run:
         for job in jobs:
-            _show(_planned(job), json)
+            if not job.video:
+                _show(_planned(job), json)
+        work += video.show_plans(plans, json=json, quiet=quiet)
         _forecast(work, expected_seconds(resizer, work), quiet=quiet)
         return
-    failures: list[Done] = []
+    failures: list[Any] = []
     with console.bar(len(work), quiet=quiet or json) as bar:
         finished = exact = 0
 
@@ -161,11 +177,15 @@ def upscale(
                 pipes.send(done.output)
             else:
                 _show(done, json, quiet=quiet)
+    if not (fail_fast and failures):
+        ended = video.upscale_videos(resizer, plans, json=json, quiet=quiet, fail_fast=fail_fast)
+        finished += len(ended)
+        failures += [done for done in ended if done.error]
     for failed in failures:
         reason = failed.error or ""
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
     if not quiet and not json:
-        _summarize(len(jobs), len(work), finished, len(failures))
+        _summarize(len(jobs), len(work) + len(films), finished, len(failures))
         fast = next(iter(upscalers.values())).precision
         if exact and fast != "fp32":
             console.note(f"{exact} of them computed in float32: a probe in {fast} was too far from it")

@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from srcli.engine.data import list_pictures, partner, read_rgb
+from srcli.engine.bootstrap import Interval, differences, mean_interval
+from srcli.engine.data import SUFFIXES, list_pictures, partner, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image
@@ -20,6 +22,13 @@ from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor
 from srcli.ops.resize import resize
 
 Channel = Literal["y", "rgb"]
+
+BASELINE = "bicubic"
+
+# what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
+_HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
+_ANY_RUN = {"best", "last"}  # what srcli train calls its weights
+_WEIGHTS = {".safetensors", ".pth", ".pt", ".ckpt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +44,89 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The means over a folder, and how they were counted."""
+    """The means over a data set with their 95 % bootstrap intervals, and how they were counted."""
 
     model: str
     dataset: str
     scale: int
     pictures: int
     psnr: float
+    psnr_interval: Interval
     ssim: float
+    ssim_interval: Interval
     protocol: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """`model` against `other` on the same pictures: on how many it is better, and the mean differences with their intervals."""
+
+    model: str
+    other: str
+    dataset: str
+    pictures: int
+    wins: int
+    losses: int
+    psnr: float
+    psnr_interval: Interval
+    ssim: float
+    ssim_interval: Interval
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval of the PSNR difference leaves 0 out."""
+        return self.psnr_interval.low > 0 or self.psnr_interval.high < 0
+
+    @property
+    def sign(self) -> str:
+        """What stands between the names: = where every picture has the same PSNR."""
+        return ">" if self.wins or self.losses else "="
+
+    def __str__(self) -> str:
+        low, high = (_signless(v) for v in self.psnr_interval)
+        interval = (
+            "no interval" if math.isnan(low) else f"{low:.2f}..{high:.2f}" + ("" if self.clear else ", no clear difference")
+        )
+        wins = f"{self.model} {self.sign} {self.other} on {self.wins or self.pictures} of {self.pictures}"
+        return f"{wins}, {_signless(self.psnr):+.2f} dB, {interval}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """HR pictures under one name, and the folder of their LR where it is given."""
+
+    name: str
+    folder: Path
+    pictures: list[Path]
+    lr_folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is scored: a network ready for pictures, or the folder of a tool's ready ones. `label`: its short name."""
+
+    name: str
+    label: str
+    source: Upscaler | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The scores of one entry on one data set, in the order of its pictures."""
+
+    entry: Entry
+    dataset: Dataset
+    scores: list[Score]
+    summary: Summary
+
+
+class Pair(NamedTuple):
+    """An HR picture, (s*H, s*W, 3) uint8, its LR (H, W, 3), and whether the file is gray."""
+
+    lr: np.ndarray
+    hr: np.ndarray
+    gray: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +150,71 @@ class Protocol:
 
 
 def evaluate(
-    upscaler: Upscaler, folder: Path, protocol: Protocol, *, lr_folder: Path | None = None, save: Path | None = None
+    upscaler: Upscaler,
+    folder: Path,
+    protocol: Protocol,
+    *,
+    pictures: Sequence[Path] | None = None,
+    lr_folder: Path | None = None,
+    save: Path | None = None,
 ) -> Iterator[Score]:
     """Upscale the LR of every HR picture in `folder` and score it; LR is made by bicubic where no folder has it.
 
-    `save`: a folder that takes the SR pictures as PNG. Raises BadFolder, BadPicture.
+    `pictures`: only these of the folder. `save`: a folder that takes the SR pictures as PNG. Raises BadFolder, BadPicture.
     """
-    for path in list_pictures(folder):
-        hr, gray = _read_hr(path, protocol.scale)
-        lr = _read(partner(path, lr_folder, protocol.scale)) if lr_folder else shrink(hr, protocol.scale)
+    for path in list_pictures(folder) if pictures is None else pictures:
+        pair = read_pair(path, protocol, lr_folder)
         started = time.monotonic()
-        sr = upscaler.pixels(lr)
+        sr = upscaler.pixels(pair.lr)
         seconds = time.monotonic() - started
-        if sr.shape != hr.shape:
-            raise BadPicture(
-                f"the LR of '{path.name}' is {lr.shape[1]}x{lr.shape[0]}; x{protocol.scale} of it is not "
-                f"the HR's {hr.shape[1]}x{hr.shape[0]}"
-            )
         if save:
             write_image(Picture(pixels=sr, alpha=None), save / f"{path.stem}.png", format="png")
-        yield Score(path.name, *compare(sr, hr, protocol), seconds, gray)
+        yield Score(path.name, *compare(sr, pair.hr, protocol), seconds, pair.gray)
 
 
-def evaluate_pictures(sr_folder: Path, folder: Path, protocol: Protocol) -> Iterator[Score]:
+def evaluate_pictures(
+    sr_folder: Path, folder: Path, protocol: Protocol, *, pictures: Sequence[Path] | None = None
+) -> Iterator[Score]:
     """Score ready SR pictures, of any tool, that carry the names of the HR pictures in `folder`."""
-    for path in list_pictures(folder):
+    for path in list_pictures(folder) if pictures is None else pictures:
         hr, gray = _read_hr(path, protocol.scale)
-        ready = partner(path, sr_folder, protocol.scale)
-        sr = _read(ready)
-        if sr.shape[0] < hr.shape[0] or sr.shape[1] < hr.shape[1]:
-            raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, smaller than its HR {hr.shape[1]}x{hr.shape[0]}")
-        yield Score(path.name, *compare(sr[: hr.shape[0], : hr.shape[1]], hr, protocol), 0.0, gray)
+        yield Score(path.name, *compare(read_ready(path, sr_folder, hr, protocol.scale), hr, protocol), 0.0, gray)
+
+
+def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | None = None) -> Iterator[Score]:
+    """Score an entry on a data set; as `evaluate` and `evaluate_pictures`."""
+    if isinstance(entry.source, Path):
+        return evaluate_pictures(_of_dataset(entry.source, dataset), dataset.folder, protocol, pictures=dataset.pictures)
+    return evaluate(entry.source, dataset.folder, protocol, pictures=dataset.pictures, lr_folder=dataset.lr_folder, save=save)
+
+
+def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair) -> np.ndarray:
+    """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8."""
+    if isinstance(entry.source, Path):
+        scale = pair.hr.shape[0] // pair.lr.shape[0]
+        return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale)
+    return entry.source.pixels(pair.lr)
+
+
+def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None) -> Pair:
+    """Read an HR picture, and its LR or make it; raise BadPicture where they do not fit."""
+    hr, gray = _read_hr(path, protocol.scale)
+    lr = _read(partner(path, lr_folder, protocol.scale)) if lr_folder else shrink(hr, protocol.scale)
+    if (lr.shape[0] * protocol.scale, lr.shape[1] * protocol.scale) != hr.shape[:2]:
+        raise BadPicture(
+            f"the LR of '{path.name}' is {lr.shape[1]}x{lr.shape[0]}; x{protocol.scale} of it is not "
+            f"the HR's {hr.shape[1]}x{hr.shape[0]}"
+        )
+    return Pair(lr, hr, gray)
+
+
+def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int) -> np.ndarray:
+    """Read the SR of the HR picture at `path` that a tool made, cropped to the HR; raise BadPicture, BadFolder."""
+    ready = partner(path, sr_folder, scale)
+    sr = _read(ready)
+    if sr.shape[0] < hr.shape[0] or sr.shape[1] < hr.shape[1]:
+        raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, smaller than its HR {hr.shape[1]}x{hr.shape[0]}")
+    return sr[: hr.shape[0], : hr.shape[1]]
 
 
 def compare(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> tuple[float, float]:
@@ -117,17 +233,115 @@ def shrink(hr: np.ndarray, scale: int) -> np.ndarray:
 
 def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score]) -> Summary:
     """Return the means of `scores`; pictures too small for SSIM do not count in its mean."""
-    ssims = [s.ssim for s in scores if not math.isnan(s.ssim)]
+    psnrs, ssims = [s.psnr for s in scores], [s.ssim for s in scores if not math.isnan(s.ssim)]
     return Summary(
         model,
-        folder.name,
+        dataset_name(folder),
         protocol.scale,
         len(scores),
-        sum(s.psnr for s in scores) / len(scores),
-        sum(ssims) / len(ssims) if ssims else math.nan,
+        _mean(psnrs),
+        mean_interval(psnrs),
+        _mean(ssims),
+        mean_interval(ssims),
         str(protocol) + (", gray as 3 equal channels" if any(s.gray for s in scores) else ""),
         sum(s.seconds for s in scores),
     )
+
+
+def versus(a: Result, b: Result) -> Versus:
+    """Compare two results on the same data set picture by picture."""
+    psnr = differences([s.psnr for s in a.scores], [s.psnr for s in b.scores])
+    ssim = [d for d in differences([s.ssim for s in a.scores], [s.ssim for s in b.scores]) if not math.isnan(d)]
+    return Versus(
+        a.entry.name,
+        b.entry.name,
+        a.summary.dataset,
+        len(psnr),
+        sum(d > 0 for d in psnr),
+        sum(d < 0 for d in psnr),
+        _mean(psnr),
+        mean_interval(psnr),
+        _mean(ssim),
+        mean_interval(ssim),
+    )
+
+
+def conclude(entry: Entry, dataset: Dataset, protocol: Protocol, scores: list[Score]) -> Result:
+    """Gather the scores of an entry on a data set with their means."""
+    summary = summarize(entry.name, dataset.folder, protocol, scores)
+    return Result(entry, dataset, scores, replace(summary, dataset=dataset.name))
+
+
+def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
+    """Compare every two results on each data set, the better model first.
+
+    Without `baseline`, bicubic only takes part where there is but one model to meet it.
+    """
+    found = []
+    for dataset in dict.fromkeys(r.summary.dataset for r in results):
+        of_dataset = [r for r in results if r.summary.dataset == dataset]
+        models = [r for r in of_dataset if r.entry.name != BASELINE]
+        contest = models if len(models) > 1 and not baseline else of_dataset
+        for i, a in enumerate(contest):
+            for b in contest[i + 1 :]:
+                better, worse = (a, b) if a.summary.psnr >= b.summary.psnr else (b, a)
+                found.append(versus(better, worse))
+    return found
+
+
+def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> list[Dataset]:
+    """List the pictures of data sets, each under a name of its own; raise BadFolder, UsageError for one given twice.
+
+    A folder without pictures that has one called HR, GT or the like (EDSR's and BasicSR's benchmarks) stands for that one.
+    """
+    folders = [_hr_folder(folder) for folder in folders]
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("the same data set is given twice")
+    names = [dataset_name(folder) for folder in folders]
+    found = []
+    for i, (name, folder) in enumerate(zip(names, folders, strict=True)):
+        above = folder.resolve().parent.name
+        unique = name if names.count(name) == 1 else f"{above} {folder.resolve().name}"
+        found.append(Dataset(unique, folder, list_pictures(folder), lr_folders[i] if lr_folders else None))
+    return found
+
+
+def dataset_name(folder: Path) -> str:
+    """Return what a data set is called: its folder, or the folder above one that is called HR or the like."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name.lower() in _HR_FOLDERS else whole.name
+
+
+def short_names(references: Sequence[str]) -> list[str]:
+    """Return labels that differ: a file's name without its kind, with as many of its folders as that takes."""
+    paths = [Path(r) for r in references]
+    parts = [(p.with_suffix("") if p.suffix.lower() in _WEIGHTS else p).parts for p in paths]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        labels = ["/".join(p[-max(depth, 2 if p[-1] in _ANY_RUN else 1) :]) for p in parts]
+        if len(set(labels)) == len(labels):
+            return labels
+    return list(references)
+
+
+def _signless(value: float) -> float:
+    """Return `value` so that it never prints as -0.00."""
+    return round(value, 2) + 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _hr_folder(folder: Path) -> Path:
+    inside = {path.name.lower(): path for path in folder.iterdir()}
+    if any(path.suffix.lower() in SUFFIXES for path in inside.values()):
+        return folder
+    return next((inside[name] for name in _HR_FOLDERS if name in inside and inside[name].is_dir()), folder)
+
+
+def _of_dataset(ready: Path, dataset: Dataset) -> Path:
+    """Return where a tool's pictures of a data set lie: a folder of its name where there is one."""
+    return next((ready / name for name in (dataset.name, dataset.folder.name) if name and (ready / name).is_dir()), ready)
 
 
 def _channel(x: Tensor, channel: Channel) -> Tensor:
@@ -147,5 +361,5 @@ def _read_hr(path: Path, scale: int) -> tuple[np.ndarray, bool]:
 def _read(path: Path) -> np.ndarray:
     try:
         return read_rgb(path)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadPicture(f"'{path}' cannot be read: {error}") from error

@@ -3,13 +3,21 @@
 Only data and look-ups; nothing here is computed or measured. A figure that no source gives is None or absent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from srcli.models import ALIASES, ARCHS
 
 DATASETS = ("Set5", "Set14", "B100", "U100", "M109")
+
+_OTHER_NAMES = {  # as data sets' folders are called, in small letters
+    "bsd100": "B100",
+    "bsds100": "B100",
+    "cbsd100": "B100",
+    "urban100": "U100",
+    "manga109": "M109",
+}
 
 Counting = Literal["macs", "macs_without_weight_norm", "macs_on_output_grid"]
 _COUNTED: dict[str, Counting] = {  # multi-adds that are not all multiply-accumulates, see the rows' notes
@@ -45,6 +53,11 @@ class Published:
         return self.name in ARCHS
 
     @property
+    def score_note(self) -> str:
+        """What the note says of scores, not of counts alone."""
+        return self.note if any(word in self.note for word in ("figures", *DATASETS)) else ""
+
+    @property
     def label(self) -> str:
         return ARCHS[self.name].label if self.ours else self.name
 
@@ -71,6 +84,17 @@ def published_for(name: str, scale: int, config: Mapping[str, Any] | None = None
     key = ALIASES.get(name.lower(), name.lower())
     rows = ABLATIONS if config else ROWS
     return next((r for r in rows if (r.name.lower(), r.scale, r.config) == (key, scale, config or {})), None)
+
+
+def dataset_of(name: str) -> str | None:
+    """Return which data set of the papers' tables a folder's name means, or None."""
+    known = {dataset.lower(): dataset for dataset in DATASETS} | _OTHER_NAMES
+    return known.get(name.lower())
+
+
+def scored_on(datasets: Collection[str], scale: int) -> list[Published]:
+    """Return the papers' rows that have a score on one of `datasets` at least."""
+    return [row for row in ROWS if row.scale == scale and any(dataset in row.scores for dataset in datasets)]
 
 
 def counting_of(name: str) -> Counting:

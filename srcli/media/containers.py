@@ -21,7 +21,6 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
-from srcli.files import atomic, make_folder
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
 from srcli.media.video import Clip, Track, decoding, real_videos
@@ -70,27 +69,23 @@ def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tup
 
 def join(source: Path | None, target: Path, container: str, tracks: Sequence[Done], clip: Clip) -> tuple[str, ...]:
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
-    make_folder(target.parent)
-    with atomic(target) as temporary:
-        with ExitStack() as stack:
-            given = _open(stack, source)
-            output = stack.enter_context(_Output(str(temporary), container))
-            plan = _Plan(output.container, given, container, tracks)
-            _start(output.container, container)
-            begin, end = _window(given, tracks, clip)
-            sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
-            if given:
-                sources.append(_copied(given, plan.copies, begin, end))
-                _add_chapters(output.container, given, begin, end)
-            try:
-                for packet in heapq.merge(*sources, key=_time):
-                    output.container.mux_one(packet)
-            except (av.FFmpegError, ValueError) as error:
-                raise BadVideo(f"cannot write '{target}': {error}") from error
-            kinds = plan.kinds
-            tags = dict(output.container.metadata)
-        lost = verify(temporary, tracks, kinds, begin, tags)
-    return lost
+    with ExitStack() as stack:
+        given = _open(stack, source)
+        output = stack.enter_context(_Output(str(target), container))
+        plan = _Plan(output.container, given, container, tracks)
+        _start(output.container, container)
+        begin, end = _window(given, tracks, clip)
+        sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
+        if given:
+            sources.append(_copied(given, plan.copies, begin, end))
+            _add_chapters(output.container, given, begin, end)
+        try:
+            for packet in heapq.merge(*sources, key=_time):
+                output.container.mux_one(packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise BadVideo(f"cannot write '{target}': {error}") from error
+        kinds, tags = plan.kinds, dict(output.container.metadata)
+    return verify(target, tracks, kinds, begin, tags)
 
 
 def verify(

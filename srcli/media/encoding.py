@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import av
 import numpy as np
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 else:
     AnyPacket = Packet  # which is generic in its stub only
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "mkv", ".mov": "mov", ".webm": "webm"}
 MUXERS = {"mp4": "mp4", "mkv": "matroska", "mov": "mov", "webm": "webm"}
 
 
@@ -294,15 +293,3 @@ def decode_times(shown: Sequence[int]) -> Iterator[int]:
     step = order[1] - order[0] if len(order) > 1 else 1
     for i in range(len(shown)):
         yield order[i - delay] if i >= delay else order[0] - (delay - i) * step
-
-
-def option_text(encoding: Encoding) -> dict[str, Any]:
-    """Return the settings as plain values, to be compared with those of an earlier run."""
-    colors = list(encoding.colors)
-    return {
-        "codec": encoding.codec,
-        "pix_fmt": encoding.pix_fmt,
-        "size": [encoding.width, encoding.height],
-        "options": dict(sorted(encoding.options.items())),
-        "colors": colors,
-    }

@@ -1,4 +1,4 @@
-"""Planning: which picture goes where, every refusal before any work; reads headers, writes nothing."""
+"""Planning: which picture or video goes where, every refusal before any work; reads headers, writes nothing."""
 
 import glob
 import math
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
 from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
 
@@ -59,7 +60,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture to upscale; `probe` is None where the header cannot be read, which reading will report."""
+    """One picture or video to upscale; `probe` is None where the header cannot be read, which reading will report."""
 
     source: Path
     target: Path
@@ -70,6 +71,7 @@ class Job:
     skip: bool = False  # the target is there and is to stay
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
+    video: bool = False  # `format` is then a container, and `probe` None
 
 
 class Naming(NamedTuple):
@@ -155,6 +157,8 @@ def plan_jobs(
 def _format(name: str) -> str | None:
     if name == "keep":
         return None
+    if name in sniff.CONTAINERS.values():
+        return name
     format = SUFFIXES.get(f".{name.lower().lstrip('.')}", "")
     if format not in formats():
         raise UsageError(f"no format '{name}'; there are keep, {', '.join(formats())}")
@@ -166,6 +170,7 @@ def _format(name: str) -> str | None:
 # Bytes written for each byte of pixels, about twice what two photographs of Kodak take after bicubic x4 (PNG 0.38,
 # TIFF 0.42, JPEG 0.09, WebP 0.05, AVIF 0.04), because drawings and noise take more; WebP may be lossless
 _PACKED = {"png": 0.8, "tiff": 0.85, "jpeg": 0.2, "webp": 0.35, "avif": 0.1, "gif": 0.35}
+_PACKED |= dict.fromkeys(sniff.CONTAINERS.values(), 0.1)  # videos, with the segments that they are joined from
 
 
 class Disk(NamedTuple):
@@ -266,7 +271,7 @@ def _pictures(folder: Path, recursive: bool, output: Path | None) -> Iterator[Pa
 
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or suffix in _UNREADABLE
+    return suffix in SUFFIXES or suffix in _UNREADABLE or suffix in sniff.SUFFIXES
 
 
 # Outputs
@@ -281,12 +286,38 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
     if len(found) > 1 or found[0].folder:
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
+    if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
+        return _single_video(found[0].path, output, wanted, scale)
     format = SUFFIXES.get(output.suffix.lower(), "")
     if format not in formats() and not (format == "gif" and frame_count(found[0].path) > 1):
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
     return _job(found[0].path, output, format, scale)
+
+
+def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
+    format = sniff.CONTAINERS.get(output.suffix.lower())
+    if not sniff.is_video(source):
+        raise UsageError(f"'{source}' is no video, but '{output}' would be one")
+    if format is None:
+        raise UsageError(f"cannot write '{output}': a video becomes {', '.join(dict.fromkeys(sniff.CONTAINERS.values()))}")
+    if wanted not in (None, format):
+        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
+    return Job(source, output, format, None, scale, video=True)
+
+
+def _video_job(source: Path, target: Path, wanted: str | None, scale: float | Box, name: Naming | None) -> Job:
+    own = sniff.container_of(source)
+    container = wanted if wanted and wanted in sniff.CONTAINERS.values() else own
+    notes: tuple[str, ...] = ()
+    if container == own and source.suffix.lower() not in sniff.CONTAINERS:
+        notes = (f"{source.suffix.lower().lstrip('.').upper() or 'this container'} cannot be written: stored as {container}",)
+    if sniff.CONTAINERS.get(target.suffix.lower()) != container:
+        target = target.with_name(f"{target.stem}{sniff.suffix_of(container)}")
+    if name:
+        target = target.with_name(name.name(source.stem, target.suffix, scale, None))
+    return Job(source, target, container, None, scale, notes=notes, video=True)
 
 
 def _place(entry: _Found, output: Path | None, text: str, *, several: bool) -> tuple[Path, Path]:
@@ -303,9 +334,15 @@ def _place(entry: _Found, output: Path | None, text: str, *, several: bool) -> t
 
 
 def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, name: Naming | None = None) -> Job:
+    if sniff.is_video(source):
+        return _video_job(source, target, wanted, scale, name)
+    if wanted in sniff.CONTAINERS.values():
+        wanted = None  # which is what the videos beside it become
     try:
         facts = probe(source)
     except BadPicture:
+        if source.suffix.lower() in sniff.SUFFIXES:
+            return _video_job(source, target, wanted, scale, name)  # which will say what is wrong with it
         facts = None
     format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
     notes: tuple[str, ...] = ()
@@ -385,15 +422,23 @@ def _refuse_inputs(jobs: list[Job]) -> None:
 
 
 def _refuse_existing(jobs: list[Job], exists: Exists) -> None:
-    there = [job.target for job in jobs if os.path.lexists(job.target)]
+    there = [job.target for job in jobs if os.path.lexists(job.target) and not (job.video and _published(job.target))]
     if folders := [target for target in there if target.is_dir()]:
         raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
     if exists == "error" and there:
         raise OutputExists(f"already there: {_listed(there)}; choose --exists skip, overwrite or rename")
 
 
+def _published(target: Path) -> bool:
+    from srcli.media.segments import published  # PyAV, for videos only
+
+    return published(target)
+
+
 def _is_whole(job: Job) -> bool:
-    """Tell whether what is there is a picture of the size that would be written."""
+    """Tell whether what is there is a picture of the size that would be written; a video has its name only when it is whole."""
+    if job.video:
+        return job.target.is_file()
     try:
         there = probe(job.target)
     except BadPicture:

@@ -89,22 +89,3 @@ def _webp_lossless(file: BinaryIO) -> bool:
             return bool(name == b"VP8L")
         file.seek(size + size % 2, io.SEEK_CUR)
     return False
-
-
-def avif_color(file: BinaryIO) -> dict[bytes, bytes]:
-    """Give the colour box that Pillow drops (BT.2020, PQ, HLG) as PNG has it; the matrix belongs to YCbCr and goes."""
-    file.seek(0)
-    head = file.read(65536)
-    start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix, range
-    primaries, transfer = struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else (2, 2)
-    # 2 is unspecified; 1 with 1, 6 or 13 is what everyone takes for sRGB
-    plain = primaries in (1, 2) and transfer in (1, 2, 6, 13)
-    return {} if plain or max(primaries, transfer) > 255 else {b"cICP": bytes([primaries, transfer, 0, 1])}
-
-
-def avif_depth(file: BinaryIO) -> int:
-    file.seek(0)
-    head = file.read(65536)
-    start = head.find(b"av1C")  # AV1 in ISOBMFF, 2.3.3: the third byte holds high_bitdepth and twelve_bit
-    flags = head[start + 6] if 0 <= start < len(head) - 6 else 0
-    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10

@@ -1,6 +1,5 @@
 """PNG where Pillow does not suffice: 16 bits, colour chunks, and a faster writer."""
 
-import io
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -22,18 +21,30 @@ def png_type(file: BinaryIO) -> tuple[int, int]:
 
 
 def png_color(file: BinaryIO) -> dict[bytes, bytes]:
-    """Collect the colour chunks that Pillow does not hand over, and make sure that the file is complete."""
-    chunks: dict[bytes, bytes] = {}
-    file.seek(8)
+    """Collect the colour chunks that Pillow does not hand over."""
+    return {name: file.read(size) for name, size in _walk(file) if name in _COLOUR and size <= 32}
+
+
+def png_exif(file: BinaryIO) -> bytes | None:
+    """Find EXIF data wherever they are: Pillow sees what stands behind the pixels only after these."""
+    return next((file.read(size) for name, size in _walk(file) if name == b"eXIf"), None)
+
+
+def is_complete_png(file: BinaryIO) -> bool:
+    """Tell whether the chunks reach the end."""
+    return any(name == b"IEND" for name, _ in _walk(file))
+
+
+_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
+
+
+def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Go from chunk to chunk; yield name and size with the file at the data."""
+    at = file.seek(8)
     while len(head := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", head)
-        if name == b"IEND":
-            return chunks
-        if name in (b"cHRM", b"gAMA", b"sRGB", b"cICP") and size <= 32:
-            chunks[name] = file.read(size)
-            size = 0
-        file.seek(size + 4, io.SEEK_CUR)
-    raise EOFError("no IEND chunk")
+        yield name, size
+        at = file.seek(at + 12 + size)
 
 
 def read_png16(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:

@@ -18,12 +18,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from srcli.errors import BadPicture
+from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
+from srcli.media.hollow import refuse_hollow, refuse_hollow_tiff
 from srcli.media.metadata import metadata_of
 from srcli.media.picture import Array
 from srcli.media.pixels import upright
-from srcli.media.png import png_type
+from srcli.media.png import png_exif, png_type
 from srcli.media.ppm import ppm_header
 from srcli.media.tiff import tiff_tags
 
@@ -110,6 +112,10 @@ def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
         raise BadPicture(f"'{path}' has {width} x {height} = {width * height:,} pixels, the limit is {max_pixels:,}")
     if height < 1 or width < 1:
         raise BadPicture(f"'{path}' is damaged: it has no pixels")
+    if format == "tiff":
+        refuse_hollow_tiff(file, tiff_tags(file))
+    elif header.image:
+        refuse_hollow(file, header.image, format)
     return header
 
 
@@ -133,9 +139,15 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
     depth, channels = 8, 1 if image.mode in GRAY else 3
     if format == "png":
         bits, colour = png_type(file)
+        if "exif" not in image.info and (exif := png_exif(file)):
+            image.info["exif"] = exif
         depth, channels = max(bits, 8), 1 if colour in (0, 4) else 3
+    elif format == "avif":
+        depth = 16 if is_deep_avif(file, image) else 8
     elif format == "ppm":
-        depth = 32 if image.mode == "F" else 16 if ppm_header(file)[3] > 255 else 8
+        magic, _, _, most, _ = ppm_header(file)
+        depth = 32 if image.mode == "F" else 16 if most > 255 else 8
+        channels = 1 if magic in (b"P2", b"P5") else channels
     orientation = orientation_of(metadata_of(image).exif)
     height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
     facts = Probe(height, width, channels, image.has_transparency_data, depth, format)

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
 from srcli.media.exif import entries, patched
-from srcli.media.metadata import avif_color, avif_depth, iptc_of, losses_of, metadata_of, quality_of, text_of
+from srcli.media.metadata import iptc_of, losses_of, metadata_of, quality_of, text_of
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
@@ -32,16 +33,19 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     with reading(path), path.open("rb") as file:
         header = open_header(file, path, max_pixels)
         image, facts = header.image, header.facts
-        rest = carried(file, header)
         if image is None:
             pixels, alpha, notes = read_deep_tiff(file)
         elif facts.format == "png" and facts.depth == 16:
             _, _, notes = _read_everyday(image)  # 8 bits, thrown away: proves the stream
             pixels, alpha = read_png16(file, image)
+        elif facts.format == "avif" and facts.depth == 16:
+            _, _, notes = _read_everyday(image)  # proves the file
+            pixels, alpha = read_deep_avif(file, image)
         elif facts.format == "ppm" and facts.depth == 16:
             pixels, alpha, notes = read_ppm16(file), None, []
         else:
             pixels, alpha, notes = _read_everyday(image)
+        rest = carried(file, header)
         pixels = upright(pixels, header.orientation)
         alpha = None if alpha is None else upright(alpha, header.orientation)
         return replace(rest, pixels=pixels, alpha=alpha, notes=(*notes, *rest.notes))
@@ -57,7 +61,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         notes.append("damaged EXIF data are not kept")
     if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
         icc = None  # of CMYK or Lab, which the pixels no longer are
-    if facts.format == "avif" and (bits := avif_depth(file)) > 8:
+    if facts.format == "avif" and facts.depth == 8 and (bits := avif_depth(file)) > 8:
         notes.append(f"{bits} bits reduced to 8")
     return Picture(
         pixels=np.empty((0, facts.width, facts.channels), _DTYPES[facts.depth]),

@@ -8,10 +8,10 @@ container keeps for every track.
 
 import json
 import os
-import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -23,6 +23,7 @@ from srcli.files import atomic, make_folder
 from srcli.media.encoding import AnyPacket, Encoder
 from srcli.media.video import Timed
 
+_MANIFEST = "manifest.json"
 _HEAD = struct.Struct("<qqBII")  # pts, duration, whether a key frame, bytes of data, bytes of side data
 _TAIL = struct.Struct("<I")  # bytes of the JSON before it
 _ALPHA: PktSideDataT = "matroska_block_additional"  # where libvpx puts a second picture, that of the alpha
@@ -69,70 +70,127 @@ class Segment:
 
 
 class Parts:
-    """The folder of segments of one result. `work` is what a run must have in common with an earlier one to go on with it."""
+    """The folder of segments beside one result. `work`: what a run must have in common with an earlier one to go on with it."""
 
-    def __init__(self, folder: Path, work: Mapping[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, target: Path, work: Mapping[str, Any]) -> None:
+        self.target = target
+        self.folder = _folder(target)
         self.work = json.loads(json.dumps(work))
 
     def begin(self, *, afresh: bool = False) -> None:
         """Make the folder, or take over what an earlier run left; raise UsageError where that run was another."""
-        manifest = self.folder / "manifest.json"
         if afresh:
             self.remove()
-        if manifest.exists():
-            try:
-                there = json.loads(manifest.read_text())
-            except (ValueError, OSError):
-                there = None
-            if there != self.work:
-                keys = sorted(key for key in self.work if not isinstance(there, dict) or there.get(key) != self.work[key])
-                what = f"an unfinished run with another {', '.join(keys)}" if keys else "an unfinished run of another version"
+        there = _manifest(self.folder)
+        if there:
+            keys = sorted(key for key in self.work if there["work"].get(key) != self.work[key])
+            if keys:
+                what = f"an unfinished run with another {', '.join(keys)}"
                 raise UsageError(
                     f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume"
                 )
             return
         if self.folder.exists() and any(self.folder.iterdir()):
             raise BadFolder(f"'{self.folder}' is needed for the segments, but holds something else")
-        make_folder(self.folder)
-        with atomic(manifest) as temporary:
-            temporary.write_text(json.dumps(self.work, indent=1))
+        # the folder is never there without its manifest
+        staging = self.folder.with_name(f".{self.folder.name}")
+        make_folder(staging)
+        self._write_manifest(staging, None)
+        staging.replace(self.folder)
+
+    def _write_manifest(self, folder: Path, published: list[int] | None) -> None:
+        with atomic(folder / _MANIFEST) as temporary:
+            temporary.write_text(json.dumps({"work": self.work, "published": published}, indent=1))
+
+    @property
+    def joined(self) -> Path:
+        """Where the result is put together."""
+        return self.folder / f"joined{self.target.suffix}"
+
+    def publish(self) -> None:
+        """Give the result its name, and remove the segments."""
+        state = self.joined.stat()
+        self._write_manifest(self.folder, [state.st_size, state.st_mtime_ns])
+        try:
+            self.joined.replace(self.target)
+        except OSError as error:
+            raise BadFolder(f"cannot write '{self.target}': {error.strerror}") from error
+        self.remove()
 
     def path(self, track: int, number: int) -> Path:
         """Name the file of a segment."""
         return self.folder / f"track{track}_{number:06d}.seg"
 
-    def closed(self, track: int) -> list[Segment]:
-        """Read and verify the segments from the first on; the first that is missing or damaged ends the list."""
-        segments: list[Segment] = []
-        while segment := read_segment(self.path(track, len(segments))):
-            if segment.first != sum(other.frames for other in segments[-1:]) + (segments[-1].first if segments else 0):
-                break
-            segments.append(segment)
-        return segments
+    def closed(self, track: int, length: int) -> dict[int, Segment]:
+        """Read and verify what segments there are, by number."""
+        found = {}
+        for path in sorted(self.folder.glob(f"track{track}_*.seg")):
+            number = int(path.stem.partition("_")[2])
+            segment = read_segment(path)
+            if segment and segment.first == number * length:
+                found[number] = segment
+        return found
+
+    def end(self, track: int) -> dict[str, Any] | None:
+        """Return what was noted when the track had been read to its end, None where it was not."""
+        try:
+            return cast(dict[str, Any], json.loads((self.folder / f"track{track}.end").read_text()))
+        except (OSError, ValueError):
+            return None
+
+    def note_end(self, track: int, facts: Mapping[str, Any]) -> None:
+        """Note that the track was read to its end, and what of it is to be known."""
+        with atomic(self.folder / f"track{track}.end") as temporary:
+            temporary.write_text(json.dumps(facts))
 
     def remove(self) -> None:
-        """Delete the segments, of this run or another, and the folder."""
-        if (self.folder / "manifest.json").exists():
-            shutil.rmtree(self.folder)
+        """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
+        manifest = self.folder / _MANIFEST
+        if manifest.exists():
+            for child in self.folder.iterdir():
+                if child != manifest:
+                    child.unlink(missing_ok=True)
+            manifest.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.folder.rmdir()
+
+
+def published(target: Path) -> bool:
+    """Tell whether the result is whole and only its segments were not removed yet: the run was killed in its last moment."""
+    there = _manifest(_folder(target))
+    if not there or not there.get("published") or not target.is_file():
+        return False
+    state = target.stat()
+    return [state.st_size, state.st_mtime_ns] == there["published"]
+
+
+def _folder(target: Path) -> Path:
+    return target.with_name(target.name + ".parts")
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and isinstance(content.get("work"), dict) else None
 
 
 class SegmentWriter:
-    """Frames into segments of `length` frames, from frame `first` on, which begins one."""
+    """Frames of a track into segments of `length` frames; frames come in order, those of some segments not at all."""
 
-    def __init__(self, parts: Parts, track: int, open_encoder: Callable[[], Encoder], *, length: int, first: int = 0) -> None:
+    def __init__(self, parts: Parts, track: int, open_encoder: Callable[[], Encoder], length: int) -> None:
         self._parts, self._track, self._open, self._length = parts, track, open_encoder, length
-        self._next = first
         self._segment: _Open | None = None
 
-    def add(self, frame: Timed, saved: Mapping[str, float]) -> None:
-        """Encode one frame; `saved` is summed up over the frames of a segment."""
-        if self._segment is None:
-            path = self._parts.path(self._track, self._next // self._length)
-            self._segment = _Open(path, self._next, self._open())
+    def add(self, number: int, frame: Timed, saved: Mapping[str, float]) -> None:
+        """Encode the frame with this number; `saved` is summed up over the frames of a segment."""
+        segment, within = divmod(number, self._length)
+        if within == 0 or self._segment is None:
+            self.close()
+            self._segment = _Open(self._parts.path(self._track, segment), number, self._open())
         self._segment.add(frame, saved)
-        self._next += 1
-        if self._next % self._length == 0:
+        if within == self._length - 1:
             self.close()
 
     def close(self) -> None:

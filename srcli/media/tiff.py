@@ -73,11 +73,11 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
         kind = page.dtype.kind if page.dtype else "?"
         if kind not in "uf" or page.dtype in (np.uint8, np.uint32, np.uint64):
             raise BadPicture(f"pixels of type {page.dtype}; srcli reads 8 and 16 bits and floating point")
-        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-        # tifffile fills what is missing with zeros; deflate and LZW pack no more than 1032 to 1
-        if not ends or max(ends) > tiff.filehandle.size or page.nbytes > 1100 * sum(page.databytecounts):
-            raise EOFError("pixels are missing")
         array = _tiff_pixels(file, page)
+        if array.shape[:2] != (page.imagelength, page.imagewidth):
+            raise BadPicture("pixels in an order that is not read")
+        if array.shape[2] < (3 if page.photometric == 2 else 1):
+            raise BadPicture(f"{array.shape[2]} channels for colours of 3")
     notes = [f"only the first of {pages} pages is read"] if pages > 1 else []
     if kind == "f":
         array = in_range(array)

@@ -3,7 +3,7 @@
 Knows FFmpeg's decoders through PyAV; knows no encoders, and writes nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,31 +33,6 @@ MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 
 # Chroma is interpolated for every pixel, and rounded instead of cut off
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-
-SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".webm",
-        ".avi",
-        ".3gp",
-        ".3g2",
-        ".flv",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".vob",
-        ".wmv",
-        ".asf",
-        ".ogv",
-        ".y4m",
-        ".mxf",
-    ]
-)
 
 
 class Colors(NamedTuple):
@@ -140,22 +115,6 @@ class Timed(NamedTuple):
     alpha: Array | None  # (H, W)
     pts: int
     duration: int
-
-
-def is_video(path: Path) -> bool:
-    """Tell by the first bytes whether a file is a video container rather than a picture."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(400)
-    except OSError:
-        return False
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return head[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"jxl ", b"jp2 ")
-    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    stream = head[:1] == b"\x47" and head[188:189] == b"\x47"
-    blu_ray = head[4:5] == b"\x47" and head[196:197] == b"\x47"
-    known = (b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS", b"YUV4MPEG2", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"\x06\x0e\x2b\x34")
-    return riff or stream or blu_ray or head.startswith(known)
 
 
 @contextmanager
@@ -268,42 +227,51 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
 class VideoReader:
     """The frames of one track, in the order they are shown, each once.
 
-    A frame without a time stamp, or with one that does not rise, is given the next possible one. What does not decode is
-    counted in `damaged`; `ends_early` says whether the header promised more than the data held. Both hold once read to the end.
+    A frame without a time stamp, or with one that does not rise, is given the next possible one. `count` is how many there
+    are, and `damage` what did not decode, in a line each; both hold once `frames` is read to its end.
     """
 
     def __init__(self, path: Path, track: Track, clip: Clip = Clip(), *, deinterlace: bool = False) -> None:
         self.path, self.track, self.clip = path, track, clip
         self.deinterlace = deinterlace
-        self.damaged = 0
-        self.mended = 0  # time stamps
-        self.ends_early = False
+        self.count = 0
+        self._damaged = 0  # packets
+        self._mended = 0  # time stamps
         self._resampled = 0  # frames of another size
+        self._ends_early = False
 
-    def frames(self, skip: int = 0) -> Iterator[Timed]:
-        """Yield the frames after the first `skip`, which are decoded but not converted."""
+    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames that are `wanted`, with their numbers from 0; the others are decoded, but not converted."""
         last: int | None = None
-        for number, frame in enumerate(self._chosen()):
-            if self.clip.frames is not None and number >= self.clip.frames:
+        self.count = 0
+        for frame in self._chosen():
+            if self.count == self.clip.frames:
                 return
             duration = frame.duration or self._tick
             pts = frame.pts if frame.pts is not None else (last or 0) + duration
             if last is not None and pts <= last:
-                pts, self.mended = last + 1, self.mended + 1
+                pts, self._mended = last + 1, self._mended + 1
             last = pts
-            if number >= skip:
-                yield Timed(*self._pixels(frame), pts, duration)
+            self.count += 1
+            if wanted(self.count - 1):
+                yield self.count - 1, Timed(*self._pixels(frame), pts, duration)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Say what is lost of the source."""
+        lines = []
+        if self._damaged:
+            lines.append(f"{self._damaged} of its packets did not decode")
+        if self._ends_early:
+            lines.append(f"its data end after {self.count} frames, before what its header says")
+        return tuple(lines)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Say in a line each what was not as it should be."""
+        """Say what was not as it should be, and was put right."""
         lines = []
-        if self.damaged:
-            lines.append(f"{self.damaged} packets did not decode")
-        if self.ends_early:
-            lines.append("the data end before what the header says")
-        if self.mended:
-            lines.append(f"{self.mended} time stamps did not rise and were put right")
+        if self._mended:
+            lines.append(f"{self._mended} time stamps did not rise and were put right")
         if self._resampled:
             lines.append(
                 f"{self._resampled} frames of another size were resampled to {self.track.width} x {self.track.height} px"
@@ -340,19 +308,19 @@ class VideoReader:
                 packets += packet.size > 0
                 if packet.pts is not None and packet.time_base:
                     reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                self.damaged += packet.is_corrupt
+                self._damaged += packet.is_corrupt
                 try:
                     yield from decoder.decode(packet if packet.size else None)
                 except av.EOFError:
                     pass
                 except av.FFmpegError:
-                    self.damaged += 1
+                    self._damaged += 1
         except av.FFmpegError:
-            self.damaged += 1
+            self._damaged += 1
         if not self.clip.start:
             start = float((stream.start_time or 0) * self.track.time_base)
             missing = (self.track.seconds or 0.0) - (reached - start)
-            self.ends_early = packets < self.track.frames or missing > max(1.0, float(3 / self.track.rate))
+            self._ends_early = packets < self.track.frames or missing > max(1.0, float(3 / self.track.rate))
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
         """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""

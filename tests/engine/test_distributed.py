@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.engine.train import TrainConfig, train
+from srcli.engine.settings import TrainConfig
+from srcli.engine.train import train
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]

@@ -1,10 +1,27 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.engine.evaluate import Protocol, compare, evaluate, evaluate_pictures, shrink, summarize
+from srcli.engine.evaluate import (
+    Dataset,
+    Entry,
+    Protocol,
+    Result,
+    Score,
+    compare,
+    conclude,
+    duels,
+    evaluate,
+    evaluate_pictures,
+    open_datasets,
+    short_names,
+    shrink,
+    summarize,
+    versus,
+)
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadFolder, BadPicture
 from srcli.models import create
@@ -75,3 +92,65 @@ def test_a_missing_partner_and_a_wrong_size_are_named(upscaler, folder, tmp_path
 def test_the_protocol_says_how_it_counts():
     assert str(Protocol(4)) == "Y (BT.601), shave 4, modcrop 4, LR MATLAB bicubic, 8 bit, SR 8 bit RGB"
     assert str(Protocol(2, "rgb", 6, sr_given=True)) == "RGB, shave 6, modcrop 2, SR given, SR 8 bit RGB"
+
+
+def _result(name: str, psnrs: list[float]) -> Result:
+    dataset = Dataset("set", Path("set"), [Path(f"{i}.png") for i in range(len(psnrs))])
+    scores = [Score(path.name, psnr, psnr / 40, 0.0) for path, psnr in zip(dataset.pictures, psnrs, strict=True)]
+    return conclude(Entry(name, name, Path(name)), dataset, Protocol(2), scores)
+
+
+def test_a_comparison_counts_pictures_and_measures_their_mean_difference():
+    base = [28.0 + i / 10 for i in range(100)]
+    contest = versus(_result("A", [p + (0.07 if i < 87 else -0.01) for i, p in enumerate(base)]), _result("B", base))
+    assert (contest.wins, contest.losses, contest.pictures) == (87, 13, 100)
+    assert contest.psnr == pytest.approx(0.87 * 0.07 - 0.13 * 0.01)
+    assert contest.clear
+    assert str(contest) == "A > B on 87 of 100, +0.06 dB, 0.05..0.06"
+
+
+def test_a_difference_whose_interval_holds_0_is_not_clear():
+    contest = versus(_result("A", [30.0, 31.0, 32.0, 33.0]), _result("B", [30.5, 30.0, 32.5, 32.9]))
+    assert not contest.clear
+    assert str(contest).endswith("no clear difference")
+
+
+def test_equal_scores_are_equal_even_where_they_are_infinite():
+    contest = versus(_result("A", [30.0, math.inf]), _result("B", [30.0, math.inf]))
+    assert (contest.wins, contest.losses, contest.psnr) == (0, 0, 0.0)
+    assert str(contest).startswith("A = B on 2 of 2, +0.00 dB")
+
+
+def test_the_better_comes_first_and_bicubic_only_meets_a_single_model():
+    results = [_result("bicubic", [27.0, 28.0]), _result("A", [30.0, 31.0]), _result("B", [31.0, 32.0])]
+    assert [(v.model, v.other) for v in duels(results)] == [("B", "A")]
+    assert [(v.model, v.other) for v in duels(results[:2])] == [("A", "bicubic")]
+    assert len(duels(results, baseline=True)) == 3
+
+
+def test_the_interval_of_a_summary_is_around_its_mean():
+    summary = _result("A", [28.0, 30.0, 31.0, 35.0]).summary
+    assert summary.psnr_interval.low < summary.psnr == 31.0 < summary.psnr_interval.high
+
+
+def test_data_sets_get_names_of_their_own(tmp_path):
+    for place in ("a/Set5", "b/Set5", "Set14/HR"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(photograph(9, 9)).save(tmp_path / place / "p.png")
+    datasets = open_datasets([tmp_path / "a" / "Set5", tmp_path / "b" / "Set5", tmp_path / "Set14"])
+    assert [d.name for d in datasets] == ["a Set5", "b Set5", "Set14"]
+    assert datasets[2].folder == tmp_path / "Set14" / "HR"
+
+
+@pytest.mark.parametrize(
+    ("references", "labels"),
+    [
+        (["rfdn", "hf:owner/repo"], ["rfdn", "repo"]),
+        (["runs/a/best.safetensors"], ["a/best"]),
+        (["runs/a/best.safetensors", "runs/b/best.safetensors"], ["a/best", "b/best"]),
+        (["a/x.pth", "b/x.pth", "rfdn"], ["a/x", "b/x", "rfdn"]),
+        (["x.pth", "x.pt"], ["x.pth", "x.pt"]),
+    ],
+)
+def test_labels_are_short_and_differ(references, labels):
+    assert short_names(references) == labels

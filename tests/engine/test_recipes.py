@@ -3,7 +3,7 @@
 import pytest
 
 from srcli.engine.recipes import recipe
-from srcli.engine.train import TrainConfig
+from srcli.engine.settings import TrainConfig
 from srcli.errors import UsageError
 from srcli.models import ARCHS
 

@@ -10,8 +10,10 @@ from PIL import Image
 
 from srcli import checkpoint
 from srcli.engine.data import Patches, Stream
+from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
-from srcli.engine.train import Saved, Started, Step, TrainConfig, Validated, train
+from srcli.engine.settings import TrainConfig
+from srcli.engine.train import train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
 from srcli.models import create
 

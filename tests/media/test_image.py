@@ -186,6 +186,15 @@ def test_orientation_is_applied_and_reset(tmp_path, format, orientation):
     assert (kept.get(0x0112, 1), kept[0x010F]) == (1, "maker")
 
 
+def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
+    write_image(Picture(smooth()), tmp_path / "a.png")
+    data, kept = (tmp_path / "a.png").read_bytes(), exif(6).removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(kept)) + b"eXIf" + kept + struct.pack(">I", zlib.crc32(b"eXIf" + kept))
+    (tmp_path / "a.png").write_bytes(data[:-12] + chunk + data[-12:])
+    assert probe(tmp_path / "a.png")[:2] == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.rot90(smooth(), -1), strict=True)
+
+
 def test_the_orientation_of_a_16_bit_tiff_is_applied(tmp_path):
     pixels = noise(3, "uint16")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(274, "H", 1, 6, True)])

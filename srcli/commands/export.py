@@ -1,0 +1,58 @@
+"""srcli export: a network as ONNX, pt2 or OpenVINO, for other programs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srcli import console
+from srcli.commands.options import Json, Offline, Scale, one_of
+from srcli.errors import BadFolder, OutputExists, UsageError
+
+FORMATS = ("onnx", "pt2", "openvino")
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped name, a weights file or hf:owner/repo.")],
+    output: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="File that ends in .onnx, .pt2 or .xml; else MODEL_xSCALE here.")
+    ] = None,
+    scale: Scale = None,
+    format: Annotated[str | None, typer.Option("--format", help="onnx, pt2 or openvino; else by OUT, or onnx.")] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Compute in float16; input and output stay float32.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """Write a network for other programs, for pictures of any size, once its file computes what torch does.
+
+    Examples: srcli export rfdn -s 4 rfdn.onnx; srcli export mfdn mfdn.onnx --fp16; srcli export rfdn --format openvino
+    """
+    if format is not None:
+        one_of("--format", format, FORMATS)
+
+    from srcli import zoo
+    from srcli.engine.export import FORMATS as KINDS
+    from srcli.engine.export import export, format_of, need, parts_of
+
+    kind = format or (format_of(output) if output else "onnx")
+    suffix = KINDS[kind].suffix  # type: ignore[index]
+    need(kind)  # type: ignore[arg-type]
+    if output and output.suffix != suffix:
+        raise UsageError(f"--format {kind} writes a file that ends in {suffix}, not '{output.name}'")
+    network, card = zoo.open_model(model, scale, offline=offline, say=console.note)
+    target = output or Path(f"{network.arch}_x{network.scale}{suffix}")
+    for part in parts_of(target):
+        if part.exists() and not overwrite:
+            raise OutputExists(f"'{part}' exists; replace it with --overwrite")
+    if not target.parent.is_dir():
+        raise BadFolder(f"no folder '{target.parent}' for '{target.name}'")
+    source = zoo.find_weights(model, network.scale, offline=offline) if network.learnt else None
+    done = export(network, card, target, precision="fp16" if fp16 else "fp32", sha256=zoo.hash_of(source) if source else "")
+    if json:
+        console.record(done)
+        return
+    console.result(f"{target}  {done.arch} x{done.scale}, {done.bytes / 2**20:.2f} MiB, {done.precision}")
+    shapes = ", ".join("x".join(map(str, shape)) for shape in done.checked)
+    levels = f"{255 * done.deviation:.2g} levels of 8 bit"
+    console.result(f"at most {done.deviation:.2g} ({levels}) from torch in float32 on inputs of {shapes}")

@@ -1,0 +1,155 @@
+"""The options of srcli upscale that are for videos, and what it says of them."""
+
+import re
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from srcli import console
+from srcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from srcli.engine.upscale import Resizer
+    from srcli.engine.video import Progress, VideoDone, VideoPlan
+    from srcli.media.jobs import Job
+
+_PANEL = "Video"
+
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores_ks, h264_nvenc, hevc_nvenc; by default the container's.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Crf = Annotated[int | None, typer.Option("--crf", help="Quality: smaller is better, and larger.", rich_help_panel=_PANEL)]
+Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.", rich_help_panel=_PANEL)]
+PixFmt = Annotated[
+    str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.", rich_help_panel=_PANEL)
+]
+Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.", rich_help_panel=_PANEL)]
+End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.", rich_help_panel=_PANEL)]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only so many frames: a trial.", rich_help_panel=_PANEL)]
+Deinterlace = Annotated[
+    bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.", rich_help_panel=_PANEL)
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume/--no-resume", help="Go on with what a run that was stopped left, or anew.", rich_help_panel=_PANEL),
+]
+Segment = Annotated[
+    int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
+]
+
+
+def parse_time(flag: str, value: str | None) -> Fraction | None:
+    """Read seconds, M:SS or H:MM:SS, with decimals; raise UsageError."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", value)
+    if not match:
+        raise UsageError(f"{flag} is seconds or H:MM:SS, such as 90, 1:30 or 0:01:30.5, not '{value}'")
+    hours, minutes, seconds = match.groups("0")
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+
+
+def plan(
+    jobs: "Sequence[Job]",
+    codec: str | None,
+    crf: int | None,
+    preset: str | None,
+    pix_fmt: str | None,
+    start: str | None,
+    end: str | None,
+    frames: int | None,
+    deinterlace: bool,
+    resume: bool,
+    segment: int,
+) -> "list[VideoPlan | VideoDone]":
+    """Plan the videos as the flags say; raise UsageError."""
+    from srcli.engine.video import Choices, plan_videos
+    from srcli.media.encoding import Wishes
+    from srcli.media.video import Clip
+
+    first, last = parse_time("--start", start) or Fraction(0), parse_time("--end", end)
+    if last is not None and last <= first:
+        raise UsageError(f"--end {end} is not after --start {start or 0}")
+    wishes, clip = Wishes(codec, crf, preset, pix_fmt), Clip(first, last, frames)
+    return plan_videos(jobs, Choices(wishes, clip, deinterlace, resume, segment))
+
+
+def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> "list[Job]":
+    """Print what would be made, and return the tracks as jobs of so many pictures, for a forecast."""
+    from srcli.engine.video import VideoDone, measured, planned
+
+    jobs = []
+    for item in plans:
+        show(item if isinstance(item, VideoDone) else planned(item), json=json, quiet=quiet)
+        if isinstance(item, VideoDone):
+            console.error(item.error or "")
+        else:
+            jobs += measured(item)
+    return jobs
+
+
+def upscale_videos(
+    resizer: "Resizer", plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool, fail_fast: bool
+) -> "list[VideoDone]":
+    """Upscale the videos one after the other, with a bar each, and return what became of them."""
+    from srcli.engine.video import VideoDone
+
+    finished = []
+    for plan in plans:
+        done = plan if isinstance(plan, VideoDone) else _one(resizer, plan, json=json, quiet=quiet)
+        finished.append(done)
+        if done.error and fail_fast:
+            break
+    return finished
+
+
+def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
+    """Print a video's result, and on stderr what is to be known of it."""
+    if not quiet:
+        for line in done.notes:
+            console.note(f"{done.input}: {line}")
+    if json:
+        console.record(done)
+    elif done.status != "failed" and not quiet:
+        size = f"  {done.width}x{done.height}" if done.width else ""
+        console.result(f"{done.output}{size}" + (f"  {done.frames} frames" if done.frames else ""))
+    if quiet or json or done.status != "done" or not done.frames:
+        return
+    computed = done.frames - done.kept
+    parts = [f"{computed} frames in {done.seconds:.1f} s"] if computed else []
+    if done.kept:
+        parts.append(f"{done.kept} kept from an earlier run")
+    if done.repeated:
+        parts.append(
+            f"{done.repeated} equal to the frame before them and not computed: {done.repeated / done.frames:.0%} saved"
+        )
+    console.note(f"{done.input}: " + ", ".join(parts))
+
+
+def _one(resizer: "Resizer", plan: "VideoPlan", *, json: bool, quiet: bool) -> "VideoDone":
+    from srcli.engine.video import failed, upscale_video
+    from srcli.errors import UserError
+
+    name = console.short(plan.job.source)
+    with console.bar(max(plan.frames, 1), quiet=quiet or json) as bar:
+
+        def tick(progress: "Progress") -> None:
+            pace = f"{progress.per_second:.2f} frames/s, {progress.realtime:.2f} x real time" if progress.per_second else ""
+            bar.update(progress.done, f"{name} {pace}")
+
+        try:
+            done = upscale_video(resizer, plan, tick=tick)
+        except UsageError:
+            raise
+        except UserError as error:
+            done = failed(plan.job, error)
+    show(done, json=json, quiet=quiet)
+    return done

@@ -1,0 +1,144 @@
+"""The papers' figure of one picture: the HR with a marked box, and that box cut out of the HR and of every model's result."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from srcli.engine.crops import Box, busiest, spread
+from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
+from srcli.errors import UsageError
+from srcli.files import atomic
+
+MARK = (255, 210, 63)
+_CELL = 240  # px that a crop's longer side is enlarged to, or a little less
+_GAP, _FONT, _LINE = 12, 17, 22
+
+
+class _View(NamedTuple):
+    """A crop, enlarged, and the two lines below it."""
+
+    pixels: Image.Image
+    name: str
+    scores: str
+
+
+def check_figure(path: Path) -> None:
+    """Raise UsageError where `path` is no kind of file that a figure can be."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"a figure is a .png file, not '{path.name}'")
+
+
+def check_box(box: Box, picture: Path, protocol: Protocol) -> None:
+    """Raise UsageError where the box does not lie inside the HR picture."""
+    _check_inside(box, read_pair(picture, protocol).hr)
+
+
+def draw_figure(results: Sequence[Result], protocol: Protocol, path: Path, *, box: Box | None = None) -> Box:
+    """Draw the first picture of the results' data set to a PNG and return the box; without one, where the models differ most.
+
+    `box` is in px of the HR; its scores are those of the whole picture. Raises UsageError where it does not lie inside.
+    """
+    check_figure(path)
+    dataset = results[0].dataset
+    pair = read_pair(dataset.pictures[0], protocol, dataset.lr_folder)
+    restored = [restore(r.entry, dataset, dataset.pictures[0], pair) for r in results]
+    if box is None:
+        models = [sr for sr, r in zip(restored, results, strict=True) if r.entry.name != BASELINE]
+        height, width = pair.hr.shape[:2]
+        side = _on_grid(min(max(min(height, width) // 5, 48), 128), protocol.scale)
+        versions = models if len(models) > 1 else [*restored, pair.hr][:2]
+        box = busiest(spread(versions), side, step=protocol.scale, border=protocol.shave)
+    _check_inside(box, pair.hr)
+
+    zoom = max(_CELL // max(box.width, box.height), 1)
+    views = [_View(_enlarged(box.cut(pair.hr), zoom), "HR", "PSNR / SSIM")]
+    for result, sr in zip(results, restored, strict=True):
+        score = result.scores[0]
+        ssim = "-" if math.isnan(score.ssim) else f"{score.ssim:.4f}"
+        views.append(_View(_enlarged(box.cut(sr), zoom), result.entry.label, f"{score.psnr:.2f} / {ssim}"))
+    if len(views) % 2:  # two full rows
+        lr = Image.fromarray(np.ascontiguousarray(_lr_cut(pair.lr, box, protocol.scale)))
+        views.insert(1, _View(lr.resize(views[0].pixels.size, Image.Resampling.NEAREST), "LR", f"x{protocol.scale}"))
+    title = f"{Path(dataset.pictures[0]).stem} ({dataset.name}), x{protocol.scale}"
+    drawing = _compose(Image.fromarray(pair.hr), box, views, title)
+    with atomic(path) as temporary:
+        drawing.save(temporary, "PNG", optimize=True)
+    return box
+
+
+def parse_box(text: str) -> Box:
+    """Read x,y,w,h as a box; raise UsageError."""
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [int(part) for part in parts if part.isdecimal()]
+    if len(parts) != 4 or len(numbers) != 4 or min(numbers[2:]) < 1:
+        raise UsageError(f"--box is X,Y,WIDTH,HEIGHT in px of the HR, such as 120,80,64,64, not '{text}'")
+    return Box(*numbers)
+
+
+def _check_inside(box: Box, hr: np.ndarray) -> None:
+    height, width = hr.shape[:2]
+    if box.left + box.width > width or box.top + box.height > height:
+        raise UsageError(f"--box {','.join(map(str, box))} reaches out of the {width}x{height} picture")
+
+
+def _on_grid(side: int, scale: int) -> int:
+    return max(side // scale, 1) * scale
+
+
+def _enlarged(pixels: np.ndarray, zoom: int) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+
+
+def _lr_cut(lr: np.ndarray, box: Box, scale: int) -> np.ndarray:
+    """Cut the LR px that the box touches."""
+    bottom, right = math.ceil((box.top + box.height) / scale), math.ceil((box.left + box.width) / scale)
+    return lr[box.top // scale : bottom, box.left // scale : right]
+
+
+def _compose(hr: Image.Image, box: Box, views: Sequence[_View], title: str) -> Image.Image:
+    """Lay the whole picture to the left of two rows of crops."""
+    cell_width, cell_height = views[0].pixels.width, views[0].pixels.height + 2 * _LINE
+    rows, columns = 2, len(views) // 2
+    height = rows * cell_height + (rows - 1) * _GAP
+    whole_height = height - _LINE
+    whole_width = round(hr.width * whole_height / hr.height)
+    how = Image.Resampling.LANCZOS if whole_height <= hr.height else Image.Resampling.BICUBIC
+    whole = _marked(hr.resize((whole_width, whole_height), how), box, whole_height / hr.height)
+    figure = Image.new("RGB", (whole_width + columns * (cell_width + _GAP) + 2 * _GAP, height + 2 * _GAP), "white")
+    figure.paste(whole, (_GAP, _GAP))
+    draw = ImageDraw.Draw(figure)
+    _write(draw, title, _GAP + whole_width / 2, _GAP + whole_height + _LINE / 2, whole_width)
+    for i, view in enumerate(views):
+        x = 2 * _GAP + whole_width + i % columns * (cell_width + _GAP)
+        y = _GAP + i // columns * (cell_height + _GAP)
+        figure.paste(view.pixels, (x, y))
+        middle, below = x + cell_width / 2, y + view.pixels.height
+        _write(draw, view.name, middle, below + _LINE / 2 + 1, cell_width)
+        _write(draw, view.scores, middle, below + 1.5 * _LINE, cell_width)
+    return figure
+
+
+def _marked(whole: Image.Image, box: Box, ratio: float) -> Image.Image:
+    """Draw the box, dark below bright so that it shows on any picture."""
+    draw = ImageDraw.Draw(whole)
+    edges = (box.left, box.top, box.left + box.width, box.top + box.height)
+    left, top, right, bottom = (round(edge * ratio) for edge in edges)
+    draw.rectangle((left - 4, top - 4, right + 3, bottom + 3), outline=(0, 0, 0), width=5)
+    draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=MARK, width=3)
+    return whole
+
+
+def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: float) -> None:
+    """Write a line around (x, y), its middle left out where it is wider than `width`."""
+    font = ImageFont.load_default(size=_FONT)
+    kept = text
+    for length in range(len(text) - 1, 0, -1):
+        if draw.textlength(kept, font) <= width:
+            break
+        kept = text[: length // 2] + "..." + text[len(text) - length + length // 2 :]
+    draw.text((x, y), kept, fill="black", font=font, anchor="mm")

@@ -1,0 +1,226 @@
+"""A training run's state: its networks, optimisers and counters, and the files that keep them."""
+
+import copy
+import io
+import math
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from srcli import __version__, checkpoint
+from srcli.engine.data import Batch, Patches, Stream
+from srcli.engine.device import DTYPES, Precision
+from srcli.engine.distributed import Team
+from srcli.engine.events import Saved
+from srcli.engine.optim import Muon, hidden_kernels
+from srcli.engine.settings import Leg, TrainConfig
+from srcli.errors import TrainingFailed
+from srcli.files import atomic
+from srcli.models.base import SRModel
+
+Source = Patches | Stream
+
+
+class Run:
+    """What outlives a step: the networks, optimisers and counters."""
+
+    def __init__(self, config: TrainConfig, model: SRModel, ranks: Team, precision: Precision) -> None:
+        self.config, self.ranks, self.precision = config, ranks, precision
+        self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
+        if ranks.world > 1 and ranks.device.type == "cuda":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        self.optimizers = _optimizers(config, self.model)
+        self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
+        self.step = 0
+        self.elapsed = 0.0
+        self.best = -math.inf
+        self._legs = config.legs()
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs to go on."""
+        return {
+            "config": asdict(self.config),
+            "step": self.step,
+            "world": self.ranks.world,
+            "elapsed": self.elapsed,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.step, self.elapsed, self.best = state["step"], state["elapsed"], state["best"]
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.scaler.is_enabled() and state.get("scaler"):  # empty where the run was in another precision
+            self.scaler.load_state_dict(state["scaler"])
+
+    def autocast(self) -> torch.autocast:
+        """Compute in the run's precision inside this block."""
+        return torch.autocast(self.ranks.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+    def fraction(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        if self.config.minutes is not None:
+            return min(1.0, self.elapsed / (self.config.minutes * 60))
+        return min(1.0, self.step / (self.config.steps or 1))
+
+    def leg(self) -> Leg:
+        """Return the stage the run is in."""
+        done = self.fraction()
+        return next(leg for leg in reversed(self._legs) if done >= leg.begin)
+
+    def draw(self, patches: Source, step: int, turn: int) -> Batch:
+        """Draw this rank's batch number `turn` of `step`, as the stage has it."""
+        config, ranks, leg = self.config, self.ranks, self.leg()
+        part, parts = turn * ranks.world + ranks.rank, config.accumulate * ranks.world
+        return patches.draw(config.seed, step, leg.batch, part=part, parts=parts, patch=leg.patch)
+
+    def set_rates(self) -> float:
+        """Set this step's learning rates; return the main one."""
+        config, leg = self.config, self.leg()
+        progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
+        if not leg.since:
+            factor = min(1.0, (self.step + 1) / max(config.warmup, 1))
+        if config.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * progress))
+        elif config.schedule == "step" and not leg.since:
+            passed = sum(m <= self.step for m in config.milestones)
+            halvings = passed if config.milestones else self.step // config.halve_every
+            factor *= 0.5**halvings
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+        return config.rate * factor
+
+    def update(self) -> None:
+        """Turn the gradients into the next weights, and move the average towards them."""
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        whole = True
+        if self.config.clip or self.scaler.is_enabled():
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
+            # each optimiser's own gradients may be finite where another's are not, but were clipped by the norm of all
+            whole = not self.scaler.is_enabled() or math.isfinite(norm)
+        for optimizer in self.optimizers:
+            if whole:
+                self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        self._average()
+        self.step += 1
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights towards the newest; batch norm's statistics are copied."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step)) if self.config.ema else 0.0
+        for averaged, newest in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+            averaged.lerp_(newest, 1 - decay)
+        for statistic, measured in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
+            statistic.copy_(measured)
+
+
+def _optimizers(config: TrainConfig, model: SRModel) -> list[torch.optim.Optimizer]:
+    if config.optimizer == "muon":
+        kernels = hidden_kernels(model)
+        taken = {id(p) for p in kernels}
+        rest = [p for p in model.parameters() if id(p) not in taken]
+        optimizers: list[torch.optim.Optimizer] = [
+            Muon(kernels, lr=config.rate, weight_decay=config.weight_decay),
+            torch.optim.Adam(rest, lr=config.adam_lr, betas=config.betas),
+        ]
+    else:
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        optimizers = [kind(model.parameters(), lr=config.rate, betas=config.betas, weight_decay=config.weight_decay)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
+
+
+def save_last(run: Run, out: Path) -> Saved:
+    """Write what the run goes on from to `last.pt`."""
+    buffer = io.BytesIO()  # torch's own writer hides why it cannot write
+    torch.save(run.state(), buffer)
+    with writing(out), atomic(out / "last.pt") as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+    return Saved(run.step, out / "last.pt")
+
+
+def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) -> None:
+    """Write the averaged weights to `best.safetensors`, with how they came about."""
+    config = run.config
+    training = {
+        **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale")},
+        "data": Path(config.data).name,
+        "lr_dir": Path(config.lr_dir).name if config.lr_dir else None,
+        "val": Path(config.val).name if config.val else None,
+        "init": config.init if config.init in ("auto", "upsampler", "random") else Path(config.init).name,
+        "lr": config.rate,
+        "steps_done": run.step,
+        "minutes_done": round(run.elapsed / 60, 1),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, srcli {__version__}",
+        **(scores or {}),
+    }
+    with writing(out):
+        checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
+
+
+def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any] | None:
+    """Return the state to resume; None for a fresh run; raise where the folder and the flags do not agree."""
+    if out.exists() and not out.is_dir():
+        raise TrainingFailed(f"'{out}' is a file; --out names a folder")
+    last = out / "last.pt"
+    if not last.exists():
+        return None
+    if not resume:
+        raise TrainingFailed(f"'{last.parent}' holds a run; add --resume to continue it, or name another --out")
+    try:
+        state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+        before = state["config"]
+    except Exception as error:
+        raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
+    free = {"steps", "minutes", "data", "lr_dir", "val", "validate_every", "precision", "compile", "init"}
+    now = asdict(config)
+    # a setting that the run's srcli did not have was at what is now its default
+    before = {f.name: before.get(f.name, f.default) for f in fields(config)}
+    differing = [
+        f"{name} was {was!r}, is {now[name]!r}"
+        for name, was in before.items()
+        if name not in free and _plain(was) != _plain(now[name])
+    ]
+    if differing:
+        raise TrainingFailed(f"the run in '{last.parent}' had other settings: {'; '.join(differing)}")
+    return state
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Raise TrainingFailed where the disk is full or gone; files are replaced whole, so the last ones stand."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TrainingFailed(f"cannot write to '{out}': {reason}; {kept(out)}") from error
+
+
+def kept(out: Path) -> str:
+    """Say whether the run can go on from a checkpoint."""
+    return f"the last checkpoint, '{out / 'last.pt'}', is kept" if (out / "last.pt").exists() else "nothing was saved yet"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,132 @@
+"""The settings of a training run: everything that decides what it computes, and the stages they make."""
+
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Literal
+
+from srcli.engine.data import Degradation
+from srcli.errors import UsageError
+
+LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
+
+RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a run, `share` of it; what is None is as in the stage before."""
+
+    share: float
+    patch: int | None = None  # LR px
+    batch: int | None = None
+    loss: LossName | None = None
+    rate: float | None = None  # its first, as a share of the peak rates, with a schedule of its own; None: the schedule goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A stage with all it takes from those before. Its schedule began at `since` and lasts for `length` of the run."""
+
+    begin: float
+    patch: int
+    batch: int
+    loss: LossName
+    rate: float
+    since: float
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides what a run computes; saved with it, and compared when it resumes."""
+
+    arch: str
+    scale: int
+    data: str
+    lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
+    degradation: Degradation = "bicubic"  # how LR is made, for validation too
+    cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory
+    val: str | None = None
+    steps: int | None = None  # exactly one of steps and minutes bounds the run and its schedule
+    minutes: float | None = None
+    batch: int = 16
+    patch: int = 48  # LR px
+    accumulate: int = 1  # batches whose gradients make one step
+    loss: LossName = "l1"
+    beta: float = 0.5  # knee of smooth-l1
+    frequency: float = 0.05  # weight of the spectra in the frequency loss
+    optimizer: Literal["adam", "adamw", "muon"] = "muon"
+    lr: float | None = None  # of the optimiser named; None: RATES
+    adam_lr: float = 1e-3  # with muon: for the first and last convolution, biases and whatever else Muon leaves
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    halve_every: int = 200_000  # steps, with schedule "step"
+    milestones: tuple[int, ...] = ()  # steps at which schedule "step" halves instead
+    warmup: int = 100  # steps
+    stage: tuple[Stage, ...] = ()  # the parts of the run that follow its first
+    finish: float = 0.0  # short for one such stage: its share, patch, loss and rate
+    finish_patch: int | None = None  # LR px; None: twice `patch`
+    finish_loss: LossName = "mse"
+    finish_rate: float = 0.1
+    clip: float = 1.0  # gradient norm; 0: off
+    ema: float = 0.999  # largest decay of the weights' moving average; 0: off
+    init: str = "auto"  # upsampler where the network knows such a start, else random; or a weights file
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: on CUDA
+    seed: int = 0
+    validate_every: float = 10.0  # minutes
+
+    @property
+    def rate(self) -> float:
+        """The optimiser's peak learning rate."""
+        return RATES[self.optimizer] if self.lr is None else self.lr
+
+    def legs(self) -> list[Leg]:
+        """Return the run's stages in order, the first one being what the others leave.
+
+        The rate follows `schedule` from one stage into the next, and anew from a stage that has a rate.
+        """
+        later = self.stage
+        if self.finish:
+            later = (Stage(self.finish, self.finish_patch or 2 * self.patch, None, self.finish_loss, self.finish_rate),)
+        left = list(accumulate((s.share for s in reversed(later)), initial=0.0))[::-1]  # of the run, from each stage on
+        legs = [Leg(0.0, self.patch, self.batch, self.loss, 1.0, 0.0, 1 - left[0])]
+        for stage, remaining in zip(later, left, strict=False):
+            before, begin = legs[-1], 1 - remaining
+            leg = Leg(begin, stage.patch or before.patch, stage.batch or before.batch, stage.loss or before.loss, 0, 0, 0)
+            if stage.rate is not None:
+                legs.append(replace(leg, rate=stage.rate, since=begin, length=stage.share))
+                continue
+            length = before.length + stage.share
+            legs = [replace(e, length=length) if e.since == before.since else e for e in legs]
+            legs.append(replace(leg, rate=before.rate, since=before.since, length=length))
+        return legs
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Raise UsageError where settings are out of range or contradict each other."""
+    if (config.steps is None) == (config.minutes is None):
+        raise UsageError("give either --steps or --minutes")
+    for name in ("steps", "minutes", "batch", "patch", "accumulate", "finish_patch", "cache_mib", "halve_every"):
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    check_source(config)
+    if not 0 <= config.finish < 1:
+        raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
+    if config.milestones and config.schedule != "step":
+        raise UsageError("--milestones are those of --schedule step")
+    if config.finish and config.stage:
+        raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
+    for stage in config.stage:
+        if stage.share <= 0 or min(stage.patch or 1, stage.batch or 1) <= 0 or (stage.rate or 0) < 0:
+            raise UsageError("a [[stage]] has a share, patch and batch above 0 and no rate below 0")
+    if (sum_of := sum(stage.share for stage in config.stage)) >= 1:
+        raise UsageError(f"the shares of [[stage]] leave nothing for the first: they sum up to {sum_of:g}")
+
+
+def check_source(config: TrainConfig) -> None:
+    """Raise UsageError where the LR is both given and to be made."""
+    if config.lr_dir is not None and config.degradation != "bicubic":
+        raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")

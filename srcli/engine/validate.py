@@ -1,0 +1,98 @@
+"""How good a run's averaged weights are: their batch norm, their scores and crops to look at."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import nn
+
+from srcli.engine.data import degrade_folder, list_pictures, read_pictures, read_rgb
+from srcli.engine.degrade import degrade_picture
+from srcli.engine.evaluate import Protocol, evaluate, shrink, summarize
+from srcli.engine.events import Validated
+from srcli.engine.run import Run, Source, save_best
+from srcli.engine.upscale import Upscaler
+from srcli.errors import TrainingFailed
+
+NORM_BATCHES = 24  # over which the averaged weights' batch-norm statistics are measured
+_CROPS, _CROP = 4, 48  # pictures to look at, and LR px of a side
+
+
+@torch.no_grad()
+def measure_norms(run: Run, patches: Source) -> None:
+    """Give the averaged weights batch-norm statistics of their own, over the newest patches.
+
+    Those of the newest weights, copied with every step, do not fit the average while the rate is high: MFDN x4 scored
+    0.34 dB more with its own after 3,098 steps at a rate of 1e-3.
+    """
+    norms = [m for m in run.averaged.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+        norm.train()
+    for step in range(max(run.step - NORM_BATCHES, 0), run.step):
+        lr = run.draw(patches, step, 0).lr.contiguous(memory_format=torch.channels_last)
+        with run.autocast():
+            run.averaged(lr)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def check_validation(folder: Path, scale: int) -> None:
+    """Raise TrainingFailed, before the run starts, where a picture cannot be scored."""
+    for path, pixels in read_pictures(list_pictures(folder)):
+        if isinstance(pixels, str):
+            raise TrainingFailed(f"'{path}' of --val cannot be read: {pixels}; a score is over all pictures: mend or remove it")
+        if min(pixels.shape[:2]) < 3 * scale:
+            raise TrainingFailed(f"'{path}' of --val is smaller than {3 * scale} px; a score is over all pictures: remove it")
+
+
+def validate(run: Run, out: Path) -> Validated:
+    """Score the averaged weights as `srcli eval` does, in the precision of training; keep the best."""
+    assert run.config.val is not None
+    folder, protocol = Path(run.config.val), Protocol(run.config.scale)
+    with _lr_of(run, folder) as lr_folder:
+        scores = list(evaluate(_upscaler(run), folder, protocol, lr_folder=lr_folder))
+    summary = summarize("", folder, protocol, scores)
+    result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
+    if result.best:
+        run.best = result.psnr
+        save_best(run, out, scores={"val_psnr": round(result.psnr, 3), "val_ssim": round(result.ssim, 4)})
+    return result
+
+
+def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the names of some validation pictures with (H, W, 3) uint8 from their middle: LR enlarged, SR and HR."""
+    assert run.config.val is not None
+    s = run.config.scale
+    for n, path in enumerate(list_pictures(Path(run.config.val))[:_CROPS]):
+        hr = read_rgb(path)
+        height, width = (size // s for size in hr.shape[:2])
+        hr = hr[: height * s, : width * s]
+        lr = degrade_picture(hr, s, (0, n + 1)) if run.config.degradation == "photo" else shrink(hr, s)
+        top, left = (max(size - _CROP, 0) // 2 for size in (height, width))
+        lr = lr[top : top + _CROP, left : left + _CROP]
+        hr = hr[top * s : (top + _CROP) * s, left * s : (left + _CROP) * s]
+        yield path.name, np.concatenate([lr.repeat(s, 0).repeat(s, 1), _upscaler(run).pixels(lr), hr], 1)
+
+
+def _upscaler(run: Run) -> Upscaler:
+    return Upscaler(run.averaged, device=run.ranks.device, precision=run.precision)
+
+
+@contextmanager
+def _lr_of(run: Run, folder: Path) -> Iterator[Path | None]:
+    """Give the folder of the LR where it is not bicubic."""
+    if run.config.degradation == "bicubic":
+        yield None
+        return
+    with TemporaryDirectory() as temporary:
+        degrade_folder(folder, Path(temporary), run.config.scale, seed=0)
+        yield Path(temporary)

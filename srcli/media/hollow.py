@@ -1,0 +1,51 @@
+"""Files too short for the pixels that their header promises, told before memory is taken for these."""
+
+import os
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from srcli.media.png import is_complete_png, png_type
+
+_DEFLATE = 1032  # bytes that one byte can unpack to (zlib's technical details); LZW of 12 bits no more than that
+# Every block of 64 px takes a bit at least in Huffman coding, which is 512 px a byte; the rare arithmetic coding less
+_JPEG = 4096
+_TIFF = {1: 1, 5: 1366, 8: _DEFLATE, 32946: _DEFLATE, 32773: 64}  # bytes out of one, by compression; fax and JPEG have no bound
+
+
+def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> None:
+    """Raise EOFError where an everyday file cannot hold its pixels; formats without a bound pass."""
+    size, (width, height) = _size(file), image.size
+    if format == "png":
+        bits, colour = png_type(file)
+        if not is_complete_png(file):
+            raise EOFError("no IEND chunk")
+        needed = height * -(-width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1) // 8) / _DEFLATE
+    elif format == "jpeg":
+        needed = height * width / _JPEG
+    elif format in ("bmp", "ppm") and image.tile and image.tile[0].codec_name != "bmp_rle":
+        bits = 1 if image.mode == "1" else 4 if format == "bmp" else 8
+        needed = image.tile[0].offset + height * width * bits / 8
+    else:
+        return
+    if needed > size:
+        raise EOFError("pixels are missing")
+
+
+def refuse_hollow_tiff(file: BinaryIO, tags: ImageFileDirectory_v2) -> None:
+    """Raise EOFError where strips or tiles end behind the file or cannot hold the pixels."""
+    offsets, counts = (np.atleast_1d(tags.get(a, tags.get(b, ()))).astype(np.int64) for a, b in ((273, 324), (279, 325)))
+    samples, bits = tags.get(277, 1), int(np.min(tags.get(258, 1)))
+    needed = int(tags.get(257, 0)) * -(-int(tags.get(256, 0)) * samples * bits // 8)
+    packing = _TIFF.get(tags.get(259, 1))
+    if tags.get(259, 1) == 6:  # JPEG of the old kind has its pixels elsewhere
+        return
+    ends = offsets[: len(counts)] + counts[: len(offsets)]
+    if not len(ends) or ends.max() > _size(file) or (packing and needed > packing * counts.sum()):
+        raise EOFError("pixels are missing")
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size

@@ -1,0 +1,49 @@
+"""Which files are videos, by their first bytes or their names; knows no decoder and costs nothing to import."""
+
+from pathlib import Path
+
+# Containers that can be written, by suffix
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "mkv", ".mov": "mov", ".webm": "webm"}
+SUFFIXES = frozenset(CONTAINERS) | frozenset(
+    (".avi", ".3gp", ".3g2", ".flv", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".ogv", ".y4m", ".mxf")
+)
+
+_STILLS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jxl ", b"jp2 ", b"crx ")  # ISO brands of pictures
+_HEADS = (
+    b"\x1aE\xdf\xa3",  # Matroska and WebM
+    b"FLV\x01",
+    b"OggS",
+    b"YUV4MPEG2",
+    b"\x00\x00\x01\xba",  # MPEG program stream
+    b"\x30\x26\xb2\x75",  # ASF
+    b"\x06\x0e\x2b\x34",  # MXF
+)
+
+
+def is_video(path: Path) -> bool:
+    """Tell by the first bytes whether a file is a video container rather than a picture."""
+    try:
+        with path.open("rb") as file:
+            return looks_like_video(file.read(400))
+    except OSError:
+        return False
+
+
+def looks_like_video(head: bytes) -> bool:
+    """Tell by the first bytes; of MPEG transport streams by their packets, 188 or 192 bytes apart."""
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return head[8:12] not in _STILLS
+    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    stream = head[:1] == b"\x47" and head[188:189] == b"\x47"
+    disc = head[4:5] == b"\x47" and head[196:197] == b"\x47"
+    return riff or stream or disc or head.startswith(_HEADS)
+
+
+def container_of(path: Path) -> str:
+    """Name the container that the result of a video gets: its own where it can be written, else Matroska."""
+    return CONTAINERS.get(path.suffix.lower(), "mkv")
+
+
+def suffix_of(container: str) -> str:
+    """Give the usual suffix of a container."""
+    return next(suffix for suffix, name in CONTAINERS.items() if name == container)

@@ -1,0 +1,157 @@
+"""srcli eval as a user meets it: intervals, comparisons, the papers' rows, the report and the figure."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli.cli import app
+from tests.conftest import photograph
+
+
+def srcli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def _records(result: Result) -> list[dict]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def sets(folder, tmp_path) -> Path:
+    """Lay two data sets out as the usual benchmark archives do, and a tool's results, perfect and spoilt."""
+    for name in ("Set5", "Set14"):
+        (tmp_path / name).mkdir()
+        shutil.copytree(folder, tmp_path / name / "HR")
+    shutil.copytree(folder, tmp_path / "perfect" / "Set5")
+    shutil.copytree(folder, tmp_path / "perfect" / "Set14")
+    return tmp_path
+
+
+def test_records_have_intervals_and_how_each_stands_against_those_before(sets):
+    bicubic, tool = _records(srcli("eval", sets / "Set5" / "HR", "--sr", sets / "perfect" / "Set5", "-s", 2, "--json"))
+    low, high = bicubic["psnr_interval"]
+    assert low < bicubic["psnr"] < high
+    assert bicubic["ssim_interval"][0] < bicubic["ssim"] < bicubic["ssim_interval"][1]
+    assert bicubic["versus"] == []
+    (contest,) = tool["versus"]
+    assert (contest["other"], contest["wins"], contest["losses"]) == ("bicubic", 3, 0)
+    assert contest["ssim"] == pytest.approx(tool["ssim"] - bicubic["ssim"])
+    assert (tool["psnr"], tool["psnr_interval"]) == (None, [None, None])  # equal pictures: infinite
+
+
+def test_data_sets_whose_folders_are_called_hr_keep_their_names(sets):
+    records = _records(srcli("eval", sets / "Set5" / "HR", sets / "Set14" / "HR", "-m", "bicubic", "-s", 2, "--json"))
+    assert [r["dataset"] for r in records] == ["Set5", "Set14"]
+
+
+def test_the_folder_of_a_benchmark_stands_for_its_hr_pictures(sets, folder):
+    shutil.copytree(folder, sets / "Set5" / "LR_bicubic" / "X2")
+    (record,) = _records(srcli("eval", sets / "Set5", "-m", "bicubic", "-s", 2, "--json"))
+    assert (record["dataset"], record["pictures"]) == ("Set5", 3)
+
+
+def test_the_table_says_who_beats_whom(sets):
+    folder = sets / "Set5" / "HR"
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--sr", sets / "perfect")
+    assert result.exit_code == 0, result.output
+    assert "Set5: perfect > bicubic on 3 of 3, +inf dB, no interval" in result.stdout
+
+
+def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path):
+    from srcli import checkpoint
+    from srcli.models import create
+    from tests.conftest import HEIGHT
+
+    runs = [tmp_path / name / "best.safetensors" for name in ("one", "two")]
+    for path in runs:
+        path.parent.mkdir()
+        checkpoint.save(path, create("fsrcnn", 2), checkpoint.Card(arch="fsrcnn", scale=2))
+    result = srcli("eval", folder, "-m", runs[0], "-m", runs[1], "--save", tmp_path / "sr", "--picture", "p0")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in (tmp_path / "sr").iterdir()) == ["bicubic", "one_best", "two_best"]
+    with Image.open(tmp_path / "sr" / "two_best" / "my pictures" / "p0.png") as saved:
+        assert saved.height == HEIGHT // 2 * 2
+
+
+def test_the_papers_rows_stand_beside_ours(sets):
+    result = srcli("eval", sets / "Set5" / "HR", "-m", "bicubic", "-s", 2, "--against", "published")
+    assert result.exit_code == 0, result.output
+    assert "> bicubic" in result.stdout
+    assert "38.00 / 0.9605" in result.stdout  # IMDN x2
+    assert "Hui et al., ACM MM 2019" in result.stdout
+    records = _records(srcli("eval", sets / "Set5" / "HR", "-m", "bicubic", "-s", 2, "--against", "published", "--json"))
+    assert {"model": "IMDN", "dataset": "Set5", "scale": 2, "psnr": 38.0, "ssim": 0.9605} in [
+        {key: r[key] for key in ("model", "dataset", "scale", "psnr", "ssim")} for r in records
+    ]
+
+
+def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
+    (record,) = _records(srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json"))
+    assert record["pictures"] == 1
+    assert record["psnr_interval"] == [None, None]
+
+
+def test_report_and_figure_are_written_and_named(folder, tmp_path):
+    report, figure = tmp_path / "my report.html", tmp_path / "figure.png"
+    flags = ("-m", "bicubic", "-s", 2, "--picture", "p1", "--report", report, "--figure", figure, "--box", "4,8,20,16")
+    result = srcli("eval", folder, *flags)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-2:] == [str(report), str(figure)]
+    assert "4,8,20,16" in result.stderr
+    assert "p1.png" in report.read_text(encoding="utf-8")
+    with Image.open(figure) as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
+    from srcli.engine.evaluate import shrink
+
+    for name in ("hr", "LR_bicubic/X3"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    hr = photograph(63, 90)
+    Image.fromarray(hr).save(tmp_path / "set" / "hr" / "a.png")
+    Image.fromarray(shrink(hr, 3)).save(tmp_path / "set" / "LR_bicubic" / "X3" / "ax3.png")
+    flags = ("eval", tmp_path / "set" / "hr", "-m", "bicubic", "-s", 3, "--json")
+    (made,), (given,) = (_records(srcli(*flags, *more)) for more in ((), ("--lr-dir", tmp_path / "set")))
+    assert (made["psnr"], made["ssim"]) == (given["psnr"], given["ssim"])
+    assert math.isfinite(made["psnr"])
+    assert "LR given" in given["protocol"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--figure", "f.png"], "--figure needs --picture"),
+        (["--box", "1,2,3,4"], "--box needs --figure"),
+        (["--picture", "p00"], "did you mean 'p0'"),
+        (["--picture", "p1", "--figure", "f.jpg"], "not 'f.jpg'"),
+        (["--picture", "p1", "--figure", "f.png", "--box", "1,2,3"], "X,Y,WIDTH,HEIGHT"),
+        (["--picture", "p1", "--figure", "f.png", "--box", "40,0,20,20"], "reaches out of the 48x64"),
+        (["--report", "nowhere/r.html"], "no folder 'nowhere'"),
+        (["--report", "r.pdf"], "not 'r.pdf'"),
+        (["--csv", "."], "is a folder"),
+        (["--against", "everyone"], "not 'everyone'"),
+        (["--against", "published"], "no paper's table has 'my pictures'"),
+        (["--lr-dir", ".", "--lr-dir", "."], "1 HR folders"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_scored(folder, tmp_path, monkeypatch, arguments, text):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 2, *arguments)
+    assert result.exit_code in (1, 2)
+    assert text in result.stderr
+    assert result.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_same_data_set_twice_is_refused(folder):
+    result = srcli("eval", folder, folder / ".." / folder.name, "-m", "bicubic")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "given twice" in result.stderr

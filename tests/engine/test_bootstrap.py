@@ -1,0 +1,43 @@
+import math
+
+import numpy as np
+import pytest
+
+from srcli.engine import bootstrap
+from srcli.engine.bootstrap import differences, mean_interval
+
+
+def test_the_interval_of_many_values_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(30, 3, 400)
+    low, high = mean_interval(list(values))
+    error = 1.96 * values.std() / math.sqrt(len(values))
+    assert low == pytest.approx(values.mean() - error, abs=0.02)
+    assert high == pytest.approx(values.mean() + error, abs=0.02)
+
+
+def test_equal_calls_give_equal_intervals_and_another_seed_another():
+    values = [28.1, 30.5, 27.7, 33.0, 29.37, 31.19, 26.43]
+    assert mean_interval(values) == mean_interval(values)
+    assert mean_interval(values) != mean_interval(values, seed=1)
+
+
+def test_drawing_in_parts_changes_nothing(monkeypatch):
+    values = list(np.random.default_rng(2).random(37))
+    whole = mean_interval(values)
+    monkeypatch.setattr(bootstrap, "_AT_ONCE", 1000)
+    assert mean_interval(values) == whole
+
+
+def test_a_higher_level_is_wider():
+    values = [28.1, 30.5, 27.7, 33.0, 29.9]
+    narrow, wide = mean_interval(values, level=0.5), mean_interval(values, level=0.99)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("values", [[], [30.0], [30.0, math.inf], [30.0, math.nan]])
+def test_what_says_nothing_has_no_interval(values):
+    assert all(math.isnan(end) for end in mean_interval(values))
+
+
+def test_equal_infinities_do_not_differ():
+    assert differences([math.inf, 30.0, math.inf], [math.inf, 29.5, 40.0]) == [0.0, 0.5, math.inf]

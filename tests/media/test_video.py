@@ -1,0 +1,197 @@
+"""Videos to frames: time stamps, colours, depth, alpha, interlaced and damaged sources."""
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import Interpolation
+
+from srcli.errors import BadVideo
+from srcli.media.sniff import is_video
+from srcli.media.video import MATRICES, Clip, Colors, VideoReader, probe_video
+from tests.clips import make_clip
+from tests.conftest import photograph
+
+# Kr and Kb of the matrices, from ITU-R BT.601, BT.709, BT.2020, SMPTE 240M and FCC
+WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+
+
+def reader(path: Path, clip: Clip | None = None, **flags: bool) -> VideoReader:
+    """Open the first track."""
+    return VideoReader(path, probe_video(path).tracks[0], clip or Clip(), **flags)
+
+
+def times(path: Path, clip: Clip | None = None) -> list[int]:
+    """List the time stamps that are read."""
+    return [frame.pts for _, frame in reader(path, clip).frames()]
+
+
+def yuv(rgb: np.ndarray, matrix: int, full: bool) -> np.ndarray:
+    """Convert (H, W, 3) in [0, 1] to (3, H, W) uint8 by the standards' formula."""
+    kr, kb = WEIGHTS[matrix]
+    r, g, b = np.moveaxis(rgb, -1, 0)
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    u, v = (b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))
+    luma, chroma, black = (255, 255, 0) if full else (219, 224, 16)
+    return np.rint(np.stack([y * luma + black, u * chroma + 128, v * chroma + 128])).astype(np.uint8)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_colours_follow_the_matrix_and_the_range(tmp_path, matrix, full):
+    rgb = photograph(32, 48) / 255
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 2 if full else 1
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(yuv(rgb, matrix, full), "yuv444p")))
+        container.mux(stream.encode(None))
+    (_, frame), *_ = reader(path).frames()
+    assert np.abs(frame.pixels - rgb * 255).max() <= 2.5  # 8 bits of YUV are coarser than those of RGB
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "matrix"),
+    [(480, 854, 6), (576, 720, 6), (720, 1280, 1), (272, 1280, 1), (1080, 1080, 1)],
+)
+def test_an_unnamed_matrix_is_guessed_by_the_size(height, width, matrix):
+    assert Colors().conversion(height, width) == (matrix, 1)
+
+
+def test_uneven_time_stamps_are_kept(tmp_path):
+    pts = [0, 300, 1000, 1001, 5000, 5512]
+    assert times(make_clip(tmp_path / "clip.mp4", frames=6, pts=pts)) == pts
+
+
+def test_ten_bits_arrive_as_sixteen(tmp_path):
+    path = make_clip(tmp_path / "clip.mkv", codec="ffv1", pix_fmt="yuv444p10le", frames=1)
+    (_, frame), *_ = reader(path).frames()
+    assert frame.pixels.dtype == np.uint16
+    assert np.abs(frame.pixels / 257 - photograph(48, 64, 1)).mean() < 1
+
+
+def test_alpha_of_vp9_is_read(tmp_path):
+    path = tmp_path / "clip.webm"
+    rgba = np.dstack([photograph(48, 64), np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))])
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=25, options={"lossless": "1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        frame = av.VideoFrame.from_ndarray(rgba, "rgba").reformat(format="yuva420p", interpolation=Interpolation.BICUBIC)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (_, read), *_ = reader(path).frames()
+    np.testing.assert_allclose(read.alpha, rgba[..., 3], atol=1)  # swscale rounds on the way in
+
+
+def test_interlaced_is_told_and_mended_frame_by_frame(tmp_path):
+    path = make_clip(tmp_path / "clip.mp4", interlaced=True)
+    assert probe_video(path).tracks[0].interlaced
+    plain = list(reader(path).frames())
+    mended = list(reader(path, deinterlace=True).frames())
+    assert [frame.pts for _, frame in mended] == [frame.pts for _, frame in plain]
+    assert any(not np.array_equal(a.pixels, b.pixels) for (_, a), (_, b) in zip(plain, mended, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("clip", "wanted"),
+    [
+        (Clip(frames=3), range(3)),
+        (Clip(start=4 * 512 / Fraction(12800)), range(4, 12)),
+        (Clip(end=5 * 512 / Fraction(12800)), range(5)),
+    ],
+)
+def test_a_clip_takes_the_frames_within(tmp_path, clip, wanted):
+    path = make_clip(tmp_path / "clip.mp4")
+    assert times(path, clip) == [i * 512 for i in wanted]
+
+
+def test_frames_that_are_not_wanted_are_counted_but_not_given(tmp_path):
+    source = reader(make_clip(tmp_path / "clip.mp4"))
+    assert [number for number, _ in source.frames(lambda number: number % 5 == 0)] == [0, 5, 10]
+    assert source.count == 12
+
+
+def test_a_truncated_file_gives_what_decodes_and_says_so(tmp_path):
+    path = make_clip(tmp_path / "clip.mkv", frames=60, codec="ffv1")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = reader(path)
+    frames = list(source.frames())
+    assert 10 < len(frames) < 60
+    assert source.damage
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("empty.mp4", b"", "is empty"),
+        ("broken.mp4", b"\0\0\0\x20ftypisom" + b"\0" * 200, "cannot be read as a video"),
+        ("text.mkv", b"no video at all", "cannot be read as a video"),
+    ],
+)
+def test_what_is_no_video_is_refused_in_one_line(tmp_path, name, content, text):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadVideo, match=text) as caught:
+        probe_video(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        samples.sample_rate = 16000
+        container.mux(stream.encode(samples))
+        container.mux(stream.encode(None))
+    with pytest.raises(BadVideo, match="it has no video, only audio"):
+        probe_video(path)
+
+
+# The clips of the data folder
+
+FRAMES = {
+    "alpha_vp9_vorbis.webm": 150,
+    "amr_mpeg4.3gp": 74,
+    "av1_640x360.mkv": 125,
+    "bt2020_10bit_hevc.mp4": 60,
+    "carphone_qcif_distorted.mp4": 120,
+    "discard_first_keyframe.mp4": 25,  # of 30 packets
+    "mpeg4.avi": 30,
+    "nasa_rot90.mp4": 17,
+    "non_zero_start.mp4": 12,
+    "odd_321x241_444.mp4": 25,
+    "rot90_ios9_data_streams.mov": 14,
+    "rot90_vfr_24.mov": 25,
+    "vfr_rot180_720p_h264_aac.mp4": 25,
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_real_clips_give_every_frame_with_rising_time_stamps(data, name):
+    path = data / "video" / name
+    assert is_video(path)
+    source = reader(path)
+    stamps = []
+    list(source.frames(lambda number: False))
+    assert source.count == FRAMES[name]
+    with av.open(str(path)) as container:
+        stamps = [frame.pts for frame in container.decode(video=0)]
+    assert all(b > a for a, b in pairwise(stamps))
+    assert not source.damage
+    assert not source.notes
+
+
+@pytest.mark.parametrize("name", ["broken.mp4", "empty.flv"])
+def test_real_broken_files_are_refused(data, name):
+    with pytest.raises(BadVideo):
+        probe_video(data / "video" / name)
+
+
+def test_pictures_are_no_videos(data, folder):
+    assert not any(is_video(path) for path in folder.iterdir())
+    assert not any(is_video(path) for path in (data / "nasty").iterdir())

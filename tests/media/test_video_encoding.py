@@ -1,0 +1,192 @@
+"""Frames to packets and files: codecs and containers, what is refused, segments, and decoding times."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srcli.errors import BadFolder, BadVideo, UsageError
+from srcli.media.encoding import CODECS, Encoder, Wishes, decode_times, plan_encoding
+from srcli.media.segments import Parts, SegmentWriter, published, read_segment
+from srcli.media.video import Colors, Timed, Track
+from tests.clips import BASE
+from tests.conftest import photograph
+
+
+def track(pix_fmt: str = "yuv420p", height: int = 48, width: int = 64, colors: Colors | None = None) -> Track:
+    """Describe a source."""
+    return Track(0, height, width, pix_fmt, "h264", BASE, Fraction(25), colors or Colors(6, 6, 6, 1))
+
+
+def timed(count: int, depth: type = np.uint8) -> list[Timed]:
+    """Make frames 512 ticks apart."""
+    pictures = [photograph(48, 64, i).astype(depth) * (257 if depth is np.uint16 else 1) for i in range(count)]
+    return [Timed(picture, None, i * 512, 512) for i, picture in enumerate(pictures)]
+
+
+@pytest.mark.parametrize("codec", [name for name in CODECS if not name.endswith("nvenc")])
+def test_each_codec_encodes_one_packet_a_frame_with_its_time(codec):
+    container = CODECS[codec].containers[0]
+    encoder = Encoder(plan_encoding(track(height=64), (64, 64), container, Wishes(codec)))
+    frames = [Timed(photograph(64, 64, i), None, i * 512 + i % 2, 512) for i in range(5)]
+    packets = [packet for frame in frames for packet in encoder.encode(frame)] + list(encoder.finish())
+    assert sorted(packet.pts for packet in packets) == [frame.pts for frame in frames]
+    assert all(packet.duration == 512 for packet in packets)
+
+
+@pytest.mark.parametrize(
+    ("container", "source", "codec", "pix_fmt"),
+    [
+        ("mp4", "yuv420p", "libx264", "yuv420p"),
+        ("mkv", "yuv444p", "libx264", "yuv444p"),
+        ("mp4", "yuv420p10le", "libx265", "yuv420p10le"),
+        ("webm", "yuv420p", "libvpx-vp9", "yuv420p"),
+        ("webm", "yuva420p", "libvpx-vp9", "yuva420p"),
+        ("webm", "yuv420p10le", "libsvtav1", "yuv420p10le"),
+        ("mov", "yuva444p10le", "prores_ks", "yuva444p10le"),
+        ("mkv", "yuva444p10le", "ffv1", "yuva444p10le"),
+    ],
+)
+def test_defaults_keep_depth_chroma_and_alpha(container, source, codec, pix_fmt):
+    encoding = plan_encoding(track(source), (96, 128), container, Wishes())
+    assert (encoding.codec, encoding.pix_fmt, encoding.notes) == (codec, pix_fmt, ())
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "container", "note"),
+    [
+        ("yuva420p", "libx264", "mp4", "libx264 in yuv420p has no alpha: transparency is lost"),
+        ("yuv420p10le", "libvpx-vp9", "webm", "libvpx-vp9 in yuv420p: 10 bits reduced to 8"),
+        ("yuv444p", "libsvtav1", "mkv", "yuv420p stores less colour detail than yuv444p"),
+    ],
+)
+def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
+    assert note in plan_encoding(track(source), (96, 128), container, Wishes(codec)).notes
+
+
+@pytest.mark.parametrize(
+    ("container", "wishes", "text"),
+    [
+        ("webm", Wishes("libx264"), "libx264 does not go into webm"),
+        ("mp4", Wishes("prores_ks"), "prores_ks does not go into mp4"),
+        ("mp4", Wishes("h264"), "--codec is one of libx264"),
+        ("mp4", Wishes(crf=99), "--crf of libx264 is 0 to 51, not 99"),
+        ("mkv", Wishes("ffv1", crf=1), "ffv1 has no --crf"),
+        ("mov", Wishes("prores_ks", preset="fast"), "prores_ks has no --preset"),
+        ("mp4", Wishes(pix_fmt="rgb24"), "--pix-fmt of libx264 is one of yuv420p"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(container, wishes, text):
+    with pytest.raises(UsageError, match=text):
+        plan_encoding(track(), (96, 128), container, wishes)
+
+
+def test_an_encoder_that_refuses_says_what_it_was_given():
+    with pytest.raises(BadVideo, match=r"libx264 refuses 128 x 96 px yuv420p \(crf 18, preset quick\)"):
+        Encoder(plan_encoding(track(), (96, 128), "mp4", Wishes(preset="quick")))
+
+
+def test_odd_sizes_are_made_even_where_chroma_is_halved():
+    odd = plan_encoding(track(), (97, 131), "mp4", Wishes())
+    assert odd.coded == (98, 132)
+    assert "yuv420p needs even sides: the last row or column is repeated, 132 x 98 px" in odd.notes
+    assert plan_encoding(track("yuv444p"), (97, 131), "mp4", Wishes()).coded == (97, 131)
+    assert plan_encoding(track(), (97, 131), "webm", Wishes()).coded == (97, 131)
+
+
+def test_an_unnamed_matrix_is_named_only_where_players_would_change_their_guess():
+    bare = track(colors=Colors())
+    assert plan_encoding(bare, (96, 128), "mp4", Wishes()).colors == Colors()
+    large = plan_encoding(bare, (768, 1280), "mp4", Wishes())
+    assert large.colors.matrix == 6
+    assert large.notes == ("tagged BT.601, which players take for the source but not for this size",)
+
+
+@pytest.mark.parametrize(
+    ("shown", "decoded"),
+    [
+        ([0, 1, 2], [0, 1, 2]),
+        ([0, 4, 2, 1, 3], [-2, -1, 0, 1, 2]),  # b-pyramid: two frames early
+        ([0, 2, 1, 10, 30, 20], [-1, 0, 1, 2, 10, 20]),  # uneven, across two encoders
+        ([7], [7]),
+    ],
+)
+def test_decoding_times_rise_and_come_before_the_picture(shown, decoded):
+    times = list(decode_times(shown))
+    assert times == decoded
+    assert all(dts <= pts for dts, pts in zip(times, shown, strict=True))
+
+
+# Segments
+
+
+def segments(tmp_path: Path, count: int, length: int = 4) -> Parts:
+    """Write frames into segments."""
+    parts = Parts(tmp_path / "out.mkv", {"crf": 18})
+    parts.begin()
+    encoding = plan_encoding(track(), (48, 64), "mkv", Wishes())
+    writer = SegmentWriter(parts, 0, lambda: Encoder(encoding), length)
+    for number, frame in enumerate(timed(count)):
+        writer.add(number, frame, {"repeated": 1.0})
+    writer.close()
+    return parts
+
+
+def test_segments_hold_every_packet(tmp_path):
+    there = segments(tmp_path, 10).closed(0, 4)
+    assert [(there[n].first, there[n].frames, there[n].saved) for n in sorted(there)] == [
+        (0, 4, {"repeated": 4.0}),
+        (4, 4, {"repeated": 4.0}),
+        (8, 2, {"repeated": 2.0}),
+    ]
+    shown = sorted(record.pts for segment in there.values() for record in segment.records())
+    assert shown == [i * 512 for i in range(10)]
+    assert all(next(iter(segment.records())).key for segment in there.values())
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+def test_a_damaged_segment_counts_as_missing(tmp_path, damage):
+    path = segments(tmp_path, 8).path(0, 1)
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    path.write_bytes({"cut": content[:-9], "flip": content, "empty": b"", "text": b"hello\nworld"}[damage])
+    assert read_segment(path) is None
+    assert sorted(segments_of(tmp_path)) == [0]
+
+
+def segments_of(tmp_path: Path) -> dict[int, object]:
+    """List what is there."""
+    return dict(Parts(tmp_path / "out.mkv", {"crf": 18}).closed(0, 4))
+
+
+def test_a_run_with_other_settings_is_refused_and_begins_anew_on_demand(tmp_path):
+    segments(tmp_path, 4)
+    other = Parts(tmp_path / "out.mkv", {"crf": 20})
+    with pytest.raises(UsageError, match=r"holds an unfinished run with another crf; .* --no-resume"):
+        other.begin()
+    other.begin(afresh=True)
+    assert other.closed(0, 4) == {}
+
+
+def test_a_result_that_has_its_name_is_known_until_its_segments_are_gone(tmp_path, monkeypatch):
+    parts = segments(tmp_path, 4)
+    parts.joined.write_text("joined")
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "remove", lambda self: None)  # killed here
+        parts.publish()
+    assert published(parts.target)
+    parts.remove()
+    assert not parts.folder.exists()
+    assert not published(parts.target)
+
+
+def test_a_folder_of_the_user_is_not_touched(tmp_path):
+    (tmp_path / "out.mkv.parts").mkdir()
+    (tmp_path / "out.mkv.parts" / "diary.txt").write_text("mine")
+    parts = Parts(tmp_path / "out.mkv", {})
+    with pytest.raises(BadFolder, match="holds something else"):
+        parts.begin(afresh=True)
+    parts.remove()
+    assert (tmp_path / "out.mkv.parts" / "diary.txt").read_text() == "mine"

@@ -1,0 +1,167 @@
+"""ONNX files as models: ours by what they say, others' by a test run."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli import checkpoint, zoo
+from srcli.cli import app
+from srcli.engine.upscale import Upscaler
+from srcli.errors import BadCheckpoint, MissingExtra, UsageError
+from srcli.exported import open_onnx
+from srcli.models import create
+from tests.conftest import photograph
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+
+def srcli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def rfdn(tmp_path_factory) -> Path:
+    """Make a small RFDN's weights, and its ONNX file through the command, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("my models")
+    torch.manual_seed(0)
+    model = create("rfdn", 2, channels=8, blocks=1)
+    model.start_as_upsampler()
+    checkpoint.save(folder / "w.safetensors", model, checkpoint.card_of(model, licence="MIT"))
+    result = srcli("export", folder / "w.safetensors", folder / "a b.onnx")
+    assert result.exit_code == 0, result.output
+    assert "a b.onnx  rfdn x2" in result.stdout
+    return folder / "a b.onnx"
+
+
+def foreign(path: Path, height: int | str, width: int | str, *, channels: int = 3, factor: float = 2, kind: int = 1) -> Path:
+    """Write an ONNX file without srcli's metadata that repeats every px; `kind` is the element type, 1 being float32."""
+    sizes = [1, channels, height, width]
+    x, y = (onnx.helper.make_tensor_value_info(name, kind, shape) for name, shape in (("in", sizes), ("out", [None] * 4)))
+    scales = onnx.helper.make_tensor("scales", 1, [4], [1, 1, factor, factor])
+    node = onnx.helper.make_node(
+        "Resize",
+        ["in", "", "scales"],
+        ["out"],
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    graph = onnx.helper.make_graph([node], "g", [x], [y], [scales])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+def test_an_exported_file_upscales_as_its_weights_do(rfdn, folder, tmp_path):
+    for name, model in (("torch", rfdn.with_name("w.safetensors")), ("onnx", rfdn)):
+        flags = ["--precision", "fp32", "-o", tmp_path / name]
+        assert srcli("upscale", folder, "-m", model, *flags).exit_code == 0
+    for path in sorted((tmp_path / "torch").iterdir()):
+        ours, theirs = (np.array(Image.open(f / path.name)).astype(int) for f in (tmp_path / "torch", tmp_path / "onnx"))
+        assert np.abs(ours - theirs).max() <= 1  # a tie between two levels
+
+
+def test_an_exported_file_is_evaluated(rfdn, folder):
+    result = srcli("eval", folder, "-m", rfdn)
+    assert result.exit_code == 0, result.output
+    assert "fp32" in result.stdout
+
+
+def test_an_exported_file_says_where_it_is_from(rfdn):
+    model, card = open_onnx(rfdn)
+    assert model.facts is not None
+    assert (card.arch, card.scale, card.licence) == ("rfdn", 2, "MIT")
+    assert card.config == {"channels": 8, "blocks": 1}
+    assert model.facts.sha256 == zoo.hash_of(rfdn.with_name("w.safetensors"))
+    assert (model.tiling.kind, model.min_side) == ("strided", 15)
+    assert model.facts.deviation < 1e-5
+    assert [d.dim_param for d in onnx.load(rfdn).graph.input[0].type.tensor_type.shape.dim] == ["batch", "", "height", "width"]
+
+
+def test_pictures_smaller_than_the_network_takes_are_extended(rfdn):
+    out = Upscaler(open_onnx(rfdn)[0]).pixels(photograph(3, 5))
+    assert out.shape == (6, 10, 3)
+
+
+def test_the_number_format_is_the_files_own(rfdn):
+    assert Upscaler(open_onnx(rfdn)[0]).precision == "fp32"
+    with pytest.raises(UsageError, match="computes in fp32"):
+        Upscaler(open_onnx(rfdn)[0], precision="bf16")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["export", "{weights}", "{onnx}"], 1, "--overwrite"),
+        (["export", "{onnx}", "other.onnx"], 2, "exported already"),
+        (["export", "{weights}", "x.pt2", "--format", "onnx"], 2, "ends in .onnx"),
+        (["export", "{weights}", "x.tflite"], 2, ".onnx, .pt2, .xml"),
+        (["export", "{weights}", "nowhere/x.onnx"], 1, "no folder 'nowhere'"),
+        (["export", "{weights}", "--format", "tflite"], 2, "not 'tflite'"),
+        (["upscale", "p.png", "-m", "gone.onnx"], 1, "no weights file 'gone.onnx'"),
+        (["upscale", "p.png", "-m", "{onnx}", "-s", "2", "--precision", "bf16"], 2, "computes in fp32"),
+        (["profile", "{onnx}"], 2, "cannot be counted"),
+    ],
+)
+def test_mistakes_are_one_line(rfdn, tmp_path, monkeypatch, arguments, code, text):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph()).save("p.png")
+    names = {"{onnx}": str(rfdn), "{weights}": str(rfdn.with_name("w.safetensors"))}
+    result = srcli(*(names.get(a, a) for a in arguments))
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["p.png"]
+
+
+@pytest.mark.parametrize(("height", "width"), [("h", "w"), (16, 24), (40, 20)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_foreign_file_runs_at_its_sizes(tmp_path, height, width, channels):
+    said = []
+    model, card = open_onnx(foreign(tmp_path / "theirs.onnx", height, width, channels=channels), said.append)
+    assert (model.scale, model.channels, card.arch, card.licence) == (2, channels, "theirs", "")
+    assert len(said) == 1
+    assert "not exported by srcli" in said[0]
+    picture = photograph()[..., :channels]
+    expected = picture.repeat(2, 0).repeat(2, 1)
+    for tile in (0, 16):
+        np.testing.assert_array_equal(Upscaler(model, tile=tile).pixels(picture), expected)
+
+
+def test_float16_inputs_are_fed(tmp_path):
+    model, _ = open_onnx(foreign(tmp_path / "half.onnx", "h", "w", kind=onnx.TensorProto.FLOAT16))
+    assert model.precision == "fp16"
+    picture = photograph()
+    np.testing.assert_array_equal(Upscaler(model).pixels(picture), picture.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        ({"channels": 4}, "takes 4 channels"),
+        ({"factor": 1.5}, "whole factor"),
+        ({"kind": 3}, "takes"),  # int8
+    ],
+)
+def test_what_is_no_upscaler_is_refused(tmp_path, made, text):
+    path = foreign(tmp_path / "x.onnx", "h", "w", **made)
+    with pytest.raises(BadCheckpoint, match=text):
+        open_onnx(path)
+
+
+def test_a_file_that_is_no_onnx_is_refused(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"no protobuf at all")
+    with pytest.raises(BadCheckpoint, match="not an ONNX file"):
+        open_onnx(tmp_path / "x.onnx")
+
+
+def test_without_onnxruntime_the_extra_is_named(rfdn, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'srcli\[onnx\]'"):
+        open_onnx(rfdn)
