@@ -47,16 +47,14 @@ def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
 def bytes_per_px(model: SRModel, run: Callable[[Tensor], object], device: torch.device, value: int) -> float:
     """Measure the bytes that a pass takes for each px of input, by one tile; `value` is the bytes of one number.
 
-    Where the peak cannot be measured: three times the largest layer's inputs and outputs.
+    Where the peak cannot be measured, or is a fact of the file: by `values_per_px`.
     """
     if model.values_per_px is not None:
         return value * model.values_per_px
     small, side = (torch.zeros(1, 3, max(n, model.min_side), max(n, model.min_side), device=device) for n in _MEASURED)
     run(small)  # the first pass also loads kernels
     peak = peak_bytes(lambda: run(side), device)
-    if peak:
-        return peak / (side.shape[-2] * side.shape[-1])
-    return 3 * value * _largest_layer(model, lambda: run(small)) / (small.shape[-2] * small.shape[-1])
+    return peak / (side.shape[-2] * side.shape[-1]) if peak else value * values_per_px(model)
 
 
 def peak_bytes(once: Callable[[], object], device: torch.device) -> float | None:
@@ -98,9 +96,13 @@ def _resident(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1024.0
 
 
-def _largest_layer(model: SRModel, once: Callable[[], object]) -> int:
-    """Return the most values that one layer takes and gives in a pass."""
-    largest = 0
+@torch.inference_mode()
+def values_per_px(model: SRModel) -> float:
+    """Estimate how many activations are alive at the peak for each input px: three times the largest layer's, by a small pass."""
+    if model.values_per_px is not None:
+        return model.values_per_px
+    largest, side = 0, max(_MEASURED[0], model.min_side)
+    parameter = next(model.parameters(), None)
 
     def watch(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal largest
@@ -108,11 +110,11 @@ def _largest_layer(model: SRModel, once: Callable[[], object]) -> int:
 
     handles = [m.register_forward_hook(watch) for m in model.modules() if not list(m.children())]
     try:
-        once()
+        output = model(torch.zeros(1, model.channels, side, side, device=parameter.device if parameter is not None else None))
     finally:
         for handle in handles:
             handle.remove()
-    return largest
+    return 3 * max(largest, output.numel()) / side**2
 
 
 def keep_freed_memory() -> None:

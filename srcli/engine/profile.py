@@ -245,7 +245,9 @@ def _measured(counted: Profile, model: SRModel, device: torch.device, precision:
         runs.append(_milliseconds(once, device))
     first, median, third = statistics.quantiles(runs, n=4, method="inclusive")
     peak_mib = None if peak is None else (held + peak) / _MIB
-    return replace(counted, milliseconds=median, spread=(first, third), peak_mib=peak_mib, device=str(device), precision=precision)
+    return replace(
+        counted, milliseconds=median, spread=(first, third), peak_mib=peak_mib, device=str(device), precision=precision
+    )
 
 
 def _milliseconds(once: Callable[[], None], device: torch.device) -> float:

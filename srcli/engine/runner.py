@@ -2,7 +2,7 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
@@ -71,7 +71,7 @@ class Runner:
         tiling = self.model.tiling
         side = self._side(height, width, precision, count, promised)
         todo = deque(plan_tiles(height, width, side, tiling.overlap, tiling.phase))
-        whole = list(todo)
+        whole = todo.copy()
         while True:
             try:
                 with self._statistics_of(whole, read, height, width, precision):
@@ -85,11 +85,10 @@ class Runner:
                 half = max(span.stop - span.start for tile in todo for span in tile) // 2
                 if half < SMALLEST_TILE:
                     raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; use --device cpu") from error
-            todo, whole = (
-                [part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)]
+            todo, whole = (  # by rows, as before
+                deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
                 for tiles in (todo, whole)
             )
-            todo = deque(todo)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -105,16 +104,14 @@ class Runner:
             return max(height, width)
         if precision not in self._bytes_per_px:
             value = 4 if precision == "fp32" else 2
-            self._bytes_per_px[precision] = bytes_per_px(
-                self.model, lambda x: self.whole(x, precision), self.device, value
-            )
+            self._bytes_per_px[precision] = bytes_per_px(self.model, lambda x: self.whole(x, precision), self.device, value)
         area = budget(self.device, self.memory, promised) / (count * self._bytes_per_px[precision])
         tiling = self.model.tiling
         least = (SMALLEST_TILE + 2 * (tiling.overlap + tiling.phase)) ** 2
         return fewest_reads(height, width, max(area, least), tiling.overlap, tiling.phase)
 
     def _statistics_of(
-        self, plan: list[Tile], read: Read, height: int, width: int, precision: Precision
+        self, plan: Sequence[Tile], read: Read, height: int, width: int, precision: Precision
     ) -> AbstractContextManager[None]:
         def sweep() -> None:
             for tile in plan:
@@ -169,7 +166,7 @@ class Runner:
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32"):
-            return in_color(self._network, self.model, x, window)
+            return in_color(self.model, x, window, self._network)
 
 
 class _Flight(NamedTuple):
@@ -184,7 +181,7 @@ class _Flight(NamedTuple):
     def of(cls, tile: Tile, values: Tensor, finite: Tensor | None) -> "_Flight":
         if values.device.type != "cuda":
             return cls(tile, values.cpu(), finite, None)
-        event, device = torch.cuda.Event(), values.device
+        event, device = torch.cuda.Event(), values.device  # type: ignore[no-untyped-call]
         host, checked = _pinned(values), None if finite is None else _pinned(finite)
         event.record(torch.cuda.current_stream(device))
         return cls(tile, host, checked, event)
@@ -212,13 +209,13 @@ def _precision(model: SRModel, wanted: Literal["auto"] | Precision, device: torc
     return chosen
 
 
-def in_color(run: Callable[..., Tensor], model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
-    """Run a network on (N, 1 or 3, H, W) pictures whatever channels it was trained on; `run` is it or its compiled form.
+def in_color(model: SRModel, x: Tensor, window: Window | None = None, compiled: Callable[..., Tensor] | None = None) -> Tensor:
+    """Run a network, or its `compiled` form, on (N, 1 or 3, H, W) pictures whatever channels it was trained on.
 
     Gray goes through RGB networks as three equal channels; luma-only networks get studio-swing Y, and colour follows
     by bicubic interpolation, as in their papers.
     """
-    s = model.scale
+    s, run = model.scale, compiled or model
     if model.channels == x.shape[1] == 3:
         return run(x, window)
     if model.channels == 3:

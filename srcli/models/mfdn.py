@@ -70,7 +70,9 @@ class MFDN(SRModel):
 
     def _carrying(self, x: Tensor) -> torch.autocast:
         device = x.device.type
-        return torch.autocast(device, torch.get_autocast_dtype(device), enabled=self.training and torch.is_autocast_enabled(device))
+        return torch.autocast(
+            device, torch.get_autocast_dtype(device), enabled=self.training and torch.is_autocast_enabled(device)
+        )
 
     def fold(self) -> Self:
         for module in self.modules():

@@ -23,7 +23,7 @@ class Tile(NamedTuple):
 def plan_tiles(height: int, width: int, side: int | tuple[int, int], overlap: int, phase: int = 1) -> list[Tile]:
     """Cut a picture into tiles that give at most `side` (or height, width) px and read `overlap` px more on each side.
 
-    What a tile reads starts at a multiple of `phase`, so a side that cuts is rounded down (but not to 0) and `overlap` up to one.
+    What a tile reads starts at a multiple of `phase`: a side that cuts is rounded down (but not to 0), `overlap` up to one.
     """
     sides = (side, side) if isinstance(side, int) else side
     rows, columns = (_spans(0, size, size, side, overlap, phase) for size, side in zip((height, width), sides, strict=True))
@@ -33,8 +33,7 @@ def plan_tiles(height: int, width: int, side: int | tuple[int, int], overlap: in
 def split(tile: Tile, height: int, width: int, side: int, overlap: int, phase: int = 1) -> list[Tile]:
     """Cut what `tile` of a (height, width) picture gives into tiles of at most `side` px, as `plan_tiles` does."""
     rows, columns = (
-        _spans(span.start, span.stop, size, side, overlap, phase)
-        for span, size in zip(tile, (height, width), strict=True)
+        _spans(span.start, span.stop, size, side, overlap, phase) for span, size in zip(tile, (height, width), strict=True)
     )
     return [Tile(r, c) for r in rows for c in columns]
 
