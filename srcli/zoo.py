@@ -117,6 +117,7 @@ def open_file(
     """Return the model of a weights file, or of an ONNX file, with its card; errors call it `called`."""
     from srcli import checkpoint, exported
 
+    model: SRModel
     if path.suffix == exported.SUFFIX:
         model, card = exported.open_onnx(path, say)
     elif path.suffix == ".safetensors" and _has_card(path):

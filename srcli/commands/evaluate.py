@@ -4,7 +4,8 @@ import csv as csv_module
 import dataclasses
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,8 +88,7 @@ def evaluate(
     where = pick_device(device)
     networks = {name: open_model(name, scale, offline=offline, say=console.note)[0] for name in models or []}
     factor = _one_scale([network.scale for network in networks.values()], scale)
-    if BASELINE not in networks:
-        networks = {BASELINE: open_model(BASELINE, factor)[0], **networks}
+    networks = {BASELINE: open_model(BASELINE, factor)[0], **networks}
     names = [*networks, *dict.fromkeys(str(folder.resolve()) for folder in sr or [])]
     labels = short_names(names)
     protocol = Protocol(factor, channel, shave, lr_dir is not None)  # type: ignore[arg-type]
@@ -135,12 +135,15 @@ def evaluate(
     if report:
         from srcli.engine.report import render
 
-        with atomic(report) as temporary:
-            temporary.write_text(render(results, protocol, computed=computed, published=against is not None), encoding="utf-8")
+        page = render(results, protocol, computed=computed, published=against is not None)
+        with _written(report) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     if figure:
         from srcli.engine.figure import draw_figure
 
-        drawn = draw_figure(results, protocol, figure, box=wanted)
+        drawing, drawn = draw_figure(results, protocol, box=wanted)
+        with _written(figure) as temporary:
+            drawing.save(temporary, "PNG", optimize=True)
         console.note(f"{figure}: --box {','.join(map(str, drawn))}")
     for file in (report, figure):
         if file and not json:
@@ -153,6 +156,16 @@ def _check_target(file: Path | None) -> None:
         raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
     if file and file.is_dir():
         raise UsageError(f"'{file}' is a folder; name a file")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all; raise BadFolder where it cannot be."""
+    try:
+        with atomic(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise BadFolder(f"cannot write '{path}': {error.strerror}") from error
 
 
 def _only(name: str, datasets: Sequence["Dataset"]) -> "Dataset":
@@ -249,7 +262,7 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, results: Sequence["Result"]) -> None:
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with _written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv_module.writer(file)
         writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", "seconds"])
         for r in results:

@@ -1,20 +1,17 @@
 """srcli train: a network from a folder of pictures."""
 
 import signal
-import tomllib
-import types
-import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
+from srcli.commands.run_file import merge, read
 from srcli.errors import UsageError, UserError
 
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
@@ -152,7 +149,7 @@ def train(
         "seed": seed,
         "validate_every": validate_every,
     }
-    values = _merge({k: v for k, v in flags.items() if v is not None}, _read(config), recipe)
+    values = merge({k: v for k, v in flags.items() if v is not None}, read(config), recipe)
     if samples:
         values.setdefault("arch", "bicubic")  # no network is needed
     for name in ("arch", "scale", "data"):
@@ -256,73 +253,9 @@ class _StopSignal:
         self.was_asked = True
 
 
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"cannot read '{path}': {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"'{path}' is not TOML: {error}") from error
-
-
 def _steps(text: str) -> tuple[int, ...]:
     """Read step numbers with commas between them."""
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise UsageError(f"--milestones are steps such as 200000,300000, not '{text}'") from None
-
-
-def _merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
-    """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
-    from srcli.engine.recipes import recipe
-    from srcli.engine.settings import Stage, TrainConfig
-    from srcli.models import arch_name
-
-    file = _checked(file, TrainConfig, "the config")
-    if "stage" in file:
-        file["stage"] = tuple(Stage(**_checked(table, Stage, "a [[stage]]", {"share"})) for table in file["stage"])
-    chosen = {**file, **flags}
-    if "arch" in chosen:
-        chosen["arch"] = arch_name(str(chosen["arch"]))
-    base = recipe(recipe_name, chosen.get("arch", "")) if recipe_name else {}
-    if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
-        base.pop("steps", None)
-    if "steps" in flags or "minutes" in flags:
-        for name in ("steps", "minutes"):
-            if name not in flags:
-                chosen.pop(name, None)
-    return {**base, **chosen}
-
-
-def _checked(table: dict[str, Any], kind: type, what: str, needed: Collection[str] = ()) -> dict[str, Any]:
-    """Return a table of TOML as arguments of the dataclass `kind`; raise UsageError for a key or a value it does not take."""
-    hints = get_type_hints(kind)
-    values = {key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    for key, value in values.items():
-        if key not in hints:
-            close = get_close_matches(key, hints, n=1)
-            raise UsageError(f"{what} has an unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
-        if not _fits(value, hints[key]):
-            raise UsageError(f"{what} has {key} = {value!r}, which it cannot be")
-    for key in needed:
-        if key not in values:
-            raise UsageError(f"{what} needs '{key}'")
-    return values
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of TOML is of the type that `hint` tells; tables are checked by themselves."""
-    match get_origin(hint):
-        case typing.Literal:
-            return value in get_args(hint)
-        case types.UnionType:
-            return any(_fits(value, option) for option in get_args(hint))
-        case kind if kind is tuple:
-            of = get_args(hint)[0]
-            return isinstance(value, tuple) and all(isinstance(v, dict) or _fits(v, of) for v in value)
-    if hint is float:
-        hint = (int, float)
-    return isinstance(value, hint) and not isinstance(value, bool)

@@ -13,7 +13,7 @@ from srcli.commands import video
 from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Offline, Precision, Tile, one_of, parse_tile
 from srcli.errors import BadFolder, UsageError
 
-FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm")
+FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 
@@ -46,7 +46,9 @@ def upscale(
     ensemble: Ensemble = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
-    format: Annotated[str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif; mp4, mkv, mov, webm.")] = "keep",
+    format: Annotated[
+        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif; mp4, mkv, mov, webm; y4m, rgb.")
+    ] = "keep",
     quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
     icc: Annotated[
         str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
@@ -75,6 +77,8 @@ def upscale(
     deinterlace: video.Deinterlace = False,
     resume: video.Resume = True,
     segment: video.Segment = 120,
+    fps: video.Fps = None,
+    raw: video.Raw = None,
 ) -> None:
     """Upscale pictures and videos.
 
@@ -97,7 +101,14 @@ def upscale(
 
     from srcli.media import pipes
 
-    if "-" in sources or piped:
+    stream = video.stream_of(sources, raw, format, fps) if piped else None
+    if raw and not stream:
+        raise UsageError("--raw is of bare RGB from stdin to stdout: srcli upscale - -o - --raw 640x480")
+    if format in ("y4m", "rgb") and not stream:
+        raise UsageError(f"--format {format} is for -o -, and one video")
+    if stream:
+        pipes.refuse_terminal()
+    elif "-" in sources or piped:
         scratch = Path(context.with_resource(TemporaryDirectory(prefix="srcli-")))
         if piped:
             pipes.refuse_terminal()
@@ -107,26 +118,31 @@ def upscale(
                 raise UsageError("a picture from stdin has no name: give -o FILE, or -o - for stdout")
             sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
 
-    from srcli.engine.device import pick_device
+    from srcli.engine.distributed import team
     from srcli.engine.pipeline import Done, expected_seconds, upscale_files
     from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.zoo import DEFAULT
 
-    where = pick_device(device)
+    ranks = context.with_resource(team(device))  # several under torchrun, which divide the videos
+    where, quiet = ranks.device, quiet or not ranks.leads
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     opened = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
     networks = {network.scale: network for network in opened}
     goal = box or scale or next(iter(networks))
-    jobs = plan_jobs(
-        sources,
-        output,
-        scale=goal,
-        recursive=recursive,
-        format=format,
-        suffix=suffix,
-        name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
-        exists=exists,  # type: ignore[arg-type]
+    jobs = (
+        []
+        if stream
+        else plan_jobs(
+            sources,
+            output,
+            scale=goal,
+            recursive=recursive,
+            format=format,
+            suffix=suffix,
+            name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
+            exists=exists,  # type: ignore[arg-type]
+        )
     )
     if piped and len(jobs) > 1:
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
@@ -137,9 +153,12 @@ def upscale(
     resizer = Resizer(upscalers, edge="wrap" if wrap else "mirror")
     if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
-    work = [job for job in jobs if not job.skip and not job.video]
+    if stream:
+        video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
+        return
+    work = [job for job in jobs if not job.skip and not job.video and ranks.leads]
     films = [job for job in jobs if not job.skip and job.video]
-    choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment)
+    choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     plans = video.plan(films, *choices) if films else []
     if dry_run:
         for job in jobs:
@@ -179,7 +198,8 @@ def upscale(
             else:
                 _show(done, json, quiet=quiet)
     if not (fail_fast and failures):
-        ended = video.upscale_videos(resizer, plans, json=json, quiet=quiet, fail_fast=fail_fast)
+        json = json and ranks.leads
+        ended = video.upscale_videos(resizer, plans, ranks, quality=quality, json=json, quiet=quiet, fail_fast=fail_fast)
         finished += len(ended)
         failures += [done for done in ended if done.error]
     for failed in failures:

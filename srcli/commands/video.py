@@ -1,20 +1,24 @@
 """The options of srcli upscale that are for videos, and what it says of them."""
 
 import re
+import sys
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from srcli import console
-from srcli.errors import UsageError
+from srcli.errors import BadVideo, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from srcli.engine.distributed import Team
     from srcli.engine.upscale import Resizer
     from srcli.engine.video import Progress, VideoDone, VideoPlan
-    from srcli.media.jobs import Job
+    from srcli.media.jobs import Box, Job
+    from srcli.media.streams import Kind
 
 _PANEL = "Video"
 
@@ -45,6 +49,20 @@ Segment = Annotated[
     int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
 ]
 
+Fps = Annotated[
+    str | None, typer.Option("--fps", help="Of numbered pictures and --raw: 25, 29.97 or 30000/1001.", rich_help_panel=_PANEL)
+]
+Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.", rich_help_panel=_PANEL)]
+
+
+class Stream(NamedTuple):
+    """What goes through a pipe: a file, or stdin where there is none, `size` (height, width) where that is bare RGB."""
+
+    path: Path | None
+    kind: "Kind"
+    size: tuple[int, int] | None
+    rate: Fraction
+
 
 def parse_time(flag: str, value: str | None) -> Fraction | None:
     """Read seconds, M:SS or H:MM:SS, with decimals; raise UsageError."""
@@ -55,6 +73,75 @@ def parse_time(flag: str, value: str | None) -> Fraction | None:
         raise UsageError(f"{flag} is seconds or H:MM:SS, such as 90, 1:30 or 0:01:30.5, not '{value}'")
     hours, minutes, seconds = match.groups("0")
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+
+
+def parse_rate(value: str | None) -> Fraction:
+    """Read frames a second, 25 where nothing is said; raise UsageError."""
+    try:
+        rate = Fraction(value or "25")
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"--fps is a number or a fraction, such as 25 or 30000/1001, not '{value}'") from error
+    if not 0 < rate <= 1000:
+        raise UsageError(f"--fps is above 0 and at most 1000, not {value}")
+    return rate
+
+
+def stream_of(sources: list[str], raw: str | None, format: str, fps: str | None) -> Stream | None:
+    """Tell whether frames are to go to stdout, rather than a picture; raise UsageError."""
+    from srcli.media import pipes, sniff
+
+    kind: Kind | None = format if format in ("y4m", "rgb") else None  # type: ignore[assignment]
+    if len(sources) != 1:
+        return None
+    if raw is not None:
+        match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", raw)
+        if not match or sources != ["-"]:
+            raise UsageError(f"--raw is WIDTHxHEIGHT in px, such as 640x480, of stdin, not '{raw}'")
+        return Stream(None, kind or "rgb", (int(match[2]), int(match[1])), parse_rate(fps))
+    if sources == ["-"]:
+        if sys.stdin.isatty() or not pipes.peek().startswith(b"YUV4MPEG2"):
+            return None
+        return Stream(None, kind or "y4m", None, parse_rate(fps))
+    path = Path(sources[0])
+    return Stream(path, kind or "y4m", None, parse_rate(fps)) if sniff.is_video(path) else None
+
+
+def upscale_stream(
+    resizer: "Resizer",
+    stream: Stream,
+    scale: "float | Box",
+    frames: int | None,
+    start: str | None,
+    end: str | None,
+    *,
+    quiet: bool,
+) -> None:
+    """Upscale frames into stdout."""
+    from srcli.engine import video as engine
+    from srcli.media.streams import Raw, RgbReader, Y4mReader
+    from srcli.media.video import Clip, VideoReader, probe_video
+
+    first, last = parse_time("--start", start) or Fraction(0), parse_time("--end", end)
+    if stream.path is None and (first or last is not None):
+        raise UsageError("--start and --end are of files; of stdin --frames takes the first")
+    clip = Clip(first, last, frames)
+    reader: VideoReader | Y4mReader | RgbReader
+    if stream.path:
+        reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip)
+        if not quiet:
+            console.note("a pipe carries one video, at an even rate and without sound")
+    elif stream.size:
+        reader = RgbReader(sys.stdin.buffer, Raw(*stream.size, stream.rate), clip)
+    else:
+        reader = Y4mReader(sys.stdin.buffer, clip)
+    with console.bar(1, counted=False, quiet=quiet) as bar:
+        done = engine.upscale_stream(
+            resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))
+        )
+    if not quiet:
+        console.note(f"{done.frames} frames in {done.seconds:.1f} s")
+    if done.error or not done.frames:
+        raise BadVideo(done.error or "stdin holds no frame")
 
 
 def plan(
@@ -69,6 +156,7 @@ def plan(
     deinterlace: bool,
     resume: bool,
     segment: int,
+    fps: str | None,
 ) -> "list[VideoPlan | VideoDone]":
     """Plan the videos as the flags say; raise UsageError."""
     from srcli.engine.video import Choices, plan_videos
@@ -79,7 +167,7 @@ def plan(
     if last is not None and last <= first:
         raise UsageError(f"--end {end} is not after --start {start or 0}")
     wishes, clip = Wishes(codec, crf, preset, pix_fmt), Clip(first, last, frames)
-    return plan_videos(jobs, Choices(wishes, clip, deinterlace, resume, segment))
+    return plan_videos(jobs, Choices(wishes, clip, deinterlace, resume, segment, parse_rate(fps)))
 
 
 def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> "list[Job]":
@@ -97,14 +185,24 @@ def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: b
 
 
 def upscale_videos(
-    resizer: "Resizer", plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool, fail_fast: bool
+    resizer: "Resizer",
+    plans: "Sequence[VideoPlan | VideoDone]",
+    ranks: "Team",
+    *,
+    quality: int | None,
+    json: bool,
+    quiet: bool,
+    fail_fast: bool,
 ) -> "list[VideoDone]":
-    """Upscale the videos one after the other, with a bar each, and return what became of them."""
+    """Upscale the videos one after the other, with a bar each, and return what became of them.
+
+    The ranks divide each between them.
+    """
     from srcli.engine.video import VideoDone
 
     finished = []
     for plan in plans:
-        done = plan if isinstance(plan, VideoDone) else _one(resizer, plan, json=json, quiet=quiet)
+        done = plan if isinstance(plan, VideoDone) else _one(resizer, plan, ranks, quality=quality, json=json, quiet=quiet)
         finished.append(done)
         if done.error and fail_fast:
             break
@@ -134,7 +232,7 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     console.note(f"{done.input}: " + ", ".join(parts))
 
 
-def _one(resizer: "Resizer", plan: "VideoPlan", *, json: bool, quiet: bool) -> "VideoDone":
+def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int | None, json: bool, quiet: bool) -> "VideoDone":
     from srcli.engine.video import failed, upscale_video
     from srcli.errors import UserError
 
@@ -142,14 +240,17 @@ def _one(resizer: "Resizer", plan: "VideoPlan", *, json: bool, quiet: bool) -> "
     with console.bar(max(plan.frames, 1), quiet=quiet or json) as bar:
 
         def tick(progress: "Progress") -> None:
-            pace = f"{progress.per_second:.2f} frames/s, {progress.realtime:.2f} x real time" if progress.per_second else ""
-            bar.update(progress.done, f"{name} {pace}")
+            bar.update(progress.done, f"{name} {_pace(progress)}")
 
         try:
-            done = upscale_video(resizer, plan, tick=tick)
+            done = upscale_video(resizer, plan, team=ranks, quality=quality, tick=tick)
         except UsageError:
             raise
         except UserError as error:
             done = failed(plan.job, error)
     show(done, json=json, quiet=quiet)
     return done
+
+
+def _pace(progress: "Progress") -> str:
+    return f"{progress.per_second:.2f} frames/s, {progress.realtime:.2f} x real time" if progress.per_second else ""

@@ -30,9 +30,9 @@ class Board:
         """Add the point of each curve that `event` gives."""
         match event:
             case Step():
-                values = {"train/loss": event.loss, "train/rate": event.lr, "train/steps per s": event.steps_per_s}
+                values = {"train/loss": event.loss, "train/rate": event.lr, "train/steps_per_s": event.steps_per_s}
             case Validated():
-                values = {"validation/PSNR in dB": event.psnr, "validation/SSIM": event.ssim}
+                values = {"validation/psnr": event.psnr, "validation/ssim": event.ssim}
             case _:
                 return
         for name, value in values.items():

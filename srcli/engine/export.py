@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -33,11 +33,12 @@ _TRACED = (2, 48, 44)
 
 
 class _Kind(NamedTuple):
-    """How one format is written, with its metadata, and opened again as a function."""
+    """How one format is made, written with its metadata, and opened again as a function."""
 
     suffix: str
     packages: tuple[str, ...]
-    write: Callable[[ExportedProgram, SRModel, Path, str], None]
+    convert: Callable[[ExportedProgram, SRModel], Any]
+    write: Callable[[Any, Path, str], None]
     open: Callable[[Path], Run]
 
 
@@ -91,10 +92,10 @@ def export(
     kind = FORMATS[format]
     network = copy.deepcopy(model).cpu().float().eval().fold()
     with _quietly():
-        program = _traced(network, half=precision == "fp16")
+        converted = _converted(kind, network, half=precision == "fp16")
         with atomic(target) as temporary:
             try:
-                kind.write(program, network, temporary, "")
+                kind.write(converted, temporary, "")
                 shapes = tuple((n, max(h, network.min_side), max(w, network.min_side)) for n, h, w in CHECKED)
                 runs = [kind.open(temporary)]
                 if precision == "fp16":  # onnxruntime and OpenVINO compute it in float32 on most CPUs
@@ -116,7 +117,7 @@ def export(
                     checked=shapes,
                     version=__version__,
                 )
-                kind.write(program, network, temporary, facts.to_json())
+                kind.write(converted, temporary, facts.to_json())
                 for part, final in zip(parts_of(temporary)[1:], parts_of(target)[1:], strict=True):
                     part.replace(final)
             finally:
@@ -148,16 +149,17 @@ class _Plain(nn.Module):
         return self.network(x)
 
 
-def _traced(network: SRModel, *, half: bool) -> ExportedProgram:
-    """Trace with batch, height and width open; raise ExportFailed where the network fixes them or cannot be traced."""
+def _converted(kind: _Kind, network: SRModel, *, half: bool) -> Any:
+    """Trace with batch, height and width open and convert; raise ExportFailed where the network or the format refuses."""
     batch, height, width = _TRACED
     x = torch.zeros(batch, network.channels, max(height, network.min_side), max(width, network.min_side))
     sizes = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     try:
         with torch.no_grad():
-            return torch.export.export((_Half if half else _Plain)(network), (x,), dynamic_shapes=(sizes,))
-    except Exception as error:  # a tracer raises whatever the code it meets leads to
-        raise ExportFailed(f"'{network.arch}' cannot be exported: {_reason(error)}") from error
+            program = torch.export.export((_Half if half else _Plain)(network), (x,), dynamic_shapes=(sizes,))
+        return kind.convert(program, network)
+    except Exception as error:  # tracers and converters raise whatever the code they meet leads to
+        raise ExportFailed(f"'{network.arch}' cannot be exported as {kind.suffix}: {_reason(error)}") from error
 
 
 @torch.inference_mode()
@@ -174,64 +176,69 @@ def _deviation(runs: list[Run], network: SRModel, shapes: tuple[tuple[int, int, 
 
 def _in_half(network: SRModel) -> Run:
     half = _Half(network)
-    return lambda x: half(torch.from_numpy(x)).numpy()  # type: ignore[no-any-return]
+    return lambda x: half(torch.from_numpy(x)).numpy()
 
 
-def _write_onnx(program: ExportedProgram, network: SRModel, path: Path, metadata: str) -> None:
-    import onnx
-
-    try:
-        written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["lr"], output_names=["sr"])
-    except Exception as error:
-        raise ExportFailed(f"'{network.arch}' cannot be exported as onnx: {_reason(error)}") from error
+def _to_onnx(program: ExportedProgram, network: SRModel) -> Any:
+    written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["lr"], output_names=["sr"])
     assert written is not None
     proto = written.model_proto
     for value, factor in ((proto.graph.input[0], ""), (proto.graph.output[0], f"{network.scale}*")):
         for index, name in ((0, "batch"), (2, f"{factor}height"), (3, f"{factor}width")):
             value.type.tensor_type.shape.dim[index].dim_param = name
     del proto.graph.value_info[:]  # sizes in between are called otherwise
-    if metadata:
-        onnx.helper.set_model_props(proto, {KEY: metadata})
+    return proto
+
+
+def _write_onnx(proto: Any, path: Path, metadata: str) -> None:
+    import onnx
+
+    onnx.helper.set_model_props(proto, {KEY: metadata} if metadata else {})
     onnx.save(proto, path)
 
 
 def _open_onnx(path: Path) -> Run:
     session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"lr": x})[0]  # type: ignore[no-any-return]
+    return lambda x: session.run(None, {"lr": x})[0]
 
 
-def _write_pt2(program: ExportedProgram, network: SRModel, path: Path, metadata: str) -> None:
+def _to_pt2(program: ExportedProgram, network: SRModel) -> Any:
+    return program
+
+
+def _write_pt2(program: ExportedProgram, path: Path, metadata: str) -> None:
     torch.export.save(program, path, extra_files={KEY: metadata})
 
 
 def _open_pt2(path: Path) -> Run:
     module = torch.export.load(path).module()
-    return lambda x: module(torch.from_numpy(x)).numpy()  # type: ignore[no-any-return]
+    return lambda x: module(torch.from_numpy(x)).numpy()
 
 
-def _write_openvino(program: ExportedProgram, network: SRModel, path: Path, metadata: str) -> None:
+def _to_openvino(program: ExportedProgram, network: SRModel) -> Any:
     import openvino
 
-    try:
-        converted = openvino.convert_model(program)
-    except Exception as error:
-        raise ExportFailed(f"'{network.arch}' cannot be exported as openvino: {_reason(error)}") from error
-    if metadata:
-        converted.set_rt_info(metadata, [KEY])
-    openvino.save_model(converted, path, compress_to_fp16=False)
+    return openvino.convert_model(program)
+
+
+def _write_openvino(converted: Any, path: Path, metadata: str) -> None:
+    import openvino
+
+    converted.set_rt_info(metadata, [KEY])
+    openvino.save_model(converted, path, compress_to_fp16=False)  # it is float16 already where that was asked for
 
 
 def _open_openvino(path: Path) -> Run:
     import openvino
 
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda x: compiled(x)[0]  # type: ignore[no-any-return]
+    return lambda x: compiled(x)[0]
 
 
 FORMATS: dict[Format, _Kind] = {
-    "onnx": _Kind(".onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _open_onnx),
-    "pt2": _Kind(".pt2", (), _write_pt2, _open_pt2),
-    "openvino": _Kind(".xml", ("openvino",), _write_openvino, _open_openvino),
+    "onnx": _Kind(".onnx", ("onnx", "onnxscript", "onnxruntime"), _to_onnx, _write_onnx, _open_onnx),
+    "pt2": _Kind(".pt2", (), _to_pt2, _write_pt2, _open_pt2),
+    "openvino": _Kind(".xml", ("openvino",), _to_openvino, _write_openvino, _open_openvino),
 }
 
 

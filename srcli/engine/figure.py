@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
-from srcli.files import atomic
 
 MARK = (255, 210, 63)
 _CELL = 240  # px that a crop's longer side is enlarged to, or a little less
@@ -37,12 +36,11 @@ def check_box(box: Box, picture: Path, protocol: Protocol) -> None:
     _check_inside(box, read_pair(picture, protocol).hr)
 
 
-def draw_figure(results: Sequence[Result], protocol: Protocol, path: Path, *, box: Box | None = None) -> Box:
-    """Draw the first picture of the results' data set to a PNG and return the box; without one, where the models differ most.
+def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | None = None) -> tuple[Image.Image, Box]:
+    """Draw the first picture of the results' data set and return the box too; without one, where the models differ most.
 
     `box` is in px of the HR; its scores are those of the whole picture. Raises UsageError where it does not lie inside.
     """
-    check_figure(path)
     dataset = results[0].dataset
     pair = read_pair(dataset.pictures[0], protocol, dataset.lr_folder)
     restored = [restore(r.entry, dataset, dataset.pictures[0], pair) for r in results]
@@ -64,10 +62,7 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, path: Path, *, bo
         lr = Image.fromarray(np.ascontiguousarray(_lr_cut(pair.lr, box, protocol.scale)))
         views.insert(1, _View(lr.resize(views[0].pixels.size, Image.Resampling.NEAREST), "LR", f"x{protocol.scale}"))
     title = f"{Path(dataset.pictures[0]).stem} ({dataset.name}), x{protocol.scale}"
-    drawing = _compose(Image.fromarray(pair.hr), box, views, title)
-    with atomic(path) as temporary:
-        drawing.save(temporary, "PNG", optimize=True)
-    return box
+    return _compose(Image.fromarray(pair.hr), box, views, title), box
 
 
 def parse_box(text: str) -> Box:

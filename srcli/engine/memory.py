@@ -37,10 +37,8 @@ def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
     `limit` bytes are those of the process on the CPU, of the device elsewhere; RESIDENT or all that is free without.
     """
     free = float(free_bytes(device))
-    if device.type == "cpu":
-        left = min((limit or RESIDENT) - _held(), free) - promised
-    else:
-        left = min(limit or free, free)
+    on_host = device.type == "cpu"
+    left = min((limit or RESIDENT) - _held(), free) - promised if on_host else min(limit or free, free)
     return _ROOM * max(left, 0.0)
 
 
@@ -98,7 +96,7 @@ def _resident(field: str) -> float:
 
 @torch.inference_mode()
 def values_per_px(model: SRModel) -> float:
-    """Estimate how many activations are alive at the peak for each input px: three times the largest layer's, by a small pass."""
+    """Estimate how many activations are alive at the peak for each input px: three times the largest layer's."""
     if model.values_per_px is not None:
         return model.values_per_px
     largest, side = 0, max(_MEASURED[0], model.min_side)

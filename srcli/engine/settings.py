@@ -120,7 +120,8 @@ def check_settings(config: TrainConfig) -> None:
     if config.finish and config.stage:
         raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
     for stage in config.stage:
-        if stage.share <= 0 or min(stage.patch or 1, stage.batch or 1) <= 0 or (stage.rate or 0) < 0:
+        given = [value for value in (stage.share, stage.patch, stage.batch) if value is not None]
+        if min(given) <= 0 or (stage.rate or 0) < 0:
             raise UsageError("a [[stage]] has a share, patch and batch above 0 and no rate below 0")
     if (sum_of := sum(stage.share for stage in config.stage)) >= 1:
         raise UsageError(f"the shares of [[stage]] leave nothing for the first: they sum up to {sum_of:g}")

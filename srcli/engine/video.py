@@ -6,19 +6,20 @@ the result is checked against the source.
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from srcli import __version__
 from srcli.engine.device import Precision
+from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, passes
 from srcli.errors import BadVideo, UserError
 from srcli.media.ahead import read_ahead, write_behind
@@ -26,13 +27,16 @@ from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.image import Picture, Probe
-from srcli.media.jobs import Box, Job, result_size
+from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, result_size
 from srcli.media.segments import Parts, SegmentWriter, published
+from srcli.media.sequences import SequenceReader, probe_sequence, write_numbered
+from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Timed, Video, VideoReader, probe_video
 from srcli.media.video import Track as Source
 from srcli.models.base import SRModel
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
+LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
 SEGMENT = 120  # frames; each begins with a key frame
 
 
@@ -45,6 +49,7 @@ class Choices:
     deinterlace: bool = False
     resume: bool = True  # False starts anew
     segment: int = SEGMENT
+    rate: Fraction = Fraction(25)  # frames a second of numbered pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,46 +95,83 @@ class VideoDone:
     notes: tuple[str, ...] = ()
 
 
+class StreamDone(NamedTuple):
+    """What went through a pipe."""
+
+    frames: int
+    repeated: int
+    seconds: float
+    error: str | None = None
+
+
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
-    video = probe_video(job.source)
+    numbers = is_sequence(job.source)
+    video = probe_sequence(job.source, choices.rate) if numbers else probe_video(job.source)
     notes: list[str] = []
     tracks = []
     for source in video.tracks:
         size = _size(source, job)
-        encoding = plan_encoding(source, size, job.format, choices.wishes)
-        if max(encoding.coded) > 16384:
-            raise BadVideo(f"the result of '{job.source}' would be {size[1]} x {size[0]} px, 16384 a side is the most")
-        Encoder(encoding)
         label = f"video {source.index}: " if len(video.tracks) > 1 else ""
+        if is_sequence(job.target):
+            encoding = Encoding("", source.pix_fmt, *size, source.time_base, source.rate, source.colors)
+        else:
+            encoding = plan_encoding(source, size, job.format, choices.wishes)
+            _try(encoding, job)
+        tracks.append(Track(source, encoding))
         notes += [label + note for note in encoding.notes]
         if source.interlaced:
             what = "deinterlaced, one frame for each" if choices.deinterlace else "upscaled as it is; --deinterlace mends it"
             notes.append(f"{label}interlaced: {what}")
-        tracks.append(Track(source, encoding))
-    notes += rehearse(job.source, job.format, tracks)
+    if is_sequence(job.target):
+        notes.append(
+            "pictures carry neither time stamps nor sound" + (f": only video {tracks[0].track.index}" if tracks[1:] else "")
+        )
+        tracks = tracks[:1]
+    else:
+        notes += rehearse(None if numbers else job.source, job.format, tracks)
     return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes))
+
+
+def _try(encoding: Encoding, job: Job) -> None:
+    if max(encoding.coded) > LARGEST:
+        size = f"{encoding.width} x {encoding.height} px"
+        raise BadVideo(f"the result of '{job.source}' would be {size}, but {LARGEST} a side is the most that codecs take")
+    Encoder(encoding)
 
 
 def upscale_video(
     resizer: Resizer,
     plan: VideoPlan,
     *,
+    team: Team | None = None,
+    quality: int | None = None,
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> VideoDone:
-    """Upscale one video and verify the result; raise UserError, after which what is done is kept for the next run."""
+    """Upscale one video and verify the result; raise UserError, after which what is done is kept for the next run.
+
+    The ranks of a `team` divide the segments; rank 0 joins them. `quality` is that of numbered pictures.
+    """
     job, choices = plan.job, plan.choices
+    team = team or Team(0, 1, torch.device("cpu"))
     started = time.monotonic()
     parts = Parts(job.target, _work(resizer, plan))
-    parts.begin(afresh=not choices.resume)
-    if published(job.target):
-        parts.remove()
+    with team.together():
+        if team.leads:
+            parts.begin(afresh=not choices.resume)
+    if team.given(published(job.target)):
+        if team.leads:
+            parts.remove()
         return VideoDone(job.source, job.target, "done", notes=("an earlier run had finished it",))
-    run = _Run(resizer, plan, parts, tick)
-    tracks = tuple(run.track(track) for track in plan.tracks)
-    lost = join(job.source, parts.joined, job.format, tracks, choices.clip)
-    parts.publish()
-    height, width = tracks[0].encoding.coded
+    run = _Run(resizer, plan, parts, team, quality, tick)
+    with team.together():
+        for track in plan.tracks:
+            run.compute(track)
+    lost: tuple[str, ...] = ()
+    with team.together():
+        if team.leads:
+            lost = run.finish()
+    height, width = plan.tracks[0].encoding.coded
     damage = tuple(line for end in run.ends for line in end["damage"])
     return VideoDone(
         job.source,
@@ -137,9 +179,9 @@ def upscale_video(
         "done",
         width,
         height,
-        frames=sum(track.frames for track in tracks),
+        frames=sum(end["frames"] for end in run.ends),
         kept=run.kept,
-        repeated=int(sum(segment.saved.get("repeated", 0) for track in tracks for segment in track.segments)),
+        repeated=run.repeated,
         seconds=round(time.monotonic() - started, 3),
         error="; ".join(damage) or None,
         precision=run.precision,
@@ -150,96 +192,192 @@ def upscale_video(
 class _Run:
     """One video being upscaled: what its tracks have in common."""
 
-    def __init__(self, resizer: Resizer, plan: VideoPlan, parts: Parts, tick: Callable[[Progress], None]) -> None:
-        self._resizer, self._plan, self._parts, self._tick = resizer, plan, parts, tick
+    def __init__(
+        self,
+        resizer: Resizer,
+        plan: VideoPlan,
+        parts: Parts,
+        team: Team,
+        quality: int | None,
+        tick: Callable[[Progress], None],
+    ) -> None:
+        self._resizer, self._plan, self._parts, self._team = resizer, plan, parts, team
+        self._quality, self._tick = quality, tick
         self._started = time.monotonic()
         self._done = self._computed = 0
-        self.kept = 0
+        self.kept = self.repeated = 0
         self.precision: Precision | None = None
-        self.ends: list[dict[str, Any]] = []
+        self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
 
-    def track(self, track: Track) -> Track:
-        """Do the segments that are missing, and return the track with all of them."""
-        index, length = track.track.index, self._plan.choices.segment
-        there = self._parts.closed(index, length)
-        kept = sum(segment.frames for segment in there.values())
-        self.kept += kept
-        self._done += kept
+    def compute(self, track: Track) -> None:
+        """Do what is missing of a track, or this rank's share of it."""
+        index = track.track.index
+        sink = self._sink(track)
+        self.kept += sink.kept
+        self._done += sink.kept
         self._report(track)
         end = self._parts.end(index)
-        if end is None or kept != end["frames"]:
-            end = self._compute(track, lambda number: number // length not in there)
-            there = self._parts.closed(index, length)
-        if sum(segment.frames for segment in there.values()) != end["frames"] or not there:
-            raise BadVideo(
-                f"'{self._plan.job.source}' has {end['frames']} frames, but other segments: start anew with --no-resume"
-            )
+        if end is None or sink.kept != end["frames"]:
+            end = self._through(track, sink)
+            self._parts.note_end(index, end)
         self.ends.append(end)
-        return replace(track, segments=tuple(there[number] for number in sorted(there)))
 
-    def _compute(self, track: Track, wanted: Callable[[int], bool]) -> dict[str, Any]:
-        choices = self._plan.choices
-        reader = VideoReader(self._plan.job.source, track.track, choices.clip, deinterlace=choices.deinterlace)
-        writer = SegmentWriter(self._parts, track.track.index, partial(Encoder, track.encoding), choices.segment)
+    def finish(self) -> tuple[str, ...]:
+        """Join the segments, verify the result and give it its name; say what could not be kept."""
+        job, choices = self._plan.job, self._plan.choices
+        if is_sequence(job.target):
+            self._parts.remove()
+            return ()
+        tracks = []
+        for track, end in zip(self._plan.tracks, self.ends, strict=True):
+            there = self._parts.closed(track.track.index, choices.segment)
+            segments = tuple(there[number] for number in sorted(there))
+            if sum(segment.frames for segment in segments) != end["frames"]:
+                raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
+            self.repeated += int(sum(segment.saved.get("repeated", 0) for segment in segments))
+            tracks.append(replace(track, segments=segments))
+        source = None if is_sequence(job.source) else job.source
+        lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
+        self._parts.publish()
+        return lost
 
-        def write(result: _Result) -> None:
-            writer.add(result.number, result.frame, {"repeated": float(result.repeated)})
+    def _sink(self, track: Track) -> "_Segments | _Numbered":
+        if is_sequence(self._plan.job.target):
+            return _Numbered(self._plan.job, self._parts, self._quality)
+        return _Segments(track, self._parts, self._plan.choices.segment)
 
-        for _, error in write_behind(self._upscaled(reader, track.encoding, wanted), write, depth=AHEAD):
+    def _through(self, track: Track, sink: "_Segments | _Numbered") -> dict[str, Any]:
+        """Decode, upscale and store the frames that are this rank's and not there yet."""
+        choices, job = self._plan.choices, self._plan.job
+        reader: VideoReader | SequenceReader
+        if is_sequence(job.source):
+            reader = SequenceReader(job.source, track.track, choices.clip)
+        else:
+            reader = VideoReader(job.source, track.track, choices.clip, deinterlace=choices.deinterlace)
+        team = self._team
+
+        def wanted(number: int) -> bool:
+            return number // choices.segment % team.world == team.rank and sink.wants(number)
+
+        if self.precision is None:
+            self.precision = _precision(self._resizer, self._plan)
+        size = (track.encoding.height, track.encoding.width)
+        results = upscaled(self._resizer, reader.frames(wanted), size, self.precision)
+        for result, error in write_behind(results, sink.add, depth=AHEAD):
             if error:
                 raise error
             self._done += 1
             self._computed += 1
+            self.repeated += result.repeated and isinstance(sink, _Numbered)
             self._report(track)
-        writer.close()
+        sink.close()
         if not reader.count:
-            raise BadVideo(f"'{self._plan.job.source}': no frame lies between --start and --end")
-        end = {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
-        self._parts.note_end(track.track.index, end)
-        return end
-
-    def _upscaled(self, reader: VideoReader, encoding: Encoding, wanted: Callable[[int], bool]) -> Iterator["_Result"]:
-        """Upscale the frames, which a thread decodes ahead; one equal to the frame before takes its result."""
-        frames = reader.frames(wanted)
-        before: Timed | None = None
-        result: Timed | None = None
-        for _, item in read_ahead(repeat(None), lambda _: next(frames, None), depth=AHEAD):
-            if isinstance(item, UserError):
-                raise item
-            if item is None:
-                return
-            number, frame = item
-            repeated = before is not None and result is not None and _same(frame, before)
-            if not repeated:
-                result = self._upscale(frame, encoding)
-            assert result is not None
-            before = frame
-            yield _Result(number, result._replace(pts=frame.pts, duration=frame.duration), repeated)
-
-    def _upscale(self, frame: Timed, encoding: Encoding) -> Timed:
-        """Upscale one frame; all of a video are computed in the precision that its first was found to bear."""
-        size = (encoding.height, encoding.width)
-        if self.precision is None:
-            self.precision = _precision(self._resizer, self._plan)
-        picture, _ = self._resizer(Picture(frame.pixels, frame.alpha), size, precision=self.precision)
-        return frame._replace(pixels=picture.pixels, alpha=picture.alpha)
+            raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
+        return {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
 
     def _report(self, track: Track) -> None:
-        pace = self._computed / max(time.monotonic() - self._started, 1e-9)
+        pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)
         self._tick(Progress(self._done, max(self._plan.frames, self._done), pace, pace / float(track.track.rate)))
 
 
-class _Result(NamedTuple):
+class Result(NamedTuple):
+    """A frame upscaled, with its number; `repeated` tells that it equals the one before and was not computed."""
+
     number: int
     frame: Timed
     repeated: bool
 
 
+class _Segments:
+    """Results into segments, but for those that are closed already."""
+
+    def __init__(self, track: Track, parts: Parts, length: int) -> None:
+        self._there = parts.closed(track.track.index, length)
+        self._length = length
+        self.kept = sum(segment.frames for segment in self._there.values())
+        self._writer = SegmentWriter(parts, track.track.index, partial(Encoder, track.encoding), length)
+
+    def wants(self, number: int) -> bool:
+        return number // self._length not in self._there
+
+    def add(self, result: Result) -> None:
+        self._writer.add(result.number, result.frame, {"repeated": float(result.repeated)})
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Numbered:
+    """Results into numbered pictures, but for those that this run, or the one that it goes on with, has written."""
+
+    def __init__(self, job: Job, parts: Parts, quality: int | None) -> None:
+        self._job, self._quality = job, quality
+        self._since = parts.began
+        self.kept = 0
+
+    def wants(self, number: int) -> bool:
+        path = numbered_path(self._job.target, number + 1)
+        there = path.exists() and path.stat().st_mtime_ns >= self._since
+        self.kept += there
+        return not there
+
+    def add(self, result: Result) -> None:
+        write_numbered(self._job.target, result.number, result.frame, self._job.format, self._quality)
+
+    def close(self) -> None:
+        pass
+
+
+def upscaled(
+    resizer: Resizer, frames: Iterator[tuple[int, Timed]], size: tuple[int, int], precision: Precision | None
+) -> Iterator[Result]:
+    """Upscale frames, which a thread decodes ahead, all in one precision; one equal to the frame before takes its result."""
+    before: Timed | None = None
+    result: Timed | None = None
+    for _, item in read_ahead(repeat(None), lambda _: next(frames, None), depth=AHEAD):
+        if isinstance(item, UserError):
+            raise item
+        if item is None:
+            return
+        number, frame = item
+        repeated = before is not None and _same(frame, before)
+        if not repeated or result is None:
+            picture, precision = resizer(Picture(frame.pixels, frame.alpha), size, precision=precision)
+            result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
+        before = frame
+        yield Result(number, result._replace(pts=frame.pts, duration=frame.duration), repeated)
+
+
+def upscale_stream(
+    resizer: Resizer,
+    reader: VideoReader | Y4mReader | RgbReader,
+    scale: float | Box,
+    file: BinaryIO,
+    kind: Kind,
+    *,
+    tick: Callable[[Progress], None] = lambda progress: None,
+) -> StreamDone:
+    """Upscale frames from one pipe, or a file, into another as they come."""
+    size = result_size(reader.track.height, reader.track.width, scale)
+    writer = StreamWriter(file, kind, reader.track, size)
+    started, done, repeated = time.monotonic(), 0, 0
+    results = upscaled(resizer, iter(reader.frames()), size, None)
+    for result, error in write_behind(results, lambda result: writer.write(result.frame), depth=AHEAD):
+        if error:
+            raise error
+        done, repeated = done + 1, repeated + result.repeated
+        pace = done / max(time.monotonic() - started, 1e-9)
+        tick(Progress(done, 0, pace, pace / float(reader.track.rate)))
+    return StreamDone(done, repeated, round(time.monotonic() - started, 3), "; ".join(reader.damage) or None)
+
+
 def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
     """Choose by the first frame of the first track, also where a run goes on in its middle."""
     track = plan.tracks[0]
-    reader = VideoReader(plan.job.source, track.track, Clip(frames=1))
-    frame = next(iter(reader.frames()), None)
+    if is_sequence(plan.job.source):
+        frame = next(SequenceReader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
+    else:
+        frame = next(VideoReader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
     factor = max(track.encoding.height / track.track.height, track.encoding.width / track.track.width)
     chain = passes(factor, resizer.upscalers)
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
@@ -270,12 +408,13 @@ def _expected(source: Source, clip: Clip) -> int:
 
 def _work(resizer: Resizer, plan: VideoPlan) -> dict[str, Any]:
     """Put down what decides the result, so that only a run of the same continues it."""
-    state = plan.job.source.stat()
+    files = numbered(plan.job.source) if is_sequence(plan.job.source) else [plan.job.source]
+    states = [path.stat() for path in files]
     choices = plan.choices
     upscalers = [resizer.upscalers[scale] for scale in sorted(resizer.upscalers)]
     return {
         "version": __version__,
-        "source": [str(plan.job.source.resolve()), state.st_size, state.st_mtime_ns],
+        "source": [str(plan.job.source.resolve()), *_summed((state.st_size, state.st_mtime_ns) for state in states)],
         "model": [_checksum(upscaler.model) for upscaler in upscalers],
         "precision": [upscaler.precision for upscaler in upscalers],
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
@@ -288,8 +427,14 @@ def _work(resizer: Resizer, plan: VideoPlan) -> dict[str, Any]:
         "pix-fmt": [track.encoding.pix_fmt for track in plan.tracks],
         "clip": [str(choices.clip.start), str(choices.clip.end), choices.clip.frames],
         "deinterlace": choices.deinterlace,
+        "fps": str(choices.rate) if is_sequence(plan.job.source) else "",
         "segment": choices.segment,
     }
+
+
+def _summed(states: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    sizes, times = zip(*states, strict=True)
+    return sum(sizes), sum(times)
 
 
 def _checksum(model: SRModel) -> str:

@@ -91,7 +91,7 @@ class Encoding:
     def coded(self) -> tuple[int, int]:
         """Height and width as coded: chroma at half the size needs even sides in most codecs."""
         chroma = VideoFormat(self.pix_fmt, 2, 2)
-        if CODECS[self.codec].odd:
+        if self.codec not in CODECS or CODECS[self.codec].odd:
             return self.height, self.width
         tall, wide = chroma.chroma_height(2), chroma.chroma_width(2)
         return self.height + (self.height % 2 if tall == 1 else 0), self.width + (self.width % 2 if wide == 1 else 0)

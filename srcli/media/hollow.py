@@ -1,5 +1,6 @@
 """Files too short for the pixels that their header promises, told before memory is taken for these."""
 
+import mmap
 import os
 from typing import BinaryIO
 
@@ -24,6 +25,8 @@ def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> No
             raise EOFError("no IEND chunk")
         needed = height * -(-width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1) // 8) / _DEFLATE
     elif format == "jpeg":
+        if not _jpeg_ends(file):
+            raise EOFError("no end marker")
         needed = height * width / _JPEG
     elif format in ("bmp", "ppm") and image.tile and image.tile[0].codec_name != "bmp_rle":
         bits = 1 if image.mode == "1" else 4 if format == "bmp" else 8
@@ -45,6 +48,24 @@ def refuse_hollow_tiff(file: BinaryIO, tags: ImageFileDirectory_v2) -> None:
     ends = offsets[: len(counts)] + counts[: len(offsets)]
     if not len(ends) or ends.max() > _size(file) or (packing and needed > packing * counts.sum()):
         raise EOFError("pixels are missing")
+
+
+def _jpeg_ends(file: BinaryIO) -> bool:
+    """Tell whether an end marker follows the first scan; that of a preview in the EXIF data stands before it."""
+    at = 2
+    while True:
+        file.seek(at)
+        head = file.read(4)
+        if len(head) < 4:
+            return False
+        if head[:2] == b"\xff\xff" or head[0] != 0xFF:  # fill bytes, or what Pillow passes over too
+            at += 1
+            continue
+        if head[1] == 0xDA:
+            break
+        at += 2 if head[1] in (0x00, 0x01, *range(0xD0, 0xD9)) else 2 + int.from_bytes(head[2:], "big")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.rfind(b"\xff\xd9", at) >= 0
 
 
 def _size(file: BinaryIO) -> int:

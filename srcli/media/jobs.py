@@ -3,6 +3,7 @@
 import glob
 import math
 import os
+import re
 import shutil
 import string
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 
 # Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
+
+_NUMBER = re.compile(r"%(0?)(\d*)d")
 
 LONGEST = 255  # bytes of a name, on every file system in use
 
@@ -131,7 +134,7 @@ def plan_jobs(
     found = list(_find(_listed_too(sources), recursive, output))
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
-        jobs = [_single(found, output, wanted, scale)]
+        jobs = _single(found, output, wanted, scale)
     else:
         folders = {entry.folder for entry in found if entry.folder}
         jobs = []
@@ -227,10 +230,36 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
         yield from named
 
 
+def numbered(pattern: Path) -> list[Path]:
+    """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
+    match = _NUMBER.search(pattern.name)
+    assert match
+    digits = rf"\d{{{int(match[2])},}}" if match[2] else r"\d+"
+    form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
+    try:
+        found = [(int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name))]
+    except OSError as error:
+        raise BadFolder(f"cannot read the folder '{pattern.parent}': {error.strerror}") from error
+    if not found:
+        raise BadPicture(f"no picture is named as '{pattern}'")
+    return [path for _, path in sorted(found)]
+
+
+def is_sequence(path: Path) -> bool:
+    """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
+    return bool(_NUMBER.search(path.name)) and path.suffix.lower() in SUFFIXES and not os.path.lexists(path)
+
+
 def _find(sources: Iterable[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
-        if path.is_dir():
+        if is_sequence(path):
+            pictures = numbered(path)
+            if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
+                yield _Found(path)
+            else:
+                yield from (_Found(picture) for picture in pictures)
+        elif path.is_dir():
             pictures = sorted(_pictures(path, recursive, output))
             if not pictures:
                 deeper = not recursive and any(child.is_dir() for child in path.iterdir())
@@ -282,23 +311,40 @@ def _is_file(output: Path) -> bool:
     return _is_picture(output) and not output.is_dir()
 
 
-def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> Job:
+def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> list[Job]:
+    if is_sequence(output) and all(not entry.folder for entry in found):
+        return _numbered_jobs(found, output, wanted, scale)
     if len(found) > 1 or found[0].folder:
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
-        return _single_video(found[0].path, output, wanted, scale)
+        return [_single_video(found[0].path, output, wanted, scale)]
     format = SUFFIXES.get(output.suffix.lower(), "")
     if format not in formats() and not (format == "gif" and frame_count(found[0].path) > 1):
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
-    return _job(found[0].path, output, format, scale)
+    return [_job(found[0].path, output, format, scale)]
+
+
+def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
+    """Number the results: pictures each on its own, a video's frames as one job."""
+    format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
+    if format not in formats():
+        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(formats())}")
+    if len(found) == 1 and sniff.is_video(found[0].path):
+        return [Job(found[0].path, pattern, format, None, scale, video=True)]
+    return [_job(entry.path, numbered_path(pattern, number), format, scale) for number, entry in enumerate(found, 1)]
+
+
+def numbered_path(pattern: Path, number: int) -> Path:
+    """Fill the number into a pattern."""
+    return pattern.with_name(_NUMBER.sub(lambda match: f"{number:{match[1]}{match[2]}d}", pattern.name, count=1))
 
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
     format = sniff.CONTAINERS.get(output.suffix.lower())
-    if not sniff.is_video(source):
+    if not sniff.is_video(source) and not is_sequence(source) and source.suffix.lower() not in sniff.SUFFIXES:
         raise UsageError(f"'{source}' is no video, but '{output}' would be one")
     if format is None:
         raise UsageError(f"cannot write '{output}': a video becomes {', '.join(dict.fromkeys(sniff.CONTAINERS.values()))}")
@@ -423,10 +469,19 @@ def _refuse_inputs(jobs: list[Job]) -> None:
 
 def _refuse_existing(jobs: list[Job], exists: Exists) -> None:
     there = [job.target for job in jobs if os.path.lexists(job.target) and not (job.video and _published(job.target))]
+    there += [job.target for job in jobs if job.video and is_sequence(job.target) and _has_numbered(job.target)]
     if folders := [target for target in there if target.is_dir()]:
         raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
     if exists == "error" and there:
         raise OutputExists(f"already there: {_listed(there)}; choose --exists skip, overwrite or rename")
+
+
+def _has_numbered(pattern: Path) -> bool:
+    """Tell whether pictures are there that no unfinished run made."""
+    try:
+        return bool(numbered(pattern)) and not pattern.with_name(pattern.name + ".parts").is_dir()
+    except (BadPicture, BadFolder):
+        return False
 
 
 def _published(target: Path) -> bool:

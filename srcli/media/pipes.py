@@ -1,5 +1,6 @@
 """A picture from stdin and one to stdout, each through a file: formats are told, and written, by seeking."""
 
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,12 @@ def receive(folder: Path) -> Path:
     if not path.stat().st_size:
         raise BadPicture("stdin is empty")
     return path
+
+
+def peek() -> bytes:
+    """Return the first bytes of stdin, which stay there to be read."""
+    buffer = sys.stdin.buffer
+    return buffer.peek(16) if isinstance(buffer, io.BufferedReader) else b""
 
 
 def refuse_terminal() -> None:

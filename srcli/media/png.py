@@ -49,14 +49,15 @@ def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def read_png16(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
     """Read the pixels of 16 bits; ffmpeg takes a damaged stream for a whole one, so let Pillow decode it before."""
-    import imageio.v3 as iio
+    import av  # not through imageio, whose plugin collects garbage at every close: half a second beside torch
 
     _, colour = png_type(file)
     gray, alpha = colour in (0, 4), image.has_transparency_data
     # read as rgba64: the default of 16-bit gray + alpha is 8-bit RGB
     format = "rgba64le" if alpha else "gray16le" if gray else "rgb48le"
     file.seek(0)
-    array = iio.imread(file, plugin="pyav", extension=".png", index=0, format=format)
+    with av.open(file, mode="r", format="png_pipe") as container:
+        array = next(container.decode(video=0)).to_ndarray(format=format)
     array = array.reshape(*array.shape[:2], -1)  # (H, W, 1, 3 or 4)
     return array[..., : 1 if gray else 3].copy(), array[..., 3].copy() if alpha else None
 

@@ -1,6 +1,6 @@
 """Picture files to arrays, with everything they carry.
 
-Pillow reads everyday stills and all metadata; imageio (pyav) and tifffile read what has more than 8 bits, which Pillow
+Pillow reads everyday stills and all metadata; PyAV and tifffile read what has more than 8 bits, which Pillow
 would silently reduce. A picture is read whole or refused: one whose data end early is "truncated", even where most of it
 would decode. Animations give their first frame and a note.
 """
@@ -39,8 +39,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             _, _, notes = _read_everyday(image)  # 8 bits, thrown away: proves the stream
             pixels, alpha = read_png16(file, image)
         elif facts.format == "avif" and facts.depth == 16:
-            _, _, notes = _read_everyday(image)  # proves the file
             pixels, alpha = read_deep_avif(file, image)
+            notes = []
         elif facts.format == "ppm" and facts.depth == 16:
             pixels, alpha, notes = read_ppm16(file), None, []
         else:

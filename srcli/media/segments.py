@@ -107,6 +107,11 @@ class Parts:
         """Where the result is put together."""
         return self.folder / f"joined{self.target.suffix}"
 
+    @property
+    def began(self) -> int:
+        """When the first of the runs began, in ns."""
+        return (self.folder / _MANIFEST).stat().st_mtime_ns
+
     def publish(self) -> None:
         """Give the result its name, and remove the segments."""
         state = self.joined.stat()
@@ -161,7 +166,7 @@ def published(target: Path) -> bool:
     if not there or not there.get("published") or not target.is_file():
         return False
     state = target.stat()
-    return [state.st_size, state.st_mtime_ns] == there["published"]
+    return bool(there["published"] == [state.st_size, state.st_mtime_ns])
 
 
 def _folder(target: Path) -> Path:

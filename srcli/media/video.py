@@ -254,7 +254,8 @@ class VideoReader:
             last = pts
             self.count += 1
             if wanted(self.count - 1):
-                yield self.count - 1, Timed(*self._pixels(frame), pts, duration)
+                self._resampled += (frame.height, frame.width) != (self.track.height, self.track.width)
+                yield self.count - 1, Timed(*rgb(frame, self.track), pts, duration)
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -347,15 +348,13 @@ class VideoReader:
         graph.vpush(None)
         yield from pull()
 
-    def _pixels(self, frame: VideoFrame) -> tuple[Array, Array | None]:
-        """Convert to RGB in full range: 8 bits stay 8, more become 16."""
-        track = self.track
-        matrix, values = track.colors.conversion(track.height, track.width)
-        if not frame.format.is_rgb:
-            frame.colorspace, frame.color_range = matrix, values
-        name = ("rgba" if track.alpha else "rgb24") if track.depth <= 8 else ("rgba64le" if track.alpha else "rgb48le")
-        self._resampled += (frame.height, frame.width) != (track.height, track.width)
-        rgb = frame.reformat(
-            format=name, width=track.width, height=track.height, interpolation=EXACT, dst_color_range=FULL
-        ).to_ndarray()
-        return (np.ascontiguousarray(rgb[..., :3]), np.ascontiguousarray(rgb[..., 3])) if track.alpha else (rgb, None)
+
+def rgb(frame: VideoFrame, track: Track) -> tuple[Array, Array | None]:
+    """Convert to RGB in full range, with alpha where the track has it: 8 bits stay 8, more become 16."""
+    matrix, values = track.colors.conversion(track.height, track.width)
+    if not frame.format.is_rgb:
+        frame.colorspace, frame.color_range = matrix, values
+    name = ("rgba" if track.alpha else "rgb24") if track.depth <= 8 else ("rgba64le" if track.alpha else "rgb48le")
+    size = {"height": track.height, "width": track.width}
+    pixels = frame.reformat(format=name, interpolation=EXACT, dst_color_range=FULL, **size).to_ndarray()
+    return (np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])) if track.alpha else (pixels, None)

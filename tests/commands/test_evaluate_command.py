@@ -155,3 +155,15 @@ def test_the_same_data_set_twice_is_refused(folder):
     result = srcli("eval", folder, folder / ".." / folder.name, "-m", "bicubic")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "given twice" in result.stderr
+
+
+def test_a_report_that_cannot_be_written_is_said_after_the_scores(folder, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--report", tmp_path / "r.html")
+    assert result.exit_code == 1
+    assert "r.html': No space left on device" in result.stderr
+    assert "bicubic" in result.stdout
+    assert not list(tmp_path.glob("*.html"))

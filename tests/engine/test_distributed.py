@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,41 @@ def test_two_ranks_have_the_gradients_of_one_with_twice_the_batch(pictures, tmp_
     list(train(one, tmp_path / "one", device="cpu"))
     for ours, theirs in zip(_gradients(tmp_path / "two"), _gradients(tmp_path / "one"), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_two_machines_train_as_two_ranks(pictures, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"--nnodes 2 --nproc-per-node 1 --master-addr 127.0.0.1 --master-port {port}".split()
+    nodes = []
+    for rank in range(2):
+        node = [sys.executable, "-m", "torch.distributed.run", *address, "--node-rank", str(rank), "-m", "srcli", "train"]
+        flags = _flags(pictures, tmp_path / str(rank), 1)
+        nodes.append(subprocess.Popen([*node, *flags], stderr=subprocess.PIPE, text=True))
+    errors = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], errors
+    assert "2 ranks of 2 patches: 4 a step" in errors[0]
+    assert not (tmp_path / "1").exists()
+    one = TrainConfig("rfdn", 2, str(pictures), steps=1, batch=4, patch=16, optimizer="adam", clip=0.0, precision="fp32")
+    list(train(one, tmp_path / "one", device="cpu"))
+    for ours, theirs in zip(_gradients(tmp_path / "0"), _gradients(tmp_path / "one"), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("arch", ["rfdn", "mfdn"])
+def test_two_cuda_devices_have_the_gradients_of_one_with_twice_the_batch(pictures, tmp_path, arch):
+    # mfdn's batch norm is SyncBatchNorm here, so its gradients are those of the whole batch too
+    flags = f"--arch {arch} --device cuda --compile off".split()
+    run = subprocess.run([*TRAIN, *_flags(pictures, tmp_path / "two", 1), *flags], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    one = TrainConfig(arch, 2, str(pictures), steps=1, batch=4, patch=16, optimizer="adam", clip=0.0, precision="fp32")
+    list(train(replace(one, compile="off"), tmp_path / "one", device="cuda"))
+    for ours, theirs in zip(_gradients(tmp_path / "two"), _gradients(tmp_path / "one"), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)  # TF32 in cuDNN's convolutions
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the ranks in /proc")

@@ -20,9 +20,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-# attention on a grid, statistics of the whole picture, MATLAB's bicubic, a transposed convolution
+# statistics of the whole picture, MATLAB's bicubic, a transposed convolution; RFDN's attention is in test_exported.py
 QUICK = {
-    "rfdn": {"channels": 8, "blocks": 1},
     "rfdn-c48": {"channels": 8, "blocks": 1},
     "srcnn": {"widths": (4, 2)},
     "fsrcnn": {"width": 4, "shrunk": 2, "maps": 1},

@@ -6,7 +6,7 @@ from PIL import Image
 
 from srcli.engine.crops import Box
 from srcli.engine.evaluate import Dataset, Entry, Protocol, conclude, score, shrink
-from srcli.engine.figure import MARK, draw_figure, parse_box
+from srcli.engine.figure import MARK, check_figure, draw_figure, parse_box
 from srcli.engine.upscale import Upscaler
 from srcli.errors import UsageError
 from srcli.models import create
@@ -31,15 +31,14 @@ def results(tmp_path):
     return [conclude(e, dataset, PROTOCOL, list(score(e, dataset, PROTOCOL))) for e in entries]
 
 
-def test_the_box_is_where_the_models_differ(results, tmp_path):
-    box = draw_figure(results, PROTOCOL, tmp_path / "figure.png")
+def test_the_box_is_where_the_models_differ(results):
+    _, box = draw_figure(results, PROTOCOL)
     assert box.left <= 60 and box.left + box.width >= 80
     assert box.top <= 20 and box.top + box.height >= 40
 
 
-def test_crops_are_the_pictures_own_pixels(results, tmp_path):
-    draw_figure(results, PROTOCOL, tmp_path / "figure.png", box=Box(60, 20, 24, 20))
-    figure = np.array(Image.open(tmp_path / "figure.png"))
+def test_crops_are_the_pictures_own_pixels(results):
+    figure = np.array(draw_figure(results, PROTOCOL, box=Box(60, 20, 24, 20))[0])
     crop = Box(60, 20, 24, 20).cut(photograph(80, 120)).repeat(10, 0).repeat(10, 1)
     places = [
         (y, x)
@@ -50,35 +49,29 @@ def test_crops_are_the_pictures_own_pixels(results, tmp_path):
     assert len(places) == 2  # the HR and `good`
 
 
-def test_the_box_is_marked_in_the_whole_picture(results, tmp_path):
-    draw_figure(results, PROTOCOL, tmp_path / "figure.png", box=Box(60, 20, 24, 20))
-    figure = np.array(Image.open(tmp_path / "figure.png"))
+def test_the_box_is_marked_in_the_whole_picture(results):
+    figure = np.array(draw_figure(results, PROTOCOL, box=Box(60, 20, 24, 20))[0])
     assert (figure == MARK).all(-1).sum() > 100
 
 
-def test_an_odd_number_of_crops_gets_the_lr_too(results, tmp_path):
-    sizes = []
-    for chosen in (results, results[:2]):
-        draw_figure(chosen, PROTOCOL, tmp_path / "figure.png", box=Box(60, 20, 24, 20))
-        with Image.open(tmp_path / "figure.png") as figure:
-            sizes.append(figure.size)
-    assert sizes[0] == sizes[1]
+def test_an_odd_number_of_crops_gets_the_lr_too(results):
+    drawings = [draw_figure(chosen, PROTOCOL, box=Box(60, 20, 24, 20))[0] for chosen in (results, results[:2])]
+    assert drawings[0].size == drawings[1].size
     lr = Box(60, 20, 24, 20).cut(shrink(photograph(80, 120), 2), 2)
     enlarged = np.asarray(Image.fromarray(np.ascontiguousarray(lr)).resize((240, 200), Image.Resampling.NEAREST))
-    figure = np.array(Image.open(tmp_path / "figure.png"))
+    figure = np.array(drawings[1])
     assert any((figure[12:212, x : x + 240] == enlarged).all() for x in range(figure.shape[1] - 240))
 
 
 @pytest.mark.parametrize("box", [Box(100, 0, 24, 20), Box(0, 70, 10, 20), Box(0, 0, 121, 10)])
-def test_a_box_that_reaches_out_is_refused(results, tmp_path, box):
+def test_a_box_that_reaches_out_is_refused(results, box):
     with pytest.raises(UsageError, match="reaches out of the 120x80 picture"):
-        draw_figure(results, PROTOCOL, tmp_path / "figure.png", box=box)
-    assert not (tmp_path / "figure.png").exists()
+        draw_figure(results, PROTOCOL, box=box)
 
 
-def test_only_png_is_drawn(results, tmp_path):
+def test_only_png_is_drawn():
     with pytest.raises(UsageError, match=r"\.png"):
-        draw_figure(results, PROTOCOL, Path(tmp_path / "figure.pdf"))
+        check_figure(Path("figure.pdf"))
 
 
 def test_a_box_is_read():

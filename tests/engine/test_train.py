@@ -1,5 +1,7 @@
+import copy
 import errno
 import json
+import math
 import os
 from dataclasses import replace
 
@@ -10,9 +12,11 @@ from PIL import Image
 
 from srcli import checkpoint
 from srcli.engine.data import Patches, Stream
+from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
-from srcli.engine.settings import TrainConfig
+from srcli.engine.run import Run
+from srcli.engine.settings import Stage, TrainConfig
 from srcli.engine.train import train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
 from srcli.models import create
@@ -175,6 +179,152 @@ def test_the_last_stage_has_its_own_patch_loss_and_rate(config, tmp_path, monkey
     assert drawn == [16, 16, 16, 24, 24]
     assert losses == ["l1", "l1", "l1", "mse", "mse"]
     assert rates == pytest.approx([1.0, 0.75, 0.25, 0.2, 0.1])
+
+
+def test_stages_change_patch_batch_and_loss_under_one_schedule(config, tmp_path, monkeypatch):
+    drawn = []
+    draw = Patches.draw
+
+    def spy_draw(self, seed, step, batch, **kwargs):
+        drawn.append((kwargs["patch"], batch))
+        return draw(self, seed, step, batch, **kwargs)
+
+    monkeypatch.setattr(Patches, "draw", spy_draw)
+    config = replace(config, steps=4, warmup=0, stage=(Stage(0.25, patch=20), Stage(0.25, patch=24, batch=1)), lr=1.0)
+    rates = []
+    for steps in range(1, 5):
+        events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=steps))
+        rates += [e.lr for e in events if isinstance(e, Step)]
+    assert drawn == [(16, 2), (16, 2), (20, 2), (24, 1)]
+    assert rates == pytest.approx([0.5 + 0.5 * math.cos(math.pi * n / 4) for n in range(4)])
+
+
+def test_the_rate_halves_at_milestones(config, tmp_path):
+    config = replace(config, steps=5, warmup=0, schedule="step", milestones=(2, 3), lr=1.0, adam_lr=0.0)
+    rates = []
+    for steps in range(1, 6):
+        events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=steps))
+        rates += [e.lr for e in events if isinstance(e, Step)]
+    assert rates == [1.0, 1.0, 0.5, 0.25, 0.25]
+
+
+def _half_precision_run(config):
+    run = Run(config, create("rfdn", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    run.scaler.scale(torch.zeros(()))  # makes the scale
+    for p in run.model.parameters():
+        p.grad = torch.ones_like(p) * 4
+    return run
+
+
+def test_a_gradient_that_overflows_lets_no_optimiser_step(config):
+    run = _half_precision_run(config)
+    run.optimizers[0].param_groups[0]["params"][0].grad[0] = math.inf
+    before = copy.deepcopy(run.model.state_dict())
+    run.update()
+    assert all(torch.equal(v, before[k]) for k, v in run.model.state_dict().items())
+    assert run.scaler.get_scale() == 2.0
+
+
+def test_gradients_are_unscaled_and_the_scaler_resumes(config):
+    run, plain = (
+        _half_precision_run(replace(config, clip=0.0)),
+        Run(replace(config, clip=0.0), create("rfdn", 2), Team(0, 1, torch.device("cpu")), "fp32"),
+    )
+    plain.model.load_state_dict(run.model.state_dict())
+    for p in plain.model.parameters():
+        p.grad = torch.ones_like(p)
+    run.update()
+    plain.update()
+    assert all(torch.equal(v, run.model.state_dict()[k]) for k, v in plain.model.state_dict().items())
+    run.scaler.update(8.0)
+    resumed = _half_precision_run(replace(config, clip=0.0))
+    resumed.restore(run.state())
+    assert resumed.scaler.get_scale() == 8.0
+
+
+def test_a_validation_picture_that_cannot_be_scored_is_named_before_the_run(config, pictures, tmp_path):
+    val = tmp_path / "val"
+    val.mkdir()
+    (val / "broken.png").write_bytes(b"x")
+    with pytest.raises(TrainingFailed, match=r"broken\.png' of --val cannot be read"):
+        next(train(replace(config, val=str(val)), tmp_path / "run", device="cpu"))
+    Image.fromarray(np.zeros((5, 40, 3), np.uint8)).save(val / "broken.png")
+    with pytest.raises(TrainingFailed, match=r"broken\.png' of --val is smaller than 6 px"):
+        next(train(replace(config, val=str(val)), tmp_path / "run", device="cpu"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "photo"])
+def test_a_run_is_drawn_for_tensorboard(config, pictures, tmp_path, degradation):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = replace(config, steps=1, val=str(pictures), degradation=degradation)
+    list(train(config, tmp_path / "run", device="cpu", tensorboard=True))
+    read = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert {"train/loss", "validation/psnr"} <= set(read.Tags()["scalars"])
+    assert len(read.Tags()["images"]) == 3
+    assert read.Images(read.Tags()["images"][0])[0].width == 3 * 76
+
+
+def test_a_machine_without_a_compiler_trains_uncompiled_and_says_so(config, tmp_path, monkeypatch):
+    def no_compiler(function):
+        raise RuntimeError("InvalidCxxCompiler: no C++ compiler\nmore")
+
+    monkeypatch.setattr("srcli.engine.compiler.torch.compile", no_compiler)
+    events = list(train(replace(config, steps=1, compile="on"), tmp_path / "run", device="cpu"))
+    assert events[0].notes == ("not compiled: InvalidCxxCompiler: no C++ compiler",)
+    assert isinstance(events[-1], Saved)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_run_is_the_same_run_and_goes_on_uncompiled(config, tmp_path):
+    config = replace(config, steps=3, optimizer="adam")
+    compiled = replace(config, compile="on")
+    started, *_ = list(train(compiled, tmp_path / "a", device="cpu", stop_after=2))
+    assert not any("not compiled" in line for line in started.notes)
+    list(train(replace(config, compile="off"), tmp_path / "a", device="cpu", resume=True))
+    list(train(config, tmp_path / "b", device="cpu"))
+    a, b = _weights(tmp_path / "a"), _weights(tmp_path / "b")
+    for name, weight in b["model"].items():  # the compiler adds up in another order
+        torch.testing.assert_close(a["model"][name], weight, atol=1e-4, rtol=1e-3)
+
+
+gpu = pytest.mark.gpu
+
+
+@gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_training_on_cuda_lowers_the_loss_and_resumes(config, pictures, tmp_path, precision):
+    config = replace(config, steps=60, batch=4, precision=precision, compile="off", val=str(pictures), finish=0.2)
+    start = next(e for e in train(replace(config, steps=1), tmp_path / "one", device="cuda") if isinstance(e, Step))
+    list(train(config, tmp_path / "run", device="cuda", stop_after=40))
+    events = list(train(config, tmp_path / "run", device="cuda", resume=True, stop_after=48))
+    assert events[0].device.startswith("cuda")
+    assert [e for e in events if isinstance(e, Step)][-1].loss < start.loss
+    list(train(config, tmp_path / "run", device="cuda", resume=True))
+    assert _weights(tmp_path / "run")["step"] == 60
+    checkpoint.load(tmp_path / "run" / "best.safetensors")
+
+
+@gpu
+def test_float32_gradients_on_cuda_are_those_of_the_cpu(config, tmp_path):
+    config = replace(config, steps=1, optimizer="adam", clip=0.0, compile="off")
+    list(train(config, tmp_path / "cuda", device="cuda"))
+    list(train(config, tmp_path / "cpu", device="cpu"))
+    for ours, theirs in zip(_gradients(tmp_path / "cuda"), _gradients(tmp_path / "cpu"), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)  # TF32 in cuDNN's convolutions
+
+
+@gpu
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_compiled_run_on_cuda_lowers_the_loss(config, tmp_path, precision):
+    config = replace(config, steps=60, batch=4, precision=precision, compile="on")
+    start = next(e for e in train(replace(config, steps=1), tmp_path / "one", device="cuda") if isinstance(e, Step))
+    events = list(train(config, tmp_path / "run", device="cuda"))
+    assert not any("not compiled" in line for line in events[0].notes)
+    assert [e for e in events if isinstance(e, Step)][-1].loss < start.loss
 
 
 def test_minutes_bound_the_run(config, tmp_path):

@@ -1,0 +1,75 @@
+"""The settings of `srcli train` from a TOML file, a recipe and flags."""
+
+import tomllib
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from srcli.errors import UsageError
+
+
+def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
+    """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
+    from srcli.engine.recipes import recipe
+    from srcli.engine.settings import Stage, TrainConfig
+    from srcli.models import arch_name
+
+    file = _checked(file, TrainConfig, "the config")
+    if "stage" in file:
+        file["stage"] = tuple(Stage(**_checked(table, Stage, "a [[stage]]", {"share"})) for table in file["stage"])
+    chosen = {**file, **flags}
+    if "arch" in chosen:
+        chosen["arch"] = arch_name(str(chosen["arch"]))
+    base = recipe(recipe_name, chosen.get("arch", "")) if recipe_name else {}
+    if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
+        base.pop("steps", None)
+    if "steps" in flags or "minutes" in flags:
+        for name in ("steps", "minutes"):
+            if name not in flags:
+                chosen.pop(name, None)
+    return {**base, **chosen}
+
+
+def read(path: Path | None) -> dict[str, Any]:
+    """Read a TOML file; nothing where there is none. Raises UsageError."""
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"'{path}' is not TOML: {error}") from error
+
+
+def _checked(table: dict[str, Any], kind: type, what: str, needed: Collection[str] = ()) -> dict[str, Any]:
+    """Return a table of TOML as arguments of the dataclass `kind`; raise UsageError for a key or a value it does not take."""
+    hints = get_type_hints(kind)
+    values = {key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    for key, value in values.items():
+        if key not in hints:
+            close = get_close_matches(key, hints, n=1)
+            raise UsageError(f"{what} has an unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+        if not _fits(value, hints[key]):
+            parts = (hints[key], *get_args(hints[key]))
+            choices = ", ".join(choice for part in parts if get_origin(part) is Literal for choice in get_args(part))
+            raise UsageError(f"{what} has {key} = {value!r}, " + (f"not one of {choices}" if choices else "of the wrong type"))
+    for key in needed:
+        if key not in values:
+            raise UsageError(f"{what} needs '{key}'")
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of TOML is of the type that `hint` tells; the tables in it are checked by themselves."""
+    kind, of = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in of
+    if kind in (Union, UnionType):
+        return any(_fits(value, option) for option in of)
+    if kind is tuple:
+        whole = isinstance(value, tuple) and (of[-1] is ... or len(value) == len(of))
+        return whole and all(isinstance(v, dict) or _fits(v, of[0]) for v in value)
+    return isinstance(value, (int, float) if hint is float else hint) and not isinstance(value, bool)

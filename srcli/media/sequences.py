@@ -1,0 +1,75 @@
+"""Numbered pictures, such as frame_%05d.png, as the frames of a video, and frames as numbered pictures."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from srcli.errors import BadPicture, BadVideo
+from srcli.media.image import Picture, read_image, write_image
+from srcli.media.jobs import numbered, numbered_path
+from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
+
+_TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
+
+
+def probe_sequence(pattern: Path, rate: Fraction) -> Video:
+    """Describe the pictures of a pattern as a video at `rate` frames a second; the first says size, depth and alpha."""
+    files = numbered(pattern)
+    first = read_image(files[0])
+    deep = first.pixels.dtype != np.uint8
+    alpha = first.alpha is not None
+    pix_fmt = ("yuva" if alpha else "yuv") + ("444p10le" if deep else "444p" if alpha else "420p")
+    track = Track(
+        index=0,
+        height=first.pixels.shape[0],
+        width=first.pixels.shape[1],
+        pix_fmt=pix_fmt,
+        codec=first.format,
+        time_base=1 / (rate * _TICKS),
+        rate=rate,
+        colors=Colors(BT709, UNSPECIFIED, UNSPECIFIED, LIMITED),
+        frames=len(files),
+        seconds=float(len(files) / rate),
+    )
+    return Video(pattern, "pictures", (track,), Fraction(0), track.seconds)
+
+
+class SequenceReader:
+    """The pictures of a pattern in the order of their numbers, as VideoReader gives frames."""
+
+    damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, pattern: Path, track: Track, clip: Clip) -> None:
+        self.track = track
+        files = numbered(pattern)
+        first = -int(-(clip.start * track.rate) // 1)
+        last = len(files) if clip.end is None else -int(-(clip.end * track.rate) // 1)
+        self._files = files[first:last][: clip.frames]
+        self._first = first
+        self.count = len(self._files)
+
+    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
+        """Yield the pictures that are wanted; raise BadVideo for one that is not like the first."""
+        for number, path in enumerate(self._files):
+            if wanted(number):
+                yield number, self._frame(path, number)
+
+    def _frame(self, path: Path, number: int) -> Timed:
+        try:
+            picture = read_image(path)
+        except BadPicture as error:
+            raise BadVideo(str(error)) from error
+        height, width, channels = picture.pixels.shape
+        if (height, width) != (self.track.height, self.track.width):
+            raise BadVideo(f"'{path}' has {width} x {height} px, the first picture {self.track.width} x {self.track.height}")
+        pixels = picture.pixels if picture.pixels.dtype != np.float32 else np.rint(picture.pixels * 65535).astype(np.uint16)
+        pixels = np.repeat(pixels, 3, axis=2) if channels == 1 else pixels
+        return Timed(pixels, picture.alpha, (self._first + number) * _TICKS, _TICKS)
+
+
+def write_numbered(pattern: Path, number: int, frame: Timed, format: str, quality: int | None) -> tuple[str, ...]:
+    """Write one frame; numbers begin at 1, as FFmpeg's do."""
+    return write_image(Picture(frame.pixels, frame.alpha), numbered_path(pattern, number + 1), format=format, quality=quality)

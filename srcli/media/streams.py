@@ -1,0 +1,142 @@
+"""Raw frames through pipes: YUV4MPEG2, which says its size and rate itself, and bare RGB, which does not."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import BinaryIO, Literal, NamedTuple
+
+import av
+import numpy as np
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+
+from srcli.errors import BadVideo
+from srcli.media.encoding import Encoding, to_frame
+from srcli.media.image import Array
+from srcli.media.video import FULL, Clip, Colors, Timed, Track, decoding, rgb, track_of
+
+Kind = Literal["y4m", "rgb"]
+
+_CHROMA = {
+    "yuv420p": "420jpeg",
+    "yuv422p": "422",
+    "yuv444p": "444",
+    "gray": "mono",
+    "yuv420p10le": "420p10",
+    "yuv422p10le": "422p10",
+    "yuv444p10le": "444p10",
+    "yuv420p12le": "420p12",
+    "yuv422p12le": "422p12",
+    "yuv444p12le": "444p12",
+}
+
+
+class Raw(NamedTuple):
+    """What bare RGB does not say of itself."""
+
+    height: int
+    width: int
+    rate: Fraction
+
+
+class Y4mReader:
+    """The frames of a YUV4MPEG2 stream, read once and as they come."""
+
+    damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, file: BinaryIO, clip: Clip) -> None:
+        self.count = 0
+        self._clip = clip
+        with decoding("stdin"):
+            self._container = av.open(file, "r", format="yuv4mpegpipe")
+            self._stream = self._container.streams.video[0]
+            self._decoded = self._container.decode(self._stream)
+            first = next(self._decoded, None)
+        if first is None:
+            raise BadVideo("stdin holds no frame")
+        self._first = first
+        self.track = track_of(self._stream, first)
+
+    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames that are wanted, with their numbers."""
+        for frame in self._all():
+            if self._clip.frames is not None and self.count >= self._clip.frames:
+                return
+            self.count += 1
+            if wanted(self.count - 1):
+                yield self.count - 1, Timed(*rgb(frame, self.track), frame.pts or 0, 1)
+
+    def _all(self) -> Iterator[VideoFrame]:
+        yield self._first
+        try:
+            yield from self._decoded
+        except av.FFmpegError:
+            self.damage = (f"stdin ends within frame {self.count + 1}",)
+
+
+class RgbReader:
+    """Frames of bare 8-bit RGB, three bytes a pixel and no header."""
+
+    notes: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+
+    def __init__(self, file: BinaryIO, raw: Raw, clip: Clip) -> None:
+        self._file, self._raw, self._clip = file, raw, clip
+        self.count = 0
+        self.track = Track(0, raw.height, raw.width, "rgb24", "rawvideo", 1 / raw.rate, raw.rate, Colors(range=FULL))
+
+    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames that are wanted, with their numbers."""
+        size = self._raw.height * self._raw.width * 3
+        while self._clip.frames is None or self.count < self._clip.frames:
+            data = self._file.read(size)
+            if len(data) < size:
+                if data:
+                    self.damage = (f"stdin ends within frame {self.count + 1}",)
+                return
+            self.count += 1
+            if wanted(self.count - 1):
+                pixels = np.frombuffer(data, np.uint8).reshape(self._raw.height, self._raw.width, 3).copy()
+                yield self.count - 1, Timed(pixels, None, self.count - 1, 1)
+
+
+class StreamWriter:
+    """Frames to a pipe, as YUV4MPEG2 in the source's chroma and depth or as bare RGB in 8 bits."""
+
+    def __init__(self, file: BinaryIO, kind: Kind, track: Track, size: tuple[int, int]) -> None:
+        self._file, self._kind = file, kind
+        pix_fmt = track.pix_fmt if track.pix_fmt in _CHROMA else "yuv444p" if track.depth <= 8 else "yuv444p10le"
+        colors = track.colors
+        if VideoFormat(track.pix_fmt).is_rgb:
+            colors = Colors()
+        self._encoding = Encoding("rawvideo", pix_fmt, *size, track.time_base, track.rate, colors, track.aspect)
+        if kind == "y4m":
+            height, width = size
+            aspect = track.aspect or Fraction(0, 1)
+            colour = "FULL" if colors.range == FULL else "LIMITED"
+            ratio = f"{aspect.numerator}:{aspect.denominator if aspect else 0}"
+            rate = f"{track.rate.numerator}:{track.rate.denominator}"
+            head = f"YUV4MPEG2 W{width} H{height} F{rate} Ip A{ratio} C{_CHROMA[pix_fmt]} XCOLORRANGE={colour}\n"
+            file.write(head.encode())
+
+    def write(self, frame: Timed) -> None:
+        """Write one frame; raise BadVideo where nobody reads any more."""
+        try:
+            if self._kind == "y4m":
+                self._file.write(b"FRAME\n")
+                for plane in _planes(to_frame(frame, self._encoding)):
+                    self._file.write(plane.tobytes())
+            else:
+                pixels = frame.pixels
+                if pixels.dtype != np.uint8:
+                    pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+                self._file.write(pixels.tobytes())
+            self._file.flush()
+        except BrokenPipeError as error:
+            raise BadVideo("stdout was closed before the last frame") from error
+
+
+def _planes(frame: VideoFrame) -> Iterator[Array]:
+    for plane in frame.planes:
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        yield rows[:, : plane.width * (2 if frame.format.components[0].bits > 8 else 1)]

@@ -1,0 +1,77 @@
+"""The doctor tells what is there, what is left out and what is broken, and never fails for want of a network."""
+
+import json
+import socket
+import threading
+
+import pytest
+from typer.testing import CliRunner
+
+from srcli import zoo
+from srcli.cli import app
+from srcli.engine import doctor
+
+
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch):
+    """Point the Hub to a port that nothing listens on."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+def test_a_whole_installation_is_told_in_json_and_ends_well():
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    assert result.exit_code == 0, result.output
+    found = {r["name"]: r for r in map(json.loads, result.stdout.splitlines())}
+    assert {"torch", "devices", "precision", "pictures", "video", "cache", "hub", "weights", "tile"} <= set(found)
+    assert found["hub"]["state"] == "missing"
+    assert "srcli[plot]" in found  # extras are those the installed package declares
+    assert {r["state"] for r in found.values()} <= {"ok", "missing"}
+    assert all(r["advice"] for r in found.values() if r["state"] != "ok")
+
+
+def test_damaged_weights_are_told_and_end_in_1(tmp_path, monkeypatch):
+    for path in zoo.weights_folder().glob("[!.]*"):
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "mfdn_x4.safetensors").write_bytes(b"cut off")
+    monkeypatch.setattr(zoo, "weights_folder", lambda: tmp_path)
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert "mfdn_x4.safetensors" in result.stderr
+    assert "reinstall srcli" in result.stderr
+
+
+def test_a_hub_that_answers_is_in_reach_whatever_it_says(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        assert doctor._hub().state == "ok"
+
+
+def test_a_hub_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr(doctor, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        finding = doctor._hub()
+    assert finding.state == "missing"
+    assert "cannot be reached" in finding.found
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    finding = doctor._writable("this folder", tmp_path / "gone")
+    assert finding.state == "missing"
+    assert "-o" in finding.advice
+
+
+def test_a_missing_extra_names_its_install(monkeypatch):
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["torch>=2", "nosuchpackage>=1; extra == 'wings'"])
+    (finding,) = doctor._extras()
+    assert (finding.name, finding.state, finding.advice) == ("srcli[wings]", "missing", "pip install 'srcli[wings]'")

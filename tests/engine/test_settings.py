@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from srcli.engine.settings import Stage, TrainConfig, check_settings
+from srcli.errors import UsageError
+
+CONFIG = TrainConfig("rfdn", 2, "photos", steps=100)
+
+
+def test_finish_is_short_for_one_stage():
+    short = replace(CONFIG, finish=0.2, finish_rate=0.3)
+    assert short.legs() == replace(CONFIG, stage=(Stage(0.2, patch=96, loss="mse", rate=0.3),)).legs()
+
+
+def test_a_stage_takes_from_the_one_before_what_it_does_not_say():
+    legs = replace(CONFIG, stage=(Stage(0.25, patch=64, batch=8), Stage(0.25, loss="mse"))).legs()
+    assert [(leg.begin, leg.patch, leg.batch, leg.loss) for leg in legs] == [
+        (0.0, 48, 16, "l1"),
+        (0.5, 64, 8, "l1"),
+        (0.75, 64, 8, "mse"),
+    ]
+
+
+def test_the_schedule_goes_on_through_stages_and_begins_anew_with_a_rate():
+    legs = replace(CONFIG, stage=(Stage(0.25), Stage(0.125, rate=0.1), Stage(0.125))).legs()
+    assert [(leg.since, leg.length, leg.rate) for leg in legs] == [
+        (0.0, 0.75, 1.0),
+        (0.0, 0.75, 1.0),
+        (0.75, 0.25, 0.1),
+        (0.75, 0.25, 0.1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"stage": (Stage(0.5), Stage(0.5))}, "leave nothing"),
+        ({"stage": (Stage(0.5, patch=0),)}, "above 0"),
+        ({"stage": (Stage(0.5),), "finish": 0.1}, "--finish is short"),
+        ({"milestones": (5,)}, "--schedule step"),
+        ({"halve_every": 0}, "--halve-every"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(change, text):
+    with pytest.raises(UsageError, match=text):
+        check_settings(replace(CONFIG, **change))

@@ -1,0 +1,32 @@
+"""Help and completion: every command shows how it is used, and the shell can ask for its name."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from srcli.cli import app
+
+
+def commands() -> dict[str, object]:
+    """List every command, those of groups under both names."""
+    found = {}
+    for name, command in typer.main.get_command(app).commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {k}": v for k, v in inner.items()} if inner else {name: command}
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_shows_an_example_of_itself(name):
+    text = commands()[name].help
+    assert f"srcli {name}" in text.partition("Example")[2]
+
+
+def test_completion_completes_commands():
+    environment = {**os.environ, "_SRCLI_COMPLETE": "complete_bash", "COMP_WORDS": "srcli exp", "COMP_CWORD": "1"}
+    code = "import sys; sys.argv = ['srcli']; from srcli.cli import app; app(prog_name='srcli')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["export"]
