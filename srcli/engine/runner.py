@@ -66,7 +66,8 @@ class Runner:
         """Yield each tile of a (height, width) picture in order with what it gives, `finish`ed on the device, on the host.
 
         When memory runs out, what is left goes on in smaller tiles. A tile with a value that is not finite is redone in
-        float32, and the rest stays there. `count` pictures of one size may come at once; `promised`: bytes they will take on the host.
+        float32, and the rest stays there. `count` pictures of one size may come at once; `promised`: bytes they will take
+        on the host.
         """
         tiling = self.model.tiling
         side = self._side(height, width, precision, count, promised)
