@@ -119,7 +119,8 @@ def upscale(
             sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
 
     from srcli.engine.distributed import team
-    from srcli.engine.upscale import Done, Resizer, Upscaler, expected_seconds, open_networks, passes, upscale_files
+    from srcli.engine.pipeline import Done, expected_seconds, upscale_files
+    from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.zoo import DEFAULT
 
@@ -234,7 +235,7 @@ def _show(done: Any, json: bool, *, quiet: bool = False) -> None:
 
 
 def _planned(job: Any) -> Any:
-    from srcli.engine.upscale import Done
+    from srcli.engine.pipeline import Done
 
     height, width = job.size or (None, None)
     return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)

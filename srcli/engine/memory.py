@@ -1,6 +1,10 @@
 """How much memory there is, and how much a network needs for a px of input."""
 
+import ctypes
 import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -8,8 +12,9 @@ from torch import Tensor, nn
 
 from srcli.models.base import SRModel
 
-_SHARE = 0.5  # of the free memory that activations may take; pictures, the allocator and other programs take the rest
-_LIVE = 3.0  # how many of the largest layer's inputs and outputs are alive at once; RFDN 2.0, MFDN 2.4 measured
+RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-memory: more is quicker only for what does not fit
+_ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
+_MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
 
 def free_bytes(device: torch.device) -> int:
@@ -26,14 +31,76 @@ def free_bytes(device: torch.device) -> int:
     return 4 * 2**30
 
 
+def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
+    """Return the bytes that the network may take on `device`, so that with `promised` bytes of pictures all stays in `limit`.
+
+    `limit` bytes are those of the process on the CPU, of the device elsewhere; RESIDENT or all that is free without.
+    """
+    free = float(free_bytes(device))
+    on_host = device.type == "cpu"
+    left = min((limit or RESIDENT) - _held(), free) - promised if on_host else min(limit or free, free)
+    return _ROOM * max(left, 0.0)
+
+
+def bytes_per_px(model: SRModel, run: Callable[[Tensor], object], device: torch.device, value: int) -> float:
+    """Measure the bytes that a pass takes for each px of input, by one tile; `value` is the bytes of one number.
+
+    Where the peak cannot be measured, or is a fact of the file: by `values_per_px`.
+    """
+    if model.values_per_px is not None:
+        return value * model.values_per_px
+    small, side = (torch.zeros(1, 3, max(n, model.min_side), max(n, model.min_side), device=device) for n in _MEASURED)
+    run(small)  # the first pass also loads kernels
+    peak = peak_bytes(lambda: run(side), device)
+    return peak / (side.shape[-2] * side.shape[-1]) if peak else value * values_per_px(model)
+
+
+def peak_bytes(once: Callable[[], object], device: torch.device) -> float | None:
+    """Run once and return by how much the memory in use grew at the peak; None where nobody keeps that record.
+
+    CUDA: what is allocated. CPU: the resident set of the process, on Linux only, so other threads count too.
+    """
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        once()
+        torch.cuda.synchronize(device)
+        return float(torch.cuda.max_memory_allocated(device) - before)
+    before_pass = _reset_resident_peak() if device.type == "cpu" else None
+    once()
+    return None if before_pass is None else max(_resident("VmHWM") - before_pass, 0.0)
+
+
+def _reset_resident_peak() -> float | None:
+    """Set the kernel's record of this process's largest resident set to what is resident now, and return that."""
+    clear = Path("/proc/self/clear_refs")
+    if not clear.exists():
+        return None
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc: what earlier passes freed would hide the growth
+    try:
+        clear.write_text("5")
+    except OSError:
+        return None
+    return _resident("VmRSS")
+
+
+def _held() -> float:
+    return _resident("VmRSS") if Path("/proc/self/status").is_file() else 400 * 2**20  # torch, when it is loaded
+
+
+def _resident(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1024.0
+
+
 @torch.inference_mode()
 def values_per_px(model: SRModel) -> float:
-    """Estimate how many activations are alive at the peak for each input px, from one small pass."""
+    """Estimate how many activations are alive at the peak for each input px: three times the largest layer's."""
     if model.values_per_px is not None:
         return model.values_per_px
-    side, largest = 32, 0
+    largest, side = 0, max(_MEASURED[0], model.min_side)
     parameter = next(model.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
 
     def watch(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal largest
@@ -41,14 +108,25 @@ def values_per_px(model: SRModel) -> float:
 
     handles = [m.register_forward_hook(watch) for m in model.modules() if not list(m.children())]
     try:
-        output = model(torch.zeros(1, model.channels, side, side, device=device))
+        output = model(torch.zeros(1, model.channels, side, side, device=parameter.device if parameter is not None else None))
     finally:
         for handle in handles:
             handle.remove()
-    return _LIVE * max(largest, output.numel()) / side**2
+    return 3 * max(largest, output.numel()) / side**2
 
 
-def largest_side(model: SRModel, device: torch.device, bytes_per_value: int) -> int:
-    """Return the side in input px of the largest square that the network takes at once, overlap included."""
-    area = _SHARE * free_bytes(device) / (values_per_px(model) * bytes_per_value)
-    return int(area**0.5)
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next tile: handing it back costs a page fault for every 4 KiB of every layer."""
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether `error` says that memory ran out, on whatever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))

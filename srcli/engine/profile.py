@@ -3,13 +3,10 @@
 Counts run on the meta device, which knows shapes and no values, so a 300 GMAC network at 1280x720 is counted at once.
 """
 
-import ctypes
 import statistics
 from collections.abc import Callable
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from srcli.engine.device import DTYPES, Precision, check_precision
+from srcli.engine.memory import peak_bytes
 from srcli.engine.published import Challenge, challenge_for, counting_of, deviation, published_for
 from srcli.errors import UsageError
 from srcli.models import ARCHS
@@ -239,13 +237,17 @@ def _measured(counted: Profile, model: SRModel, device: torch.device, precision:
         with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
             network(x)
 
-    peak = _peak_mib(once, device)  # the first pass: it also makes kernels and buffers ready
+    held = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0  # NTIRE counts weights and input too
+    peak = peak_bytes(once, device)  # the first pass: it also makes kernels and buffers ready
     once()
     runs: list[float] = []
     while len(runs) < _FEWEST or (sum(runs) < _BUDGET * 1e3 and len(runs) < _MOST):
         runs.append(_milliseconds(once, device))
     first, median, third = statistics.quantiles(runs, n=4, method="inclusive")
-    return replace(counted, milliseconds=median, spread=(first, third), peak_mib=peak, device=str(device), precision=precision)
+    peak_mib = None if peak is None else (held + peak) / _MIB
+    return replace(
+        counted, milliseconds=median, spread=(first, third), peak_mib=peak_mib, device=str(device), precision=precision
+    )
 
 
 def _milliseconds(once: Callable[[], None], device: torch.device) -> float:
@@ -262,37 +264,3 @@ def _milliseconds(once: Callable[[], None], device: torch.device) -> float:
     if device.type == "mps":
         torch.mps.synchronize()
     return (perf_counter() - started) * 1e3
-
-
-def _peak_mib(once: Callable[[], None], device: torch.device) -> float | None:
-    """Run once and return the peak memory in MiB: on CUDA what is allocated, weights and input included, as NTIRE counts.
-
-    On the CPU the growth of the resident set over the pass, without weights and input; Linux only, None elsewhere.
-    """
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        once()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) / _MIB
-    before = _reset_resident_peak() if device.type == "cpu" else None
-    once()
-    return None if before is None else max(_resident_mib("VmHWM") - before, 0.0)
-
-
-def _reset_resident_peak() -> float | None:
-    """Set the kernel's record of this process's largest resident set to what is resident now, and return that in MiB."""
-    clear = Path("/proc/self/clear_refs")
-    if not clear.exists():
-        return None
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # glibc: what earlier passes freed would hide the growth
-    try:
-        clear.write_text("5")
-    except OSError:
-        return None
-    return _resident_mib("VmRSS")
-
-
-def _resident_mib(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 1024

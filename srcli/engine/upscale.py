@@ -1,14 +1,11 @@
-"""Pictures through a network: colour, tiles, precision and memory; one picture at a time, or files in a pipeline.
+"""Pictures through a network: colour, alpha, precision and size.
 
 Input and output stay on the host as integers; only tiles travel to the device and become floats.
 """
 
-import copy
 import math
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -20,28 +17,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli import hub, zoo
-from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
-from srcli.engine.memory import largest_side
-from srcli.errors import BadCheckpoint, OutOfMemory, UsageError, UserError, WeightsNotFound
-from srcli.media.ahead import read_ahead, write_behind
-from srcli.media.animation import Animation, Frame, read_animation, write_animation
-from srcli.media.image import Picture, read_image, to_srgb, write_image
-from srcli.media.jobs import Job, result_size
-from srcli.models.base import SRModel, Window
-from srcli.models.statistics import measured_over
-from srcli.ops.alpha import bleed
-from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
-from srcli.ops.pixels import to_array, to_tensor
-from srcli.ops.resize import Edge, resize, resize_strips
-from srcli.ops.tiles import Tile, plan_tiles
+from srcli.engine.device import Precision
+from srcli.engine.runner import Runner
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+from srcli.media.animation import Animation, Frame
+from srcli.media.image import Picture
+from srcli.models.base import SRModel
+from srcli.ops.alpha import REACH, bleed
+from srcli.ops.pixels import MAXIMA, to_array, to_levels, to_tensor
+from srcli.ops.resize import Edge, resize_strips
+from srcli.ops.tiles import Tile
 
-Read = Callable[[Tile], Tensor]  # what a tile reads, (1, C, h, w) in [0, 1] on the device
-Icc = Literal["keep", "convert-srgb"]
+Rows = Callable[[int, int], np.ndarray]  # from the first row to before the last, (n, W, C)
 Tick = Callable[[float], None]  # told how much of the picture is done, 0 to 1
 
-SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
-AHEAD = 2  # pictures read before, and written behind, the one in the network
 PROBE = 96  # px a side of the tile that proves the precision
+_SUMS = {  # of the self-ensemble: the level that stands for 1 in each of 8 summands, and a type that holds their sum
+    np.dtype(np.uint8): (2**13 - 1, np.dtype(np.uint16)),
+    np.dtype(np.uint16): (2**24 - 1, np.dtype(np.uint32)),
+    np.dtype(np.float32): (None, np.dtype(np.float32)),
+}
 
 
 class Agreement(NamedTuple):
@@ -54,12 +49,16 @@ class Agreement(NamedTuple):
     def good(self) -> bool:
         return self.psnr >= 50 and self.within_two >= 0.999
 
+    @property
+    def ample(self) -> bool:
+        return self.psnr >= 55 and self.within_two >= 0.9999
+
 
 class Upscaler:
     """A network made ready for pictures on one device.
 
     `precision`: auto takes the fast format of the device only for pictures of which a probe tile agrees with float32.
-    `tile`: px a side that one tile gives; 0 takes the picture whole, None as much as the memory holds.
+    `tile`: px a side that one tile gives; 0 takes the picture whole, None as much as `memory` bytes hold.
     `ensemble`: average over the 8 flips and rotations (the papers' "+", Timofte et al. 2016).
     """
 
@@ -70,7 +69,9 @@ class Upscaler:
         device: torch.device | str = "cpu",
         precision: Literal["auto"] | Precision = "auto",
         tile: int | None = None,
+        memory: int | None = None,
         ensemble: bool = False,
+        compile: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.model = copy.deepcopy(model).eval().fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,8 +87,13 @@ class Upscaler:
             check_precision(self.precision, self.device)
         self.tile = tile
         self.ensemble = ensemble
-        self._cast = model.precision is None
-        self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self._cast
+        self.agreement: Agreement | None = None  # of the latest probe
+        self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self.runner.casts
+
+    @property
+    def tile(self) -> int | None:
+        """What was asked for: px a side that one tile gives, 0 for the whole picture, None for as much as the memory holds."""
+        return self.runner.tile
 
     def __call__(self, picture: Picture, tick: Tick = lambda fraction: None, precision: Precision | None = None) -> Picture:
         """Upscale colour and alpha; what else the picture carries is kept. `precision`: as `choose` says."""
@@ -99,136 +105,167 @@ class Upscaler:
             shape = tuple(n * self.scale for n in alpha.shape)
             constant = np.full(shape, alpha.flat[0], alpha.dtype)
             return replace(picture, pixels=self.pixels(color, tick, precision), alpha=constant)
-        visible = to_array(bleed(to_tensor(color), to_tensor(alpha[..., None])), color.dtype)
-        pixels = self.pixels(visible, lambda fraction: tick(fraction / 2), precision)
+        pixels = self.pixels(color, lambda fraction: tick(fraction / 2), precision, alpha=alpha)
         coverage = self.pixels(alpha[..., None], lambda fraction: tick(0.5 + fraction / 2), precision)
         return replace(picture, pixels=pixels, alpha=coverage[..., 0])
 
     def choose(self, pixels: np.ndarray) -> Precision:
-        """Return the precision for a picture: the fast one where a probe from its middle proves it, or was not asked to."""
-        return self.precision if not self._prove or self.probe(pixels).good else "fp32"
+        """Return the precision for a picture: the fast one where a probe from its middle proves it, or was not asked to.
+
+        One that agrees with room to spare proves it for the pictures that follow.
+        """
+        if not self._prove:
+            return self.precision
+        self.agreement = self.probe(pixels)
+        self._prove = not self.agreement.ample
+        return self.precision if self.agreement.good else "fp32"
 
     def probe(self, pixels: np.ndarray) -> Agreement:
         """Compare the fast precision with float32 on a tile from the picture's middle."""
         top, left = (max((n - PROBE) // 2, 0) for n in pixels.shape[:2])
         x = to_tensor(_at_least(pixels[top : top + PROBE, left : left + PROBE], self.model.min_side), self.device)
-        height, width = x.shape[-2:]
-        whole = plan_tiles(height, width, max(height, width), 0)[0]
-        fast, exact = (to_array(self._tile(x, whole, height, width, p)).astype(int) for p in (self.precision, "fp32"))
+        fast, exact = (to_array(self.runner.whole(x, p)).astype(int) for p in (self.precision, "fp32"))
         error = np.abs(fast - exact)
         mean = float((error**2).mean())
         psnr = 10 * math.log10(255**2 / mean) if mean else math.inf
         return Agreement(psnr, float((error <= 2).mean()))
 
-    def pixels(self, pixels: np.ndarray, tick: Tick = lambda fraction: None, precision: Precision | None = None) -> np.ndarray:
-        """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype."""
-        precision = precision or self.choose(pixels)
-        height, width, channels = pixels.shape
+    def pixels(
+        self,
+        pixels: np.ndarray,
+        tick: Tick = lambda fraction: None,
+        precision: Precision | None = None,
+        *,
+        alpha: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype.
+
+        `alpha` (H, W): where it is 0, colour is taken from the visible px around.
+        """
+        return self.several([pixels], tick, precision, alpha=alpha)[0]
+
+    def several(
+        self,
+        pictures: Sequence[np.ndarray],
+        tick: Tick = lambda fraction: None,
+        precision: Precision | None = None,
+        *,
+        alpha: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """Upscale pictures of one shape and dtype at once, as `pixels` does each."""
+        precision = precision or self.choose(pictures[0])
+        (height, width, _), s, least = pictures[0].shape, self.scale, self.model.min_side
+        pictures = [_at_least(pixels, least) for pixels in pictures]
+        alpha = None if alpha is None else _at_least(alpha, least)
+        results = self._mean_of_turns(pictures, alpha, precision, tick) if self.ensemble else None
+        if results is None:
+            results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
+            for (rows, columns), values in self._tiles(pictures, alpha, precision, tick):
+                for out, part in zip(results, values, strict=True):
+                    out[rows, columns] = part
+        return [out[: height * s, : width * s] for out in results]
+
+    def bands(
+        self, rows: Rows, size: tuple[int, int], dtype: np.dtype, precision: Precision, tick: Tick = lambda fraction: None
+    ) -> Iterator[np.ndarray]:
+        """Upscale a picture of `size` (height, width) that is read by rows; yield its rows from the top in bands of tiles.
+
+        `rows(start, stop)` gives (n, W, 1 or 3) pixels; one band of tiles is in memory at a time.
+        """
+        height, width = size
+        band: tuple[slice, np.ndarray] | None = None
+        held: tuple[int, int, np.ndarray] | None = None
+
+        def read(tile: Tile) -> Tensor:
+            nonlocal held
+            first, last = tile.rows.first, tile.rows.last
+            if held is None or not held[0] <= first < last <= held[1]:
+                held = (first, last, rows(first, last))
+            part = held[2][first - held[0] : last - held[0], tile.columns.first : tile.columns.last]
+            return to_tensor(part, self.device)
+
         s = self.scale
-        pixels = _at_least(pixels, self.model.min_side)
-        out = np.empty((pixels.shape[0] * s, pixels.shape[1] * s, channels), pixels.dtype)
-        if self.ensemble:
-            source, total = to_tensor(pixels), torch.zeros(1, channels, *out.shape[:2])
-            for i in range(8):
-                total += _turn(self.tensor(_turn(source, i), precision), i, back=True)
-                tick((i + 1) / 8)
-            out[:] = to_array(total / 8, pixels.dtype)
-        else:
-
-            def read(tile: Tile) -> Tensor:
-                part = pixels[tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last]
-                return to_tensor(part, self.device)
-
-            for rows, columns, result in self._tiles(read, pixels.shape[0], pixels.shape[1], precision, tick):
-                out[rows, columns] = to_array(result, pixels.dtype)
-        return out[: height * s, : width * s]
+        for tile, values in self.runner.run(read, height, width, precision, partial(to_levels, dtype=dtype)):
+            part = values[0].numpy().astype(dtype, copy=False)
+            where, columns = (
+                slice(tile.rows.start * s, tile.rows.stop * s),
+                slice(tile.columns.start * s, tile.columns.stop * s),
+            )
+            if band is None or where.start >= band[0].stop:
+                if band is not None:
+                    yield band[1]
+                    tick(band[0].stop / (height * s))
+                band = where, np.empty((where.stop - where.start, width * s, part.shape[-1]), dtype)
+            band[1][where.start - band[0].start : where.stop - band[0].start, columns] = part
+        assert band is not None
+        yield band[1]
 
     def tensor(self, x: Tensor, precision: Precision | None = None) -> Tensor:
-        """Upscale (1, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; no precision is proven."""
+        """Upscale (N, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; no precision is proven."""
         height, width, least = x.shape[-2], x.shape[-1], self.model.min_side
         x = F.pad(x, (0, max(least - width, 0), 0, max(least - height, 0)), mode="replicate")
         s = self.scale
-        out = torch.empty(1, x.shape[1], x.shape[-2] * s, x.shape[-1] * s)
+        out = torch.empty(*x.shape[:2], x.shape[-2] * s, x.shape[-1] * s)
 
         def read(tile: Tile) -> Tensor:
             return x[..., tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last].to(self.device)
 
-        for rows, columns, result in self._tiles(read, x.shape[-2], x.shape[-1], precision or self.precision):
-            out[..., rows, columns] = result.float().cpu()
+        precision = precision or self.precision
+        for tile, values in self.runner.run(read, x.shape[-2], x.shape[-1], precision, Tensor.float, count=len(x)):
+            out[..., *_output(tile, s)] = values
         return out[..., : height * s, : width * s]
 
     def _tiles(
-        self, read: Read, height: int, width: int, precision: Precision, tick: Tick = lambda fraction: None
-    ) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield (rows, columns, what belongs there) of the output; when memory runs out, again with half the tile."""
-        tiling, side = self.model.tiling, self.tile
-        if side is None:
-            whole = largest_side(self.model, self.device, 4 if precision == "fp32" else 2)
-            side = 0 if height * width <= whole * whole else max(whole - 2 * tiling.overlap, SMALLEST_TILE)
-        side = side or max(height, width)
-        while True:
-            plan = plan_tiles(height, width, side, tiling.overlap, tiling.phase)
-            try:
-                yield from self._planned(read, plan, height, width, precision, tick)
-                return
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                side = min(side, max(height, width)) // 2
-                if side < SMALLEST_TILE:
-                    raise OutOfMemory(f"a tile of {2 * side} px does not fit into the memory; use --device cpu") from error
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+        self,
+        pictures: Sequence[np.ndarray],
+        alpha: np.ndarray | None,
+        precision: Precision,
+        tick: Tick,
+        *,
+        maximum: int | None = None,
+    ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+        """Yield where in the output (rows, columns) lie (N, h, w, C) levels of `maximum`, by default those of the dtype."""
+        (height, width, _), dtype = pictures[0].shape, pictures[0].dtype
+        around = 0 if alpha is None else REACH
 
-    def _planned(
-        self, read: Read, plan: list[Tile], height: int, width: int, precision: Precision, tick: Tick
-    ) -> Iterator[tuple[slice, slice, Tensor]]:
-        def sweep() -> None:
-            for tile in plan:
-                self._tile(read(tile), tile, height, width, precision)
+        def read(tile: Tile) -> Tensor:
+            rows, columns = (
+                slice(max(span.first - around, 0), min(span.last + around, size))
+                for span, size in zip(tile, (height, width), strict=True)
+            )
+            x = torch.cat([to_tensor(p[rows, columns], self.device) for p in pictures])
+            if alpha is None:
+                return x
+            x = bleed(x, to_tensor(alpha[rows, columns, None], self.device))
+            down, right = tile.rows.first - rows.start, tile.columns.first - columns.start
+            return x[
+                ..., down : down + tile.rows.last - tile.rows.first, right : right + tile.columns.last - tile.columns.first
+            ]
 
-        s = self.scale
-        with measured_over(self.model, sweep) if len(plan) > 1 else nullcontext():
-            for done, tile in enumerate(plan, 1):
-                result = self._tile(read(tile), tile, height, width, precision)
-                if precision != "fp32" and not torch.isfinite(result).all():
-                    precision = "fp32"  # and stay there
-                    result = self._tile(read(tile), tile, height, width, precision)
-                rows = slice(tile.rows.start * s, tile.rows.stop * s)
-                columns = slice(tile.columns.start * s, tile.columns.stop * s)
-                yield rows, columns, result
-                tick(done / len(plan))
+        finish = partial(to_levels, dtype=dtype, maximum=maximum)
+        promised = len(pictures) * pictures[0].nbytes * self.scale**2
+        area = height * width
+        done = 0
+        for tile, values in self.runner.run(read, height, width, precision, finish, count=len(pictures), promised=promised):
+            yield _output(tile, self.scale), values.numpy()
+            done += (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
+            tick(done / area)
 
-    @torch.inference_mode()
-    def _tile(self, x: Tensor, tile: Tile, height: int, width: int, precision: Precision) -> Tensor:
-        """Run the network on what one tile reads; return what it gives, (1, C, s*h, s*w)."""
-        rows, columns = tile.rows, tile.columns
-        inner = (rows.start - rows.first, rows.stop - rows.first, columns.start - columns.first, columns.stop - columns.first)
-        whole = x.shape[-2:] == (height, width)
-        window = None if whole else Window(rows.first, columns.first, height, width, inner)
-        with torch.autocast(self.device.type, DTYPES[precision], enabled=self._cast and precision != "fp32"):
-            out = in_color(self.model, x.contiguous(memory_format=torch.channels_last), window)
-        top, bottom, left, right = (n * self.scale for n in inner)
-        return out[..., top:bottom, left:right]
-
-
-def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
-    """Run a network on (1, 1 or 3, H, W) pictures whatever channels it was trained on.
-
-    Gray goes through RGB networks as three equal channels; luma-only networks get studio-swing Y, and colour follows
-    by bicubic interpolation, as in their papers.
-    """
-    s = model.scale
-    if model.channels == x.shape[1] == 3:
-        return model(x, window)
-    if model.channels == 3:
-        return model(x.expand(-1, 3, -1, -1), window).mean(1, keepdim=True)
-    if x.shape[1] == 1:
-        luma = x * (219 / 255) + 16 / 255
-        return (model(luma, window).float() - 16 / 255) * (255 / 219)
-    ycbcr = rgb_to_ycbcr(x.float())
-    chroma = resize(ycbcr[:, 1:], x.shape[-2] * s, x.shape[-1] * s)
-    return ycbcr_to_rgb(torch.cat([model(ycbcr[:, :1], window).float(), chroma], 1))
+    def _mean_of_turns(
+        self, pictures: Sequence[np.ndarray], alpha: np.ndarray | None, precision: Precision, tick: Tick
+    ) -> list[np.ndarray]:
+        """Average what the 8 turned pictures give, each turned back; summed in integers of twice the depth."""
+        dtype, s = pictures[0].dtype, self.scale
+        finest, wide = _SUMS[dtype]
+        sums = [np.zeros((p.shape[0] * s, p.shape[1] * s, p.shape[2]), wide) for p in pictures]
+        for i in range(8):
+            turned = [_turn(p, i) for p in pictures]
+            cover = None if alpha is None else _turn(alpha, i)
+            part = partial(_within, tick, i, 8)
+            for (rows, columns), values in self._tiles(turned, cover, precision, part, maximum=finest):
+                for total, levels in zip(sums, values, strict=True):
+                    _turn(total, i)[rows, columns] += levels.astype(wide, copy=False)
+        return [_mean(total, dtype, 8 * (finest or 1)) for total in sums]
 
 
 class Resizer:
@@ -240,6 +277,28 @@ class Resizer:
     def __init__(self, upscalers: Mapping[int, Upscaler], *, edge: Edge = "mirror") -> None:
         self.upscalers = upscalers
         self.edge: Edge = edge
+
+    @property
+    def agreement(self) -> float | None:
+        """The least PSNR (dB) that the latest probes of the networks' fast formats had to float32; None without probes."""
+        probes = [upscaler.agreement.psnr for upscaler in self.upscalers.values() if upscaler.agreement]
+        return min(probes, default=None)
+
+    def several(
+        self, pictures: Sequence[Picture], size: tuple[int, int], tick: Tick = lambda fraction: None
+    ) -> tuple[list[Picture], Precision | None]:
+        """Upscale pictures of one shape and dtype to one size, at once where one pass of a network is all it takes."""
+        (height, width), (out, across) = pictures[0].pixels.shape[:2], size
+        chain = passes(max(out / height, across / width), self.upscalers)
+        exact = len(chain) == 1 and size == (height * chain[0], width * chain[0]) and self.edge == "mirror"
+        if len(pictures) > 1 and exact and all(picture.alpha is None for picture in pictures):
+            run = self.upscalers[chain[0]]
+            arrays = [picture.pixels for picture in pictures]
+            precision = run.choose(arrays[0])
+            results = run.several(arrays, tick, precision)
+            return [replace(p, pixels=pixels) for p, pixels in zip(pictures, results, strict=True)], precision
+        done = [self(picture, size, tick) for picture in pictures]
+        return [picture for picture, _ in done], done[-1][1]
 
     def __call__(
         self,
@@ -278,27 +337,6 @@ class Resizer:
             before = frame
             tick((i + 1) / count)
         return replace(animation, frames=frames), precision
-
-
-def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
-    """Estimate the time in the networks from one timed tile of each; reading and writing run beside them."""
-    tile = np.random.default_rng(0).integers(0, 255, (PROBE, PROBE, 3), np.uint8)
-    paces: dict[int, float] = {}  # seconds an input px
-    total = 0.0
-    for job in jobs:
-        if job.probe is None or job.size is None:
-            continue
-        area, height = job.probe.height * job.probe.width, job.probe.height
-        for s in passes(max(job.size[0] / height, job.size[1] / job.probe.width), resizer.upscalers):
-            if s not in paces:
-                upscaler = resizer.upscalers[s]
-                upscaler.pixels(tile[:32, :32], precision=upscaler.precision)  # the first run makes ready
-                started = time.perf_counter()
-                upscaler.pixels(tile, precision=upscaler.precision)
-                paces[s] = (time.perf_counter() - started) / PROBE**2
-            total += area * paces[s] * job.frames * (1 + job.probe.alpha)
-            area *= s * s
-    return total
 
 
 def _seamless(upscaler: Upscaler, picture: Picture, tick: Tick, precision: Precision | None) -> Picture:
@@ -345,15 +383,19 @@ def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror
         return picture
     if alpha is None:
         return replace(picture, pixels=_resampled(color, height, width, edge))
-    if alpha.min() < alpha.max():
-        color = to_array(bleed(to_tensor(color), to_tensor(alpha[..., None])), color.dtype)
     coverage = _resampled(alpha[..., None], height, width, edge)[..., 0]
-    return replace(picture, pixels=_resampled(color, height, width, edge), alpha=coverage)
+    return replace(picture, pixels=_resampled(color, height, width, edge, alpha), alpha=coverage)
 
 
-def _resampled(pixels: np.ndarray, height: int, width: int, edge: Edge) -> np.ndarray:
+def _resampled(pixels: np.ndarray, height: int, width: int, edge: Edge, alpha: np.ndarray | None = None) -> np.ndarray:
+    def read(first: int, last: int) -> Tensor:
+        if alpha is None or alpha.min() == alpha.max():
+            return to_tensor(pixels[first:last])
+        top, bottom = max(first - REACH, 0), last + REACH
+        return bleed(to_tensor(pixels[top:bottom]), to_tensor(alpha[top:bottom, :, None]))[..., first - top : last - top, :]
+
     out = np.empty((height, width, pixels.shape[2]), pixels.dtype)
-    for top, rows in resize_strips(lambda a, b: to_tensor(pixels[a:b]), pixels.shape[:2], height, width, edge=edge):
+    for top, rows in resize_strips(read, pixels.shape[:2], height, width, edge=edge):
         out[top : top + rows.shape[-2]] = to_array(rows, pixels.dtype)
     return out
 
@@ -397,116 +439,31 @@ def _ships(reference: str, scale: int, offline: bool, say: Callable[[str], None]
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of one file; `error` is its one-line reason where `status` is failed."""
-
-    input: Path
-    output: Path
-    status: Literal["done", "skipped", "planned", "failed"]
-    width: int | None = None  # of the output
-    height: int | None = None
-    seconds: float = 0.0
-    error: str | None = None
-    precision: Precision | None = None  # what the network computed in
-    notes: tuple[str, ...] = ()
+def _output(tile: Tile, scale: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the output that a tile gives."""
+    return (
+        slice(tile.rows.start * scale, tile.rows.stop * scale),
+        slice(tile.columns.start * scale, tile.columns.stop * scale),
+    )
 
 
-def upscale_files(
-    upscaler: Upscaler | Resizer,
-    jobs: Sequence[Job],
-    *,
-    quality: int | None = None,
-    icc: Icc = "keep",
-    fail_fast: bool = False,
-    tick: Callable[[Job, float], None] = lambda job, fraction: None,
-) -> Iterator[Done]:
-    """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
-
-    One thread reads ahead and one writes behind while the network works. `icc`: whether colours are converted by the
-    pictures' profiles before. `fail_fast` ends after the first failure.
-    """
-
-    resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
-
-    def upscaled() -> Iterator[_Upscaled]:
-        started = time.monotonic()
-        for job, picture in read_ahead(jobs, partial(_read, icc=icc), depth=AHEAD):
-            result, precision = picture, None
-            if not isinstance(picture, UserError):
-                still = picture.still if isinstance(picture, Animation) else picture
-                height, width = still.pixels.shape[:2]
-                size, told = result_size(height, width, job.scale), partial(tick, job)
-                try:
-                    if isinstance(picture, Animation):
-                        result, precision = resizer.animation(picture, size, told)
-                    else:
-                        result, precision = resizer(picture, size, told)
-                except UserError as error:
-                    result = error
-            yield _Upscaled(job, result, precision, time.monotonic() - started)
-            started = time.monotonic()
-
-    for _, done in write_behind(upscaled(), partial(_write, quality=quality), depth=AHEAD):
-        assert isinstance(done, Done)  # _write turns its errors into records
-        yield done
-        if fail_fast and done.error:
-            return
+def _turn(x: np.ndarray, index: int) -> np.ndarray:
+    """View (H, W, ...) by the `index`-th of the 8 flips and rotations; the view of a sum's array turns back what is added."""
+    x = x[:: -1 if index & 2 else 1, :: -1 if index & 1 else 1]
+    return x.swapaxes(0, 1) if index & 4 else x
 
 
-class _Upscaled(NamedTuple):
-    job: Job
-    picture: Picture | Animation | UserError
-    precision: Precision | None
-    seconds: float
-
-
-def _read(job: Job, *, icc: Icc) -> Picture | Animation:
-    if job.frames > 1:
-        animation = read_animation(job.source)
-        if icc == "keep" or animation.still.icc is None:
-            return animation
-        note = "the colours of animations are not converted: the profile is kept"
-        return replace(animation, still=replace(animation.still, notes=(*animation.still.notes, note)))
-    picture = read_image(job.source)
-    return picture if icc == "keep" else to_srgb(picture)
-
-
-def _write(upscaled: _Upscaled, *, quality: int | None) -> Done:
-    job, picture, precision, seconds = upscaled
-    if isinstance(picture, UserError):
-        return _failed(job, picture)
-    still = picture.still if isinstance(picture, Animation) else picture
-    height, width = (picture.frames[0] if isinstance(picture, Animation) else picture).pixels.shape[:2]
-    try:
-        if isinstance(picture, Animation):
-            notes = write_animation(picture, job.target, format=job.format, quality=quality)
-        else:
-            notes = write_image(picture, job.target, format=job.format, quality=quality)
-    except UserError as error:
-        return _failed(job, error)
-    notes = job.notes + still.notes + notes
-    return Done(job.source, job.target, "done", width, height, round(seconds, 3), None, precision, notes)
-
-
-def _failed(job: Job, error: Exception) -> Done:
-    return Done(job.source, job.target, "failed", error=str(error))
-
-
-def _turn(x: Tensor, index: int, *, back: bool = False) -> Tensor:
-    """Apply the `index`-th of the 8 flips and rotations to (N, C, H, W), or undo it."""
-    flips = [d for d, bit in ((-1, 1), (-2, 2)) if index & bit]
-    if back:
-        return (x.mT if index & 4 else x).flip(flips)
-    x = x.flip(flips)
-    return x.mT if index & 4 else x
+def _mean(total: np.ndarray, dtype: np.dtype, count: int) -> np.ndarray:
+    """Turn sums of levels with `count` for 1 into `dtype`, some rows at a time."""
+    out = np.empty(total.shape, dtype)
+    for top in range(0, len(total), 256):
+        mean = total[top : top + 256] / count
+        out[top : top + 256] = mean if dtype == np.float32 else np.floor(mean * MAXIMA[dtype] + 0.5)
+    return out
 
 
 def _at_least(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Extend (H, W, C) by its bottom and right edge to `side` px."""
+    """Extend (H, W, ...) by its bottom and right edge to `side` px."""
     below, right = (max(side - n, 0) for n in pixels.shape[:2])
-    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else pixels
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    around = [(0, below), (0, right), (0, 0)][: pixels.ndim]
+    return np.pad(pixels, around, mode="edge") if below or right else pixels

@@ -23,17 +23,30 @@ def read_ahead(items: Iterable[T], function: Callable[[T], R], *, depth: int) ->
         pool.shutdown(cancel_futures=True)
 
 
-def write_behind(items: Iterable[T], function: Callable[[T], R], *, depth: int) -> Iterator[tuple[T, R | UserError]]:
+def write_behind(
+    items: Iterable[T],
+    function: Callable[[T], R],
+    *,
+    depth: int,
+    weigh: Callable[[T], int] = lambda item: 0,
+    most: int = 0,
+) -> Iterator[tuple[T, R | UserError]]:
     """Yield each item with `function(item)`, computed in a thread that is at most `depth` items behind.
 
-    As `read_ahead`, but what was handed over is finished even when the caller closes early or `items` raises.
+    As `read_ahead`, but what was handed over is finished even when the caller closes early or `items` raises. Items that
+    wait together `weigh` at most `most`, or are one.
     """
     with ThreadPoolExecutor(1, "write-behind") as pool:
-        yield from _in_order(pool, items, function, depth)
+        yield from _in_order(pool, items, function, depth, weigh, most)
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, items: Iterable[T], function: Callable[[T], R], depth: int
+    pool: ThreadPoolExecutor,
+    items: Iterable[T],
+    function: Callable[[T], R],
+    depth: int,
+    weigh: Callable[[T], int] = lambda item: 0,
+    most: int = 0,
 ) -> Iterator[tuple[T, R | UserError]]:
     def outcome(item: T) -> tuple[T, R | UserError]:
         try:
@@ -41,10 +54,11 @@ def _in_order(
         except UserError as error:
             return item, error
 
-    pending: deque[Future[tuple[T, R | UserError]]] = deque()
+    pending: deque[tuple[Future[tuple[T, R | UserError]], int]] = deque()
     for item in items:
-        pending.append(pool.submit(outcome, item))
-        if len(pending) > depth:
-            yield pending.popleft().result()
+        pending.append((pool.submit(outcome, item), weigh(item)))
+        del item  # it may be large, and its turn in the caller is over
+        while len(pending) > depth or (most and len(pending) > 1 and sum(weight for _, weight in pending) > most):
+            yield pending.popleft()[0].result()
     while pending:
-        yield pending.popleft().result()
+        yield pending.popleft()[0].result()

@@ -4,11 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+REACH = 16  # px that colour spreads
 
-def bleed(color: Tensor, alpha: Tensor, *, reach: int = 16) -> Tensor:
+
+def bleed(color: Tensor, alpha: Tensor, *, reach: int = REACH) -> Tensor:
     """Spread the colour of visible px into the fully transparent ones around them, `reach` px far.
 
-    `color` (1, C, H, W), `alpha` (1, 1, H, W), in [0, 1]. What lies under transparency is arbitrary, often black,
+    `color` (N, C, H, W), `alpha` (1, 1, H, W), in [0, 1]. What lies under transparency is arbitrary, often black,
     and a network would pull it into the visible edge.
     """
     known = (alpha > 0).to(color.dtype)

@@ -11,18 +11,29 @@ MAXIMA = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float
 def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Turn (H, W, C) uint8, uint16 or float32 pixels into a (1, C, H, W) float32 tensor in [0, 1]."""
     maximum = MAXIMA[pixels.dtype]
-    planes = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)
+    host = torch.from_numpy(np.ascontiguousarray(pixels))
+    if torch.device(device).type == "cuda":
+        host = host.pin_memory()  # the copy then runs beside the device's work
+    planes = host.to(device, non_blocking=True).permute(2, 0, 1)
     return planes[None].to(torch.float32, memory_format=torch.contiguous_format) / maximum
 
 
 def to_array(x: Tensor, dtype: np.dtype = UINT8) -> np.ndarray:
     """Turn (1, C, H, W) in [0, 1] into (H, W, C) pixels of `dtype`, clamped and rounded half up on the tensor's device."""
-    planes = x[0].permute(1, 2, 0).float().clamp(0, 1)
+    levels: np.ndarray = to_levels(x, dtype)[0].cpu().numpy()
+    return levels.astype(dtype, copy=False)
+
+
+def to_levels(x: Tensor, dtype: np.dtype = UINT8, *, maximum: int | None = None) -> Tensor:
+    """Turn (N, C, H, W) in [0, 1] into (N, H, W, C) levels on its device: uint8, int32 for uint16, or float32.
+
+    `maximum`: the highest level where it is not that of `dtype`; int32 then.
+    """
+    planes = x.permute(0, 2, 3, 1).float().clamp(0, 1)  # never the caller's own memory
     if dtype == np.float32:
-        return planes.contiguous().cpu().numpy()
-    levels = (planes * MAXIMA[dtype] + 0.5).floor()
-    integer = levels.to(torch.uint8) if dtype == np.uint8 else levels.to(torch.int32)
-    return integer.contiguous().cpu().numpy().astype(dtype, copy=False)
+        return planes.contiguous()
+    levels = planes.mul_(maximum or MAXIMA[dtype]).add_(0.5).floor_()
+    return levels.to(torch.uint8 if dtype == np.uint8 and maximum is None else torch.int32).contiguous()
 
 
 def quantize(x: Tensor, maximum: int = 255) -> Tensor:

@@ -4,7 +4,9 @@ import torch
 from PIL import Image
 
 from srcli.engine.evaluate import shrink
-from srcli.engine.upscale import Upscaler, in_color, upscale_files
+from srcli.engine.pipeline import upscale_files
+from srcli.engine.runner import Runner, in_color
+from srcli.engine.upscale import Upscaler
 from srcli.errors import DeviceUnavailable
 from srcli.foreign import convert
 from srcli.media.image import Picture
@@ -82,7 +84,7 @@ def test_colour_under_transparency_does_not_darken_the_edge(bicubic):
 
 
 def test_bf16_is_taken_only_where_a_probe_proves_it(rfdn, monkeypatch):
-    monkeypatch.setattr("srcli.engine.upscale.fast_precision", lambda device: "bf16")
+    monkeypatch.setattr("srcli.engine.runner.fast_precision", lambda device: "bf16")
     assert Upscaler(rfdn).choose(np.full((40, 40, 3), 128, np.uint8)) == "bf16"
     coarse = create("rfdn", 2)
     coarse.load_state_dict(rfdn.state_dict())
@@ -101,19 +103,19 @@ def test_fp16_on_the_cpu_is_refused_with_what_to_use(rfdn):
 def test_a_tile_that_is_not_finite_is_redone_in_float32(rfdn, monkeypatch):
     upscaler = Upscaler(rfdn, precision="bf16", tile=32)
     exact = Upscaler(rfdn, precision="fp32", tile=32).pixels(photograph())
-    honest = Upscaler._tile
+    honest = Runner._tile
 
     def overflowing(self, x, tile, height, width, precision):
         out = honest(self, x, tile, height, width, precision)
         return out * float("inf") if precision == "bf16" else out
 
-    monkeypatch.setattr(Upscaler, "_tile", overflowing)
+    monkeypatch.setattr(Runner, "_tile", overflowing)
     np.testing.assert_array_equal(upscaler.pixels(photograph()), exact)
 
 
 def test_running_out_of_memory_halves_the_tile(bicubic, monkeypatch):
     whole = Upscaler(bicubic).pixels(photograph(150, 170))
-    honest, sides = Upscaler._tile, []
+    honest, sides = Runner._tile, []
 
     def limited(self, x, tile, height, width, precision):
         if x.shape[-2] > 90:
@@ -121,7 +123,7 @@ def test_running_out_of_memory_halves_the_tile(bicubic, monkeypatch):
         sides.append(x.shape[-2])
         return honest(self, x, tile, height, width, precision)
 
-    monkeypatch.setattr(Upscaler, "_tile", limited)
+    monkeypatch.setattr(Runner, "_tile", limited)
     np.testing.assert_array_equal(Upscaler(bicubic).pixels(photograph(150, 170)), whole)
     assert max(sides) <= 90
 

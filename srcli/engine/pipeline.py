@@ -1,0 +1,290 @@
+"""Files through the Upscaler: read ahead, computed, written behind, each in its own thread; the largest in strips.
+
+Nothing here knows what a network is made of, and nothing holds more pictures than the three stages need.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from srcli.engine.device import Precision
+from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
+from srcli.errors import UserError
+from srcli.media.ahead import read_ahead, write_behind
+from srcli.media.animation import Animation, read_animation, write_animation
+from srcli.media.image import Picture, read_image, to_srgb, write_image
+from srcli.media.jobs import Job, pixels_of, result_size
+from srcli.media.png import PNG_LEVEL
+from srcli.media.strips import STREAMED, StripReader, StripWriter, open_strips
+from srcli.ops.alpha import REACH, bleed
+from srcli.ops.pixels import to_array, to_tensor
+
+Icc = Literal["keep", "convert-srgb"]
+
+AHEAD = 2  # pictures read before, and written behind, the one in the network
+UNWRITTEN = 256 * 2**20  # bytes of results that wait to be written before the network waits for them
+STREAM_FROM = 200_000_000  # px of a result that is computed and written in strips where its formats allow it
+_SMALL = 128 * 128  # px of input up to which pictures of one size share a pass
+_SHARED = 256 * 256  # px of a pass that they share
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one file; `error` is its one-line reason where `status` is failed. The three times overlap in a folder."""
+
+    input: Path
+    output: Path
+    status: Literal["done", "skipped", "planned", "failed"]
+    width: int | None = None  # of the output
+    height: int | None = None
+    seconds: float = 0.0  # in the network
+    decode: float = 0.0  # seconds of reading
+    encode: float = 0.0  # seconds of writing
+    error: str | None = None
+    precision: Precision | None = None  # what the network computed in
+    agreement: float | None = None  # dB between that and float32 on the latest probe, rounded to 8 bit
+    notes: tuple[str, ...] = ()
+
+
+def upscale_files(
+    upscaler: Upscaler | Resizer,
+    jobs: Sequence[Job],
+    *,
+    quality: int | None = None,
+    png_level: int = PNG_LEVEL,
+    icc: Icc = "keep",
+    fail_fast: bool = False,
+    tick: Callable[[Job, float], None] = lambda job, fraction: None,
+) -> Iterator[Done]:
+    """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
+
+    One thread reads ahead and one writes behind while the network works. `icc`: whether colours are converted by the
+    pictures' profiles before. `fail_fast` ends after the first failure.
+    """
+    resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
+    read = partial(_read, icc=icc, streams=_streams(resizer))
+    small = all(job.probe and job.probe.height * job.probe.width <= _SMALL for job in jobs)
+
+    def upscaled() -> Iterator[_Upscaled]:
+        reading = read_ahead(jobs, read, depth=2 * _SHARED // _SMALL if small else AHEAD)
+        for group in _groups(
+            (job, _Decoded(outcome, 0.0) if isinstance(outcome, UserError) else outcome) for job, outcome in reading
+        ):
+            yield from _through(resizer, group, tick, png_level)
+
+    written = write_behind(
+        upscaled(), partial(_write, quality=quality, png_level=png_level), depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN
+    )
+    for _, done in written:
+        assert isinstance(done, Done)  # _write turns its errors into records
+        yield done
+        if fail_fast and done.error:
+            return
+
+
+class _Decoded(NamedTuple):
+    picture: Picture | Animation | StripReader | UserError
+    seconds: float
+
+
+class _Upscaled(NamedTuple):
+    job: Job
+    result: Picture | Animation | UserError | Done
+    precision: Precision | None
+    agreement: float | None
+    seconds: float
+    decode: float
+
+    def size(self) -> int:
+        """Return the bytes that wait to be written."""
+        pictures = self.result.frames if isinstance(self.result, Animation) else [self.result]
+        return sum(picture.pixels.nbytes for picture in pictures if not isinstance(picture, UserError | Done))
+
+
+def _groups(decoded: Iterable[tuple[Job, _Decoded]]) -> Iterator[list[tuple[Job, _Decoded]]]:
+    """Put small pictures of one shape that follow each other together; all others stay alone."""
+    group: list[tuple[Job, _Decoded]] = []
+    for job, outcome in decoded:
+        picture = outcome.picture
+        pixels = picture.pixels if isinstance(picture, Picture) and picture.alpha is None else None
+        alike = group and pixels is not None and _kind(group[0][1]) == (pixels.shape, pixels.dtype)
+        if group and not (alike and (len(group) + 1) * pixels.shape[0] * pixels.shape[1] <= _SHARED):  # type: ignore[union-attr]
+            yield group
+            group = []
+        group.append((job, outcome))
+        if pixels is None or pixels.shape[0] * pixels.shape[1] > _SMALL:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _kind(outcome: _Decoded) -> tuple[tuple[int, ...], np.dtype] | None:
+    picture = outcome.picture
+    return (picture.pixels.shape, picture.pixels.dtype) if isinstance(picture, Picture) else None
+
+
+def _through(
+    resizer: Resizer, group: list[tuple[Job, _Decoded]], tick: Callable[[Job, float], None], png_level: int
+) -> Iterator[_Upscaled]:
+    """Upscale one picture of whatever kind, or several of one size."""
+    job, (first, _) = group[0]
+    started = time.monotonic()
+    precision: Precision | None = None
+    told = partial(tick, job)
+    results: Sequence[Picture | Animation | UserError | Done]
+    try:
+        if isinstance(first, UserError):
+            results = [first]
+        elif isinstance(first, StripReader):
+            done = _stream(resizer, job, first, told, png_level)
+            results, precision = [done], done.precision
+        elif isinstance(first, Animation):
+            size = _size(first.still, job)
+            moved, precision = resizer.animation(first, size, told)
+            results = [moved]
+        else:
+            size = _size(first, job)
+            pictures = [decoded.picture for _, decoded in group if isinstance(decoded.picture, Picture)]
+            results, precision = resizer.several(pictures, size, told)
+    except UserError as error:
+        results = [error] * len(group)
+    seconds = (time.monotonic() - started) / len(group)
+    agreement = resizer.agreement
+    for (job, decoded), result in zip(group, results, strict=True):
+        yield _Upscaled(job, result, precision, agreement, seconds, decoded.seconds)
+
+
+def _size(picture: Picture, job: Job) -> tuple[int, int]:
+    height, width = picture.pixels.shape[:2]
+    return result_size(height, width, job.scale)
+
+
+def _streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
+    """Return what tells which Upscaler computes a job in strips; None where one pass of tiles is not all it takes."""
+
+    def upscaler_for(job: Job) -> Upscaler | None:
+        if job.probe is None or job.size is None or job.probe.format != "tiff" or job.format not in STREAMED:
+            return None
+        if pixels_of(job) < STREAM_FROM or resizer.edge != "mirror":
+            return None
+        height, width = job.probe.height, job.probe.width
+        chain = passes(max(job.size[0] / height, job.size[1] / width), resizer.upscalers)
+        if len(chain) != 1 or job.size != (height * chain[0], width * chain[0]):
+            return None
+        upscaler = resizer.upscalers[chain[0]]
+        pooled = upscaler.model.tiling.kind == "statistics"
+        return None if upscaler.ensemble or (pooled and job.probe.alpha) else upscaler
+
+    return upscaler_for
+
+
+def _read(job: Job, *, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> _Decoded:
+    started = time.monotonic()
+    return _Decoded(_opened(job, icc, streams), time.monotonic() - started)
+
+
+def _opened(job: Job, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> Picture | Animation | StripReader:
+    if job.frames > 1:
+        animation = read_animation(job.source)
+        if icc == "keep" or animation.still.icc is None:
+            return animation
+        note = "the colours of animations are not converted: the profile is kept"
+        return replace(animation, still=replace(animation.still, notes=(*animation.still.notes, note)))
+    if icc == "keep" and streams(job) and (strips := open_strips(job.source)):
+        return strips
+    picture = read_image(job.source)
+    return picture if icc == "keep" else to_srgb(picture)
+
+
+def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[float], None], png_level: int) -> Done:
+    """Upscale a picture that no memory holds: rows are read, computed and written in bands."""
+    upscaler = _streams(resizer)(job)
+    assert upscaler is not None
+    s, colors = upscaler.scale, strips.channels
+    size = strips.height, strips.width
+
+    def color(start: int, stop: int) -> np.ndarray:
+        if not strips.alpha:
+            return strips.rows(start, stop)
+        top = max(start - REACH, 0)
+        rows = strips.rows(top, min(stop + REACH, strips.height))
+        spread = bleed(to_tensor(rows[..., :colors]), to_tensor(rows[..., colors:]))
+        return to_array(spread[..., start - top : stop - top, :], strips.dtype)
+
+    def coverage(start: int, stop: int) -> np.ndarray:
+        return strips.rows(start, stop)[..., colors:]
+
+    with strips:
+        middle = max((strips.height - PROBE) // 2, 0)
+        precision = upscaler.choose(color(middle, min(middle + PROBE, strips.height)))
+        bands = upscaler.bands(color, size, strips.dtype, precision, tick)
+        if strips.alpha:
+            alphas = upscaler.bands(coverage, size, strips.dtype, precision)
+            bands = (np.concatenate(both, -1) for both in zip(bands, alphas, strict=True))
+        height, width = size[0] * s, size[1] * s
+        with StripWriter(
+            job.target, height, width, strips.carried, alpha=strips.alpha, format=job.format, png_level=png_level
+        ) as writer:
+            for _, outcome in write_behind(bands, writer.write, depth=1):
+                if isinstance(outcome, UserError):
+                    raise outcome
+    notes = job.notes + strips.carried.notes + writer.notes
+    return Done(job.source, job.target, "done", width, height, precision=precision, notes=notes)
+
+
+def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
+    job, result, precision, agreement, seconds, decode = upscaled
+    if isinstance(result, UserError):
+        return Done(job.source, job.target, "failed", error=str(result))
+    if isinstance(result, Done):
+        return replace(result, seconds=round(seconds, 3), decode=round(decode, 3), agreement=agreement)
+    started = time.monotonic()
+    still, shown = (result.still, result.frames[0]) if isinstance(result, Animation) else (result, result)
+    height, width = shown.pixels.shape[:2]
+    try:
+        if isinstance(result, Animation):
+            notes = write_animation(result, job.target, format=job.format, quality=quality)
+        else:
+            notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level)
+    except UserError as error:
+        return Done(job.source, job.target, "failed", error=str(error))
+    return Done(
+        job.source,
+        job.target,
+        "done",
+        width,
+        height,
+        seconds=round(seconds, 3),
+        decode=round(decode, 3),
+        encode=round(time.monotonic() - started, 3),
+        precision=precision,
+        agreement=agreement,
+        notes=job.notes + still.notes + notes,
+    )
+
+
+def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
+    """Estimate the time in the networks from one timed tile of each; reading and writing run beside them."""
+    tile = np.random.default_rng(0).integers(0, 255, (PROBE, PROBE, 3), np.uint8)
+    paces: dict[int, float] = {}  # seconds an input px
+    total = 0.0
+    for job in jobs:
+        if job.probe is None or job.size is None:
+            continue
+        area, height = job.probe.height * job.probe.width, job.probe.height
+        for s in passes(max(job.size[0] / height, job.size[1] / job.probe.width), resizer.upscalers):
+            if s not in paces:
+                upscaler = resizer.upscalers[s]
+                upscaler.pixels(tile[:32, :32], precision=upscaler.precision)  # the first run makes ready
+                started = time.perf_counter()
+                upscaler.pixels(tile, precision=upscaler.precision)
+                paces[s] = (time.perf_counter() - started) / PROBE**2
+            total += area * paces[s] * job.frames * (1 + job.probe.alpha)
+            area *= s * s
+    return total

@@ -1,0 +1,229 @@
+"""A network at work on tiles: precision, memory and the way to the device and back; pictures are `upscale.py`'s."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
+from srcli.engine.memory import budget, bytes_per_px, keep_freed_memory, out_of_memory
+from srcli.errors import OutOfMemory, UsageError
+from srcli.models.base import SRModel, Window
+from srcli.models.statistics import measured_over
+from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
+from srcli.ops.resize import resize
+from srcli.ops.tiles import Tile, fewest_reads, plan_tiles, split
+
+Read = Callable[[Tile], Tensor]  # what a tile reads, (N, 1 or 3, h, w) in [0, 1] on the device
+
+SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
+_AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
+
+
+class Runner:
+    """A network made ready for tiles of pictures on one device.
+
+    `precision`: auto is the fast format of the device. `tile`: px a side that one tile gives; 0 takes the picture whole,
+    None as much as fits into `memory` bytes (None: what memory.budget says). `compile`: through torch.compile.
+    """
+
+    def __init__(
+        self,
+        model: SRModel,
+        *,
+        device: torch.device,
+        precision: Literal["auto"] | Precision = "auto",
+        tile: int | None = None,
+        memory: int | None = None,
+        compile: bool = False,
+    ) -> None:
+        self.device = device
+        self.model = copy.deepcopy(model).eval().fold().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.scale = model.scale
+        self.precision, self.casts = _precision(model, precision, device), model.precision is None
+        self.tile, self.memory = tile, memory
+        self.compiled = compile
+        self._network = torch.compile(self.model) if compile else self.model
+        self._bytes_per_px: dict[Precision, float] = {}
+        if device.type == "cpu":
+            keep_freed_memory()
+
+    def run(
+        self,
+        read: Read,
+        height: int,
+        width: int,
+        precision: Precision,
+        finish: Callable[[Tensor], Tensor] = lambda out: out,
+        *,
+        count: int = 1,
+        promised: int = 0,
+    ) -> Iterator[tuple[Tile, Tensor]]:
+        """Yield each tile of a (height, width) picture in order with what it gives, `finish`ed on the device, on the host.
+
+        When memory runs out, what is left goes on in smaller tiles. A tile with a value that is not finite is redone in
+        float32, and the rest stays there. `count` pictures of one size may come at once; `promised`: bytes they will take
+        on the host.
+        """
+        tiling = self.model.tiling
+        side = self._side(height, width, precision, count, promised)
+        todo = deque(plan_tiles(height, width, side, tiling.overlap, tiling.phase))
+        whole = todo.copy()
+        while True:
+            try:
+                with self._statistics_of(whole, read, height, width, precision):
+                    for done in self._flights(todo, read, height, width, precision, finish):
+                        yield done
+                        todo.popleft()
+                return
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                half = max(span.stop - span.start for tile in todo for span in tile) // 2
+                if half < SMALLEST_TILE:
+                    raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; use --device cpu") from error
+            todo, whole = (  # by rows, as before
+                deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
+                for tiles in (todo, whole)
+            )
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def whole(self, x: Tensor, precision: Precision) -> Tensor:
+        """Run the network on (N, 1 or 3, H, W) taken as a whole picture."""
+        return self._give(x, None, precision)
+
+    def _side(self, height: int, width: int, precision: Precision, count: int, promised: int) -> tuple[int, int] | int:
+        if self.tile is not None:
+            return self.tile or max(height, width)
+        if height * width * count <= _AT_ONCE:
+            return max(height, width)
+        if precision not in self._bytes_per_px:
+            value = 4 if precision == "fp32" else 2
+            self._bytes_per_px[precision] = bytes_per_px(self.model, lambda x: self.whole(x, precision), self.device, value)
+        area = budget(self.device, self.memory, promised) / (count * self._bytes_per_px[precision])
+        tiling = self.model.tiling
+        least = (SMALLEST_TILE + 2 * (tiling.overlap + tiling.phase)) ** 2
+        return fewest_reads(height, width, max(area, least), tiling.overlap, tiling.phase)
+
+    def _statistics_of(
+        self, plan: Sequence[Tile], read: Read, height: int, width: int, precision: Precision
+    ) -> AbstractContextManager[None]:
+        def sweep() -> None:
+            for tile in plan:
+                self._tile(read(tile), tile, height, width, precision)
+
+        return measured_over(self.model, sweep) if len(plan) > 1 else nullcontext()
+
+    def _flights(
+        self,
+        todo: deque[Tile],
+        read: Read,
+        height: int,
+        width: int,
+        precision: Precision,
+        finish: Callable[[Tensor], Tensor],
+    ) -> Iterator[tuple[Tile, Tensor]]:
+        """Run tiles in order; on CUDA one is computed while the one before is copied to the host."""
+        ahead = 1 if self.device.type == "cuda" else 0
+        flying: deque[_Flight] = deque()
+
+        def start(tile: Tile) -> _Flight:
+            out = self._tile(read(tile), tile, height, width, precision)
+            # a sum is not finite where a value is not, and costs less than asking every value
+            finite = None if precision == "fp32" else out.sum(dtype=torch.float32).isfinite()
+            return _Flight.of(tile, finish(out), finite)
+
+        def land(flight: _Flight) -> tuple[Tile, Tensor]:
+            nonlocal precision
+            if not flight.landed():
+                precision = "fp32"  # and stay there
+                flight = start(flight.tile)
+                flight.landed()
+            return flight.tile, flight.values
+
+        for tile in list(todo):
+            flying.append(start(tile))
+            if len(flying) > ahead:
+                yield land(flying.popleft())
+        while flying:
+            yield land(flying.popleft())
+
+    @torch.inference_mode()
+    def _tile(self, x: Tensor, tile: Tile, height: int, width: int, precision: Precision) -> Tensor:
+        """Run the network on what one tile reads; return what it gives, (N, C, s*h, s*w)."""
+        rows, columns = tile.rows, tile.columns
+        inner = (rows.start - rows.first, rows.stop - rows.first, columns.start - columns.first, columns.stop - columns.first)
+        whole = x.shape[-2:] == (height, width)
+        out = self._give(x, None if whole else Window(rows.first, columns.first, height, width, inner), precision)
+        top, bottom, left, right = (n * self.scale for n in inner)
+        return out[..., top:bottom, left:right]
+
+    def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32"):
+            return in_color(self.model, x, window, self._network)
+
+
+class _Flight(NamedTuple):
+    """A tile's result on its way to the host."""
+
+    tile: Tile
+    values: Tensor  # on the host, once landed
+    finite: Tensor | None
+    event: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, tile: Tile, values: Tensor, finite: Tensor | None) -> "_Flight":
+        if values.device.type != "cuda":
+            return cls(tile, values.cpu(), finite, None)
+        event, device = torch.cuda.Event(), values.device  # type: ignore[no-untyped-call]
+        host, checked = _pinned(values), None if finite is None else _pinned(finite)
+        event.record(torch.cuda.current_stream(device))
+        return cls(tile, host, checked, event)
+
+    def landed(self) -> bool:
+        """Wait until the values are there; tell whether all are finite."""
+        if self.event is not None:
+            self.event.synchronize()
+        return self.finite is None or bool(self.finite)
+
+
+def _pinned(x: Tensor) -> Tensor:
+    """Start a copy to page-locked memory on the host, which the device makes beside its work."""
+    host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+    return host.copy_(x, non_blocking=True)
+
+
+def _precision(model: SRModel, wanted: Literal["auto"] | Precision, device: torch.device) -> Precision:
+    if model.precision:
+        if wanted not in ("auto", model.precision):
+            raise UsageError(f"'{model.arch}' comes in a file that computes in {model.precision}; leave --precision at auto")
+        return model.precision
+    chosen: Precision = fast_precision(device) if wanted == "auto" else wanted
+    check_precision(chosen, device)
+    return chosen
+
+
+def in_color(model: SRModel, x: Tensor, window: Window | None = None, compiled: Callable[..., Tensor] | None = None) -> Tensor:
+    """Run a network, or its `compiled` form, on (N, 1 or 3, H, W) pictures whatever channels it was trained on.
+
+    Gray goes through RGB networks as three equal channels; luma-only networks get studio-swing Y, and colour follows
+    by bicubic interpolation, as in their papers.
+    """
+    s, run = model.scale, compiled or model
+    if model.channels == x.shape[1] == 3:
+        return run(x, window)
+    if model.channels == 3:
+        return run(x.expand(-1, 3, -1, -1), window).mean(1, keepdim=True)
+    if x.shape[1] == 1:
+        luma = x * (219 / 255) + 16 / 255
+        return (run(luma, window).float() - 16 / 255) * (255 / 219)
+    ycbcr = rgb_to_ycbcr(x.float())
+    chroma = resize(ycbcr[:, 1:], x.shape[-2] * s, x.shape[-1] * s)
+    return ycbcr_to_rgb(torch.cat([run(ycbcr[:, :1], window).float(), chroma], 1))
