@@ -73,19 +73,9 @@ class Upscaler:
         ensemble: bool = False,
         compile: bool = False,
     ) -> None:
-        self.device = torch.device(device)
-        self.model = copy.deepcopy(model).eval().fold().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.scale = model.scale
-        if model.precision:
-            if precision not in ("auto", model.precision):
-                raise UsageError(
-                    f"'{model.arch}' comes in a file that computes in {model.precision}; leave --precision at auto"
-                )
-            self.precision: Precision = model.precision
-        else:
-            self.precision = fast_precision(self.device) if precision == "auto" else precision
-            check_precision(self.precision, self.device)
-        self.tile = tile
+        self.runner = Runner(model, device=torch.device(device), precision=precision, tile=tile, memory=memory, compile=compile)
+        self.device, self.model, self.scale = self.runner.device, self.runner.model, model.scale
+        self.precision: Precision = self.runner.precision
         self.ensemble = ensemble
         self.agreement: Agreement | None = None  # of the latest probe
         self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self.runner.casts
