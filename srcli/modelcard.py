@@ -82,7 +82,8 @@ def label_of(card: Card) -> str:
 
 def train_command(training: Mapping[str, Any], arch: str, scale: int) -> str:
     """Return the command line that repeats a training, of what its card says of it."""
-    names = ["data", "val", "minutes", "steps", "batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup", "clip", "ema", "init", "precision", "seed"]
+    names = ["data", "val", "minutes", "steps", "batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup"]
+    names += ["clip", "ema", "init", "precision", "seed"]
     flags = " ".join(f"--{n.replace('_', '-')} {training[n]}" for n in names if training.get(n) is not None)
     return f"srcli train --arch {arch} --scale {scale} --out run {flags}"
 

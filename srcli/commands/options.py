@@ -24,6 +24,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
 
 
+MaxMemory = Annotated[
+    str | None, typer.Option("--max-memory", help="What the process may take, such as 800M or 4G (with CUDA: of the GPU).")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Of the processor; by default all its cores.")]
+Compile = Annotated[
+    str, typer.Option("--compile", help="Through torch.compile: on, off, or auto (CUDA, where the work repays it).")
+]
+
+
 def one_of(flag: str, value: str, choices: tuple[str, ...]) -> str:
     """Return `value` where it is one of `choices`; raise UsageError with all of them."""
     if value not in choices:
@@ -38,6 +47,16 @@ def parse_tile(value: str) -> int | None:
     if not value.isdecimal() or 0 < int(value) < 16:
         raise UsageError(f"--tile is auto, 0 or at least 16 px, not '{value}'")
     return int(value)
+
+
+def parse_bytes(flag: str, value: str | None) -> int | None:
+    """Read bytes with K, M or G behind (powers of 1024); raise UsageError."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG])(?:i?B)?", value.strip(), re.IGNORECASE)
+    if not match:
+        raise UsageError(f"{flag} is a size such as 800M or 4G, not '{value}'")
+    return int(float(match[1]) * 1024 ** ("KMG".index(match[2].upper()) + 1))
 
 
 def parse_size(flag: str, value: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """srcli upscale: pictures and folders of them through a network."""
 
 import math
+import time
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,22 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.options import AnyScale, Device, Ensemble, Json, Model, Offline, Precision, Tile, one_of, parse_tile
+from srcli.commands.options import (
+    AnyScale,
+    Compile,
+    Device,
+    Ensemble,
+    Json,
+    MaxMemory,
+    Model,
+    Offline,
+    Precision,
+    Threads,
+    Tile,
+    one_of,
+    parse_bytes,
+    parse_tile,
+)
 from srcli.errors import BadFolder, UsageError
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
@@ -43,6 +59,9 @@ def upscale(
     tile: Tile = "auto",
     precision: Precision = "auto",
     device: Device = "auto",
+    max_memory: MaxMemory = None,
+    threads: Threads = None,
+    compile: Compile = "auto",
     ensemble: Ensemble = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
@@ -50,6 +69,10 @@ def upscale(
         str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif; mp4, mkv, mov, webm; y4m, rgb.")
     ] = "keep",
     quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
+    png_level: Annotated[
+        int | None,
+        typer.Option("--png-level", min=0, max=9, help="How hard PNG is packed: 0 not at all, 9 most; by default 1."),
+    ] = None,
     icc: Annotated[
         str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
     ] = "keep",
@@ -93,6 +116,8 @@ def upscale(
     one_of("--icc", icc, ("keep", "convert-srgb"))
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("--fit", fit or "contain", ("contain", "cover"))
+    one_of("--compile", compile, ("auto", "on", "off"))
+    memory = parse_bytes("--max-memory", max_memory)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
     side = parse_tile(tile)
     piped = str(output) == "-"
@@ -118,48 +143,67 @@ def upscale(
                 raise UsageError("a picture from stdin has no name: give -o FILE, or -o - for stdout")
             sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
 
+    from srcli.engine.device import use_threads
     from srcli.engine.distributed import team
-    from srcli.engine.pipeline import Done, expected_seconds, upscale_files
+    from srcli.engine.pipeline import Done, expected_seconds, repays_compiling, upscale_files
+    from srcli.engine.share import share_of
     from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
+    from srcli.media.png import PNG_LEVEL
     from srcli.zoo import DEFAULT
 
-    ranks = context.with_resource(team(device))  # several under torchrun, which divide the videos
-    where, quiet = ranks.device, quiet or not ranks.leads
+    if threads:
+        use_threads(threads)
+    ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
+    where, silent, quiet = ranks.device, quiet, quiet or not ranks.leads  # every rank names its results, one talks
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     opened = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
     networks = {network.scale: network for network in opened}
     goal = box or scale or next(iter(networks))
-    jobs = (
-        []
-        if stream
-        else plan_jobs(
-            sources,
-            output,
-            scale=goal,
-            recursive=recursive,
-            format=format,
-            suffix=suffix,
-            name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
-            exists=exists,  # type: ignore[arg-type]
-        )
-    )
+    planned: list[Job] = []
+    with ranks.together():  # one plan for all: a rank that came later would find the others' results
+        if ranks.leads and not stream:
+            planned = plan_jobs(
+                sources,
+                output,
+                scale=goal,
+                recursive=recursive,
+                format=format,
+                suffix=suffix,
+                name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
+                exists=exists,  # type: ignore[arg-type]
+            )
+    jobs: list[Job] = ranks.given(planned)
     if piped and len(jobs) > 1:
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
+    stills = [job for job in jobs if not job.skip and not job.video]
+    compiled = compile == "on" or (compile == "auto" and repays_compiling(stills, where))
     upscalers = {
-        s: Upscaler(network, device=where, precision=precision, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
+        s: Upscaler(
+            network,
+            device=where,
+            precision=precision,  # type: ignore[arg-type]
+            tile=side,
+            memory=memory,
+            ensemble=ensemble,
+            compile=compiled,
+        )
         for s, network in networks.items()
     }
+    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
+        console.note(f"not compiled: {reason}")
     resizer = Resizer(upscalers, edge="wrap" if wrap else "mirror")
     if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
     if stream:
         video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
         return
-    work = [job for job in jobs if not job.skip and not job.video and ranks.leads]
+    work = stills if dry_run else share_of(stills, ranks.rank, ranks.world)
     films = [job for job in jobs if not job.skip and job.video]
     choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     plans = video.plan(films, *choices) if films else []
+    if dry_run and not ranks.leads:
+        return
     if dry_run:
         for job in jobs:
             if not job.video:
@@ -170,22 +214,25 @@ def upscale(
     failures: list[Any] = []
     with console.bar(len(work), quiet=quiet or json) as bar:
         finished = exact = 0
+        busy, started = [0.0, 0.0, 0.0], time.monotonic()
 
         def tick(job: Job, fraction: float) -> None:
             bar.update(finished + fraction, console.short(job.source))
 
         for job in jobs:
-            if job.skip:
+            if job.skip and ranks.leads:
                 _show(Done(job.source, job.target, "skipped"), json, quiet=True)
         for done in upscale_files(
             resizer,
             work,
             quality=quality,
+            png_level=PNG_LEVEL if png_level is None else png_level,
             icc=icc,  # type: ignore[arg-type]
             fail_fast=fail_fast,
             tick=tick,
         ):
             finished += 1
+            busy = [a + b for a, b in zip(busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(finished, console.short(done.input))
             exact += done.precision == "fp32"
             if done.error:
@@ -196,7 +243,11 @@ def upscale(
             if piped and not done.error:
                 pipes.send(done.output)
             else:
-                _show(done, json, quiet=quiet)
+                _show(done, json, quiet=silent)
+    elapsed = time.monotonic() - started
+    told = ranks.gathered((finished, exact, failures))  # the ranks' shares, one summary
+    finished, exact = (sum(share[i] for share in told) for i in (0, 1))
+    failures = [failed for share in told for failed in share[2]] if ranks.leads else []
     if not (fail_fast and failures):
         json = json and ranks.leads
         ended = video.upscale_videos(resizer, plans, ranks, quality=quality, json=json, quiet=quiet, fail_fast=fail_fast)
@@ -206,7 +257,9 @@ def upscale(
         reason = failed.error or ""
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
     if not quiet and not json:
-        _summarize(len(jobs), len(work) + len(films), finished, len(failures))
+        _summarize(len(jobs), len(stills) + len(films), finished, len(failures))
+        if work and ranks.world == 1:
+            console.note(_bottleneck(busy, elapsed))
         fast = next(iter(upscalers.values())).precision
         if exact and fast != "fp32":
             console.note(f"{exact} of them computed in float32: a probe in {fast} was too far from it")
@@ -258,6 +311,13 @@ def _forecast(jobs: Any, seconds: float, *, quiet: bool) -> None:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB"
+
+
+def _bottleneck(busy: list[float], elapsed: float) -> str:
+    """Say how long each stage was at work, and so what the others waited for."""
+    stages = dict(zip(("decode", "network", "encode"), busy, strict=True))
+    shares = ", ".join(f"{name} {100 * seconds / max(elapsed, 1e-9):.0f} %" for name, seconds in stages.items())
+    return f"{elapsed:.1f} s, busy {shares}: the rest waits for {max(stages, key=stages.__getitem__)}"
 
 
 def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:

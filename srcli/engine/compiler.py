@@ -1,19 +1,29 @@
-"""Compiling a network for training, where this machine can."""
+"""Compiling a network, where this machine can."""
+
+import os
+from pathlib import Path
 
 import torch
 
 from srcli.models.base import SRModel
 
 
-def compile_network(model: SRModel, device: torch.device) -> str | None:
+def compile_network(model: SRModel, device: torch.device, *, dynamic: bool | None = False) -> str | None:
     """Compile `model` in place, its parameters keeping their names; return why it cannot be done.
 
-    Every size of patch is compiled by itself, when it is first met.
+    Every size is compiled by itself when it is first met, or with `dynamic` None the second for all that follow. What was
+    compiled stays in the user's cache for the next run.
     """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     if reason := _lacks(device):
         return reason
-    model.compile(dynamic=False)
+    model.compile(dynamic=dynamic)
     return None
+
+
+def cache_folder() -> Path:
+    """Return where srcli keeps what it can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcli"
 
 
 def _lacks(device: torch.device) -> str | None:

@@ -47,3 +47,8 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     """Raise DeviceUnavailable where `precision` does not run on `device`."""
     if precision == "fp16" and device.type == "cpu":
         raise DeviceUnavailable("fp16 does not run on the CPU; use --precision bf16 or fp32")
+
+
+def use_threads(count: int) -> None:
+    """Let the processor's part of the work use `count` threads."""
+    torch.set_num_threads(count)

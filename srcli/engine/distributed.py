@@ -32,7 +32,7 @@ class RankLost(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The processes that train together: this one's `rank` of `world`, and its device."""
+    """The processes that work together: this one's `rank` of `world`, and its device."""
 
     rank: int
     world: int
@@ -79,6 +79,14 @@ class Team:
         box = [item]
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
         return box[0]
+
+    def gathered(self, item: Any) -> list[Any]:
+        """Return what every rank gave, in the order of the ranks."""
+        items = [item] * self.world
+        if self.world > 1:
+            with noticing_loss():
+                dist.all_gather_object(items, item)
+        return items
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -130,7 +138,7 @@ def team(device: str) -> Iterator[Team]:
         where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(where)
     elif where.type != "cpu":
-        raise UsageError(f"several ranks train on cpu or cuda, not on '{where}'")
+        raise UsageError(f"several ranks work on cpu or cuda, not on '{where}'")
     dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Team(rank, world, where)

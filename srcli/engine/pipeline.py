@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from srcli.engine.device import Precision
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
@@ -29,6 +30,7 @@ Icc = Literal["keep", "convert-srgb"]
 AHEAD = 2  # pictures read before, and written behind, the one in the network
 UNWRITTEN = 256 * 2**20  # bytes of results that wait to be written before the network waits for them
 STREAM_FROM = 200_000_000  # px of a result that is computed and written in strips where its formats allow it
+_COMPILE_FROM = 500_000_000  # px of input that repay compiling on CUDA; an estimate, not run on hardware
 _SMALL = 128 * 128  # px of input up to which pictures of one size share a pass
 _SHARED = 256 * 256  # px of a pass that they share
 
@@ -267,6 +269,13 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         agreement=agreement,
         notes=job.notes + still.notes + notes,
     )
+
+
+def repays_compiling(jobs: Sequence[Job], device: torch.device) -> bool:
+    """Tell whether a compiled network saves more than its compiling takes: not on CPUs, where kernels are all the time."""
+    if device.type != "cuda":
+        return False
+    return sum(job.probe.height * job.probe.width for job in jobs if job.probe) >= _COMPILE_FROM
 
 
 def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.memory import budget, bytes_per_px, keep_freed_memory, out_of_memory
 from srcli.errors import OutOfMemory, UsageError
@@ -46,8 +47,10 @@ class Runner:
         self.scale = model.scale
         self.precision, self.casts = _precision(model, precision, device), model.precision is None
         self.tile, self.memory = tile, memory
-        self.compiled = compile
-        self._network = torch.compile(self.model) if compile else self.model
+        self.not_compiled: str | None = None  # the reason, where it was asked for
+        if compile:
+            pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do
+            self.not_compiled = "it pools over the picture" if pooled else compile_network(self.model, device, dynamic=None)
         self._bytes_per_px: dict[Precision, float] = {}
         if device.type == "cpu":
             keep_freed_memory()
@@ -167,7 +170,7 @@ class Runner:
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32"):
-            return in_color(self.model, x, window, self._network)
+            return in_color(self.model, x, window)
 
 
 class _Flight(NamedTuple):
@@ -210,20 +213,20 @@ def _precision(model: SRModel, wanted: Literal["auto"] | Precision, device: torc
     return chosen
 
 
-def in_color(model: SRModel, x: Tensor, window: Window | None = None, compiled: Callable[..., Tensor] | None = None) -> Tensor:
-    """Run a network, or its `compiled` form, on (N, 1 or 3, H, W) pictures whatever channels it was trained on.
+def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
+    """Run a network on (N, 1 or 3, H, W) pictures whatever channels it was trained on.
 
     Gray goes through RGB networks as three equal channels; luma-only networks get studio-swing Y, and colour follows
     by bicubic interpolation, as in their papers.
     """
-    s, run = model.scale, compiled or model
+    s = model.scale
     if model.channels == x.shape[1] == 3:
-        return run(x, window)
+        return model(x, window)
     if model.channels == 3:
-        return run(x.expand(-1, 3, -1, -1), window).mean(1, keepdim=True)
+        return model(x.expand(-1, 3, -1, -1), window).mean(1, keepdim=True)
     if x.shape[1] == 1:
         luma = x * (219 / 255) + 16 / 255
-        return (run(luma, window).float() - 16 / 255) * (255 / 219)
+        return (model(luma, window).float() - 16 / 255) * (255 / 219)
     ycbcr = rgb_to_ycbcr(x.float())
     chroma = resize(ycbcr[:, 1:], x.shape[-2] * s, x.shape[-1] * s)
-    return ycbcr_to_rgb(torch.cat([run(ycbcr[:, :1], window).float(), chroma], 1))
+    return ycbcr_to_rgb(torch.cat([model(ycbcr[:, :1], window).float(), chroma], 1))

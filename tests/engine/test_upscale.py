@@ -192,3 +192,76 @@ def test_every_network_takes_pictures_and_their_alpha(arch):
     out = Upscaler(create(arch, 2))(Picture(photograph(17, 19), ramp))
     assert out.pixels.shape == (34, 38, 3)
     assert out.alpha.shape == (34, 38)
+
+
+def test_what_is_left_goes_on_in_smaller_tiles_when_memory_runs_out_midway(bicubic, monkeypatch):
+    pixels = photograph(200, 200)
+    expected = Upscaler(bicubic, tile=100).pixels(pixels)
+    honest, given = Runner._tile, []
+
+    def failing(self, x, tile, height, width, precision):
+        if tile.rows.start >= 100 and x.shape[-1] > 100:
+            raise torch.OutOfMemoryError("out of memory")
+        given.append((tile.rows.start, tile.columns.start))
+        return honest(self, x, tile, height, width, precision)
+
+    monkeypatch.setattr(Runner, "_tile", failing)
+    np.testing.assert_array_equal(Upscaler(bicubic, tile=100).pixels(pixels), expected)
+    assert given[:2] == [(0, 0), (0, 100)]  # done before, and not again
+    assert len(given) == len(set(given)) == 10
+
+
+def test_a_network_with_statistics_measures_the_whole_again_in_smaller_tiles(monkeypatch):
+    model = create("imdn", 2)
+    pixels = photograph(90, 90)
+    expected = Upscaler(model, precision="fp32", tile=45).pixels(pixels)
+    honest = Runner._tile
+
+    def failing(self, x, tile, height, width, precision):
+        if tile.rows.stop - tile.rows.start > 45:
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(self, x, tile, height, width, precision)
+
+    monkeypatch.setattr(Runner, "_tile", failing)
+    result = Upscaler(model, precision="fp32", tile=0).pixels(pixels)
+    assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_a_probe_that_agrees_amply_is_the_last(rfdn, monkeypatch):
+    monkeypatch.setattr("srcli.engine.runner.fast_precision", lambda device: "bf16")
+    upscaler, probes = Upscaler(rfdn), []
+    honest = Upscaler.probe
+
+    def probe(self, pixels):
+        probes.append(1)
+        return honest(self, pixels)
+
+    monkeypatch.setattr(Upscaler, "probe", probe)
+    flat = np.full((40, 40, 3), 128, np.uint8)
+    assert [upscaler.choose(flat) for _ in range(3)] == ["bf16"] * 3
+    assert len(probes) == 1
+    assert upscaler.agreement.ample
+
+
+def test_the_ensemble_keeps_16_bits_and_floats(bicubic):
+    for pixels in (photograph().astype(np.uint16) * 257, photograph().astype(np.float32) / 255):
+        out = Upscaler(bicubic, ensemble=True).pixels(pixels)
+        plain = Upscaler(bicubic).pixels(pixels)
+        assert out.dtype == pixels.dtype
+        np.testing.assert_allclose(out.astype(float), plain.astype(float), atol=2 if pixels.dtype == np.uint16 else 1e-5)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same(rfdn):
+    pixels = photograph(60, 70)
+    compiled = Upscaler(rfdn, precision="fp32", compile=True, tile=36)
+    assert compiled.runner.not_compiled is None
+    plain = Upscaler(rfdn, precision="fp32", tile=36).pixels(pixels)
+    assert np.abs(compiled.pixels(pixels).astype(int) - plain).max() <= 1
+
+
+def test_without_a_compiler_it_goes_on_and_says_why(rfdn, monkeypatch):
+    monkeypatch.setattr("srcli.engine.compiler._lacks", lambda device: "no compiler here")
+    upscaler = Upscaler(rfdn, precision="fp32", compile=True)
+    assert upscaler.runner.not_compiled == "no compiler here"
+    np.testing.assert_array_equal(upscaler.pixels(photograph()), Upscaler(rfdn, precision="fp32").pixels(photograph()))
