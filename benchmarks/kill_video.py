@@ -22,7 +22,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-HEIGHT, WIDTH, FRAMES = 144, 176, 300
+HEIGHT, WIDTH, FRAMES = 96, 128, 150
 
 
 def main() -> None:
@@ -46,9 +46,7 @@ def main() -> None:
         run.communicate()
         took, work = time.monotonic() - started, time.monotonic() - ready
         wanted = content(whole)
-        print(
-            f"a whole run takes {took:.1f} s, {work:.1f} s of them for the video, and makes {len(wanted)} frames of picture and sound"
-        )
+        print(f"a whole run takes {took:.1f} s, {work:.1f} s of them for {len(wanted)} frames of picture and sound")
         kills = compared = resumed = since = late = 0
         while kills < arguments.kills or since:
             parts = parts_of(target)

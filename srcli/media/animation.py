@@ -7,18 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
 from srcli.media.picture import Array, Picture
+from srcli.media.png import png_chunks
 from srcli.media.probe import MAX_PIXELS, open_frames, quiet, reading
 from srcli.media.read import read_image
-from srcli.media.write import writing
+from srcli.media.write import named, uncarried, writing
 
 ANIMATED = ("gif", "webp", "png")
 MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA
 _LONGEST = {"gif": 655_350, "webp": 2**24 - 1, "png": 65_535}  # ms a frame
 _MOST_PLAYS = 65_535
+_CARRIED = {"gif": "comment", "webp": "icc exif xmp", "png": "icc exif xmp dpi text chunks"}
 
 
 class Frame(NamedTuple):
@@ -97,8 +100,8 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
         notes.append("GIF has 256 colours: each frame has its own palette, without dithering")
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
             notes.append("GIF has no partial transparency: cut at half")
-        if still.icc or still.exif or still.xmp:
-            notes.append("GIF cannot carry the colour profile, EXIF or XMP data")
+        if "Comment" in still.text:
+            options["comment"] = still.text["Comment"].encode("latin-1", "replace")
     else:
         images = [_image(frame) for frame in frames]
         options |= {"loop": plays, **{key: value for key, value in carried.items() if value}}
@@ -107,9 +110,13 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
             options |= {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True}
             options |= {"xmp": still.xmp} if still.xmp else {}
         else:
-            options |= {"disposal": 0, "blend": 0}
-        if (still.xmp and format == "png") or still.text or still.dpi or still.chunks:
-            notes.append(f"animated {'WebP' if format == 'webp' else 'PNG'} is written without text, dpi or colour tags")
+            info = PngInfo()
+            for name, data in png_chunks(still):
+                if name not in (b"iCCP", b"pHYs", b"eXIf"):  # which Pillow writes
+                    info.add(name, data)
+            options |= {"disposal": 0, "blend": 0, "pnginfo": info, "dpi": still.dpi}
+    if lost := uncarried(still, _CARRIED[format].split()):
+        notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path) as temporary:
         images[0].save(temporary, format.upper(), append_images=images[1:], **options)

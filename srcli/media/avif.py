@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import ImageFile
 
+from srcli.errors import BadPicture
 from srcli.media.picture import Array
 
 
@@ -34,37 +35,62 @@ def is_deep_avif(file: BinaryIO, image: ImageFile.ImageFile) -> bool:
 
 
 def read_deep_avif(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
-    """Decode 10 or 12 bits to 16, as stored: Pillow turns its own. ffmpeg's conversion to RGB is within one level of the 10."""
+    """Decode 10 or 12 bits to 16, not turned; ffmpeg's own way to RGB leaves white at 65283 of 65535, so it is done here."""
     import av
 
     file.seek(0)
     with av.open(file, mode="r", format="mov") as container:
         count = len(container.streams.video)
         frame = next(container.decode(video=0))
-        if (frame.width, frame.height) != image.size:
-            raise ValueError("its parts are of another size")
-        gray = frame.format.name.startswith("gray")
-        pixels = _gray(frame)[..., None] if gray else frame.to_ndarray(format="rgb48le")
+    if (frame.width, frame.height) != image.size:
+        raise ValueError("its parts are of another size")
+    pixels = _levels(frame)
     if not image.has_transparency_data:
         return pixels, None
     file.seek(0)
     with av.open(file, mode="r", format="mov") as container:
-        alpha = _gray(next(container.decode(video=count - 1)))
-    if alpha.shape != pixels.shape[:2]:
+        alpha = _levels(next(container.decode(video=count - 1)))
+    if (*pixels.shape[:2], 1) != alpha.shape:
         raise ValueError("its alpha is of another size")
-    return pixels, alpha
+    return pixels, alpha[..., 0]
 
 
-def _gray(frame: Any) -> Array:
-    """(H, W) of 16 bits; ffmpeg would leave the lowest of them empty."""
-    bits = frame.format.components[0].bits
-    kind = "<u2" if bits > 8 else "u1"
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, kind).reshape(frame.height, -1)[:, : frame.width].astype(np.float32)
-    # limited range (1) begins at 16 and ends at 235 of 8 bits
-    black, white = (16 << bits - 8, 235 << bits - 8) if frame.color_range == 1 else (0, 2**bits - 1)
-    levels: Array = (np.clip((rows - black) / (white - black), 0, 1) * 65535 + 0.5).astype(np.uint16)
-    return levels
+def _levels(frame: Any) -> Array:
+    """(H, W, 1 or 3) of 16 bits."""
+    name, bits = frame.format.name, frame.format.components[0].bits
+    if not name.startswith(("gray", "gbr", "yuv444")):
+        frame = frame.reformat(format=f"yuv444p{bits}le" if bits > 8 else "yuv444p")
+    planes = [
+        np.frombuffer(plane, "<u2" if bits > 8 else "u1").reshape(frame.height, -1)[:, : frame.width] for plane in frame.planes
+    ]
+    whole, step = 2**bits - 1, 2 ** (bits - 8)
+    limited = frame.color_range != 2  # luma from 16 to 235 of 8 bits, colour differences 112 to either side
+    black, luma, chroma = (16 * step, 219 * step, 224 * step) if limited else (0, whole, whole)
+    out = np.empty((frame.height, frame.width, len(planes)), np.uint16)
+    for top in range(0, frame.height, 256):
+        strip = [plane[top : top + 256].astype(np.float32) for plane in planes]
+        y, *others = ((values - black) / luma for values in strip)
+        if name.startswith("gbr"):
+            levels = [others[1], y, others[0]]
+        elif others:
+            levels = _rgb(y, *((values - 128 * step) / chroma for values in strip[1:]), matrix=int(frame.colorspace))
+        else:
+            levels = [y]
+        for channel, values in enumerate(levels):
+            out[top : top + 256, :, channel] = np.clip(values, 0, 1) * 65535 + 0.5
+    return out
+
+
+# Shares of red and blue in luma by ITU-T H.273, table 4; 2 is unspecified, for which libavif too takes that of 6
+_LUMA = {1: (0.2126, 0.0722), 2: (0.299, 0.114), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
+
+
+def _rgb(y: Array, blue: Array, red: Array, *, matrix: int) -> list[Array]:
+    if matrix not in _LUMA:
+        raise BadPicture(f"colours coded by matrix {matrix} of H.273, which is not read in more than 8 bits")
+    kr, kb = _LUMA[matrix]
+    r, b = y + 2 * (1 - kr) * red, y + 2 * (1 - kb) * blue
+    return [r, (y - kr * r - kb * b) / (1 - kr - kb), b]
 
 
 def _boxes(file: BinaryIO) -> bytes:

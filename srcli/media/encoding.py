@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import av
@@ -123,6 +125,8 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         options[codec.crf_option] = str(crf)
     if wishes.preset is not None and not codec.preset:
         raise UsageError(f"{name} has no --preset")
+    if name == "libx264" and _has_avx512():
+        options["x264-params"] = "asm=avx2,fma3,bmi2"  # with AVX-512 its mbtree gives another result every time
     if codec.preset:
         options[codec.preset_option] = wishes.preset or codec.preset
     pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
@@ -132,6 +136,14 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         height, width = encoding.coded
         notes = (*notes, f"{pix_fmt} needs even sides: the last row or column is repeated, {width} x {height} px")
     return replace(encoding, notes=(*notes, *told))
+
+
+@cache
+def _has_avx512() -> bool:
+    try:
+        return "avx512" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
 def _codec(name: str, container: str) -> Codec:

@@ -29,7 +29,7 @@ def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> No
             raise EOFError("no end marker")
         needed = height * width / _JPEG
     elif format in ("bmp", "ppm") and image.tile and image.tile[0].codec_name != "bmp_rle":
-        bits = 1 if image.mode == "1" else 4 if format == "bmp" else 8
+        bits = _bmp_bits(file) if format == "bmp" else 1 if image.mode == "1" else 8
         needed = image.tile[0].offset + height * width * bits / 8
     else:
         return
@@ -48,6 +48,14 @@ def refuse_hollow_tiff(file: BinaryIO, tags: ImageFileDirectory_v2) -> None:
     ends = offsets[: len(counts)] + counts[: len(offsets)]
     if not len(ends) or ends.max() > _size(file) or (packing and needed > packing * counts.sum()):
         raise EOFError("pixels are missing")
+
+
+def _bmp_bits(file: BinaryIO) -> int:
+    """Bits a px, which headers of 12 bytes have elsewhere."""
+    file.seek(14)
+    head = file.read(16)
+    at = 10 if int.from_bytes(head[:4], "little") == 12 else 14
+    return int.from_bytes(head[at : at + 2], "little")
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,21 +99,16 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
         pixels, alpha = reduced(pixels, depth), None if alpha is None else reduced(alpha, depth)
         notes.append(f"{name} has {depth} bits: reduced from {'float' if bits == 32 else bits}")
     gray = "gray" in carries and (alpha is None or format != "avif")  # Pillow turns LA into RGBA for AVIF
-    lost = set()
+    lost = uncarried(picture, carries)
     if pixels.shape[2] == 1 and not gray:
         pixels = np.repeat(pixels, 3, axis=2)
         notes.append(f"{name} has no gray{'' if alpha is None else ' with transparency'}: stored as colour")
         if picture.icc and picture.icc[16:20] == b"GRAY":
             lost.add("icc")
-    for key in _METADATA:
-        value = getattr(picture, key)
-        comment = key == "text" and "comment" in carries and set(value) == {"Comment"}
-        too_long = format == "jpeg" and key in ("exif", "xmp", "iptc") and len(value or b"") > 65500
-        if value and not comment and (key not in carries or too_long):
-            lost.add(key)
-    told = [words for key, words in _METADATA.items() if key in lost and not (key == "chunks" and _is_srgb(picture.chunks))]
-    if told:
-        notes.append(f"{name} cannot carry {', '.join(told)}")
+    if format == "jpeg":  # whose segments end at 64 kB
+        lost |= {key for key in ("exif", "xmp", "iptc") if len(getattr(picture, key) or b"") > 65500}
+    if lost:
+        notes.append(f"{name} cannot carry {named(lost)}")
     height, width = size
     reduced_to = replace(
         picture,
@@ -125,9 +120,24 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
         dpi=None if "dpi" in lost else picture.dpi,
         iptc=None if "iptc" in lost else picture.iptc,
         text={} if "text" in lost else picture.text,
-        chunks={} if "chunks" in lost else picture.chunks,
+        chunks=picture.chunks if "chunks" in carries else {},
     )
     return reduced_to, tuple(notes)
+
+
+def uncarried(picture: Picture, carries: Sequence[str]) -> set[str]:
+    """Tell which metadata a format does not carry; colour tags that say no more than sRGB are no loss."""
+    lost = {key for key in _METADATA if getattr(picture, key) and key not in carries}
+    if "comment" in carries and set(picture.text) == {"Comment"}:
+        lost.discard("text")
+    if _is_srgb(picture.chunks):
+        lost.discard("chunks")
+    return lost
+
+
+def named(lost: Collection[str]) -> str:
+    """Name metadata for a note."""
+    return ", ".join(words for key, words in _METADATA.items() if key in lost)
 
 
 def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:

@@ -362,16 +362,23 @@ REFUSED = {
     "a png without end": (packed("PNG")[:-12], "is truncated"),
     "half a jpeg": (packed("JPEG")[:1500], "is truncated"),
     "half a bmp": (packed("BMP")[:1500], "is truncated"),
+    "half a jpeg with a preview": (packed("JPEG", exif=b"Exif\0\0" + packed("JPEG"))[:3500], "is truncated"),
+    "a tiff whose pixels lie behind its end": (packed("TIFF")[:-9], "is truncated"),
+    "a small bmp of a gigapixel": (
+        packed("BMP")[:18] + struct.pack("<ii", 30000, 30000) + packed("BMP")[26:],
+        "is truncated",
+    ),
     "half a ppm": (packed("PPM")[:1500], "is truncated"),
 }
 
 
+@pytest.mark.parametrize("look", [probe, read_image])
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_in_one_line(tmp_path, case):
+def test_refused_from_the_header_in_one_line(tmp_path, case, look):
     data, line = REFUSED[case]
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(BadPicture) as caught:
-        read_image(tmp_path / "a.png")
+        look(tmp_path / "a.png")
     assert str(caught.value) == f"'{tmp_path / 'a.png'}' {line}"
 
 
