@@ -84,6 +84,10 @@ def train_command(training: Mapping[str, Any], arch: str, scale: int) -> str:
     """Return the command line that repeats a training, of what its card says of it."""
     names = ["data", "val", "minutes", "steps", "batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup"]
     names += ["clip", "ema", "init", "precision", "seed"]
+    if training.get("degradation") not in (None, "bicubic"):
+        names.append("degradation")
+    if training.get("finish"):
+        names += ["finish", "finish_patch", "finish_loss", "finish_rate"]
     flags = " ".join(f"--{n.replace('_', '-')} {training[n]}" for n in names if training.get(n) is not None)
     return f"srcli train --arch {arch} --scale {scale} --out run {flags}"
 

@@ -9,17 +9,20 @@ sums and the table are written again.
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from srcli import checkpoint
 from srcli.checkpoint import Card
+from srcli.engine.data import degrade_folder
 from srcli.engine.device import pick_device
 from srcli.engine.evaluate import Protocol, evaluate, summarize
 from srcli.engine.published import published_for
 from srcli.engine.upscale import Upscaler
-from srcli.models import ARCHS
+from srcli.modelcard import train_command
+from srcli.models import ARCHS, create
 from srcli.models.base import SRModel
 from srcli.zoo import hash_of
 
@@ -43,16 +46,18 @@ def main(data: Path, files: list[str]) -> None:
 def bundle(data: Path, file: str) -> None:
     """Store one file with its scores, unless the bundled one is as good on the pictures that choose."""
     model, card = mean(*(Path(part) for part in file.split("+")))
-    target = HERE / f"{card.arch}_x{card.scale}.safetensors"
+    degradation = card.training.get("degradation", "bicubic")
+    kind, choice = ("", CHOICE) if degradation == "bicubic" else (f"-{degradation}", f"{CHOICE}-{degradation}")
+    target = HERE / f"{card.arch}_x{card.scale}{kind}.safetensors"
     for name, tensor in model.state_dict().items():  # what is scored is what is stored
         if tensor.is_floating_point():
             model.state_dict()[name].copy_(tensor.half().float())
-    scores = score(model, data)
+    scores = score(model, data, degraded=bool(kind))
     new = {s["dataset"]: s["psnr"] for s in scores}
     if target.exists():
         old = {s["dataset"]: s["psnr"] for s in checkpoint.read_card(target).scores}
-        if old.get(CHOICE, 0.0) >= new[CHOICE]:
-            print(f"{target.name} stays: {old[CHOICE]:.3f} dB on {CHOICE}, {file} has {new[CHOICE]:.3f}")
+        if old.get(choice, 0.0) >= new[choice]:
+            print(f"{target.name} stays: {old[choice]:.3f} dB on {choice}, {file} has {new[choice]:.3f}")
             return
     card = replace(card, licence="MIT", source="trained from scratch by srcli", scores=scores)
     checkpoint.save(target, model, card, torch.float16)
@@ -72,22 +77,31 @@ def mean(*files: Path) -> tuple[SRModel, Card]:
     return model, card
 
 
-def score(model: SRModel, data: Path) -> list[dict[str, Any]]:
-    """Return what `srcli eval` would print, without the seconds."""
+def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]:
+    """Return what `srcli eval` would print, without the seconds; `degraded`: also on LR made by `photo` with seed 0."""
     upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
-    found = []
-    for name in SETS:
-        summary = summarize("", data / name, protocol, list(evaluate(upscaler, data / name, protocol)))
-        found.append(
-            {
-                "dataset": summary.dataset,
-                "pictures": summary.pictures,
-                "psnr": round(summary.psnr, 3),
-                "ssim": round(summary.ssim, 4),
-                "protocol": summary.protocol,
-            }
-        )
+    found = [_scored(upscaler, protocol, data / name, None) for name in SETS]
+    if degraded:
+        with TemporaryDirectory() as lr:
+            degrade_folder(data / SETS[-1], Path(lr), model.scale, seed=0)
+            found.append(_scored(upscaler, protocol, data / SETS[-1], Path(lr)) | {"dataset": f"{CHOICE}-photo"})
+            plain = Upscaler(create("bicubic", model.scale))
+            print(f"bicubic there: {_scored(plain, protocol, data / SETS[-1], Path(lr))['psnr']} dB")
+            for path in HERE.glob(f"*_x{model.scale}.safetensors"):
+                plain = Upscaler(checkpoint.load(path)[0], precision="fp32")
+                print(f"{path.stem} there: {_scored(plain, protocol, data / SETS[-1], Path(lr))['psnr']} dB")
     return found
+
+
+def _scored(upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | None) -> dict[str, Any]:
+    summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr)))
+    return {
+        "dataset": summary.dataset,
+        "pictures": summary.pictures,
+        "psnr": round(summary.psnr, 3),
+        "ssim": round(summary.ssim, 4),
+        "protocol": summary.protocol,
+    }
 
 
 def readme(cards: dict[Path, Card]) -> str:
@@ -102,8 +116,10 @@ def readme(cards: dict[Path, Card]) -> str:
         "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are others': the authors'",
         "released files scored the same way, and the papers' printed figures (trained on DIV2K or DF2K).",
         "",
-        "| weights | network | Set5 | Set14 | Kodak24 | parameters | MiB |",
-        "|---|---|---|---|---|---|---|",
+        "The column photo is Kodak24 with LR by `--degradation photo`, seed 0: blurred, noisy and compressed.",
+        "",
+        "| weights | network | Set5 | Set14 | Kodak24 | photo | parameters | MiB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for path, card in cards.items():
         means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in card.scores}
@@ -111,16 +127,16 @@ def readme(cards: dict[Path, Card]) -> str:
             v.numel() for k, v in checkpoint.read_tensors(path).items() if "running" not in k and "tracked" not in k
         )
         cells = [f"`{path.stem}`", f"{ARCHS[card.arch].label} x{card.scale}"]
-        cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24")]
+        cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24", "kodak24-photo")]
         lines.append(f"| {' | '.join(cells)} | {parameters:,} | {path.stat().st_size / 2**20:.2f} |")
     for scale in sorted({card.scale for card in cards.values()}):
         for name, set5, set14 in AUTHORS.get(scale, []):
-            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | | |")
+            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | - | | |")
         for arch in PAPERS:
             row = published_for(arch, scale)
             if row:
                 means = {name: f"{s.psnr:.2f} / {s.ssim:.4f}" for name, s in row.scores.items()}
-                lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | | |")
+                lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | - | | |")
     lines += [
         "",
         "## Recipes",
@@ -141,35 +157,11 @@ def readme(cards: dict[Path, Card]) -> str:
             ),
             "",
             "```",
-            _command(card),
+            train_command(card.training, card.arch, card.scale),
             "```",
             "",
         ]
     return "\n".join(lines)
-
-
-def _command(card: Card) -> str:
-    """Return the command line that repeats the training."""
-    t = card.training
-    flags = {"minutes": t.get("minutes"), "steps": t.get("steps")}
-    names = (
-        "batch",
-        "patch",
-        "loss",
-        "optimizer",
-        "lr",
-        "adam_lr",
-        "schedule",
-        "warmup",
-        "clip",
-        "ema",
-        "init",
-        "precision",
-        "seed",
-    )
-    flags |= {name: t.get(name) for name in names}
-    text = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items() if value is not None)
-    return f"srcli train --arch {card.arch} --scale {card.scale} --data {t.get('data')} --val {t.get('val')} --out run {text}"
 
 
 if __name__ == "__main__":
