@@ -144,7 +144,7 @@ def test_real_clips_keep_time_colour_shape_and_turn(data, tmp_path, name, suffix
         assert (new.matrix and new.matrix[:6]) == (old.matrix and old.matrix[:6])
     error = decoded(target)[0].astype(float) - decoded(clip)[0]
     assert np.abs(error).mean() < 6  # CRF 18 to 24, of noise in some
-    assert np.abs(error.mean((0, 1))).max() < 1
+    assert np.abs(error.mean((0, 1))).max() < 2  # of saturated test patterns chroma clips
 
 
 def test_a_cut_keeps_picture_sound_and_words_together(tmp_path):
