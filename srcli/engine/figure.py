@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
+from srcli.pages.palette import SIGNAL
 
-MARK = (255, 210, 63)
+MARK = ImageColor.getrgb(SIGNAL)
 _CELL = 240  # px that a crop's longer side is enlarged to, or a little less
 _GAP, _FONT, _LINE = 12, 17, 22
 
