@@ -202,6 +202,8 @@ def upscale(
     films = [job for job in jobs if not job.skip and job.video]
     choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     plans = video.plan(films, *choices) if films else []
+    if not films and not quiet and any((codec, crf, preset, pix_fmt, start, end, frames, deinterlace)):
+        console.note("there is no video: the flags for videos change nothing")
     if dry_run and not ranks.leads:
         return
     if dry_run:
