@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-
 CROP = 72  # px a side where nothing else is asked for, a multiple of all the usual scales
 
 

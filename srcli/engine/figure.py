@@ -66,12 +66,12 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     return _compose(Image.fromarray(pair.hr), box, views, title), box
 
 
-def parse_box(text: str) -> Box:
-    """Read x,y,w,h as a box; raise UsageError."""
+def parse_box(text: str, flag: str = "--box") -> Box:
+    """Read x,y,w,h, the value of `flag`, as a box; raise UsageError."""
     parts = [part.strip() for part in text.split(",")]
     numbers = [int(part) for part in parts if part.isdecimal()]
     if len(parts) != 4 or len(numbers) != 4 or min(numbers[2:]) < 1:
-        raise UsageError(f"--box is X,Y,WIDTH,HEIGHT in px of the HR, such as 120,80,64,64, not '{text}'")
+        raise UsageError(f"{flag} is X,Y,WIDTH,HEIGHT in px, such as 120,80,64,64, not '{text}'")
     return Box(*numbers)
 
 

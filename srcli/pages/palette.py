@@ -1,7 +1,7 @@
 """The one place for colours: of the pages, light and dark, and of what matplotlib draws.
 
-The six series are Okabe and Ito's colours (Color Universal Design, 2008), each darkened or lightened until it has a contrast of 3:1
-or more on its ground; they can be told apart with any colour vision.
+The six series are Okabe and Ito's colours (Color Universal Design, 2008), each darkened or lightened until it has a contrast of
+3:1 or more on its ground; they can be told apart with any colour vision.
 """
 
 from typing import NamedTuple
