@@ -125,7 +125,7 @@ def _address(image: Image.Image, format: str, **options: object) -> str:
 def crop(pixels: np.ndarray, alt: str, *caption: object) -> Html:
     """Return a small picture, enlarged without smoothing, with lines below it."""
     size = f'width="{pixels.shape[1]}" height="{pixels.shape[0]}"'
-    image = Html(f'<img src="{data_uri(pixels)}" {size} alt="{markup(alt)}" loading="lazy">')
+    image = Html(f'<img src="{data_uri(pixels)}" {size} alt="{markup(alt)}" decoding="async">')
     return element("figure", image, element("figcaption", *caption), class_="crop")
 
 

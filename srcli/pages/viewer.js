@@ -2,6 +2,7 @@
 // Two versions of a picture on one canvas, parted by a line that can be moved, or beside each other, always at the same place.
 (() => {
   const MOST = 32; // device px for a px of the picture
+  const GAP = 6; // device px between versions beside each other
   const SMOOTH = 2; // below so many, px are interpolated; from there on they are shown as squares
 
   const viewer = document.querySelector(".viewer");
@@ -20,12 +21,12 @@
   const between = (value, least, most) => Math.min(Math.max(value, least), most);
   const ratio = () => window.devicePixelRatio || 1;
 
-  /** The parts of the canvas that a version is laid out in, in device px: both the same, or one each. */
+  /** The parts of the canvas that the versions are laid out in, in device px: both the whole, or one half each. */
   function panes() {
     const { width, height } = canvas;
-    if (!beside) return [{ x: 0, y: 0, width, height }, { x: 0, y: 0, width, height }];
-    if (height > width) return [0, 1].map((i) => ({ x: 0, y: (i * height) / 2, width, height: height / 2 }));
-    return [0, 1].map((i) => ({ x: (i * width) / 2, y: 0, width: width / 2, height }));
+    if (!beside) return [0, 1].map(() => ({ x: 0, y: 0, width, height }));
+    if (height > width) return [0, 1].map((i) => ({ x: 0, y: (i * (height + GAP)) / 2, width, height: (height - GAP) / 2 }));
+    return [0, 1].map((i) => ({ x: (i * (width + GAP)) / 2, y: 0, width: (width - GAP) / 2, height }));
   }
 
   const fit = () => Math.min(panes()[0].width / wide, panes()[0].height / high);
@@ -45,6 +46,7 @@
     tell();
   }
 
+  /** Draw one version, as far as `clip` shows it. */
   function paint(index, pane, clip) {
     context.save();
     context.beginPath();
@@ -76,9 +78,10 @@
     stage.classList.toggle("whole", view.zoom <= fit() * 1.001);
     stage.classList.toggle("beside", beside);
     stage.classList.toggle("tall", canvas.height > canvas.width);
-    const percent = `${Math.round(view.zoom * 100)} %`;
+    const percent = `${Math.round(view.zoom * 100)}\u00a0%`;
+    const [here, there] = stage.matches(".beside.tall") ? ["above", "below"] : ["left", "right"];
     find(".zoom").textContent = percent;
-    find(".status").textContent = `${left} on the ${stage.matches(".beside.tall") ? "upper" : "left"} side, ${right} on the other, at ${percent}`;
+    find(".status").textContent = `${left} ${here}, ${right} ${there}, ${percent}`;
   }
 
   const whole = () => stage.classList.contains("whole");
@@ -86,8 +89,8 @@
   function zoomBy(factor, point) {
     const pane = panes()[0];
     // beside each other, a place of either pane stands for the same px
-    const dx = point ? (point.x % pane.width) - pane.width / 2 : 0;
-    const dy = point ? (point.y % pane.height) - pane.height / 2 : 0;
+    const dx = point ? (point.x % (pane.width + GAP)) - pane.width / 2 : 0;
+    const dy = point ? (point.y % (pane.height + GAP)) - pane.height / 2 : 0;
     const zoom = between(view.zoom * factor, Math.min(fit(), 1), Math.max(MOST, fit()));
     view.x += dx / view.zoom - dx / zoom;
     view.y += dy / view.zoom - dy / zoom;

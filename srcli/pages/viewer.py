@@ -61,6 +61,7 @@ def viewer(layers: Sequence[Layer], size: tuple[int, int], *, left: int = 0, rig
         line,
         *names,
         class_="stage whole",
+        style=f"aspect-ratio: {width} / {height}",
         tabindex="0",
         role="group",
         aria_label="Picture",
