@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from srcli import __version__, console
 from srcli.commands import models
+from srcli.commands.compare import compare
 from srcli.commands.doctor import doctor
 from srcli.commands.evaluate import evaluate
 from srcli.commands.export import export
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command()(upscale)
 app.command()(train)
 app.command(name="eval")(evaluate)
+app.command()(compare)
 app.command()(profile)
 app.command()(plot)
 app.command()(export)

@@ -1,4 +1,4 @@
-"""Parameters of every network as ARCHITECTURES.md computed them, at x2, x3 and x4."""
+"""Parameters of every network at x2, x3 and x4: as ARCHITECTURES.md computed them, srcli's own as summed by hand."""
 
 PARAMETERS = {
     "bicubic": (0, 0, 0),
@@ -20,4 +20,7 @@ PARAMETERS = {
     "fdiwn": (629_176, 646_486, 663_848),
     "fdiwn-m": (433_840, 446_814, 454_648),
     "rdsrn": (647_016, 693_416, 684_136),
+    "fast": (30_300, 32_475, 35_520),
+    "standard": (153_388, 157_723, 163_792),
+    "quality": (341_436, 347_931, 357_024),
 }

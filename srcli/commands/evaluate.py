@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Ensemble, Json, Offline, Precision, Scale, Tile, need_folder, one_of, parse_tile
+from srcli.commands.options import (
+    Device,
+    Ensemble,
+    Json,
+    Offline,
+    Precision,
+    Scale,
+    Tile,
+    common_scale,
+    need_folder,
+    one_of,
+    parse_tile,
+)
 from srcli.errors import BadFolder, UsageError
 from srcli.files import atomic, make_folder
 
@@ -87,7 +99,9 @@ def evaluate(
         datasets = [_only(picture, datasets)]
     where = pick_device(device)
     networks = {name: open_model(name, scale, offline=offline, say=console.note)[0] for name in models or []}
-    factor = _one_scale([network.scale for network in networks.values()], scale)
+    factor = common_scale([network.scale for network in networks.values()]) if networks else scale
+    if factor is None:
+        raise UsageError("--sr needs the scale: -s 2, 3 or 4")
     networks = {BASELINE: open_model(BASELINE, factor)[0], **networks}
     names = [*networks, *dict.fromkeys(str(folder.resolve()) for folder in sr or [])]
     labels = short_names(names)
@@ -184,15 +198,6 @@ def _only(name: str, datasets: Sequence["Dataset"]) -> "Dataset":
             f"no picture '{name}' in {', '.join(d.name for d in datasets)}" + (f"; did you mean '{near[0]}'?" if near else "")
         )
     return found[0]
-
-
-def _one_scale(scales: Sequence[int], asked: int | None) -> int:
-    if len(set(scales)) > 1:
-        raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(set(scales))))}; choose one with -s")
-    factor = scales[0] if scales else asked
-    if factor is None:
-        raise UsageError("--sr needs the scale: -s 2, 3 or 4")
-    return factor
 
 
 def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:

@@ -1,6 +1,7 @@
 """The options that several commands share, each declared once."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,13 @@ def parse_size(flag: str, value: str) -> tuple[int, int]:
     if not match or 0 in (int(match[1]), int(match[2])):
         raise UsageError(f"{flag} is HEIGHTxWIDTH in px, such as 720x1280, not '{value}'")
     return int(match[1]), int(match[2])
+
+
+def common_scale(scales: Sequence[int]) -> int:
+    """Return the factor that models share; raise UsageError."""
+    if len(set(scales)) > 1:
+        raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(set(scales))))}; choose one with -s")
+    return scales[0]
 
 
 def need_folder(path: Path) -> Path:

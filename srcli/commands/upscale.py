@@ -2,10 +2,11 @@
 
 import math
 import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +29,13 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.errors import BadFolder, UsageError
+
+if TYPE_CHECKING:
+    from srcli.engine.distributed import Team
+    from srcli.engine.upscale import Resizer
+    from srcli.engine.video import VideoDone, VideoPlan
+    from srcli.media.jobs import Box, Job
+    from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
@@ -117,9 +125,8 @@ def upscale(
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("--fit", fit or "contain", ("contain", "cover"))
     one_of("--compile", compile, ("auto", "on", "off"))
-    memory = parse_bytes("--max-memory", max_memory)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
-    side = parse_tile(tile)
+    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, compile, wrap)
     piped = str(output) == "-"
     if piped and json:
         raise UsageError("--json and -o - both write to stdout: choose one")
@@ -133,33 +140,22 @@ def upscale(
         raise UsageError(f"--format {format} is for -o -, and one video")
     if stream:
         pipes.refuse_terminal()
-    elif "-" in sources or piped:
-        scratch = Path(context.with_resource(TemporaryDirectory(prefix="srcli-")))
-        if piped:
-            pipes.refuse_terminal()
-            output = scratch / "stdout"
-        if "-" in sources:
-            if output is None:
-                raise UsageError("a picture from stdin has no name: give -o FILE, or -o - for stdout")
-            sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
+    else:
+        sources, output = _through_pipes(context, sources, output)
 
     from srcli.engine.device import use_threads
     from srcli.engine.distributed import team
-    from srcli.engine.pipeline import Done, expected_seconds, repays_compiling, upscale_files
-    from srcli.engine.share import share_of
-    from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes
+    from srcli.engine.upscale import open_networks
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
-    from srcli.media.png import PNG_LEVEL
     from srcli.zoo import DEFAULT
 
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
-    where, silent, quiet = ranks.device, quiet, quiet or not ranks.leads  # every rank names its results, one talks
+    writing = _Writing(quality, png_level, icc, fail_fast, json, quiet, piped)
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    opened = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
-    networks = {network.scale: network for network in opened}
-    goal = box or scale or next(iter(networks))
+    networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
+    goal = box or scale or networks[0].scale
     planned: list[Job] = []
     with ranks.together():  # one plan for all: a rank that came later would find the others' results
         if ranks.leads and not stream:
@@ -176,94 +172,188 @@ def upscale(
     jobs: list[Job] = ranks.given(planned)
     if piped and len(jobs) > 1:
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
-    stills = [job for job in jobs if not job.skip and not job.video]
-    compiled = compile == "on" or (compile == "auto" and repays_compiling(stills, where))
-    upscalers = {
-        s: Upscaler(
-            network,
-            device=where,
-            precision=precision,  # type: ignore[arg-type]
-            tile=side,
-            memory=memory,
-            ensemble=ensemble,
-            compile=compiled,
-        )
-        for s, network in networks.items()
-    }
-    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
-        console.note(f"not compiled: {reason}")
-    resizer = Resizer(upscalers, edge="wrap" if wrap else "mirror")
-    if isinstance(goal, float) and math.prod(chain := passes(goal, networks)) != goal and not quiet:
-        console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
+    resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
     if stream:
         video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
         return
-    work = stills if dry_run else share_of(stills, ranks.rank, ranks.world)
     films = [job for job in jobs if not job.skip and job.video]
     choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     plans = video.plan(films, *choices) if films else []
-    if dry_run and not ranks.leads:
-        return
     if dry_run:
-        for job in jobs:
-            if not job.video:
-                _show(_planned(job), json)
-        work += video.show_plans(plans, json=json, quiet=quiet)
-        _forecast(work, expected_seconds(resizer, work), quiet=quiet)
+        if ranks.leads:
+            _rehearse(resizer, jobs, plans, json=json, quiet=quiet)
         return
-    failures: list[Any] = []
-    with console.bar(len(work), quiet=quiet or json) as bar:
-        finished = exact = 0
-        busy, started = [0.0, 0.0, 0.0], time.monotonic()
+    tally = _upscale_stills(resizer, jobs, ranks, writing)
+    if not (fail_fast and tally.failures):
+        _upscale_films(resizer, plans, ranks, writing, tally)
+    _close(tally, jobs, resizer, ranks, writing)
 
-        def tick(job: Job, fraction: float) -> None:
-            bar.update(finished + fraction, console.short(job.source))
 
-        for job in jobs:
-            if job.skip and ranks.leads:
-                _show(Done(job.source, job.target, "skipped"), json, quiet=True)
+@dataclass(frozen=True, slots=True)
+class _Computing:
+    """How the networks compute."""
+
+    precision: str
+    tile: int | None
+    memory: int | None
+    ensemble: bool
+    compile: str
+    wrap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """How results are written and told."""
+
+    quality: int | None
+    png_level: int | None
+    icc: str
+    fail_fast: bool
+    json: bool
+    quiet: bool
+    piped: bool
+
+
+@dataclass
+class _Tally:
+    """What became of the files so far, by this rank or, for the one that leads, by all."""
+
+    finished: int = 0
+    exact: int = 0  # computed in float32
+    failures: list[Any] = field(default_factory=list)
+    busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
+    elapsed: float = 0.0
+
+
+def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
+    """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
+    piped = str(output) == "-"
+    if "-" not in sources and not piped:
+        return sources, output
+    from srcli.media import pipes
+
+    scratch = Path(context.with_resource(TemporaryDirectory(prefix="srcli-")))
+    if piped:
+        pipes.refuse_terminal()
+        output = scratch / "stdout"
+    if "-" in sources:
+        if output is None:
+            raise UsageError("a picture from stdin has no name: give -o FILE, or -o - for stdout")
+        sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
+    return sources, output
+
+
+def _resizer(
+    networks: "list[SRModel]", how: _Computing, goal: "float | Box", jobs: "list[Job]", ranks: "Team", *, quiet: bool
+) -> "Resizer":
+    """Make the networks ready on the rank's device; say what is not as asked."""
+    from srcli.engine.pipeline import repays_compiling
+    from srcli.engine.upscale import Resizer, Upscaler, passes
+
+    stills = [job for job in jobs if not job.skip and not job.video]
+    compiled = how.compile == "on" or (how.compile == "auto" and repays_compiling(stills, ranks.device))
+    upscalers = {
+        network.scale: Upscaler(
+            network,
+            device=ranks.device,
+            precision=how.precision,  # type: ignore[arg-type]
+            tile=how.tile,
+            memory=how.memory,
+            ensemble=how.ensemble,
+            compile=compiled,
+        )
+        for network in networks
+    }
+    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
+        console.note(f"not compiled: {reason}")
+    if isinstance(goal, float) and math.prod(chain := passes(goal, upscalers)) != goal and ranks.leads and not quiet:
+        console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
+    return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
+
+
+def _rehearse(resizer: "Resizer", jobs: "list[Job]", plans: "list[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> None:
+    """Say what would be written, and what it takes."""
+    from srcli.engine.pipeline import expected_seconds
+
+    for job in jobs:
+        if not job.video:
+            _show(_planned(job), json)
+    work = [job for job in jobs if not job.skip and not job.video]
+    work += video.show_plans(plans, json=json, quiet=quiet)
+    _forecast(work, expected_seconds(resizer, work), quiet=quiet)
+
+
+def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _Writing) -> _Tally:
+    """Upscale this rank's share of the pictures, with a bar; return what became of all."""
+    from srcli.engine.pipeline import Done, upscale_files
+    from srcli.engine.share import share_of
+    from srcli.media import pipes
+    from srcli.media.png import PNG_LEVEL
+
+    work = share_of([job for job in jobs if not job.skip and not job.video], ranks.rank, ranks.world)
+    tally, quiet = _Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
+    started = time.monotonic()
+    for job in jobs:
+        if job.skip and ranks.leads:
+            _show(Done(job.source, job.target, "skipped"), how.json, quiet=True)
+    with console.bar(len(work), quiet=quiet or how.json) as bar:
+
+        def tick(job: "Job", fraction: float) -> None:
+            bar.update(tally.finished + fraction, console.short(job.source))
+
         for done in upscale_files(
             resizer,
             work,
-            quality=quality,
-            png_level=PNG_LEVEL if png_level is None else png_level,
-            icc=icc,  # type: ignore[arg-type]
-            fail_fast=fail_fast,
+            quality=how.quality,
+            png_level=PNG_LEVEL if how.png_level is None else how.png_level,
+            icc=how.icc,  # type: ignore[arg-type]
+            fail_fast=how.fail_fast,
             tick=tick,
         ):
-            finished += 1
-            busy = [a + b for a, b in zip(busy, (done.decode, done.seconds, done.encode), strict=True)]
-            bar.update(finished, console.short(done.input))
-            exact += done.precision == "fp32"
+            tally.finished += 1
+            tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
+            bar.update(tally.finished, console.short(done.input))
+            tally.exact += done.precision == "fp32"
             if done.error:
-                failures.append(done)
+                tally.failures.append(done)
             if not quiet:
                 for line in done.notes:
                     bar.message(f"{done.input}: {line}")
-            if piped and not done.error:
+            if how.piped and not done.error:
                 pipes.send(done.output)
             else:
-                _show(done, json, quiet=silent)
-    elapsed = time.monotonic() - started
-    told = ranks.gathered((finished, exact, failures))  # the ranks' shares, one summary
-    finished, exact = (sum(share[i] for share in told) for i in (0, 1))
-    failures = [failed for share in told for failed in share[2]] if ranks.leads else []
-    if not (fail_fast and failures):
-        json = json and ranks.leads
-        ended = video.upscale_videos(resizer, plans, ranks, quality=quality, json=json, quiet=quiet, fail_fast=fail_fast)
-        finished += len(ended)
-        failures += [done for done in ended if done.error]
-    for failed in failures:
+                _show(done, how.json, quiet=how.quiet)
+    tally.elapsed = time.monotonic() - started
+    told = ranks.gathered((tally.finished, tally.exact, tally.failures))  # the ranks' shares, one summary
+    tally.finished, tally.exact = (sum(share[i] for share in told) for i in (0, 1))
+    tally.failures = [failed for share in told for failed in share[2]] if ranks.leads else []
+    return tally
+
+
+def _upscale_films(
+    resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: _Writing, tally: _Tally
+) -> None:
+    """Upscale the videos, each divided between the ranks, and count them too."""
+    json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
+    ended = video.upscale_videos(resizer, plans, ranks, quality=how.quality, json=json, quiet=quiet, fail_fast=how.fail_fast)
+    tally.finished += len(ended)
+    tally.failures += [done for done in ended if done.error]
+
+
+def _close(tally: _Tally, jobs: "list[Job]", resizer: "Resizer", ranks: "Team", how: _Writing) -> None:
+    """List the failures, sum up, and exit 1 where there are some."""
+    for failed in tally.failures:
         reason = failed.error or ""
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
-    if not quiet and not json:
-        _summarize(len(jobs), len(stills) + len(films), finished, len(failures))
-        if work and ranks.world == 1:
-            console.note(_bottleneck(busy, elapsed))
-        fast = next(iter(upscalers.values())).precision
-        if exact and fast != "fp32":
-            console.note(f"{exact} of them computed in float32: a probe in {fast} was too far from it")
-    if failures:
+    if ranks.leads and not how.quiet and not how.json:
+        tried = sum(not job.skip for job in jobs)
+        _summarize(len(jobs), tried, tally.finished, len(tally.failures))
+        if any(not job.skip and not job.video for job in jobs) and ranks.world == 1:
+            console.note(_bottleneck(tally.busy, tally.elapsed))
+        fast = next(iter(resizer.upscalers.values())).precision
+        if tally.exact and fast != "fp32":
+            console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
+    if tally.failures:
         raise typer.Exit(1)
 
 

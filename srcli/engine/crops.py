@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+CROP = 72  # px a side where nothing else is asked for, a multiple of all the usual scales
+
 
 class Box(NamedTuple):
     """A rectangle in px of the HR picture, from its upper left corner."""
@@ -26,7 +28,7 @@ def spread(versions: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(stack.var(0).mean(-1))
 
 
-def busiest(weight: np.ndarray, side: int, *, step: int = 1, border: int = 0, avoid: Box | None = None) -> Box:
+def busiest(weight: np.ndarray, side: int, *, step: int = 1, border: int = 0, avoid: Sequence[Box] = ()) -> Box:
     """Return the square of `side` px with the largest sum of `weight` (H, W), on a grid of `step` px.
 
     It keeps out of `border` px on each side, and out of `avoid`, where the picture has the room; a side longer than the
@@ -39,9 +41,9 @@ def busiest(weight: np.ndarray, side: int, *, step: int = 1, border: int = 0, av
     ]
     tops, lefts = np.arange(sums.shape[0]) * step, np.arange(sums.shape[1]) * step
     inside = _within(tops, height, weight.shape[0], border)[:, None] & _within(lefts, width, weight.shape[1], border)[None]
-    if avoid:
-        apart = (tops >= avoid.top + avoid.height) | (tops + height <= avoid.top)
-        free = inside & (apart[:, None] | ((lefts >= avoid.left + avoid.width) | (lefts + width <= avoid.left))[None])
+    for taken in avoid:
+        apart = (tops >= taken.top + taken.height) | (tops + height <= taken.top)
+        free = inside & (apart[:, None] | ((lefts >= taken.left + taken.width) | (lefts + width <= taken.left))[None])
         inside = free if free.any() else inside
     if inside.any():
         sums = np.where(inside, sums, -1.0)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
+from srcli.pages.palette import SIGNAL
 
-MARK = (255, 210, 63)
+MARK = ImageColor.getrgb(SIGNAL)
 _CELL = 240  # px that a crop's longer side is enlarged to, or a little less
 _GAP, _FONT, _LINE = 12, 17, 22
 
@@ -65,12 +66,12 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     return _compose(Image.fromarray(pair.hr), box, views, title), box
 
 
-def parse_box(text: str) -> Box:
-    """Read x,y,w,h as a box; raise UsageError."""
+def parse_box(text: str, flag: str = "--box") -> Box:
+    """Read x,y,w,h, the value of `flag`, as a box; raise UsageError."""
     parts = [part.strip() for part in text.split(",")]
     numbers = [int(part) for part in parts if part.isdecimal()]
     if len(parts) != 4 or len(numbers) != 4 or min(numbers[2:]) < 1:
-        raise UsageError(f"--box is X,Y,WIDTH,HEIGHT in px of the HR, such as 120,80,64,64, not '{text}'")
+        raise UsageError(f"{flag} is X,Y,WIDTH,HEIGHT in px, such as 120,80,64,64, not '{text}'")
     return Box(*numbers)
 
 

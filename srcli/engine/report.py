@@ -8,13 +8,12 @@ import numpy as np
 
 from srcli.engine.against import GRAY, ranking, shown
 from srcli.engine.bootstrap import Interval
-from srcli.engine.crops import Box, busiest, spread
+from srcli.engine.crops import CROP, Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore
-from srcli.pages import Html, crop, details, element, join, overview, page, section, table
+from srcli.pages import Html, crop, details, element, join, look, looks, overview, page, section, table
 from srcli.pages.charts import Dot, Series, scatter, spread_of, whisker
 
 SHOWN = 3  # pictures at each end
-CROP = 72  # px a side, a multiple of all the usual scales
 
 
 class _Case(NamedTuple):
@@ -176,7 +175,7 @@ def _picture(case: _Case, base: Result | None, main: Result, results: Sequence[R
     if base:
         reasons.insert(0, f"where {main.entry.label} differs most from {base.entry.label}")
 
-    looks = []
+    places = []
     for number, (box, reason) in enumerate(zip(boxes, reasons, strict=False), 1):
         hr = box.cut(pair.hr)
         crops = [crop(box.cut(pair.lr, protocol.scale), f"LR of {path.name}, crop {number}", element("b", "LR"))]
@@ -186,13 +185,12 @@ def _picture(case: _Case, base: Result | None, main: Result, results: Sequence[R
             caption = (element("b", result.entry.label), f"{_number(score.psnr, 2)} dB ({_number(here, 2)})")
             crops.append(crop(sr, f"{result.entry.label} of {path.name}, crop {number}", *caption))
         crops.append(crop(hr, f"HR of {path.name}, crop {number}", element("b", "HR")))
-        heading = element("p", f"Crop {number}: {reason}" if len(boxes) > 1 else reason.capitalize(), class_="faint")
-        looks.append(element("div", heading, element("div", *crops, class_="crops"), class_="look"))
-    places = " and ".join(f"{b.left}, {b.top}" for b in boxes)
-    where = overview(pair.hr, boxes, f"{path.name} with the places of its crops, at {places} px from the upper left corner")
+        places.append(look(f"Crop {number}: {reason}" if len(boxes) > 1 else reason[0].upper() + reason[1:], crops))
+    corners = " and ".join(f"{b.left}, {b.top}" for b in boxes)
+    where = overview(pair.hr, boxes, f"{path.name} with the places of its crops, at {corners} px from the upper left corner")
     gain = f", {case.gain:+.2f} dB over {base.entry.label}" if base else ""
     heading = element("h3", f"{path.name}: {main.entry.label} {main.scores[case.place].psnr:.2f} dB{gain}")
-    return element("article", heading, element("div", where, element("div", *looks, class_="looks"), class_="picture"))
+    return element("article", heading, looks(where, places))
 
 
 def _boxes(sr: np.ndarray, base: np.ndarray | None, hr: np.ndarray, protocol: Protocol) -> list[Box]:
@@ -203,9 +201,7 @@ def _boxes(sr: np.ndarray, base: np.ndarray | None, hr: np.ndarray, protocol: Pr
     for versions in ([sr, base], [sr, hr]):
         if versions[1] is None:
             continue
-        box = busiest(
-            spread([v for v in versions if v is not None]), side, step=s, border=border, avoid=found[0] if found else None
-        )
+        box = busiest(spread([v for v in versions if v is not None]), side, step=s, border=border, avoid=found)
         if box not in found:
             found.append(box)
     return found

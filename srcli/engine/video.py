@@ -6,13 +6,14 @@ the result is checked against the source.
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -263,14 +264,19 @@ class _Run:
             self.precision = _precision(self._resizer, self._plan)
         size = (track.encoding.height, track.encoding.width)
         results = upscaled(self._resizer, reader.frames(wanted), size, self.precision)
-        for result, error in write_behind(results, sink.add, depth=AHEAD):
-            if error:
-                raise error
-            self._done += 1
-            self._computed += 1
-            self.repeated += result.repeated and isinstance(sink, _Numbered)
-            self._report(track)
-        sink.close()
+        stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, sink.add, depth=AHEAD))
+        try:
+            with closing(stored):
+                for result, error in stored:
+                    if error:
+                        raise error
+                    self._done += 1
+                    self._computed += 1
+                    self.repeated += result.repeated and isinstance(sink, _Numbered)
+                    self._report(track)
+            sink.close()
+        finally:
+            sink.abandon()
         if not reader.count:
             raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
@@ -306,6 +312,9 @@ class _Segments:
     def close(self) -> None:
         self._writer.close()
 
+    def abandon(self) -> None:
+        self._writer.abandon()
+
 
 class _Numbered:
     """Results into numbered pictures, but for those that this run, or the one that it goes on with, has written."""
@@ -325,6 +334,9 @@ class _Numbered:
         write_numbered(self._job.target, result.number, result.frame, self._job.format, self._quality)
 
     def close(self) -> None:
+        pass
+
+    def abandon(self) -> None:
         pass
 
 

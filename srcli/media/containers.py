@@ -370,10 +370,12 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
         given.seek(int(begin * av.time_base))
     try:
         for packet in given.demux(streams):
+            still = bool(packet.stream.disposition & Disposition.attached_pic)
+            if still and packet.pts is None:
+                packet.pts = packet.dts = 0
             time = packet.dts if packet.pts is None else packet.pts
             if not packet.size or time is None:
                 continue
-            still = bool(packet.stream.disposition & Disposition.attached_pic)
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
             if not still and end is not None and start >= end:
                 continue

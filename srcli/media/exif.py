@@ -48,17 +48,23 @@ def entries(exif: bytes) -> Iterator[Entry]:
 def fields_of(exif: bytes, start: int | None = None, depth: int = 0) -> list[Field]:
     """Take a directory apart, the main one unless told, with those that it points to; what is not whole is left out.
 
-    Values are little-endian, whatever the order was.
+    Values are little-endian, whatever the order was. Made-up data could repeat tags and values without end: a tag counts
+    once, and all values together are no longer than the data.
     """
-    fields = []
+    fields: list[Field] = []
+    seen, left = set(), len(exif)
     for entry in _directory(exif, _start(exif) if start is None else start):
+        if entry.tag in seen:
+            continue
+        seen.add(entry.tag)
         if entry.tag in POINTERS:
             if depth < 2 and (below := fields_of(exif, value_of(exif, entry), depth + 1)):
                 fields.append(Field(entry.tag, 4, 1, below))
             continue
         size = _SIZES.get(entry.kind, 0) * entry.number
         at = struct.unpack_from(entry.order + "I", exif, entry.at + 8)[0] if size > 4 else entry.at + 8
-        if size and at + size <= len(exif):
+        if size and at + size <= len(exif) and size <= left:
+            left -= size
             data = exif[at : at + size]
             if entry.order == ">":
                 data = np.frombuffer(data, f"u{_UNITS.get(entry.kind, 1)}").byteswap().tobytes()

@@ -418,6 +418,14 @@ def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:
 # Refusals
 
 
+def refuse_unreadable(sources: Sequence[str | Path]) -> None:
+    """Raise BadPicture where the one input is a file whose header refuses it: at once, before a network is opened."""
+    path = Path(sources[0])
+    film = path.suffix.lower() in sniff.SUFFIXES or (path.is_file() and sniff.is_video(path))
+    if len(sources) == 1 and path.is_file() and not film:
+        probe(path)
+
+
 def _unique(jobs: list[Job]) -> list[Job]:
     """Drop files named twice; refuse two jobs with one target, also where case is all that differs: other disks ignore it."""
     kept: dict[str, Job] = {}

@@ -204,6 +204,12 @@ class SegmentWriter:
             self._segment.close()
             self._segment = None
 
+    def abandon(self) -> None:
+        """Drop the segment that is open, if one is; its frames are done again."""
+        if self._segment:
+            self._segment.file.close()
+            self._segment = None
+
 
 class _Open:
     """A segment that is being written; it takes its name when it is closed."""

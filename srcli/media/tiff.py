@@ -154,6 +154,8 @@ def _write_strips(picture: Picture, path: Path) -> None:
     for entry in entries(picture.exif or b""):
         assert picture.exif
         order = entry.order
+        if entry.tag in (code for code, *_ in extra):
+            continue  # the first counts
         if entry.tag in _DESCRIPTIVE and entry.kind == 2:
             offset = struct.unpack_from(order + "I", picture.exif, entry.at + 8)[0] if entry.number > 4 else entry.at + 8
             extra.append((entry.tag, "s", 0, picture.exif[offset : offset + entry.number].rstrip(b"\0"), True))

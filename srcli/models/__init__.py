@@ -39,6 +39,9 @@ ARCHS = {
     "fdiwn": Arch("fdiwn.FDIWN", "FDIWN"),
     "fdiwn-m": Arch("fdiwn.FDIWN", "FDIWN-M (inferred)", {"order": (0, 0, 1, 1), "lean": (2, 4)}),
     "rdsrn": Arch("rdsrn.RDSRN", "RDSRN (3 recursions)"),
+    "fast": Arch("plain.Plain", "srcli fast", {"channels": 16, "blocks": 4, "convs": 3}),
+    "standard": Arch("plain.Plain", "srcli standard", {"channels": 32, "blocks": 4, "convs": 4}),
+    "quality": Arch("plain.Plain", "srcli quality", {"channels": 48, "blocks": 4, "convs": 4}),
 }
 ALIASES = {"e-rfdn": "rfdn", "rfdn-l": "rfdn-c52", "drn+": "drn-plus"}
 

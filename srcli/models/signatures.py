@@ -70,4 +70,13 @@ SIGNATURES = {
     "43c52c6212bea931": Match("rdsrn", (2,)),
     "809d68ff3fc21787": Match("rdsrn", (3,)),
     "cf6224c09e6d99df": Match("rdsrn", (4,)),
+    "58b661542fa33600": Match("fast", (2,)),
+    "a4f10ea0c6891095": Match("fast", (3,)),
+    "0c169f3fd01dacbc": Match("fast", (4,)),
+    "3ec239f8b0986e8e": Match("standard", (2,)),
+    "f9dc09738cdb134f": Match("standard", (3,)),
+    "a13a4234d73cd6df": Match("standard", (4,)),
+    "038dfa5c75db5cc3": Match("quality", (2,)),
+    "4258516370c59c0c": Match("quality", (3,)),
+    "5bde909bb856089a": Match("quality", (4,)),
 }

@@ -15,6 +15,9 @@ import numpy as np
 from PIL import Image
 
 from srcli import __version__
+from srcli.pages import palette
+
+_WEBP_SIDE = 16_383  # px that the format can hold
 
 
 class Html(str):
@@ -40,14 +43,26 @@ def element(name: str, *children: object, **attributes: object) -> Html:
     return Html(f"<{name}{start}>{join(children, '')}</{name}>")
 
 
-def page(title: str, *sections: object, lead: object = "", script: str = "") -> str:
-    """Return a whole page; `lead` stands below the title, `script` is JavaScript of ours."""
+def page(title: str, *sections: object, lead: object = "", style: str = "", script: str = "") -> str:
+    """Return a whole page; `lead` stands below the title, `style` is CSS and `script` JavaScript of ours."""
     # "</" would end the element
     code = Html("<script>" + script.replace("</", "<\\/") + "</script>") if script else Html("")
-    skeleton = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    return skeleton.substitute(
-        title=markup(title), lead=markup(lead), body=join(sections), script=code, version=markup(__version__)
+    return Template(own_file("page.html")).substitute(
+        title=markup(title),
+        lead=markup(lead),
+        body=join(sections),
+        style=style,
+        script=code,
+        version=markup(__version__),
+        light=palette.css(palette.LIGHT),
+        dark=palette.css(palette.DARK),
+        signal=palette.SIGNAL,
     )
+
+
+def own_file(name: str) -> str:
+    """Return the text of a file of this folder."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def section(title: str, *parts: object) -> Html:
@@ -87,21 +102,41 @@ def details(summary: str, *parts: object) -> Html:
 
 def data_uri(pixels: np.ndarray, *, quality: int | None = None) -> str:
     """Return (H, W, 3) uint8 as the address of a PNG inside the page; with `quality`, of a JPEG."""
-    file = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if quality is None:
-        image.save(file, "PNG", optimize=True)
-    else:
-        image.save(file, "JPEG", quality=quality, subsampling=0)
-    kind = "png" if quality is None else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+        return _address(image, "PNG", optimize=True)
+    return _address(image, "JPEG", quality=quality, subsampling=0)
+
+
+def large_uri(pixels: np.ndarray) -> str:
+    """Return (H, W, 3) uint8 as the address of a lossless picture: WebP, smaller and sooner made than PNG."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if max(image.size) > _WEBP_SIDE:
+        return _address(image, "PNG")
+    return _address(image, "WEBP", lossless=True, quality=20, method=1)  # effort: more takes much longer for 1 %
+
+
+def _address(image: Image.Image, format: str, **options: object) -> str:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return f"data:image/{format.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def crop(pixels: np.ndarray, alt: str, *caption: object) -> Html:
     """Return a small picture, enlarged without smoothing, with lines below it."""
     size = f'width="{pixels.shape[1]}" height="{pixels.shape[0]}"'
-    image = Html(f'<img src="{data_uri(pixels)}" {size} alt="{markup(alt)}" loading="lazy">')
+    image = Html(f'<img src="{data_uri(pixels)}" {size} alt="{markup(alt)}" decoding="async">')
     return element("figure", image, element("figcaption", *caption), class_="crop")
+
+
+def look(heading: object, crops: Sequence[Html]) -> Html:
+    """Return one place of a picture: a line, and below it its crops side by side."""
+    return element("div", element("p", heading, class_="faint"), element("div", *crops, class_="crops"), class_="look")
+
+
+def looks(where: Html, places: Sequence[Html]) -> Html:
+    """Return an overview beside the places that it marks."""
+    return element("div", where, element("div", *places, class_="looks"), class_="picture")
 
 
 def overview(pixels: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], alt: str, *, longest: int = 400) -> Html:

@@ -22,7 +22,7 @@ def test_the_box_lies_on_the_grid_and_within_the_border():
 def test_a_second_box_keeps_out_of_the_first():
     weight = np.random.default_rng(0).random((60, 90))
     first = busiest(weight, 20)
-    second = busiest(weight, 20, avoid=first)
+    second = busiest(weight, 20, avoid=[first])
     apart = abs(first.left - second.left) >= 20 or abs(first.top - second.top) >= 20
     assert apart
 
@@ -33,7 +33,7 @@ def test_of_equal_places_the_middle_is_taken():
 
 @pytest.mark.parametrize("shape", [(7, 9), (12, 200), (8, 8)])
 def test_a_picture_smaller_than_the_box_is_taken_as_far_as_it_goes(shape):
-    box = busiest(np.ones(shape), 24, step=4, border=4, avoid=Box(0, 0, 4, 4))
+    box = busiest(np.ones(shape), 24, step=4, border=4, avoid=[Box(0, 0, 4, 4)])
     assert (box.height, box.width) == tuple(min(n, 24) // 4 * 4 for n in shape)
     assert box.top + box.height <= shape[0] and box.left + box.width <= shape[1]
 

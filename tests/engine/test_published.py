@@ -21,8 +21,8 @@ EXPLAINED = {"fsrcnn", "rfdn-c48", "fdiwn", "fdiwn-m"}  # counted otherwise, eac
 
 
 @pytest.mark.parametrize("name", ARCHS)
-def test_every_network_has_a_published_row(name: str) -> None:
-    assert any(row.name == name for row in ROWS)
+def test_every_network_of_a_paper_has_a_published_row(name: str) -> None:
+    assert any(row.name == name for row in ROWS) != ARCHS[name].path.startswith("plain.")  # srcli's own are in no paper
 
 
 def test_no_row_is_there_twice() -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
-from srcli.media.jobs import plan_jobs
+from srcli.media.jobs import plan_jobs, refuse_unreadable
 
 
 @pytest.fixture(autouse=True)
@@ -257,3 +257,17 @@ def test_an_unwritable_folder_is_refused():
     Path("out").mkdir(mode=0o500)
     with pytest.raises(BadFolder):
         targets(picture("a.png"), output="out")
+
+
+def test_one_file_that_cannot_be_read_is_refused_at_once():
+    Path("a.png").write_bytes(b"no picture")
+    with pytest.raises(BadPicture, match="is no picture"):
+        refuse_unreadable(["a.png"])
+
+
+@pytest.mark.parametrize("sources", [["a.png"], ["a.png", "b.png"], ["."], ["*.png"], ["@list.txt"], ["clip.mp4"]])
+def test_what_may_be_read_is_left_to_planning(sources):
+    picture("a.png")
+    for name in ("b.png", "clip.mp4", "list.txt"):
+        Path(name).write_bytes(b"no picture")
+    refuse_unreadable(sources)

@@ -1,0 +1,104 @@
+"""srcli compare: a picture through several networks, on a page with a slider."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srcli import console
+from srcli.commands.options import Device, Json, Offline, Precision, Scale, Tile, common_scale, one_of, parse_tile
+from srcli.commands.video import parse_time
+from srcli.errors import BadFolder, BadPicture, UsageError
+from srcli.files import atomic
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a video.")],
+    models: Annotated[
+        list[str] | None, typer.Option("-m", "--model", "-n", help="A shipped name or a weights file; several may be given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The .html file to write; by default INPUT_compare.html beside it.")
+    ] = None,
+    hr: Annotated[
+        Path | None, typer.Option("--hr", help="What INPUT should become; INPUT itself: the LR is made from it.")
+    ] = None,
+    scale: Scale = None,
+    at: Annotated[str | None, typer.Option("--at", help="The frame of a video: seconds, or H:MM:SS.")] = None,
+    crop: Annotated[
+        str | None, typer.Option("--crop", help="Part of INPUT, X,Y,WIDTH,HEIGHT; else all, or of large ones what is finest.")
+    ] = None,
+    tile: Tile = "auto",
+    precision: Precision = "auto",
+    device: Device = "auto",
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """Write a page that compares bicubic, models and HR: a slider, zoom, crops where they differ most, times and scores.
+
+    Example: srcli compare photo.jpg -m rfdn -m mfdn -o page.html
+    """
+    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    side = parse_tile(tile)
+    moment = parse_time("--at", at)
+    target = output or source.with_name(f"{source.stem}_compare.html")
+    _check_files(source, hr, target)
+
+    from srcli.media.sniff import is_video
+
+    if at and not is_video(source):
+        raise UsageError(f"--at is of videos; '{source}' is a picture")
+
+    from srcli.engine.compare import choose_part, compare_models, fit_hr, read_still, render, shrunk
+    from srcli.engine.device import pick_device
+    from srcli.engine.evaluate import BASELINE, short_names
+    from srcli.engine.figure import parse_box
+    from srcli.engine.upscale import Upscaler
+    from srcli.zoo import DEFAULT, open_model
+
+    where = pick_device(device)
+    wanted = parse_box(crop, "--crop") if crop else None
+    still = read_still(source, moment)
+    references = [name for name in dict.fromkeys(models or [DEFAULT]) if name != BASELINE]
+    networks = [open_model(name, scale, offline=offline, say=console.note)[0] for name in references]
+    factor = common_scale([network.scale for network in networks]) if networks else scale or 4
+    names = [BASELINE, *short_names(references)]
+    upscalers = {
+        name: Upscaler(network, device=where, precision=precision, tile=side)  # type: ignore[arg-type]
+        for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks], strict=True)
+    }
+    reference = None
+    if hr and hr.resolve() == source.resolve():
+        reference, still = still, shrunk(still, factor)
+    elif hr:
+        reference = read_still(hr, moment)
+    fitted = fit_hr(reference, still, factor) if reference else None
+    part = choose_part(still, factor, wanted)
+    with console.bar(len(upscalers), quiet=json) as bar:
+        compared = compare_models(still, upscalers, hr=fitted, part=part, tick=bar.update)
+    html = render(compared, device=str(where))
+    try:
+        with atomic(target) as temporary:
+            temporary.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise BadFolder(f"cannot write '{target}': {error.strerror}") from error
+    for v in compared.versions if json else ():
+        facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
+        console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])
+    if not json:
+        console.result(str(target))
+    if not compared.whole and not json:
+        console.note(f"a part of it: --crop {','.join(map(str, part))}")
+
+
+def _check_files(source: Path, hr: Path | None, target: Path) -> None:
+    """Raise a UserError where a file cannot be read, or the page cannot be written."""
+    for path in (source, hr):
+        if path and not path.is_file():
+            raise BadPicture(f"'{path}' is a folder; compare takes one picture" if path.is_dir() else f"no file '{path}'")
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a page is a .html file, not '{target.name}'")
+    if target.is_dir():
+        raise UsageError(f"'{target}' is a folder; name a file")
+    if not target.parent.is_dir():
+        raise BadFolder(f"no folder '{target.parent}' for '{target.name}'")

@@ -1,0 +1,334 @@
+"""srcli upscale with videos: what is kept, what is refused, what goes on after a stop; numbered pictures and pipes."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli.cli import app
+from srcli.engine import video as engine
+from srcli.media.segments import Parts
+from srcli.media.video import probe_video
+from tests.clips import decoded, held, make_clip
+from tests.conftest import photograph
+
+WORDS = [(0, 200, "Hallo"), (200, 400, "Welt")]
+
+
+def upscale(*arguments: object) -> Result:
+    """Run srcli upscale with the bicubic network, which needs no weights."""
+    return CliRunner().invoke(app, ["upscale", *(str(a) for a in arguments), "-m", "bicubic"])
+
+
+def done(*arguments: object) -> Result:
+    """Run it and insist on its success."""
+    result = upscale(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+# What is kept
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kinds", "notes"),
+    [
+        ("a.mkv", "b.mkv", ["video", "audio", "subtitle", "attachment"], []),
+        ("a.mp4", "b.mp4", ["video", "audio", "subtitle", "data"], []),  # MP4 keeps chapters as data
+        ("a.mp4", "b.mkv", ["video", "audio", "subtitle"], ["stream 2: mov_text subtitles rewrapped as subrip"]),
+        (
+            "a.mkv",
+            "b.mp4",
+            ["video", "audio", "subtitle", "data"],
+            [
+                "stream 2: subrip subtitles rewrapped as mov_text",
+                "the attachment 'font.ttf' cannot be carried by mp4; mkv carries it",
+            ],
+        ),
+        (
+            "a.mkv",
+            "b.webm",
+            ["video", "subtitle"],
+            [
+                "stream 1 (audio, aac) cannot be carried by webm; mkv carries most",
+                "stream 2: subrip subtitles rewrapped as webvtt",
+                "the attachment 'font.ttf' cannot be carried by webm; mkv carries it",
+            ],
+        ),
+    ],
+)
+def test_streams_chapters_and_tags_go_along_and_losses_are_said(tmp_path, source, target, kinds, notes):
+    mkv = source.endswith("mkv")
+    clip = make_clip(
+        tmp_path / source, tone=True, subtitles=WORDS, chapters=True, attachment=mkv, metadata={"title": "A title"}
+    )
+    before = held(clip)
+    result = done(clip, "-o", tmp_path / target, "-s", 2)
+    after = held(tmp_path / target)
+    assert after.kinds == kinds
+    assert after.times == before.times
+    assert after.sound == (before.sound if "audio" in kinds else [])
+    assert [any(word in text for text in after.texts[0]) for _, _, word in WORDS] == [True, True]
+    assert after.chapters == [(0.0, 0.2, "One"), (0.2, 0.4, "Two")]
+    assert after.metadata["title"] == "A title"
+    assert [
+        line.partition(": ")[2] for line in result.stderr.splitlines() if "stream " in line or "attachment" in line
+    ] == notes
+
+
+def test_a_cover_picture_is_copied(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", cover=True)
+    for name in ("b.mp4", "b.mkv"):
+        done(clip, "-o", tmp_path / name, "-s", 2)
+        with av.open(str(tmp_path / name)) as container:
+            film, cover = container.streams.video
+            assert (film.width, cover.width) == (128, 16)
+            assert cover.disposition & av.stream.Disposition.attached_pic
+
+
+def test_uneven_time_stamps_come_out_exactly(tmp_path):
+    pts = [0, 300, 1000, 1001, 5000, 5512, 9000, 9100]
+    clip = make_clip(tmp_path / "clip.mp4", frames=8, pts=pts)
+    done(clip, "-o", tmp_path / "out.mp4", "-s", 2, "--segment", 3)
+    assert held(tmp_path / "out.mp4").times == held(clip).times
+    done(clip, "-o", tmp_path / "out.mkv", "-s", 2, "--segment", 3)
+    assert held(tmp_path / "out.mkv").times[0] == pytest.approx(held(clip).times[0], abs=0.0005)  # Matroska counts in ms
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"])
+def test_every_codec_gives_every_frame_across_segments(tmp_path, codec):
+    clip = make_clip(tmp_path / "clip.mp4", frames=7)
+    done(clip, "-o", tmp_path / "out.mkv", "-s", 2, "--segment", 3, "--codec", codec)
+    frames = decoded(tmp_path / "out.mkv")
+    whole = [np.asarray(Image.fromarray(f).resize((128, 96), Image.Resampling.BICUBIC), float) for f in decoded(clip)]
+    assert len(frames) == 7
+    assert max(np.abs(a - b).mean() for a, b in zip(frames, whole, strict=True)) < 6
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("alpha_vp9_vorbis.webm", ".webm"),
+        ("bt2020_10bit_hevc.mp4", ".mp4"),
+        ("bt601_limited_range.mp4", ".mkv"),
+        ("bt709_full_range.mp4", ".mp4"),
+        ("carphone_qcif_distorted.mp4", ".mp4"),
+        ("nasa_2video_2audio_2subs.mp4", ".mkv"),
+        ("nasa_rot90.mp4", ".mov"),
+        ("non_zero_start.mp4", ".mp4"),
+        ("odd_321x241_444.mp4", ".mkv"),
+        ("rot90_ios9_data_streams.mov", ".mov"),
+        ("rot90_vfr_24.mov", ".mp4"),
+        ("vfr_480x270_vp8_vorbis_44s.webm", ".webm"),
+    ],
+)
+def test_real_clips_keep_time_colour_shape_and_turn(data, tmp_path, name, suffix):
+    clip, target = data / "video" / name, tmp_path / f"out{suffix}"
+    done(clip, "-o", target, "-s", 1, "--frames", 4, "--segment", 2)
+    before, after = probe_video(clip).tracks, probe_video(target).tracks
+    assert len(after) == len(before)
+    for old, new, times, wanted in zip(before, after, held(target).times, held(clip).times, strict=True):
+        assert times == pytest.approx(wanted[:4], abs=0.0005)
+        assert (new.height, new.width, new.depth, new.alpha) == (old.height, old.width, old.depth, old.alpha)
+        assert new.colors[:3] == old.colors[:3]
+        assert new.colors.range in (old.colors.range, 1)
+        assert (new.aspect or 1) == (old.aspect or 1)
+        assert (new.matrix and new.matrix[:6]) == (old.matrix and old.matrix[:6])
+    error = decoded(target)[0].astype(float) - decoded(clip)[0]
+    assert np.abs(error).mean() < 6  # CRF 18 to 24, of noise in some
+    assert np.abs(error.mean((0, 1))).max() < 2  # of saturated test patterns chroma clips
+
+
+def test_a_cut_keeps_picture_sound_and_words_together(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", frames=50, tone=True, subtitles=[(1200, 1600, "Da")], chapters=True)
+    done(clip, "-o", tmp_path / "b.mkv", "-s", 2, "--start", 1, "--end", 1.5)
+    after = held(tmp_path / "b.mkv")
+    assert len(after.times[0]) == 13
+    assert after.times[0][0] == 0
+    assert after.sound[0][0] == pytest.approx(0.024, abs=0.041)  # the first packet that begins within
+    assert 0.4 < after.sound[0][-1] < 0.5
+    assert after.texts == [["Da"]]
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        (word,) = [packet for packet in container.demux(subtitles=0) if packet.size]
+        assert word.pts * word.time_base == pytest.approx(0.2)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "text"),
+    [
+        (["-o", "out.webm", "--codec", "libx264"], 2, "libx264 does not go into webm"),
+        (["-o", "out.avi"], 2, "cannot write 'out.avi': a video becomes"),
+        (["-o", "out.mp4", "--codec", "h264_nvenc"], 1, "it needs an NVIDIA GPU"),
+        (["-o", "out.mp4", "--start", "2", "--end", "1"], 2, "--end 1 is not after --start 2"),
+        (["-o", "out.mp4", "--start", "soon"], 2, "--start is seconds or H:MM:SS"),
+        (["-o", "out.mp4", "--start", "99"], 1, "no frame lies between --start and --end"),
+        (["-o", "out.mp4", "--fps", "0"], 2, "--fps is above 0"),
+        (["-o", "out.png"], 2, "cannot write 'out.png': a video becomes"),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_line(tmp_path, monkeypatch, flags, code, text):
+    if "h264_nvenc" in flags and Path("/dev/nvidia0").exists():
+        pytest.skip("there is a GPU")
+    monkeypatch.chdir(tmp_path)
+    result = upscale(make_clip(tmp_path / "clip.mp4"), "-s", 2, *flags)
+    assert result.exit_code == code
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert text in line
+    assert not Path(flags[1]).exists()
+
+
+def test_a_broken_video_does_not_stop_the_folder(tmp_path):
+    folder = tmp_path / "mixed things"
+    folder.mkdir()
+    make_clip(folder / "clip.mp4")
+    (folder / "broken.mp4").write_bytes(b"\0\0\0\x20ftypisom" + b"\0" * 99)
+    Image.fromarray(photograph()).save(folder / "still.png")
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip.mp4", "still.png"]
+    assert "broken.mp4' cannot be read as a video" in result.stderr
+    assert "2 upscaled, 1 failed" in result.stderr
+
+
+def test_a_truncated_video_is_upscaled_and_said_with_exit_1(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=60, codec="ffv1")
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    result = upscale(clip, "-o", tmp_path / "out.mkv", "-s", 2)
+    assert result.exit_code == 1
+    assert "before what its header says" in result.stderr
+    assert 10 < len(decoded(tmp_path / "out.mkv")) < 60
+
+
+# Stops
+
+
+def stop_after(frames: int) -> Callable[..., None]:
+    """Make a tick that fails, as a stop would, after so many frames."""
+
+    def tick(progress: engine.Progress) -> None:
+        if progress.done >= frames:
+            raise KeyboardInterrupt
+
+    return tick
+
+
+def test_a_stopped_run_goes_on_and_equals_a_whole_one(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=20, tone=True)
+    flags = ("-s", 2, "--segment", 4)
+    done(clip, "-o", tmp_path / "whole.mp4", *flags)
+    real = engine.upscale_video
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert upscale(clip, "-o", tmp_path / "out.mp4", *flags).exit_code == 130
+    assert not (tmp_path / "out.mp4").exists()
+    assert len(list((tmp_path / "out.mp4.parts").glob("*.seg"))) >= 2
+    other = upscale(clip, "-o", tmp_path / "out.mp4", *flags, "--crf", 30)
+    assert other.exit_code == 2
+    assert "holds an unfinished run with another encoder" in other.stderr
+    result = done(clip, "-o", tmp_path / "out.mp4", *flags, "--resume")
+    assert "kept from an earlier run" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4", "whole.mp4"]
+    for a, b in zip(decoded(tmp_path / "whole.mp4"), decoded(tmp_path / "out.mp4"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert held(tmp_path / "whole.mp4") == held(tmp_path / "out.mp4")
+
+
+def test_a_run_killed_after_all_was_done_only_tidies_up(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4")
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "remove", lambda self: None)
+        done(clip, "-o", tmp_path / "out.mp4", "-s", 2)
+    before = (tmp_path / "out.mp4").stat()
+    result = done(clip, "-o", tmp_path / "out.mp4", "-s", 2)
+    assert "an earlier run had finished it" in result.stderr
+    assert (tmp_path / "out.mp4").stat().st_mtime_ns == before.st_mtime_ns
+    assert not (tmp_path / "out.mp4.parts").exists()
+    assert upscale(clip, "-o", tmp_path / "out.mp4", "-s", 2).exit_code == 1  # it is there, and whole
+
+
+def test_equal_frames_are_not_computed_twice(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mkv", codec="ffv1", still=[3, 4, 9])
+    calls = []
+    real = engine.Resizer.__call__
+    monkeypatch.setattr(engine.Resizer, "__call__", lambda self, *a, **k: calls.append(1) or real(self, *a, **k))
+    result = done(clip, "-o", tmp_path / "out.mkv", "-s", 2)
+    assert len(calls) == 12 - 3
+    assert "3 equal to the frame before them and not computed: 25% saved" in result.stderr
+    assert len(decoded(tmp_path / "out.mkv")) == 12
+
+
+# Numbered pictures
+
+
+def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=5)
+    (tmp_path / "frames").mkdir()
+    done(clip, "-o", tmp_path / "frames" / "f_%04d.png", "-s", 2)
+    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    assert names == [f"f_000{n}.png" for n in range(1, 6)]
+    done(tmp_path / "frames" / "f_%04d.png", "-o", tmp_path / "again.mp4", "-s", 2, "--fps", "30000/1001")
+    assert held(tmp_path / "again.mp4").times[0] == pytest.approx([i * 1001 / 30000 for i in range(5)], abs=1e-4)
+    assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
+
+
+def test_numbered_pictures_become_numbered_pictures(tmp_path):
+    for number in (7, 8, 10):
+        Image.fromarray(photograph(seed=number)).save(tmp_path / f"in_{number:03d}.png")
+    done(tmp_path / "in_%03d.png", "-o", tmp_path / "out_%02d.png", "-s", 2)
+    assert sorted(path.name for path in tmp_path.glob("out_*")) == ["out_01.png", "out_02.png", "out_03.png"]
+    assert upscale(tmp_path / "no_%03d.png", "-s", 2).exit_code == 1
+
+
+# Pipes
+
+
+def piped(content: bytes, *arguments: object) -> tuple[bytes, str, int]:
+    """Run it as a process between pipes."""
+    command = [sys.executable, "-m", "srcli", "upscale", *(str(a) for a in arguments), "-m", "bicubic"]
+    run = subprocess.run(command, input=content, capture_output=True, check=False)
+    return run.stdout, run.stderr.decode(), run.returncode
+
+
+def test_y4m_goes_through_a_pipe(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=3, codec="ffv1")
+    head = b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\n"
+    body = b"".join(b"FRAME\n" + frame.tobytes() for frame in decoded(clip, format="yuv420p"))
+    out, said, code = piped(head + body, "-", "-o", "-", "-s", 2)
+    assert code == 0, said
+    with av.open(io.BytesIO(out)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert container.streams.video[0].average_rate == 25
+    assert [frame.shape for frame in frames] == [(96, 128, 3)] * 3
+    small = np.asarray(Image.fromarray(frames[0]).resize((64, 48), Image.Resampling.BOX), float)
+    assert np.abs(small - decoded(clip)[0]).mean() < 6
+
+
+def test_bare_rgb_goes_through_a_pipe_and_a_cut_frame_is_said():
+    frames = np.stack([photograph(48, 64, i) for i in range(2)])
+    out, said, code = piped(frames.tobytes() + b"cut", "-", "-o", "-", "--raw", "64x48", "-s", 1)
+    assert out == frames.tobytes()
+    assert code == 1
+    assert "stdin ends within frame 3" in said
+
+
+def test_json_tells_what_became_of_a_video(tmp_path):
+    result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--json")
+    record = json.loads(result.stdout)
+    assert (record["frames"], record["width"], record["height"], record["status"]) == (12, 128, 96, "done")
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--dry-run")
+    assert "out.mp4  128x96  12 frames" in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

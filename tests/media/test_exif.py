@@ -1,0 +1,37 @@
+import struct
+
+import pytest
+
+from srcli.media.exif import Field, entries, fields_of
+
+
+def made(order: str, *directories: list[tuple[int, int, int, bytes]]) -> bytes:
+    """Lay directories of (tag, kind, number, 4 bytes) out, 1000 bytes apart."""
+    data = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 1000)
+    for directory in directories:
+        data = data.ljust(-(-len(data) // 1000) * 1000, b"\0") + struct.pack(order + "H", len(directory))
+        for tag, kind, number, value in directory:
+            data += struct.pack(order + "HHI", tag, kind, number) + value
+    return data.ljust(-(-len(data) // 1000) * 1000, b"\0")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_values_come_out_little_endian(order):
+    below = [(0x9000, 7, 4, b"0232"), (0xA002, 3, 1, struct.pack(order + "HH", 300, 0))]
+    exif = made(order, [(0x010F, 2, 3, b"ab\0\0"), (0x8769, 4, 1, struct.pack(order + "I", 2000))], below)
+    assert fields_of(exif) == [
+        Field(0x010F, 2, 3, b"ab\0"),
+        Field(0x8769, 4, 1, [Field(0x9000, 7, 4, b"0232"), Field(0xA002, 3, 1, struct.pack("<H", 300))]),
+    ]
+
+
+def test_directories_that_point_to_each_other_end():
+    pointers = [(0x8769, 4, 1, struct.pack("<I", 1000 * (1 + i % 3))) for i in range(60)]
+    exif = made("<", pointers, pointers, pointers)
+    assert len(list(entries(exif))) == 180
+    assert fields_of(exif) == []
+
+
+def test_values_that_overlap_take_no_more_than_the_data():
+    exif = made("<", [(tag, 7, 900, struct.pack("<I", 8)) for tag in range(50)])
+    assert sum(len(field.data) for field in fields_of(exif)) <= len(exif)
