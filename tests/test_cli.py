@@ -253,6 +253,18 @@ def test_a_config_file_gives_what_flags_do_not(folder, tmp_path):
     assert "did you mean 'optimizer'" in wrong.stderr
 
 
+def test_a_networks_arguments_can_be_set(folder, tmp_path):
+    flags = _train_flags(folder, tmp_path / "run", "--steps", 1, "--set", "channels=16", "--set", "blocks=2")
+    result = srcli(*flags)
+    assert result.exit_code == 0, result.output
+    from srcli import checkpoint
+
+    card = checkpoint.read_card(tmp_path / "run" / "best.safetensors")
+    assert (card.config, "network" in card.training) == ({"channels": 16, "blocks": 2}, False)
+    wrong = srcli(*_train_flags(folder, tmp_path / "other", "--steps", 1, "--set", "depth=3"))
+    assert (wrong.exit_code, "'rfdn' has an unknown key 'depth'" in wrong.stderr) == (2, True)
+
+
 def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
     result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--recipe", "paper"))
     assert result.exit_code == 0, result.output

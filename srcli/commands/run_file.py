@@ -1,7 +1,8 @@
 """The settings of `srcli train` from a TOML file, a recipe and flags."""
 
+import json
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -14,14 +15,19 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
     from srcli.engine.recipes import recipe
     from srcli.engine.settings import Stage, TrainConfig
-    from srcli.models import arch_name
+    from srcli.models import arch_name, arguments
 
-    file = _checked(file, TrainConfig, "the config")
+    file = _checked(file, get_type_hints(TrainConfig), "the config")
     if "stage" in file:
-        file["stage"] = tuple(Stage(**_checked(table, Stage, "a [[stage]]", {"share"})) for table in file["stage"])
+        file["stage"] = tuple(
+            Stage(**_checked(table, get_type_hints(Stage), "a [[stage]]", {"share"})) for table in file["stage"]
+        )
     chosen = {**file, **flags}
+    network = {**file.get("network", {}), **flags.get("network", {})}
     if "arch" in chosen:
         chosen["arch"] = arch_name(str(chosen["arch"]))
+        if network:
+            chosen["network"] = _checked(network, arguments(chosen["arch"]), f"'{chosen['arch']}'")
     base = recipe(recipe_name, chosen.get("arch", "")) if recipe_name else {}
     if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
         base.pop("steps", None)
@@ -44,14 +50,28 @@ def read(path: Path | None) -> dict[str, Any]:
         raise UsageError(f"'{path}' is not TOML: {error}") from error
 
 
-def _checked(table: dict[str, Any], kind: type, what: str, needed: Collection[str] = ()) -> dict[str, Any]:
-    """Return a table of TOML as arguments of the dataclass `kind`; raise UsageError for a key or a value it does not take."""
-    hints = get_type_hints(kind)
+def assignments(texts: Iterable[str], flag: str) -> dict[str, Any]:
+    """Read KEY=VALUE, the values being JSON or plain words; raise UsageError."""
+    values = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals or not value:
+            raise UsageError(f"{flag} takes KEY=VALUE such as channels=48, not '{text}'")
+        try:
+            values[key] = json.loads(value)
+        except ValueError:
+            values[key] = value
+    return values
+
+
+def _checked(table: Mapping[str, Any], hints: Mapping[str, Any], what: str, needed: Collection[str] = ()) -> dict[str, Any]:
+    """Return a table as arguments of the types in `hints`; raise UsageError for a key or a value that they do not take."""
     values = {key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     for key, value in values.items():
         if key not in hints:
             close = get_close_matches(key, hints, n=1)
-            raise UsageError(f"{what} has an unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+            there = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(hints) or 'none'}"
+            raise UsageError(f"{what} has an unknown key '{key}'; {there}")
         if not _fits(value, hints[key]):
             parts = (hints[key], *get_args(hints[key]))
             choices = ", ".join(choice for part in parts if get_origin(part) is Literal for choice in get_args(part))
@@ -69,6 +89,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in of
     if kind in (Union, UnionType):
         return any(_fits(value, option) for option in of)
+    if kind is dict:
+        return isinstance(value, dict)
     if kind is tuple:
         whole = isinstance(value, tuple) and (of[-1] is ... or len(value) == len(of))
         return whole and all(isinstance(v, dict) or _fits(v, of[0]) for v in value)

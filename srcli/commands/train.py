@@ -11,7 +11,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
-from srcli.commands.run_file import merge, read
+from srcli.commands.run_file import assignments, merge, read
 from srcli.errors import UsageError, UserError
 
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
@@ -31,6 +31,10 @@ def train(
         Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.")
     ] = None,
     arch: Annotated[str | None, typer.Option("--arch", help="The network.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network, such as channels=48; may be repeated."),
+    ] = None,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.")] = None,
     lr_dir: Annotated[
@@ -115,6 +119,7 @@ def train(
     """
     flags = {
         "arch": arch,
+        "network": assignments(settings, "--set") if settings else None,
         "scale": scale,
         "data": str(data) if data else None,
         "lr_dir": str(lr_dir) if lr_dir else None,

@@ -164,7 +164,7 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
     """Write the averaged weights to `best.safetensors`, with how they came about."""
     config = run.config
     training = {
-        **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale")},
+        **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
         "data": Path(config.data).name,
         "lr_dir": Path(config.lr_dir).name if config.lr_dir else None,
         "val": Path(config.val).name if config.val else None,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 from srcli.engine.data import Degradation
 from srcli.errors import UsageError
@@ -43,6 +43,7 @@ class TrainConfig:
     arch: str
     scale: int
     data: str
+    network: dict[str, Any] | None = None  # arguments of the network's that are not the table's
     lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
     cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory

@@ -199,7 +199,7 @@ def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:
 
 
 def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
-    model = create(config.arch, config.scale)
+    model = create(config.arch, config.scale, **(config.network or {}))
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
     if config.init == "random":
@@ -213,6 +213,10 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
     source, card = checkpoint.load(Path(config.init))
     if card.arch != config.arch:
         raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
+    if card.config != json.loads(json.dumps(model.config)):
+        raise TrainingFailed(
+            f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, the run's has {_told(model.config)}"
+        )
     model.start_as_upsampler()
     own = model.state_dict()
     fitting = (
@@ -223,6 +227,10 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
     model.load_state_dict(fitting, strict=card.scale == config.scale)
     fresh = [k for k in own if k not in fitting]
     return model, [f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
+
+
+def _told(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={json.dumps(value)}" for key, value in arguments.items()) or "the table's arguments"
 
 
 def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from srcli.errors import UnknownArchitecture
 
@@ -62,7 +62,18 @@ def create(name: str, scale: int, **config: Any) -> "SRModel":
     arch = ARCHS[key]
     if scale not in arch.scales:
         raise UnknownArchitecture(f"'{key}' has no x{scale}; there are x{', x'.join(map(str, arch.scales))}")
-    module, _, cls = arch.path.partition(".")
-    model: SRModel = getattr(import_module(f"srcli.models.{module}"), cls)(scale, **{**arch.config, **config})
+    model = _class(key)(scale, **{**arch.config, **config})
     model.arch, model.config = key, dict(config)
     return model
+
+
+def arguments(name: str) -> dict[str, Any]:
+    """Return what `create` takes as the `config` of network `name`: the types by name."""
+    hints = get_type_hints(_class(arch_name(name)).__init__)
+    return {key: kind for key, kind in hints.items() if key not in ("scale", "return")}
+
+
+def _class(key: str) -> "type[SRModel]":
+    module, _, name = ARCHS[key].path.partition(".")
+    found: type[SRModel] = getattr(import_module(f"srcli.models.{module}"), name)
+    return found

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.errors import UsageError
 from srcli.models.base import SRModel, Tiling, Window, as_autocast, pass_rgb_through, silence, silence_rgb, start_bilinear
 
 Activation = Literal["silu", "relu"]
@@ -33,6 +34,10 @@ class Plain(SRModel):
         gate: Gate | None = None,
     ) -> None:
         super().__init__(scale)
+        if channels < 3 or blocks < 1 or convs < 1:
+            raise UsageError(
+                f"a network needs 3 channels, 1 block and 1 convolution in it, not {channels}, {blocks} and {convs}"
+            )
         self.tiling = Tiling("local", blocks * convs + 2)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Block(channels, convs, activation, gate) for _ in range(blocks))

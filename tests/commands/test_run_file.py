@@ -1,6 +1,6 @@
 import pytest
 
-from srcli.commands.run_file import merge, read
+from srcli.commands.run_file import assignments, merge, read
 from srcli.engine.settings import Stage
 from srcli.errors import UsageError
 
@@ -38,3 +38,36 @@ def test_what_a_run_does_not_take_is_refused(tmp_path, text, error):
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(UsageError, match=error):
         merge({}, read(tmp_path / "run.toml"), None)
+
+
+def test_a_value_is_json_or_a_word():
+    texts = ["channels=48", "activation=relu", "order=[0, 1]", "cca=true", "gate=null", "a=b=c"]
+    expected = {"channels": 48, "activation": "relu", "order": [0, 1], "cca": True, "gate": None, "a": "b=c"}
+    assert assignments(texts, "--set") == expected
+
+
+@pytest.mark.parametrize("text", ["channels", "=48", "channels=", ""])
+def test_what_is_no_assignment_is_refused(text):
+    with pytest.raises(UsageError, match="--set takes KEY=VALUE such as channels=48"):
+        assignments([text], "--set")
+
+
+def test_a_networks_arguments_come_from_the_file_and_the_flags(tmp_path):
+    (tmp_path / "run.toml").write_text("arch = 'standard'\nsteps = 9\n[network]\nchannels = 48\nblocks = 3\n")
+    merged = merge({"network": {"blocks": 5, "gate": "full"}}, read(tmp_path / "run.toml"), None)
+    assert merged["network"] == {"channels": 48, "blocks": 5, "gate": "full"}
+
+
+@pytest.mark.parametrize(
+    ("arch", "values", "error"),
+    [
+        ("standard", {"chanels": 3}, "'standard' has an unknown key 'chanels'; did you mean 'channels'"),
+        ("standard", {"scale": 3}, "unknown key 'scale'"),
+        ("standard", {"channels": "many"}, "channels = 'many', of the wrong type"),
+        ("rfdn", {"attention": "full"}, "attention = 'full', not one of esa, cca"),
+        ("carn", {"wide": 3}, "did you mean 'width'"),
+    ],
+)
+def test_what_a_network_does_not_take_is_refused(arch, values, error):
+    with pytest.raises(UsageError, match=error):
+        merge({"arch": arch, "network": values}, {}, None)

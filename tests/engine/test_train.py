@@ -134,6 +134,24 @@ def test_another_scale_starts_from_a_trained_body(config, tmp_path):
     assert torch.equal(model.state_dict()["body.weight"], source.state_dict()["body.weight"])
 
 
+def test_a_network_of_other_arguments_is_trained_and_rebuilt(config, tmp_path):
+    other = replace(config, arch="fast", network={"channels": 32, "gate": "channel"}, steps=1)
+    list(train(other, tmp_path / "run", device="cpu"))
+    model, card = checkpoint.load(tmp_path / "run" / "best.safetensors")
+    assert (card.arch, card.config) == ("fast", {"channels": 32, "gate": "channel"})
+    assert model.head.out_channels == 32
+    with pytest.raises(TrainingFailed, match="network was .*'channels': 32.*, is None"):
+        next(train(replace(other, network=None), tmp_path / "run", device="cpu", resume=True))
+
+
+def test_weights_of_other_arguments_are_no_start(config, tmp_path):
+    source = create("fast", 2, channels=32)
+    checkpoint.save(tmp_path / "w.safetensors", source, checkpoint.card_of(source))
+    narrow = replace(config, arch="fast", init=str(tmp_path / "w.safetensors"))
+    with pytest.raises(TrainingFailed, match="holds 'fast' with channels=32, the run's has the table's arguments"):
+        next(train(narrow, tmp_path / "run", device="cpu"))
+
+
 def test_a_scale_with_fewer_stages_starts_from_one_with_more(config, tmp_path):
     torch.manual_seed(0)
     source = create("mfdn", 4)
