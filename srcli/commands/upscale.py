@@ -1,9 +1,13 @@
 """srcli upscale: pictures and folders of them through a network."""
 
 import math
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +36,7 @@ from srcli.errors import BadFolder, UsageError
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
+    from srcli.engine.journal import Journal
     from srcli.engine.upscale import Resizer
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
@@ -95,6 +100,9 @@ def upscale(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what it takes; write nothing.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write what was done, and all it takes to do it again, to a .json file.")
+    ] = None,
     offline: Offline = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
@@ -145,6 +153,7 @@ def upscale(
 
     from srcli.engine.device import use_threads
     from srcli.engine.distributed import team
+    from srcli.engine.journal import command, keeping, machine, model_facts
     from srcli.engine.upscale import open_networks
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.zoo import DEFAULT
@@ -152,41 +161,63 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
-    writing = _Writing(quality, png_level, icc, fail_fast, json, quiet, piped)
-    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
-    goal = box or scale or networks[0].scale
-    planned: list[Job] = []
-    with ranks.together():  # one plan for all: a rank that came later would find the others' results
-        if ranks.leads and not stream:
-            planned = plan_jobs(
-                sources,
-                output,
-                scale=goal,
-                recursive=recursive,
-                format=format,
-                suffix=suffix,
-                name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
-                exists=exists,  # type: ignore[arg-type]
-            )
-    jobs: list[Job] = ranks.given(planned)
-    if piped and len(jobs) > 1:
-        raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
-    resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
-    if stream:
-        video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
-        return
-    films = [job for job in jobs if not job.skip and job.video]
     choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
-    plans = video.plan(films, *choices) if films else []
-    if dry_run:
-        if ranks.leads:
-            _rehearse(resizer, jobs, plans, json=json, quiet=quiet)
-        return
-    tally = _upscale_stills(resizer, jobs, ranks, writing)
-    if not (fail_fast and tally.failures):
-        _upscale_films(resizer, plans, ranks, writing, tally)
+    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
+    with _stoppable(ranks, exists), keeping(report, ranks) as journal:
+        networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
+        if journal and ranks.leads:
+            journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
+            journal.head(options={name: value for name, value in context.params.items() if value is not None})
+        writing = _Writing(quality, png_level, icc, fail_fast, json, quiet, piped, journal)
+        goal = box or scale or networks[0].scale
+        plan = partial(
+            plan_jobs,
+            output=output,
+            scale=goal,
+            recursive=recursive,
+            format=format,
+            suffix=suffix,
+            name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
+            exists=exists,  # type: ignore[arg-type]
+        )
+        planned: list[Job] = []
+        with ranks.together():  # one plan for all: a rank that came later would find the others' results
+            if ranks.leads and not stream:
+                planned = plan(sources)
+        jobs: list[Job] = ranks.given(planned)
+        if piped and len(jobs) > 1:
+            raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
+        resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
+        if stream:
+            video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
+            return
+        films = [job for job in jobs if not job.skip and job.video]
+        plans = video.plan(films, *choices) if films else []
+        if not films and ranks.leads and not quiet and any((codec, crf, preset, pix_fmt, start, end, frames, deinterlace)):
+            console.note("there is no video: the flags for videos change nothing")
+        if dry_run:
+            if ranks.leads:
+                _rehearse(resizer, jobs, plans, json=json, quiet=quiet)
+            return
+        tally = _upscale_stills(resizer, jobs, ranks, writing)
+        if not (fail_fast and tally.failures):
+            _upscale_films(resizer, plans, ranks, writing, tally)
     _close(tally, jobs, resizer, ranks, writing)
+
+
+@contextmanager
+def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
+    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if ranks.leads:
+            how = "" if exists == "skip" else " with --exists skip"
+            console.note(f"interrupted: what is done stays; the same command{how} goes on from there")
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +243,7 @@ class _Writing:
     json: bool
     quiet: bool
     piped: bool
+    journal: "Journal | None"
 
 
 @dataclass
@@ -295,7 +327,10 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
     started = time.monotonic()
     for job in jobs:
         if job.skip and ranks.leads:
-            _show(Done(job.source, job.target, "skipped"), how.json, quiet=True)
+            skipped = Done(job.source, job.target, "skipped")
+            _show(skipped, how.json, quiet=True)
+            if how.journal:
+                how.journal.add(skipped)
     with console.bar(len(work), quiet=quiet or how.json) as bar:
 
         def tick(job: "Job", fraction: float) -> None:
@@ -308,6 +343,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             png_level=PNG_LEVEL if how.png_level is None else how.png_level,
             icc=how.icc,  # type: ignore[arg-type]
             fail_fast=how.fail_fast,
+            journal=how.journal,
             tick=tick,
         ):
             tally.finished += 1
@@ -335,9 +371,16 @@ def _upscale_films(
 ) -> None:
     """Upscale the videos, each divided between the ranks, and count them too."""
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
-    ended = video.upscale_videos(resizer, plans, ranks, quality=how.quality, json=json, quiet=quiet, fail_fast=how.fail_fast)
-    tally.finished += len(ended)
-    tally.failures += [done for done in ended if done.error]
+    for plan in plans:
+        [done] = video.upscale_videos(
+            resizer, [plan], ranks, quality=how.quality, json=json, quiet=quiet, fail_fast=how.fail_fast
+        )
+        tally.finished += 1
+        tally.failures += [done] if done.error else []
+        if how.journal and ranks.leads:
+            how.journal.add(done)
+        if done.error and how.fail_fast:
+            return
 
 
 def _close(tally: _Tally, jobs: "list[Job]", resizer: "Resizer", ranks: "Team", how: _Writing) -> None:

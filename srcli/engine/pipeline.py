@@ -4,16 +4,20 @@ Nothing here knows what a network is made of, and nothing holds more pictures th
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 
 from srcli.engine.device import Precision
+from srcli.engine.journal import Account, Journal
+from srcli.engine.likeness import likeness
+from srcli.engine.runner import Work
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
 from srcli.errors import UserError
 from srcli.media.ahead import read_ahead, write_behind
@@ -24,6 +28,7 @@ from srcli.media.png import PNG_LEVEL
 from srcli.media.strips import STREAMED, StripReader, StripWriter, open_strips
 from srcli.ops.alpha import REACH, bleed
 from srcli.ops.pixels import to_array, to_tensor
+from srcli.zoo import hash_of
 
 Icc = Literal["keep", "convert-srgb"]
 
@@ -61,15 +66,16 @@ def upscale_files(
     png_level: int = PNG_LEVEL,
     icc: Icc = "keep",
     fail_fast: bool = False,
+    journal: Journal | None = None,
     tick: Callable[[Job, float], None] = lambda job, fraction: None,
 ) -> Iterator[Done]:
     """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
 
     One thread reads ahead and one writes behind while the network works. `icc`: whether colours are converted by the
-    pictures' profiles before. `fail_fast` ends after the first failure.
+    pictures' profiles before. `fail_fast` ends after the first failure. `journal` is told of each as it is written.
     """
     resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
-    read = partial(_read, icc=icc, streams=_streams(resizer))
+    read = partial(_read, icc=icc, streams=_streams(resizer), traced=journal is not None)
     small = all(job.probe and job.probe.height * job.probe.width <= _SMALL for job in jobs)
 
     def upscaled() -> Iterator[_Upscaled]:
@@ -79,19 +85,24 @@ def upscale_files(
         ):
             yield from _through(resizer, group, tick, png_level)
 
-    written = write_behind(
-        upscaled(), partial(_write, quality=quality, png_level=png_level), depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN
-    )
-    for _, done in written:
-        assert isinstance(done, Done)  # _write turns its errors into records
-        yield done
-        if fail_fast and done.error:
-            return
+    def write(item: _Upscaled) -> Done:
+        done = _write(item, quality=quality, png_level=png_level)
+        return _traced(item, done, journal) if journal else done
+
+    # closed by hand: what was handed over is written before a stop is told, whoever holds the exception
+    written = write_behind(upscaled(), write, depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN)
+    with closing(cast(Generator[tuple[_Upscaled, Done | UserError], None, None], written)):
+        for _, done in written:
+            assert isinstance(done, Done)  # _write turns its errors into records
+            yield done
+            if fail_fast and done.error:
+                return
 
 
 class _Decoded(NamedTuple):
     picture: Picture | Animation | StripReader | UserError
     seconds: float
+    sha256: str | None = None  # of the file, where the run is traced
 
 
 class _Upscaled(NamedTuple):
@@ -100,10 +111,12 @@ class _Upscaled(NamedTuple):
     precision: Precision | None
     agreement: float | None
     seconds: float
-    decode: float
+    decoded: _Decoded
+    passes: tuple[Work, ...]
+    shared: int
 
     def size(self) -> int:
-        """Return the bytes that wait to be written."""
+        """Return the bytes of the results that wait to be written."""
         pictures = self.result.frames if isinstance(self.result, Animation) else [self.result]
         return sum(picture.pixels.nbytes for picture in pictures if not isinstance(picture, UserError | Done))
 
@@ -135,7 +148,8 @@ def _through(
     resizer: Resizer, group: list[tuple[Job, _Decoded]], tick: Callable[[Job, float], None], png_level: int
 ) -> Iterator[_Upscaled]:
     """Upscale one picture of whatever kind, or several of one size."""
-    job, (first, _) = group[0]
+    job, first = group[0][0], group[0][1].picture
+    resizer.taken()  # what was done for forecasts is not this picture's
     started = time.monotonic()
     precision: Precision | None = None
     told = partial(tick, job)
@@ -157,9 +171,9 @@ def _through(
     except UserError as error:
         results = [error] * len(group)
     seconds = (time.monotonic() - started) / len(group)
-    agreement = resizer.agreement
+    agreement, passes = resizer.agreement, tuple(resizer.taken())
     for (job, decoded), result in zip(group, results, strict=True):
-        yield _Upscaled(job, result, precision, agreement, seconds, decoded.seconds)
+        yield _Upscaled(job, result, precision, agreement, seconds, decoded, passes, len(group))
 
 
 def _size(picture: Picture, job: Job) -> tuple[int, int]:
@@ -186,9 +200,10 @@ def _streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
     return upscaler_for
 
 
-def _read(job: Job, *, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> _Decoded:
+def _read(job: Job, *, icc: Icc, streams: Callable[[Job], Upscaler | None], traced: bool) -> _Decoded:
+    sha256 = hash_of(job.source) if traced and job.source.is_file() else None
     started = time.monotonic()
-    return _Decoded(_opened(job, icc, streams), time.monotonic() - started)
+    return _Decoded(_opened(job, icc, streams), time.monotonic() - started, sha256)
 
 
 def _opened(job: Job, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> Picture | Animation | StripReader:
@@ -241,7 +256,8 @@ def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[flo
 
 
 def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
-    job, result, precision, agreement, seconds, decode = upscaled
+    job, result, precision, agreement, seconds, decoded, *_ = upscaled
+    decode = decoded.seconds
     if isinstance(result, UserError):
         return Done(job.source, job.target, "failed", error=str(result))
     if isinstance(result, Done):
@@ -269,6 +285,20 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         agreement=agreement,
         notes=job.notes + still.notes + notes,
     )
+
+
+def _traced(upscaled: _Upscaled, done: Done, journal: Journal) -> Done:
+    """Note a picture, with how its result resembles it; point out one that hardly does."""
+    source, result = upscaled.decoded.picture, upscaled.result
+    if isinstance(source, Animation) and isinstance(result, Animation):
+        source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
+    alike = likeness(result, source) if isinstance(source, Picture) and isinstance(result, Picture) else None
+    if alike and alike.far:
+        done = replace(
+            done, notes=(*done.notes, f"made small again, it is only {alike.psnr:.1f} dB from the input: look at it")
+        )
+    journal.add(done, Account(upscaled.decoded.sha256, upscaled.passes, upscaled.shared, alike))
+    return done
 
 
 def repays_compiling(jobs: Sequence[Job], device: torch.device) -> bool:

@@ -4,6 +4,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,6 +24,25 @@ Read = Callable[[Tile], Tensor]  # what a tile reads, (N, 1 or 3, h, w) in [0, 1
 
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
+
+
+@dataclass(slots=True)
+class Work:
+    """What a network did on tiles, counted up."""
+
+    scale: int
+    tiles: int = 0
+    height: int = 0  # px of input that the largest tile gave
+    width: int = 0
+    overlap: int = 0  # px read around each
+    smaller: int = 0  # times that memory ran out, and what was left went on in smaller tiles
+    redone: int = 0  # tiles repeated in float32, for a value that was not finite
+
+    def add(self, tile: Tile) -> None:
+        """Count a tile that is done."""
+        self.tiles += 1
+        self.height = max(self.height, tile.rows.stop - tile.rows.start)
+        self.width = max(self.width, tile.columns.stop - tile.columns.start)
 
 
 class Runner:
@@ -52,8 +72,17 @@ class Runner:
             pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do
             self.not_compiled = "it pools over the picture" if pooled else compile_network(self.model, device, dynamic=None)
         self._bytes_per_px: dict[Precision, float] = {}
+        self._work = self._none()
         if device.type == "cpu":
             keep_freed_memory()
+
+    def _none(self) -> Work:
+        return Work(self.scale, overlap=self.model.tiling.overlap)
+
+    def taken(self) -> Work:
+        """Return what was done on tiles since this was last asked."""
+        work, self._work = self._work, self._none()
+        return work
 
     def run(
         self,
@@ -81,7 +110,7 @@ class Runner:
                 with self._statistics_of(whole, read, height, width, precision):
                     for done in self._flights(todo, read, height, width, precision, finish):
                         yield done
-                        todo.popleft()
+                        self._work.add(todo.popleft())
                 return
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
@@ -89,6 +118,7 @@ class Runner:
                 half = max(span.stop - span.start for tile in todo for span in tile) // 2
                 if half < SMALLEST_TILE:
                     raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; use --device cpu") from error
+            self._work.smaller += 1
             todo, whole = (  # by rows, as before
                 deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
                 for tiles in (todo, whole)
@@ -146,6 +176,7 @@ class Runner:
             nonlocal precision
             if not flight.landed():
                 precision = "fp32"  # and stay there
+                self._work.redone += 1
                 flight = start(flight.tile)
                 flight.landed()
             return flight.tile, flight.values

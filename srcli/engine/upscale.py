@@ -18,7 +18,7 @@ from torch import Tensor
 
 from srcli import hub, zoo
 from srcli.engine.device import Precision
-from srcli.engine.runner import Runner
+from srcli.engine.runner import Runner, Work
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
@@ -273,6 +273,11 @@ class Resizer:
         """The least PSNR (dB) that the latest probes of the networks' fast formats had to float32; None without probes."""
         probes = [upscaler.agreement.psnr for upscaler in self.upscalers.values() if upscaler.agreement]
         return min(probes, default=None)
+
+    def taken(self) -> list[Work]:
+        """Return what the networks did on tiles since this was last asked, without those that did nothing."""
+        done = [upscaler.runner.taken() for upscaler in self.upscalers.values()]
+        return [work for work in done if work.tiles or work.smaller]
 
     def several(
         self, pictures: Sequence[Picture], size: tuple[int, int], tick: Tick = lambda fraction: None

@@ -1,6 +1,8 @@
 """What srcli upscale does with its flags, beyond what test_cli.py holds for every command."""
 
+import hashlib
 import io
+import json
 from collections import namedtuple
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from srcli.cli import app
+from srcli.engine.upscale import Resizer
 
 
 def upscale(*arguments: object, **more: object) -> Result:
@@ -256,3 +259,81 @@ def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypa
     result = upscale(folder, "-s", 4, "--dry-run")
     assert result.exit_code == 1
     assert "has 0.0 MiB free, but the results take about 0.3 MiB" in result.stderr
+
+
+# Reports
+
+
+def read_report(path: Path) -> dict:
+    """Read a report, and its files by their names."""
+    document = json.loads(path.read_text())
+    return {**document, "files": {Path(f["input"]["path"]).name: f for f in document["files"]}}
+
+
+def test_a_report_says_what_was_done_and_with_what(folder, tmp_path):
+    whole = (folder / "p1.png").read_bytes()
+    (folder / "p1.png").write_bytes(whole[: len(whole) // 2])
+    report = tmp_path / "report.json"
+    assert upscale(folder, "-s", 2, "--tile", 32, "--report", report, "--exists", "skip").exit_code == 1
+    document = read_report(report)
+    assert (document["status"], document["options"]["scale"], document["models"][0]["arch"]) == ("finished", 2.0, "bicubic")
+    first, broken = document["files"]["p0.png"], document["files"]["p1.png"]
+    assert first["input"]["sha256"] == hashlib.sha256((folder / "p0.png").read_bytes()).hexdigest()
+    assert (first["output"]["height"], first["output"]["width"], first["output"]["depth"]) == (74, 106, 8)
+    assert (first["passes"][0]["scale"], first["passes"][0]["tiles"]) == (2, 4)
+    assert (first["likeness"]["psnr"] > 25, len(first["likeness"]["drift"])) == (True, 3)
+    assert broken["status"] == "failed"
+    assert "truncated" in broken["error"]
+    assert broken["input"]["sha256"] == hashlib.sha256(whole[: len(whole) // 2]).hexdigest()
+    (folder / "p1.png").write_bytes(whole)
+    assert upscale(folder, "-s", 2, "--report", report, "--exists", "skip").exit_code == 0
+    assert [f["status"] for f in read_report(report)["files"].values()] == ["skipped", "done", "skipped"]
+    assert names(tmp_path) == ["my pictures", "my pictures_x2", "report.json"]
+
+
+def test_a_result_that_hardly_resembles_its_input_is_pointed_out(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.engine.likeness.FAR", 1000.0)
+    result = upscale(folder / "p0.png", "-s", 2, "--report", tmp_path / "r.json")
+    assert "dB from the input: look at it" in result.stderr
+    assert "dB from the input" not in upscale(folder / "p1.png", "-s", 2).stderr
+
+
+def test_a_report_of_nothing_done_says_why(folder, tmp_path):
+    report = tmp_path / "r.json"
+    assert upscale(folder, "-s", 2, "-o", folder, "--report", report).exit_code == 2
+    assert (read_report(report)["status"], read_report(report)["files"]) == ("stopped", {})
+    assert "would be itself" in read_report(report)["error"]
+
+
+# Stops and failures
+
+
+@pytest.fixture
+def stopped_at_the_second(monkeypatch):
+    """Press Ctrl-C while the second picture is in the network."""
+    honest, calls = Resizer.several, []
+
+    def several(self, *arguments, **more):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return honest(self, *arguments, **more)
+
+    monkeypatch.setattr(Resizer, "several", several)
+
+
+def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopped_at_the_second):
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    result = upscale(folder, "-s", 2, "-o", out, "--report", report)
+    assert result.exit_code == 130
+    assert (
+        result.stderr.splitlines()[-1]
+        == "interrupted: what is done stays; the same command with --exists skip goes on from there"
+    )
+    assert names(out) == ["p0.png"]
+    assert (read_report(report)["status"], list(read_report(report)["files"])) == ("interrupted", ["p0.png"])
+    before = (out / "p0.png").stat().st_mtime_ns
+    result = upscale(folder, "-s", 2, "-o", out, "--exists", "skip")
+    assert result.exit_code == 0, result.output
+    assert names(out) == ["p0.png", "p1.png", "p2.png"]
+    assert (out / "p0.png").stat().st_mtime_ns == before

@@ -1,0 +1,236 @@
+"""What a run of srcli upscale did, as one JSON document: enough to do it again, and to see what went wrong.
+
+Every rank notes what it did in a hidden file of lines beside the report; rank 0 makes one document of them at the end, also
+where that comes early. A process that is killed leaves its lines; the next run with the same report takes them away.
+"""
+
+import json
+import os
+import platform
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srcli import __version__, checkpoint, hub, zoo
+from srcli.engine.distributed import Team
+from srcli.engine.likeness import Likeness
+from srcli.engine.runner import Work
+from srcli.errors import BadFolder, OutputExists, UsageError, UserError
+from srcli.files import atomic
+from srcli.media.image import probe
+from srcli.models.base import SRModel
+
+VERSION = 1  # of the document's form
+_KIND = "srcli upscale"  # what tells a report from other JSON
+_LINGER = 5.0  # seconds that rank 0 waits for the others' last lines where the run did not come to its end
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a report says of one picture beyond Done."""
+
+    sha256: str | None = None  # of the input as it was read
+    passes: tuple[Work, ...] = ()  # of the networks; of all pictures that shared them
+    shared: int = 1  # pictures that went through the network together
+    likeness: Likeness | None = None
+
+
+class Journal:
+    """The report of one run, at `path`; `rank` is this process' among those of a torchrun."""
+
+    def __init__(self, path: Path, rank: int, world: int) -> None:
+        self._path, self._rank, self._world = path, rank, world
+        self._started, self._began = datetime.now(UTC), time.monotonic()
+        self._head: dict[str, Any] = {}
+        if rank == 0:
+            for old in path.parent.glob(f".{path.name}.rank*"):
+                if re.fullmatch(re.escape(f".{path.name}.rank") + r"\d+", old.name):
+                    old.unlink(missing_ok=True)
+
+    def head(self, **facts: Any) -> None:
+        """Take facts of the whole run, such as its machine and models."""
+        self._head |= facts
+
+    def add(self, done: Any, account: Account | None = None) -> None:
+        """Note what became of a file: a record with its `input` and `output`; safe from any one thread."""
+        record = plain(asdict(done))
+        there = done.status in ("done", "skipped")
+        record["input"] = facts_of(done.input)
+        record["output"] = facts_of(done.output) if there else {"path": str(done.output)}
+        if account:
+            record |= plain(asdict(account))
+            record["input"]["sha256"] = record.pop("sha256") or _hash(done.input)
+        if self._world > 1:
+            record["rank"] = self._rank
+        with self._part(self._rank).open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def close(self, status: str, error: str | None = None) -> None:
+        """Write the document, whole or not at all; ranks other than 0 say that their lines are complete."""
+        if self._rank:
+            with self._part(self._rank).open("a") as file:
+                file.write("end\n")
+            return
+        files = [record for rank in range(self._world) for record in self._read(rank, wait=status != "finished")]
+        document = {
+            "kind": _KIND,
+            "version": VERSION,
+            "status": status,
+            "error": error,
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._began, 3),
+            **plain(self._head),
+            "files": sorted(files, key=lambda record: (record["input"]["path"], record["output"]["path"])),
+        }
+        with atomic(self._path) as temporary:
+            temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        for rank in range(self._world):
+            self._part(rank).unlink(missing_ok=True)
+
+    def _part(self, rank: int) -> Path:
+        return self._path.parent / f".{self._path.name}.rank{rank}"
+
+    def _read(self, rank: int, *, wait: bool) -> list[dict[str, Any]]:
+        part, patience = self._part(rank), time.monotonic() + (_LINGER if wait and rank else 0)
+        while True:
+            lines = part.read_text().splitlines() if part.exists() else []
+            if lines[-1:] == ["end"] or time.monotonic() >= patience:
+                break
+            time.sleep(0.1)
+        records = []
+        for line in lines:
+            with suppress(ValueError):  # "end", and what a kill cut off
+                records.append(json.loads(line))
+        return records
+
+
+@contextmanager
+def keeping(path: Path | None, team: Team) -> Iterator[Journal | None]:
+    """Keep a report at `path` for the run in this block, and write it however the block ends; None without a path.
+
+    Raises UsageError and OutputExists for a path that is no place for a report.
+    """
+    if path is None:
+        yield None
+        return
+    with team.together():
+        if team.leads:
+            _refuse(path)
+    journal = Journal(path, team.rank, team.world)
+    status, reason = "stopped", None
+    try:
+        yield journal
+        status = "finished"
+    except UserError as error:
+        reason = str(error)
+        raise
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        journal.close(status, reason)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Say what computes, and with which versions of what it computes with."""
+    packages = {name: metadata.version(name) for name in ("torch", "numpy", "pillow", "av", "tifffile")}
+    return {
+        "srcli": __version__,
+        "python": platform.python_version(),
+        "packages": packages,
+        "system": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
+
+
+def command() -> dict[str, str]:
+    """Say what was typed, and where."""
+    return {"command": shlex.join(["srcli", *sys.argv[1:]]), "folder": str(Path.cwd())}
+
+
+def model_facts(reference: str, networks: Sequence[SRModel]) -> list[dict[str, Any]]:
+    """Say of every network which it is and which file it came from."""
+    return [
+        {"name": reference, "arch": network.arch, "scale": network.scale, "config": network.config, **_file(reference, network)}
+        for network in networks
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Turn records, paths and numbers that JSON has not into what it has; inf and nan become null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """Say what a file is: its path, size, time and, of a picture, what its header says."""
+    facts: dict[str, Any] = {"path": str(path)}
+    with suppress(OSError):
+        status = path.stat()
+        facts |= {"bytes": status.st_size, "modified": datetime.fromtimestamp(status.st_mtime, UTC).isoformat()}
+        with suppress(UserError):
+            facts |= probe(path)._asdict()
+    return facts
+
+
+def _refuse(path: Path) -> None:
+    if path.suffix != ".json":
+        raise UsageError(f"--report is a name that ends in .json, not '{path}'")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise BadFolder(f"the report '{path}' cannot be written: no permission in, or no folder '{path.parent}'")
+    if not path.exists():
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        if json.loads(path.read_text()).get("kind") == _KIND:
+            return  # of an earlier run
+    raise OutputExists(f"'{path}' is there and is no report of srcli; choose another name for --report")
+
+
+def _file(reference: str, network: SRModel) -> dict[str, Any]:
+    if not network.learnt:
+        return {"file": None}
+    for scale in (network.scale, None):
+        with suppress(UserError):
+            path = zoo.find_weights(reference, scale, offline=True)
+            licence = hub.licence_of(path)
+            with suppress(UserError):  # of a file that is not srcli's own
+                licence = checkpoint.read_card(path).licence or licence
+            return {"file": str(path), "sha256": zoo.hash_of(path), "licence": licence or None}
+    return {"file": None}
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return zoo.hash_of(path)
+    except OSError:
+        return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from srcli.engine.distributed import Team
+from srcli.engine.journal import Account, Journal, keeping, machine, model_facts
+from srcli.engine.pipeline import Done
+from srcli.engine.runner import Work
+from srcli.engine.upscale import open_networks
+from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.zoo import hash_of, weights_folder
+
+ALONE = Team(0, 1, torch.device("cpu"))
+
+
+def done(name: str, **facts) -> Done:
+    return Done(Path(name), Path(f"out/{name}"), facts.pop("status", "done"), **facts)
+
+
+def test_the_ranks_files_become_one_document(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("report.json")
+    leader, other = Journal(path, 0, 2), Journal(path, 1, 2)
+    other.add(done("a.png"), Account("abc", (Work(4, 1, 9, 9),)))
+    leader.add(done("b.png", status="failed", error="no"))
+    other.close("finished")
+    leader.head(command="srcli upscale")
+    leader.close("finished")
+    document = json.loads(path.read_text())
+    assert [(f["input"]["path"], f["rank"], f["status"]) for f in document["files"]] == [
+        ("a.png", 1, "done"),
+        ("b.png", 0, "failed"),
+    ]
+    assert document["files"][0]["passes"][0]["tiles"] == 1
+    assert (document["status"], document["command"]) == ("finished", "srcli upscale")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_killed_ranks_whole_lines_count_and_the_next_run_takes_them_away(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.engine.journal._LINGER", 0.0)
+    path = tmp_path / "report.json"
+    leader, other = Journal(path, 0, 2), Journal(path, 1, 2)
+    other.add(done("a.png"))
+    part = tmp_path / ".report.json.rank1"
+    part.write_text(part.read_text() + '{"input": {"pa')
+    leader.close("stopped")
+    assert [f["input"]["path"] for f in json.loads(path.read_text())["files"]] == ["a.png"]
+    part.write_text("left")
+    Journal(path, 0, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize(("error", "status"), [(BadPicture("gone"), "stopped"), (KeyboardInterrupt(), "interrupted")])
+def test_a_run_that_ends_early_is_written_too(tmp_path, error, status):
+    path = tmp_path / "report.json"
+    with pytest.raises(type(error)), keeping(path, ALONE) as journal:
+        journal.add(done("a.png"))
+        raise error
+    document = json.loads(path.read_text())
+    assert (document["status"], document["error"], len(document["files"])) == (status, str(error) or None, 1)
+
+
+def test_a_report_replaces_reports_only(tmp_path):
+    path = tmp_path / "report.json"
+    for _ in range(2):
+        with keeping(path, ALONE):
+            pass
+    path.write_text('{"mine": 1}')
+    with pytest.raises(OutputExists), keeping(path, ALONE):
+        pass
+    assert path.read_text() == '{"mine": 1}'
+    with pytest.raises(UsageError), keeping(tmp_path / "photo.png", ALONE):
+        pass
+    with pytest.raises(BadFolder), keeping(tmp_path / "no" / "report.json", ALONE):
+        pass
+
+
+def test_models_are_named_with_their_files_hash_and_licence():
+    [facts] = model_facts("rfdn", open_networks("rfdn", 4))
+    assert (facts["arch"], facts["scale"], facts["licence"]) == ("rfdn", 4, "MIT")
+    assert facts["sha256"] == hash_of(weights_folder() / "rfdn_x4.safetensors")
+    [facts] = model_facts("bicubic", open_networks("bicubic", 2))
+    assert (facts["scale"], facts["file"]) == (2, None)
+
+
+def test_the_machine_is_described():
+    facts = machine(torch.device("cpu"))
+    assert (facts["device"], facts["gpu"], facts["threads"]) == ("cpu", None, torch.get_num_threads())
+    assert facts["packages"]["torch"] == torch.__version__
+    assert facts["processor"]
