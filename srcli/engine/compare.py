@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -48,6 +49,14 @@ class Still:
     name: str
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
+
+
+class Entrant(NamedTuple):
+    """What takes part: a network under a short name, and how many parameters it was counted with before it was folded."""
+
+    name: str
+    upscaler: Upscaler
+    parameters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ def shrunk(hr: Still, scale: int) -> Still:
     height, width = (n // scale * scale for n in hr.pixels.shape[:2])
     if not height or not width:
         raise BadPicture(f"'{hr.name}' is smaller than {scale} px")
-    note = f"{hr.name} is the HR: the LR was made from it by MATLAB's bicubic at 1/{scale}"
+    note = f"it was made from the HR by MATLAB's bicubic at 1/{scale}"
     return replace(hr, pixels=shrink(hr.pixels[:height, :width], scale), notes=(*hr.notes, note))
 
 
@@ -130,7 +139,7 @@ def choose_part(still: Still, scale: int, crop: Box | None = None) -> Box:
 
 def compare_models(
     still: Still,
-    upscalers: Mapping[str, Upscaler],
+    entrants: Sequence[Entrant],
     *,
     hr: np.ndarray | None = None,
     part: Box | None = None,
@@ -138,15 +147,15 @@ def compare_models(
 ) -> Comparison:
     """Upscale a part of a picture by each network, and time it; score it where the HR is given, shaved by the scale.
 
-    `upscalers` by name, bicubic first. `hr` is of the whole picture. `tick` is told how many are done, and which is next.
+    `entrants`: bicubic first. `hr` is of the whole picture. `tick` is told how many are done, and which is next.
     """
-    scale = next(iter(upscalers.values())).scale
+    scale = entrants[0].upscaler.scale
     height, width = still.pixels.shape[:2]
     part = part or Box(0, 0, width, height)
     enlarged = Box(*(n * scale for n in part))
     target = None if hr is None else enlarged.cut(hr)
     versions = []
-    for done, (name, upscaler) in enumerate(upscalers.items()):
+    for done, (name, upscaler, parameters) in enumerate(entrants):
         tick(done, name)
         precision = upscaler.choose(part.cut(still.pixels))
         upscaler.pixels(still.pixels[:_WARM, :_WARM], precision=precision)
@@ -156,7 +165,6 @@ def compare_models(
         psnr, ssim = (
             (None, None) if target is None else scores_of(pixels, target, Protocol(scale, border=_shave(target, scale)))
         )
-        parameters = upscaler.model.single_scale_parameters()
         versions.append(Version(name, pixels, precision, parameters, seconds, psnr, ssim))
     models = [v.pixels for v in versions[1:]]
     boxes = _differing(models if len(models) > 1 else [v.pixels for v in versions], scale)
@@ -170,7 +178,8 @@ def render(comparison: Comparison, *, device: str) -> str:
     c = comparison
     names = [v.name for v in c.versions if v.name not in (BASELINE, "HR")] or [BASELINE]
     height, width = c.still.pixels.shape[:2]
-    said = [f"{c.still.name}, {width}x{height} px, upscaled x{c.scale} on {device}.", *(f"{note}." for note in c.still.notes)]
+    said = [f"{c.still.name}, {width}x{height} px, upscaled x{c.scale} on {device}."]
+    said += [f"{note[0].upper()}{note[1:]}." for note in c.still.notes]
     if not c.whole:
         p = c.part
         said.append(
@@ -183,7 +192,7 @@ def render(comparison: Comparison, *, device: str) -> str:
         c.versions[0].pixels.shape[:2],
         right=1 if len(c.versions) > 1 else 0,
     )
-    lead = element("p", " ".join(line[0].upper() + line[1:] for line in said), class_="faint")
+    lead = element("p", " ".join(said), class_="faint")
     parts = [shown, section("Results", _results(c, addresses))]
     if c.boxes:
         parts.append(section(_where(c), _places(c)))

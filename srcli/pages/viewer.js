@@ -165,7 +165,7 @@
     pointers.set(event.pointerId, now);
     if (other) {
       const apart = (point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
-      zoomBy(apart(now) / apart(before), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
+      zoomBy(apart(now) / apart(before), { x: (before.x + other.x) / 2, y: (before.y + other.y) / 2 });
       pan((now.x - before.x) / 2, (now.y - before.y) / 2);
     } else if (dragged === "line") {
       moveLine(split + (now.x - before.x) / canvas.width);
@@ -265,7 +265,6 @@
     }
   });
 
-  document.documentElement.classList.add("scripted");
   new ResizeObserver(() => {
     canvas.width = Math.round(stage.clientWidth * ratio());
     canvas.height = Math.round(stage.clientHeight * ratio());

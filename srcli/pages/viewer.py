@@ -52,7 +52,8 @@ def viewer(layers: Sequence[Layer], size: tuple[int, int], *, left: int = 0, rig
         aria_valuemax="100",
         aria_valuenow="50",
     )
-    names = [element("div", class_=f"name {side}", aria_hidden="true") for side in ("left", "right")]
+    first = {"left": layers[left].name, "right": layers[right].name}
+    names = [element("div", name, class_=f"name {side}", aria_hidden="true") for side, name in first.items()]
     canvas = element("canvas", role="img", aria_label="Both versions, one on each side of the line")
     stage = element(
         "div",
