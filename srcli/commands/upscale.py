@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
     from srcli.models.base import SRModel
+
+    FilmChoices = tuple[Any, ...]  # the flags of srcli upscale that are for videos, in the order that video.plan takes them
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
@@ -94,12 +96,19 @@ def upscale(
         str | None, typer.Option("--name", help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")
     ] = None,
     exists: Annotated[
-        str, typer.Option("--exists", help="Outputs that are there: error, skip, overwrite or rename.")
-    ] = "error",
+        str | None,
+        typer.Option("--exists", help="Outputs that are there: error (default), skip (with --watch), overwrite or rename."),
+    ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what it takes; write nothing.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with what comes into the one folder named, until Ctrl-C.")
+    ] = False,
+    watch_idle: Annotated[
+        float | None, typer.Option("--watch-idle", min=0, help="--watch, until nothing came for so many seconds.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what was done, and all it takes to do it again, to a .json file.")
     ] = None,
@@ -128,7 +137,8 @@ def upscale(
     if not sources:
         raise UsageError("nothing to upscale: name a file or a folder")
     one_of("--format", format, FORMATS)
-    one_of("--exists", exists, EXISTS)
+    watch = watch or watch_idle is not None
+    exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
     one_of("--icc", icc, ("keep", "convert-srgb"))
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("--fit", fit or "contain", ("contain", "cover"))
@@ -146,6 +156,8 @@ def upscale(
         raise UsageError("--raw is of bare RGB from stdin to stdout: srcli upscale - -o - --raw 640x480")
     if format in ("y4m", "rgb") and not stream:
         raise UsageError(f"--format {format} is for -o -, and one video")
+    if watch:
+        _refuse_watch(sources, output, dry_run=dry_run)
     if stream:
         pipes.refuse_terminal()
     else:
@@ -155,6 +167,7 @@ def upscale(
     from srcli.engine.distributed import team
     from srcli.engine.journal import command, keeping, machine, model_facts
     from srcli.engine.upscale import open_networks
+    from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.zoo import DEFAULT
 
@@ -182,7 +195,7 @@ def upscale(
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
-            if ranks.leads and not stream:
+            if ranks.leads and not stream and not watch:
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
         if piped and len(jobs) > 1:
@@ -191,18 +204,22 @@ def upscale(
         if stream:
             video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
             return
-        films = [job for job in jobs if not job.skip and job.video]
-        plans = video.plan(films, *choices) if films else []
-        if not films and ranks.leads and not quiet and any((codec, crf, preset, pix_fmt, start, end, frames, deinterlace)):
-            console.note("there is no video: the flags for videos change nothing")
-        if dry_run:
+        if watch and ranks.world > 1:
+            raise UsageError("--watch is of one process, not of torchrun")
+        if watch:
+            again: set[Path] = set()
+            watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
+            tally = _upscale_arrivals(resizer, watched, again, partial(plan, sources), choices, ranks, writing)
+        elif dry_run:
             if ranks.leads:
-                _rehearse(resizer, jobs, plans, json=json, quiet=quiet)
+                _rehearse(resizer, jobs, choices, json=json, quiet=quiet)
             return
-        tally = _upscale_stills(resizer, jobs, ranks, writing)
-        if not (fail_fast and tally.failures):
-            _upscale_films(resizer, plans, ranks, writing, tally)
-    _close(tally, jobs, resizer, ranks, writing)
+        else:
+            tally = _upscale_all(resizer, jobs, choices, ranks, writing)
+            if not any(job.video for job in jobs) and any(choices[:9]) and ranks.leads and not quiet:
+                console.note("there is no video: the flags for videos change nothing")
+            _list_failures(tally)
+    _close(tally, resizer, ranks, writing)
 
 
 @contextmanager
@@ -250,11 +267,19 @@ class _Writing:
 class _Tally:
     """What became of the files so far, by this rank or, for the one that leads, by all."""
 
+    planned: int = 0
+    tried: int = 0  # of them, those that were not to be skipped
     finished: int = 0
     exact: int = 0  # computed in float32
     failures: list[Any] = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
+
+    def __iadd__(self, other: "_Tally") -> "_Tally":
+        for name in ("planned", "tried", "finished", "exact", "failures", "elapsed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
+        return self
 
 
 def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
@@ -303,7 +328,7 @@ def _resizer(
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
 
 
-def _rehearse(resizer: "Resizer", jobs: "list[Job]", plans: "list[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> None:
+def _rehearse(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", *, json: bool, quiet: bool) -> None:
     """Say what would be written, and what it takes."""
     from srcli.engine.pipeline import expected_seconds
 
@@ -311,8 +336,56 @@ def _rehearse(resizer: "Resizer", jobs: "list[Job]", plans: "list[VideoPlan | Vi
         if not job.video:
             _show(_planned(job), json)
     work = [job for job in jobs if not job.skip and not job.video]
-    work += video.show_plans(plans, json=json, quiet=quiet)
+    work += video.show_plans(_film_plans(jobs, choices), json=json, quiet=quiet)
     _forecast(work, expected_seconds(resizer, work), quiet=quiet)
+
+
+def _film_plans(jobs: "list[Job]", choices: "FilmChoices") -> "list[VideoPlan | VideoDone]":
+    films = [job for job in jobs if not job.skip and job.video]
+    return video.plan(films, *choices) if films else []
+
+
+def _upscale_all(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", ranks: "Team", how: _Writing) -> _Tally:
+    """Upscale the pictures, then the videos."""
+    plans = _film_plans(jobs, choices)
+    tally = _upscale_stills(resizer, jobs, ranks, how)
+    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
+    if not (how.fail_fast and tally.failures):
+        _upscale_films(resizer, plans, ranks, how, tally)
+    return tally
+
+
+def _upscale_arrivals(
+    resizer: "Resizer",
+    watched: "Iterator[list[Path]]",
+    again: set[Path],
+    plan: "Callable[..., list[Job]]",
+    choices: "FilmChoices",
+    ranks: "Team",
+    how: _Writing,
+) -> _Tally:
+    """Upscale what comes, in the groups that it comes in; a failure is told at once, and tried `again` when it changes."""
+    from srcli.engine.watch import plan_arrivals
+
+    total, made = _Tally(), dict[Path, Path]()
+    if not how.quiet:
+        console.note("watching: Ctrl-C ends")
+    for paths in watched:
+        jobs, refused = plan_arrivals(paths, plan, made)
+        made |= {job.target: job.source for job in jobs}
+        tally = _upscale_all(resizer, jobs, choices, ranks, how)
+        for done in refused:
+            _show(done, how.json)
+            if how.journal:
+                how.journal.add(done)
+        tally += _Tally(len(refused), len(refused), len(refused), failures=list(refused))
+        _list_failures(tally)
+        again -= set(paths)
+        again |= {done.input for done in tally.failures}
+        total += tally
+        if how.fail_fast and total.failures:
+            break
+    return total
 
 
 def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _Writing) -> _Tally:
@@ -383,21 +456,32 @@ def _upscale_films(
             return
 
 
-def _close(tally: _Tally, jobs: "list[Job]", resizer: "Resizer", ranks: "Team", how: _Writing) -> None:
-    """List the failures, sum up, and exit 1 where there are some."""
+def _list_failures(tally: _Tally) -> None:
     for failed in tally.failures:
         reason = failed.error or ""
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
+
+
+def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> None:
+    """Sum up, and exit 1 where something failed."""
     if ranks.leads and not how.quiet and not how.json:
-        tried = sum(not job.skip for job in jobs)
-        _summarize(len(jobs), tried, tally.finished, len(tally.failures))
-        if any(not job.skip and not job.video for job in jobs) and ranks.world == 1:
+        _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
+        if tally.busy[1] and ranks.world == 1:
             console.note(_bottleneck(tally.busy, tally.elapsed))
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
     if tally.failures:
         raise typer.Exit(1)
+
+
+def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool) -> None:
+    if dry_run:
+        raise UsageError("--watch goes on for ever and --dry-run does nothing: choose one")
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        raise UsageError("--watch takes one folder")
+    if output and output.resolve() == Path(sources[0]).resolve():
+        raise UsageError(f"'{output}' is the folder that is watched: results in it would be pictures that came")
 
 
 def _refuse_sizes(

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -120,10 +120,11 @@ def plan_jobs(
     suffix: str | None = None,
     name: Naming | None = None,
     exists: Exists = "error",
+    only: Collection[Path] | None = None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
-    `scale` is a factor, or the size in px that every picture gets.
+    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
     if not sources:
@@ -131,7 +132,7 @@ def plan_jobs(
     wanted = _format(format)
     if name and (suffix is not None or (output is not None and _is_file(output))):
         raise UsageError("--name names the results, and so does " + ("-o" if suffix is None else "--suffix") + ": choose one")
-    found = list(_find(_listed_too(sources), recursive, output))
+    found = [entry for entry in _find(_listed_too(sources), recursive, output) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = _single(found, output, wanted, scale)
@@ -260,7 +261,7 @@ def _find(sources: Iterable[str | Path], recursive: bool, output: Path | None) -
             else:
                 yield from (_Found(picture) for picture in pictures)
         elif path.is_dir():
-            pictures = sorted(_pictures(path, recursive, output))
+            pictures = sorted(pictures_in(path, recursive, output))
             if not pictures:
                 deeper = not recursive and any(child.is_dir() for child in path.iterdir())
                 raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if deeper else ""))
@@ -277,7 +278,7 @@ def _find(sources: Iterable[str | Path], recursive: bool, output: Path | None) -
             raise BadPicture(f"'{source}' is a link to nothing" if path.is_symlink() else f"there is no '{source}'")
 
 
-def _pictures(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
+def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
     """List pictures by suffix, passing over hidden names, the output folder and folders already seen through a link."""
     done = {output.resolve()} if output and output.resolve() != folder.resolve() else set()
     queue = [folder]

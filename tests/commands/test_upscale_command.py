@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections import namedtuple
 from pathlib import Path
 
@@ -337,3 +338,41 @@ def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopp
     assert result.exit_code == 0, result.output
     assert names(out) == ["p0.png", "p1.png", "p2.png"]
     assert (out / "p0.png").stat().st_mtime_ns == before
+
+
+# Folders that fill
+
+
+def test_a_watched_folder_gives_each_picture_once_and_survives_broken_ones(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.engine.watch.REST", 0.01)
+    (folder / "p1.png").write_bytes(b"no picture")
+    honest = Resizer.several
+
+    def several(self, *arguments, **more):
+        if not (folder / "late.png").exists():
+            shutil.copy(folder / "p2.png", folder / "late.png")  # comes while others are at work
+        return honest(self, *arguments, **more)
+
+    monkeypatch.setattr(Resizer, "several", several)
+    result = upscale(folder, "-s", 2, "-o", folder / "out", "--watch-idle", 0.1)
+    assert result.exit_code == 1
+    assert names(folder / "out") == ["late.png", "p0.png", "p2.png"]
+    assert "3 upscaled, 1 failed" in result.stderr
+    assert len([line for line in result.stderr.splitlines() if "p1.png" in line]) == 1
+    again = upscale(folder, "-s", 2, "-o", folder / "out", "--watch-idle", 0.1)
+    assert "0 upscaled, 3 skipped, 1 failed" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["{folder}/p0.png"], "--watch takes one folder"),
+        (["{folder}", "{folder}"], "--watch takes one folder"),
+        (["{folder}", "-o", "{folder}", "--suffix", "_big"], "is the folder that is watched"),
+        (["{folder}", "--dry-run"], "choose one"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(folder, flags, text):
+    result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch")
+    assert result.exit_code == 2
+    assert text in result.stderr
