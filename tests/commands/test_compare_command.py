@@ -46,7 +46,7 @@ def test_records_tell_times_and_scores(picture, weights, tmp_path):
     result = srcli("compare", picture, "--hr", picture, "-m", weights, "-o", tmp_path / "a.html", "--json")
     assert result.exit_code == 0, result.output
     bicubic, model, hr = (json.loads(line) for line in result.stdout.splitlines())
-    assert (bicubic["version"], model["version"], hr["version"]) == ("bicubic", "fsrcnn", "HR")
+    assert (bicubic["version"], model["version"], hr["version"]) == ("bicubic", "small", "HR")
     assert (model["height"], model["width"]) == (80, 96)
     assert bicubic["psnr"] > 20 and bicubic["seconds"] > 0 and hr["psnr"] is None
 
