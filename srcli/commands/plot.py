@@ -13,6 +13,7 @@ def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders that `srcli train --out` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .png or .svg file to write.")] = Path("curves.png"),
     by: Annotated[str, typer.Option("--by", help="What runs are drawn over: steps or hours.")] = "steps",
+    dark: Annotated[bool, typer.Option("--dark", help="On a dark ground.")] = False,
 ) -> None:
     """Draw loss and validation PSNR of one or several training runs.
 
@@ -22,5 +23,5 @@ def plot(
 
     from srcli.engine.curves import plot_curves, read_curves
 
-    plot_curves([read_curves(run) for run in runs], output, by=by)  # type: ignore[arg-type]
+    plot_curves([read_curves(run) for run in runs], output, by=by, dark=dark)  # type: ignore[arg-type]
     console.result(str(output))

@@ -50,6 +50,7 @@ def profile(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw PSNR over cost as .png or .svg.")] = None,
     plot_axis: Annotated[str, typer.Option("--plot-axis", help="parameters, milliseconds or macs.")] = "parameters",
     dataset: Annotated[str, typer.Option("--dataset", help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",
+    dark: Annotated[bool, typer.Option("--dark", help="With --plot: on a dark ground.")] = False,
     precision: Precision = "fp32",
     device: Device = "auto",
     offline: Offline = False,
@@ -87,7 +88,7 @@ def profile(
         _tiling(models or list(ARCHS), scale, picture, where, draw, json=json)
         return
     if plot:
-        from srcli.engine.plot import check_format
+        from srcli.engine.drawing import check_format
 
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
@@ -118,7 +119,7 @@ def profile(
 
         title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if plot_axis == "milliseconds" else "")
         points = tradeoff([(r.counted, r.beside) for r in rows if r.beside], factor, dataset, plot_axis)  # type: ignore[arg-type]
-        plot_tradeoff(points, plot, axis=plot_axis, title=title)  # type: ignore[arg-type]
+        plot_tradeoff(points, plot, axis=plot_axis, title=title, dark=dark)  # type: ignore[arg-type]
     if json:
         for r in rows + changed:
             console.record(_record(r))

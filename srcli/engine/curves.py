@@ -8,15 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from srcli.errors import BadFolder, UsageError, UserError
-from srcli.files import atomic
+from srcli.engine.drawing import drawn, theme_of
+from srcli.errors import BadFolder
 
 Axis = Literal["steps", "hours"]
 
 _SIZE = (9.0, 7.0)  # inches
-_DPI = 160
-# Okabe and Ito's colours, told apart with any colour vision
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", ":")
 _SMOOTHING = 0.02  # of a run's length is averaged to one point of the bold line
 
@@ -62,44 +59,31 @@ def read_curves(run: Path) -> Curves:
     return Curves(run.resolve().name, loss, psnr)
 
 
-def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps") -> None:
+def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark: bool = False) -> None:
     """Write the runs' losses, and below them their PSNR where any was validated, to a .png or .svg file."""
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise UsageError(f"a plot is a .png or .svg file, not '{path.name}'")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("plots need matplotlib: pip install 'srcli[plot]'") from error
-
+    theme = theme_of(dark)
     validated = any(run.psnr.steps for run in runs)
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    panels = list(figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0])
-    styles = cycle((color, dash) for dash in _DASHES for color in _COLORS)
-    for run, (color, dash) in zip(runs, styles, strict=False):
-        x = np.asarray(run.loss.steps if by == "steps" else run.loss.hours)
-        label = f"{run.label} ({max(run.psnr.values):.2f} dB)" if run.psnr.values else run.label
-        panels[0].plot(x, run.loss.values, color=color, linewidth=0.5, alpha=0.25)
-        panels[0].plot(x, smooth(run.loss.values), color=color, linestyle=dash, linewidth=1.4, label=label)
-        if run.psnr.steps:
-            x = np.asarray(run.psnr.steps if by == "steps" else run.psnr.hours)
-            panels[1].plot(x, run.psnr.values, color=color, linestyle=dash, linewidth=1.4, marker="o", markersize=3.5)
-    panels[0].set_ylabel("loss")
-    # the first steps and single bad batches would flatten the rest
-    values = np.concatenate([run.loss.values for run in runs])
-    panels[0].set_ylim(*_limits(values[np.isfinite(values)]))
-    panels[0].legend(loc="best", frameon=False)
-    if validated:
-        panels[1].set_ylabel("validation PSNR (dB)")
-    panels[-1].set_xlabel("steps" if by == "steps" else "hours of training")
-    for axes in panels:
-        axes.grid(True, color="#dddddd", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(x=0.02)
-    try:
-        with atomic(path) as temporary:
-            figure.savefig(temporary)
-    except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror}") from error
+    with drawn(path, _SIZE, theme) as figure:
+        panels = list(figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0])
+        styles = cycle((color, dash) for dash in _DASHES for color in theme.series)
+        for run, (color, dash) in zip(runs, styles, strict=False):
+            x = np.asarray(run.loss.steps if by == "steps" else run.loss.hours)
+            label = f"{run.label} ({max(run.psnr.values):.2f} dB)" if run.psnr.values else run.label
+            panels[0].plot(x, run.loss.values, color=color, linewidth=0.5, alpha=0.25)
+            panels[0].plot(x, smooth(run.loss.values), color=color, linestyle=dash, linewidth=1.4, label=label)
+            if run.psnr.steps:
+                x = np.asarray(run.psnr.steps if by == "steps" else run.psnr.hours)
+                panels[1].plot(x, run.psnr.values, color=color, linestyle=dash, linewidth=1.4, marker="o", markersize=3.5)
+        panels[0].set_ylabel("loss")
+        # the first steps and single bad batches would flatten the rest
+        values = np.concatenate([run.loss.values for run in runs])
+        panels[0].set_ylim(*_limits(values[np.isfinite(values)]))
+        panels[0].legend(loc="best")
+        if validated:
+            panels[1].set_ylabel("validation PSNR (dB)")
+        panels[-1].set_xlabel("steps" if by == "steps" else "hours of training")
+        for axes in panels:
+            axes.margins(x=0.02)
 
 
 def smooth(values: Sequence[float]) -> np.ndarray:

@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations, product
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from srcli import checkpoint
+from srcli.engine.drawing import DPI, check_format, drawn, theme_of
 from srcli.engine.profile import Comparison, Profile
 from srcli.engine.published import ROWS, Published
-from srcli.errors import UsageError, UserError
+from srcli.errors import UserError
 from srcli.models import ARCHS
+from srcli.pages.palette import Theme
 from srcli.zoo import shipped
 
 Axis = Literal["parameters", "milliseconds", "macs"]
@@ -21,12 +23,10 @@ _TITLES = {
     "macs": "multiply-accumulates (G, 1280x720 output)",
 }
 _SIZE = (9.0, 6.0)  # inches
-_DPI = 160
 _FONT = 8.5  # pt
 _MARGIN = 1.5  # pt kept free around a label
 _MARKER = 4.5  # pt of a marker's radius
-# Okabe and Ito's colours, told apart with any colour vision; markers differ too
-_STYLES = {True: ("srcli", "D", "#D55E00"), False: ("published", "o", "#0072B2")}
+_STYLES = {True: ("srcli", "D", 1), False: ("published", "o", 0)}  # name, marker and place in the theme's series
 _WEIGHTS = {True: "bold", False: "normal"}
 _RINGS = (7.0, 13.0, 22.0, 34.0, 50.0, 70.0, 95.0)  # pt from a point to its label
 _ANGLES = (0, 180, 90, 270, 45, 135, 315, 225, 22, 158, 202, 338, 67, 113, 247, 293)  # degrees; beside the point first
@@ -93,62 +93,58 @@ def tradeoff(networks: Iterable[tuple[Profile, Comparison]], scale: int, dataset
     return points
 
 
-def check_format(path: Path) -> None:
-    """Raise UsageError where `path` is no kind of file that a plot can be."""
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise UsageError(f"a plot is a .png or .svg file, not '{path.name}'")
-
-
-def plot_tradeoff(points: Sequence[Point], path: Path, *, axis: Axis = "parameters", title: str = "") -> None:
+def plot_tradeoff(
+    points: Sequence[Point], path: Path, *, axis: Axis = "parameters", title: str = "", dark: bool = False
+) -> None:
     """Write PSNR over cost (logarithmic) to a .png or .svg file; raise UsageError or UserError where it cannot be."""
     check_format(path)
-    drawn = [p for p in points if p.cost > 0 and math.isfinite(p.psnr)]
-    if not drawn:
+    shown = [p for p in points if p.cost > 0 and math.isfinite(p.psnr)]
+    if not shown:
         raise UserError("nothing to plot: no network has both a score and a cost")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-    except ImportError as error:
-        raise UserError("plots need matplotlib: pip install 'srcli[plot]'") from error
+    theme = theme_of(dark)
+    with drawn(path, _SIZE, theme) as figure:
+        _tradeoff(figure, shown, axis, title, theme)
 
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+
+def _tradeoff(figure: Any, points: Sequence[Point], axis: Axis, title: str, theme: Theme) -> None:
+    """Draw the points with labels that keep clear of each other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes = figure.add_subplot()
-    for ours, (name, marker, color) in _STYLES.items():
-        group = [p for p in drawn if p.ours is ours]
+    for ours, (name, marker, place) in _STYLES.items():
+        color = theme.series[place]
+        group = [p for p in points if p.ours is ours]
         if group:
             x, y = [p.cost for p in group], [p.psnr for p in group]
-            axes.scatter(x, y, s=34, marker=marker, color=color, edgecolors="white", linewidths=0.6, label=name, zorder=3)
+            axes.scatter(x, y, s=34, marker=marker, color=color, edgecolors=theme.paper, linewidths=0.6, label=name, zorder=3)
     axes.set_xscale("log")
     axes.set_xlabel(_TITLES[axis])
     axes.set_ylabel("PSNR (dB)")
     axes.set_title(title)
     axes.margins(0.08)
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
-    costs = [p.cost for p in drawn]
+    costs = [p.cost for p in points]
     subs = (1.0, 2.0, 5.0) if max(costs) < _DECADES * min(costs) else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.spines[["top", "right"]].set_visible(False)
-    legend = axes.legend(loc="best", frameon=False)
+    legend = axes.legend(loc="best")
 
     figure.draw_without_rendering()  # lays everything out, so that places can be asked for
     figure.set_layout_engine("none")
-    pt = 72 / _DPI
+    pt = 72 / DPI
     frame = axes.get_window_extent()
     bounds = Box(frame.x0 * pt, frame.y0 * pt, frame.x1 * pt, frame.y1 * pt)
     key = legend.get_window_extent()
     taken = [Box(key.x0 * pt, key.y0 * pt, key.x1 * pt, key.y1 * pt)]
-    centres = [tuple(axes.transData.transform((p.cost, p.psnr)) * pt) for p in drawn]
+    centres = [tuple(axes.transData.transform((p.cost, p.psnr)) * pt) for p in points]
     sizes = []
-    for p in drawn:
+    for p in points:
         text = axes.text(p.cost, p.psnr, p.label, fontsize=_FONT, fontweight=_WEIGHTS[p.ours])
         extent = text.get_window_extent()
         sizes.append((extent.width * pt, extent.height * pt))
         text.remove()
-    for p, centre, box in zip(drawn, centres, place_labels(centres, sizes, bounds, taken), strict=True):
-        color = _STYLES[p.ours][2]
+    for p, centre, box in zip(points, centres, place_labels(centres, sizes, bounds, taken), strict=True):
+        color = theme.series[_STYLES[p.ours][2]]
         near = nearest(box, centre)
         if math.dist(near, centre) > _LEADER:
             axes.annotate(
@@ -168,11 +164,6 @@ def plot_tradeoff(points: Sequence[Point], path: Path, *, axis: Axis = "paramete
             va="bottom",
             zorder=4,
         )
-    try:
-        with rc_context({"svg.hashsalt": "srcli"}):  # the same points give the same file
-            figure.savefig(path, dpi=_DPI, metadata={"Date": None} if path.suffix.lower() == ".svg" else {"Software": None})
-    except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def place_labels(

@@ -1,0 +1,73 @@
+"""What the plots share: matplotlib, asked for politely, in the colours of the pages, light or dark."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from srcli.errors import MissingExtra, UsageError, UserError
+from srcli.files import atomic
+from srcli.pages.palette import DARK, LIGHT, Theme
+
+DPI = 160
+
+
+def theme_of(dark: bool) -> Theme:
+    """Return the colours of a plot."""
+    return DARK if dark else LIGHT
+
+
+def check_format(path: Path) -> None:
+    """Raise UsageError where `path` is no kind of file that a plot can be."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"a plot is a .png or .svg file, not '{path.name}'")
+
+
+@contextmanager
+def drawn(path: Path, size: tuple[float, float], theme: Theme) -> Iterator[Any]:
+    """Give a matplotlib figure of `size` inches; it is written to a .png or .svg file when the block ends well.
+
+    The same figure gives the same file. Raises UsageError, UserError and MissingExtra.
+    """
+    check_format(path)
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("plots need matplotlib: pip install 'srcli[plot]'") from error
+    with rc_context(_settings(theme)):
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        yield figure
+        metadata: dict[str, None] = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
+        try:
+            with atomic(path) as temporary:
+                figure.savefig(temporary, dpi=DPI, metadata=metadata)
+        except OSError as error:
+            raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def _settings(theme: Theme) -> Any:
+    """Return matplotlib's settings: quiet axes, a grid behind, letters that come with matplotlib."""
+    return {
+        "font.family": "DejaVu Sans",
+        "font.size": 11,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "savefig.facecolor": theme.paper,
+        "text.color": theme.ink,
+        "axes.labelcolor": theme.ink,
+        "axes.edgecolor": theme.faint,
+        "xtick.color": theme.faint,
+        "ytick.color": theme.faint,
+        "xtick.labelcolor": theme.ink,
+        "ytick.labelcolor": theme.ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.which": "major",
+        "axes.axisbelow": True,
+        "grid.color": theme.line,
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "svg.hashsalt": "srcli",
+    }
