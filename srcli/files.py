@@ -1,29 +1,74 @@
 """Writing files whole or not at all."""
 
 import os
+import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from srcli.errors import BadFolder
 
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing tells what is left from what is being written
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp(\.\w+)?")
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it replaces `path` when the block ends well and vanishes when not."""
-    # short and hidden: a name at the file system's limit still fits, and no picture listing takes it for one
-    temporary = path.parent / f".{uuid.uuid4().hex[:12]}.tmp{path.suffix}"
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as the user's umask has it; some writers make their files private
-        yield temporary
-        temporary.chmod(mode)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Give a temporary path beside `path`; it replaces `path` when the block ends well and vanishes when not.
+
+    A process that is killed leaves it; `sweep` takes it away.
+    """
+    with _temporary(path) as temporary:
+        try:
+            mode = temporary.stat().st_mode  # as the user's umask has it; some writers make their files private
+            yield temporary
+            temporary.chmod(mode)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def sweep(folders: Iterable[Path]) -> int:
+    """Remove the temporary files that killed processes left in these folders; return how many.
+
+    A file that is being written is locked by its process, on whatever machine the file system tells of locks.
+    """
+    if fcntl is None:
+        return 0
+    removed = 0
+    for folder in folders:
+        with suppress(OSError):
+            for path in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+                with suppress(OSError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                    removed += 1
+    return removed
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Make an empty file and hold a lock on it; the lock ends with the process."""
+    while True:
+        # short and hidden: a name at the file system's limit still fits, and no picture listing takes it for one
+        temporary = path.parent / f".{uuid.uuid4().hex[:12]}.tmp{path.suffix}"
+        if fcntl is None:
+            temporary.touch(exist_ok=False)  # held open, it could not be renamed
+            yield temporary
+            return
+        with temporary.open("xb") as file:
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if temporary.exists():  # not swept before it was locked
+                yield temporary
+                return
 
 
 def make_folder(path: Path) -> None:

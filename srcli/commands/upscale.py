@@ -33,7 +33,8 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
-from srcli.errors import BadFolder, UsageError
+from srcli.errors import BadFolder, UsageError, UserError
+from srcli.files import sweep
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
@@ -337,14 +338,12 @@ def _resizer(
 
 def _rehearse(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", *, json: bool, quiet: bool) -> None:
     """Say what would be written, and what it takes."""
-    from srcli.engine.pipeline import expected_seconds
-
     for job in jobs:
         if not job.video:
             _show(_planned(job), json)
     work = [job for job in jobs if not job.skip and not job.video]
     work += video.show_plans(_film_plans(jobs, choices), json=json, quiet=quiet)
-    _forecast(work, expected_seconds(resizer, work), quiet=quiet)
+    _forecast(work, resizer, quiet=quiet)
 
 
 def _film_plans(jobs: "list[Job]", choices: "FilmChoices") -> "list[VideoPlan | VideoDone]":
@@ -354,6 +353,8 @@ def _film_plans(jobs: "list[Job]", choices: "FilmChoices") -> "list[VideoPlan | 
 
 def _upscale_all(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", ranks: "Team", how: _Writing) -> _Tally:
     """Upscale the pictures, then the videos."""
+    if ranks.leads:
+        sweep({job.target.parent for job in jobs})
     plans = _film_plans(jobs, choices)
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
@@ -518,19 +519,26 @@ def _planned(job: Any) -> Any:
     return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
 
 
-def _forecast(jobs: Any, seconds: float, *, quiet: bool) -> None:
-    """Say what the jobs take; raise BadFolder where a disk cannot hold them."""
+def _forecast(jobs: "list[Job]", resizer: "Resizer", *, quiet: bool) -> None:
+    """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
+    from srcli.engine.forecast import expected_memory, expected_seconds
     from srcli.media.jobs import disks, pixels_of
 
-    places = disks(jobs)
+    places, memories = disks(jobs), expected_memory(resizer, jobs)
     if not quiet:
+        seconds = expected_seconds(resizer, jobs)
         console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
         console.note(f"about {timedelta(seconds=round(seconds))} in the network, by one timed tile")
         for folder, needed, free in places:
             console.note(f"about {_mib(needed)} needed, {_mib(free)} free in '{folder}' (a cautious estimate)")
+        for place, needed, free in memories:
+            console.note(f"at least {_mib(needed)} of {place} needed, {_mib(free)} free (a cautious estimate)")
     for folder, needed, free in places:
         if needed > free:
             raise BadFolder(f"'{folder}' has {_mib(free)} free, but the results take about {_mib(needed)}")
+    for place, needed, free in memories:
+        if needed > free:
+            raise UserError(f"{_mib(free)} of {place} are free, but the work takes about {_mib(needed)}")
 
 
 def _mib(size: int) -> str:

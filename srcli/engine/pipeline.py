@@ -75,7 +75,7 @@ def upscale_files(
     pictures' profiles before. `fail_fast` ends after the first failure. `journal` is told of each as it is written.
     """
     resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
-    read = partial(_read, icc=icc, streams=_streams(resizer), traced=journal is not None)
+    read = partial(_read, icc=icc, streams=streams(resizer), traced=journal is not None)
     small = all(job.probe and job.probe.height * job.probe.width <= _SMALL for job in jobs)
 
     def upscaled() -> Iterator[_Upscaled]:
@@ -181,7 +181,7 @@ def _size(picture: Picture, job: Job) -> tuple[int, int]:
     return result_size(height, width, job.scale)
 
 
-def _streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
+def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
     """Return what tells which Upscaler computes a job in strips; None where one pass of tiles is not all it takes."""
 
     def upscaler_for(job: Job) -> Upscaler | None:
@@ -221,7 +221,7 @@ def _opened(job: Job, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> Pi
 
 def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[float], None], png_level: int) -> Done:
     """Upscale a picture that no memory holds: rows are read, computed and written in bands."""
-    upscaler = _streams(resizer)(job)
+    upscaler = streams(resizer)(job)
     assert upscaler is not None
     s, colors = upscaler.scale, strips.channels
     size = strips.height, strips.width
@@ -306,24 +306,3 @@ def repays_compiling(jobs: Sequence[Job], device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     return sum(job.probe.height * job.probe.width for job in jobs if job.probe) >= _COMPILE_FROM
-
-
-def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
-    """Estimate the time in the networks from one timed tile of each; reading and writing run beside them."""
-    tile = np.random.default_rng(0).integers(0, 255, (PROBE, PROBE, 3), np.uint8)
-    paces: dict[int, float] = {}  # seconds an input px
-    total = 0.0
-    for job in jobs:
-        if job.probe is None or job.size is None:
-            continue
-        area, height = job.probe.height * job.probe.width, job.probe.height
-        for s in passes(max(job.size[0] / height, job.size[1] / job.probe.width), resizer.upscalers):
-            if s not in paces:
-                upscaler = resizer.upscalers[s]
-                upscaler.pixels(tile[:32, :32], precision=upscaler.precision)  # the first run makes ready
-                started = time.perf_counter()
-                upscaler.pixels(tile, precision=upscaler.precision)
-                paces[s] = (time.perf_counter() - started) / PROBE**2
-            total += area * paces[s] * job.frames * (1 + job.probe.alpha)
-            area *= s * s
-    return total

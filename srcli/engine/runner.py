@@ -136,13 +136,33 @@ class Runner:
             return self.tile or max(height, width)
         if height * width * count <= _AT_ONCE:
             return max(height, width)
+        area = budget(self.device, self.memory, promised) / (count * self._per_px(precision))
+        tiling = self.model.tiling
+        return fewest_reads(height, width, max(area, self._read_by(SMALLEST_TILE)), tiling.overlap, tiling.phase)
+
+    @property
+    def least_side(self) -> int:
+        """Px a side that a tile gives at the least; SMALLEST_TILE where none was asked for and memory is short."""
+        return SMALLEST_TILE if self.tile is None else self.tile
+
+    def least_bytes(self, height: int, width: int, precision: Precision) -> float:
+        """Estimate the memory that a (height, width) picture takes in the smallest tiles, or in those asked for."""
+        area = height * width
+        if self.tile != 0 and area > _AT_ONCE:
+            area = min(area, self._read_by(self.least_side))
+        return area * self._per_px(precision)
+
+    def _read_by(self, side: int) -> int:
+        """Count the px that a tile reads which gives `side` px a side."""
+        around = self.model.tiling.overlap + self.model.tiling.phase
+        read: int = side + 2 * around
+        return read * read
+
+    def _per_px(self, precision: Precision) -> float:
         if precision not in self._bytes_per_px:
             value = 4 if precision == "fp32" else 2
             self._bytes_per_px[precision] = bytes_per_px(self.model, lambda x: self.whole(x, precision), self.device, value)
-        area = budget(self.device, self.memory, promised) / (count * self._bytes_per_px[precision])
-        tiling = self.model.tiling
-        least = (SMALLEST_TILE + 2 * (tiling.overlap + tiling.phase)) ** 2
-        return fewest_reads(height, width, max(area, least), tiling.overlap, tiling.phase)
+        return self._bytes_per_px[precision]
 
     def _statistics_of(
         self, plan: Sequence[Tile], read: Read, height: int, width: int, precision: Precision

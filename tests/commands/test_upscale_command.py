@@ -251,7 +251,16 @@ def test_a_dry_run_sums_up_what_the_work_takes(folder, tmp_path):
     assert lines[1].startswith("about 0:00:")
     assert lines[2].startswith("about 0.1 MiB needed, ")
     assert lines[2].endswith(f"free in '{tmp_path}' (a cautious estimate)")
+    assert lines[3].startswith("at least ")
+    assert lines[3].endswith("MiB free (a cautious estimate)")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_fails_where_the_memory_cannot_hold_the_work(folder, monkeypatch):
+    monkeypatch.setattr("srcli.engine.forecast.free_bytes", lambda device: 2**16)
+    result = upscale(folder, "-s", 4, "--dry-run", "-q")
+    assert result.exit_code == 1
+    assert "0.1 MiB of memory are free, but the work takes about" in result.stderr
 
 
 def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypatch):

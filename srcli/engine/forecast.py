@@ -1,0 +1,113 @@
+"""What jobs will take: time in the networks, from one timed tile, and memory at the least."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from srcli.engine.memory import free_bytes
+from srcli.engine.pipeline import AHEAD, UNWRITTEN, streams
+from srcli.engine.upscale import PROBE, Resizer, passes
+from srcli.media.footprint import footprint
+from srcli.media.jobs import Job
+
+_FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
+
+
+class Memory(NamedTuple):
+    """Bytes that the work takes of one memory, in the smallest tiles, and those that are free there."""
+
+    place: str  # memory, or the device's name
+    needed: int
+    free: int
+
+
+def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
+    """Estimate the time in the networks from one timed tile of each; reading and writing run beside them."""
+    tile = np.random.default_rng(0).integers(0, 255, (PROBE, PROBE, 3), np.uint8)
+    paces: dict[int, float] = {}  # seconds an input px
+    total = 0.0
+    for job in jobs:
+        if job.probe is None:
+            continue
+        for s, height, width in _inputs(resizer, job):
+            if s not in paces:
+                upscaler = resizer.upscalers[s]
+                upscaler.pixels(tile[:32, :32], precision=upscaler.precision)  # the first run makes ready
+                started = time.perf_counter()
+                upscaler.pixels(tile, precision=upscaler.precision)
+                paces[s] = (time.perf_counter() - started) / PROBE**2
+            total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
+    return total
+
+
+def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:
+    """Estimate the memory that the largest job takes beside those that are read ahead and written behind.
+
+    The networks are counted with the smallest tiles that they can work in, or with those that were asked for; where more
+    is free they take more. What the program holds already is not counted.
+    """
+    first = next(iter(resizer.upscalers.values()))
+    known = [job for job in jobs if job.probe and job.size]
+    network = max((_network(resizer, job) for job in known), default=0.0)
+    sizes = sorted((_result(job) for job in known if not streams(resizer)(job)), reverse=True)
+    waiting = min(sum(sizes[1 : 1 + AHEAD]), UNWRITTEN) if sizes else 0
+    reading = sum(sorted((_source(job) for job in known if not streams(resizer)(job)), reverse=True)[1 : 1 + AHEAD])
+    pictures = max((_pictures(resizer, job) for job in known), default=0.0) + waiting + reading
+    host = torch.device("cpu")
+    if first.device.type == "cpu":
+        return [Memory("memory", int(pictures + network), free_bytes(host))]
+    device = Memory(str(first.device), int(network), free_bytes(first.device))
+    return [Memory("memory", int(pictures), free_bytes(host)), device]
+
+
+def _inputs(resizer: Resizer, job: Job) -> Iterator[tuple[int, int, int]]:
+    """Yield the scale of each pass, and the height and width that it reads."""
+    if job.probe is None or job.size is None:
+        return
+    height, width = job.probe.height, job.probe.width
+    for s in passes(max(job.size[0] / height, job.size[1] / width), resizer.upscalers):
+        yield s, height, width
+        height, width = height * s, width * s
+
+
+def _network(resizer: Resizer, job: Job) -> float:
+    upscalers = resizer.upscalers
+    needs = [
+        upscalers[s].runner.least_bytes(height, width, upscalers[s].precision) for s, height, width in _inputs(resizer, job)
+    ]
+    return max(needs, default=0.0)
+
+
+def _pictures(resizer: Resizer, job: Job) -> float:
+    """Count the host's bytes of one job at its peak, without the network."""
+    if upscaler := streams(resizer)(job):
+        assert job.probe
+        row = job.probe.width * _bytes_per_px(job)
+        rows = upscaler.runner.least_side + 2 * upscaler.model.tiling.overlap
+        return float(row * rows * (1 + 2 * upscaler.scale**2))  # a band in the network, one being written
+    if job.video:
+        return footprint(replace(job, frames=min(job.frames, _FRAMES)))
+    between = [height * s * width * s for s, height, width in _inputs(resizer, job)]  # px that the passes give
+    spare = sum(between) * _bytes_per_px(job) - (_result(job) if between else 0)  # beside the result
+    sums = 2 * _result(job) if any(upscaler.ensemble for upscaler in resizer.upscalers.values()) else 0
+    return footprint(job) + max(spare, 0) + sums
+
+
+def _source(job: Job) -> int:
+    assert job.probe
+    return job.probe.height * job.probe.width * _bytes_per_px(job) * (1 if job.video else job.frames)
+
+
+def _result(job: Job) -> int:
+    assert job.size
+    return math.prod(job.size) * _bytes_per_px(job) * (1 if job.video else job.frames)
+
+
+def _bytes_per_px(job: Job) -> int:
+    assert job.probe
+    return (job.probe.channels + job.probe.alpha) * (job.probe.depth // 8)

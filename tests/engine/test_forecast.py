@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from srcli.engine.forecast import expected_memory, expected_seconds
+from srcli.engine.pipeline import STREAM_FROM
+from srcli.engine.upscale import Resizer, Upscaler
+from srcli.media.footprint import footprint
+from srcli.media.image import Probe
+from srcli.media.jobs import Job
+from srcli.models import create
+
+
+@pytest.fixture(scope="module")
+def resizer():
+    return Resizer({2: Upscaler(create("bicubic", 2), precision="fp32", tile=64)})
+
+
+def job(height, width, scale=2, format="png", **more):
+    size = (height * scale, width * scale)
+    return Job(Path("a"), Path("b"), format, Probe(height, width, 3, False, 8, format), scale, size, **more)
+
+
+def needed(resizer, *jobs):
+    [memory] = expected_memory(resizer, jobs)
+    return memory.needed
+
+
+def test_the_memory_is_that_of_the_largest_job_and_what_waits_beside_it(resizer):
+    small, large = job(100, 100), job(1000, 1000)
+    tiles, whole = (resizer.upscalers[2].runner.least_bytes(side, side, "fp32") for side in (1000, 100))
+    assert needed(resizer, large) == pytest.approx(footprint(large) + tiles, abs=1)
+    both = footprint(large) + max(tiles, whole) + 5 * 100 * 100 * 3  # the other's input and result
+    assert needed(resizer, large, small) == pytest.approx(both, abs=1)
+
+
+def test_whole_pictures_and_passes_in_turn_take_more(resizer):
+    whole = Resizer({2: Upscaler(create("bicubic", 2), precision="fp32", tile=0)})
+    assert needed(whole, job(1000, 1000)) > needed(resizer, job(1000, 1000))
+    down = replace(job(1000, 1000), size=(2010, 2010))  # x2 twice, then down
+    assert needed(resizer, down) > needed(resizer, job(1000, 1000)) + 3 * 4000**2 - 1e6
+
+
+def test_what_is_streamed_takes_bands_and_videos_some_frames(resizer):
+    side = int((STREAM_FROM / 4) ** 0.5) + 1
+    assert needed(resizer, job(side, side, format="tiff")) < 0.2 * needed(resizer, job(side, side, format="png"))
+    assert needed(resizer, job(90, 90, format="mp4", video=True, frames=10**6)) < 64 * 2**20
+
+
+def test_nothing_known_takes_nothing(resizer):
+    unknown = Job(Path("a"), Path("b"), "png", None, 2)
+    assert (needed(resizer, unknown), needed(resizer), expected_seconds(resizer, [unknown])) == (0, 0, 0)
+
+
+def test_the_time_grows_with_the_px(resizer):
+    assert expected_seconds(resizer, [job(900, 900)] * 50) > 0
