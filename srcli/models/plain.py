@@ -45,8 +45,10 @@ class Plain(SRModel):
         self.upsample = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        # the long skip carries the picture itself: with it and the last convolution in float32, bf16 came within 70 dB of
+        # float32 after little training, with the skip alone within 60, with neither within 54
         with torch.autocast(x.device.type, enabled=False):
-            head = self.head(x)  # (N, C, H, W): the picture itself, kept in float32
+            head = self.head(x)  # (N, C, H, W)
         feature = as_autocast(head)
         for block in self.blocks:
             feature = block(feature)
