@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from srcli.engine.drawing import drawn, theme_of
 from srcli.errors import BadFolder
+from srcli.pages.palette import Theme
 
 Axis = Literal["steps", "hours"]
 
@@ -65,8 +65,8 @@ def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark:
     validated = any(run.psnr.steps for run in runs)
     with drawn(path, _SIZE, theme) as figure:
         panels = list(figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0])
-        styles = cycle((color, dash) for dash in _DASHES for color in theme.series)
-        for run, (color, dash) in zip(runs, styles, strict=False):
+        for i, run in enumerate(runs):
+            color, dash = style(i, theme)
             x = np.asarray(run.loss.steps if by == "steps" else run.loss.hours)
             label = f"{run.label} ({max(run.psnr.values):.2f} dB)" if run.psnr.values else run.label
             panels[0].plot(x, run.loss.values, color=color, linewidth=0.5, alpha=0.25)
@@ -84,6 +84,12 @@ def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark:
         panels[-1].set_xlabel("steps" if by == "steps" else "hours of training")
         for axes in panels:
             axes.margins(x=0.02)
+
+
+def style(i: int, theme: Theme) -> tuple[str, str]:
+    """Return the colour and the dashes of the i-th run: neighbours differ in both, and 18 runs in at least one."""
+    colors = len(theme.series)
+    return theme.series[i % colors], _DASHES[(i + i // colors) % len(_DASHES)]
 
 
 def smooth(values: Sequence[float]) -> np.ndarray:
