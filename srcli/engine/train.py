@@ -215,7 +215,8 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
         raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
     if card.config != json.loads(json.dumps(model.config)):
         raise TrainingFailed(
-            f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, the run's has {_told(model.config)}"
+            f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, "
+            f"the run's has {_told(model.config)}; give the same with --set"
         )
     model.start_as_upsampler()
     own = model.state_dict()

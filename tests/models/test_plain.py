@@ -75,4 +75,4 @@ def test_the_picture_itself_does_not_pass_through_bfloat16(arch):
     with torch.autocast("cpu", torch.bfloat16):
         half = whole(model, x)
     assert half.dtype == torch.float32
-    assert psnr(half, whole(model, x)) > 66  # 60 where it does
+    assert psnr(half, whole(model, x)) > 66  # 56 where it does
