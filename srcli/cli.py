@@ -14,6 +14,7 @@ from srcli.commands.evaluate import evaluate
 from srcli.commands.export import export
 from srcli.commands.plot import plot
 from srcli.commands.profile import profile
+from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
 from srcli.errors import UserError
@@ -48,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-app.command()(upscale)
+app.command(cls=Showing)(upscale)
 app.command()(train)
 app.command(name="eval")(evaluate)
 app.command()(compare)

@@ -47,6 +47,12 @@ def result(line: str) -> None:
     sys.stdout.flush()
 
 
+def picture(text: str) -> None:
+    """Print what a terminal draws as a picture, beside the messages."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def record(item: Any, **more: Any) -> None:
     """Print a dataclass, or a mapping, as one JSON line; nan and inf become null."""
     content = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else dict(item)

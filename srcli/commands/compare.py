@@ -49,7 +49,7 @@ def compare(
     if at and not is_video(source):
         raise UsageError(f"--at is of videos; '{source}' is a picture")
 
-    from srcli.engine.compare import choose_part, compare_models, fit_hr, read_still, render, shrunk
+    from srcli.engine.compare import Entrant, choose_part, compare_models, fit_hr, read_still, render, shrunk
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, short_names
     from srcli.engine.figure import parse_box
@@ -63,10 +63,11 @@ def compare(
     networks = [open_model(name, scale, offline=offline, say=console.note)[0] for name in references]
     factor = common_scale([network.scale for network in networks]) if networks else scale or 4
     names = [BASELINE, *short_names(references)]
-    upscalers = {
-        name: Upscaler(network, device=where, precision=precision, tile=side)  # type: ignore[arg-type]
+    entrants = [
+        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters)  # type: ignore[arg-type]
         for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks], strict=True)
-    }
+        for parameters in [network.single_scale_parameters()]
+    ]
     reference = None
     if hr and hr.resolve() == source.resolve():
         reference, still = still, shrunk(still, factor)
@@ -74,8 +75,8 @@ def compare(
         reference = read_still(hr, moment)
     fitted = fit_hr(reference, still, factor) if reference else None
     part = choose_part(still, factor, wanted)
-    with console.bar(len(upscalers), quiet=json) as bar:
-        compared = compare_models(still, upscalers, hr=fitted, part=part, tick=bar.update)
+    with console.bar(len(entrants), quiet=json) as bar:
+        compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
     html = render(compared, device=str(where))
     try:
         with atomic(target) as temporary:

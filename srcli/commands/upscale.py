@@ -32,6 +32,7 @@ from srcli.commands.options import (
     parse_bytes,
     parse_tile,
 )
+from srcli.commands.show import Show, show_results, way_to_show
 from srcli.errors import BadFolder, UsageError
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def upscale(
     offline: Offline = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
+    show: Show = None,
     codec: video.Codec = None,
     crf: video.Crf = None,
     preset: video.Preset = None,
@@ -143,6 +145,7 @@ def upscale(
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("--fit", fit or "contain", ("contain", "cover"))
     one_of("--compile", compile, ("auto", "on", "off"))
+    shown = way_to_show(show)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
     computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, compile, wrap)
     piped = str(output) == "-"
@@ -219,6 +222,10 @@ def upscale(
             if not any(job.video for job in jobs) and any(choices[:9]) and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             _list_failures(tally)
+            if shown and ranks.leads and not piped:
+                failed = {done.input for done in tally.failures}
+                pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
+                show_results([pair for pair in pairs if pair[1].is_file()], shown)
     _close(tally, resizer, ranks, writing)
 
 

@@ -101,8 +101,8 @@ def fit_hr(hr: Still, lr: Still, scale: int) -> np.ndarray:
     beyond = hr.pixels.shape[0] - height, hr.pixels.shape[1] - width
     if not all(0 <= n < scale for n in beyond):
         raise BadPicture(
-            f"'{hr.name}' is {hr.pixels.shape[1]}x{hr.pixels.shape[0]}; x{scale} of '{lr.name}' is {width}x{height}. "
-            "For an LR that is made from the HR, give the HR twice"
+            f"'{hr.name}' is {hr.pixels.shape[1]}x{hr.pixels.shape[0]}; x{scale} of '{lr.name}' is {width}x{height}; "
+            "to make the LR from the HR, name the HR as INPUT too"
         )
     return hr.pixels[:height, :width]
 
@@ -256,7 +256,8 @@ def _upscaled(upscaler: Upscaler, pixels: np.ndarray, part: Box, precision: obje
 def _differing(versions: Sequence[np.ndarray], scale: int) -> list[Box]:
     """Return places apart from each other, the one where the versions differ most first; none where they are equal."""
     weight = spread(versions)
-    side = math.ceil(CROP / scale) * scale
+    wanted = min(max(CROP, min(weight.shape) // 16), 3 * CROP // 2)  # more of a large picture
+    side = math.ceil(wanted / scale) * scale
     found: list[Box] = []
     for _ in range(PLACES):
         box = busiest(weight, side, step=scale, border=scale, avoid=found)

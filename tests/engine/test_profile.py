@@ -38,6 +38,9 @@ GIGAMACS = {  # for a 1280x720 output, x2, x3, x4, to the digits that are printe
     "fdiwn": ("270.9", "122.0", "71.2"),
     "fdiwn-m": ("187.9", "82.9", "48.2"),
     "rdsrn": ("404.6", "203.6", "135.7"),
+    "fast": ("6.93", "3.29", "2.03"),
+    "standard": ("35.2", "16.1", "9.40"),
+    "quality": ("78.5", "35.5", "20.5"),
 }
 GIGAMACS_WITHOUT_WEIGHT_NORM = {"fdiwn": ("112.03", "51.49", "28.36"), "fdiwn-m": ("73.61", "35.94", "19.60")}
 

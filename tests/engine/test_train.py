@@ -140,7 +140,7 @@ def test_a_network_of_other_arguments_is_trained_and_rebuilt(config, tmp_path):
     model, card = checkpoint.load(tmp_path / "run" / "best.safetensors")
     assert (card.arch, card.config) == ("fast", {"channels": 32, "gate": "channel"})
     assert model.head.out_channels == 32
-    with pytest.raises(TrainingFailed, match="network was .*'channels': 32.*, is None"):
+    with pytest.raises(TrainingFailed, match=r"network was .*'channels': 32.*, is None"):
         next(train(replace(other, network=None), tmp_path / "run", device="cpu", resume=True))
 
 

@@ -1,0 +1,81 @@
+"""srcli compare as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from srcli import checkpoint
+from srcli.cli import app
+from srcli.models import create
+from tests.clips import make_clip
+from tests.conftest import photograph
+
+
+def srcli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    (tmp_path / "my pictures").mkdir()
+    path = tmp_path / "my pictures" / "p 1.png"
+    Image.fromarray(photograph(80, 96)).save(path)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "small.safetensors"
+    checkpoint.save(path, create("fsrcnn", 2), checkpoint.Card(arch="fsrcnn", scale=2))
+    return path
+
+
+def test_the_page_lies_beside_the_picture_unless_it_is_named(picture, weights, tmp_path):
+    result = srcli("compare", picture, "-m", "bicubic", "-s", 2)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{picture.with_name('p 1_compare.html')}\n"
+    named = srcli("compare", picture, "-m", weights, "-o", tmp_path / "page.html")
+    assert named.exit_code == 0, named.output
+    assert 'data-name="small"' in (tmp_path / "page.html").read_text()
+
+
+def test_records_tell_times_and_scores(picture, weights, tmp_path):
+    result = srcli("compare", picture, "--hr", picture, "-m", weights, "-o", tmp_path / "a.html", "--json")
+    assert result.exit_code == 0, result.output
+    bicubic, model, hr = (json.loads(line) for line in result.stdout.splitlines())
+    assert (bicubic["version"], model["version"], hr["version"]) == ("bicubic", "small", "HR")
+    assert (model["height"], model["width"]) == (80, 96)
+    assert bicubic["psnr"] > 20 and bicubic["seconds"] > 0 and hr["psnr"] is None
+
+
+def test_the_frame_of_a_video_is_compared(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4")
+    result = srcli("compare", clip, "--at", "0:00:00.2", "-m", "bicubic", "-s", 2, "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert "clip.mp4 at 0:00:00.200" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--at", "3"], "--at is of videos"),
+        (["--crop", "1,2,3"], "--crop is X,Y,WIDTH,HEIGHT"),
+        (["--crop", "90,0,20,20"], "reaches out of the 96x80 picture"),
+        (["-o", "page.png"], "a page is a .html file"),
+        (["-o", "nowhere/page.html"], "no folder 'nowhere'"),
+        (["--hr", "nothing.png"], "no file 'nothing.png'"),
+        (["-m", "nosuch"], "'nosuch'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(picture, arguments, reason):
+    result = srcli("compare", picture, *arguments)
+    assert result.exit_code in (1, 2)
+    assert reason in result.output and len(result.output.splitlines()) == 1
+    assert list(picture.parent.iterdir()) == [picture]
+
+
+def test_a_folder_is_no_picture(picture):
+    assert "is a folder" in srcli("compare", picture.parent).output
