@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from srcli.models.base import SRModel
 
 RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-memory: more is quicker only for what does not fit
-_ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
+_ROOM = 0.7  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
+_MOST = 0.6  # share of the limit from which freed memory is handed back
 _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
 
@@ -123,6 +124,13 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def trim(limit: int | None) -> None:
+    """Hand back what is freed once the process nears `limit` bytes (RESIDENT without): tiles of other shapes leave gaps."""
+    if sys.platform.startswith("linux") and _held() > _MOST * (limit or RESIDENT):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
-from srcli.engine.memory import budget, bytes_per_px, keep_freed_memory, out_of_memory
+from srcli.engine.memory import budget, bytes_per_px, keep_freed_memory, out_of_memory, trim
 from srcli.errors import OutOfMemory, UsageError
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
@@ -111,6 +111,9 @@ class Runner:
                     for done in self._flights(todo, read, height, width, precision, finish):
                         yield done
                         self._work.add(todo.popleft())
+                        del done
+                        if self.device.type == "cpu":
+                            trim(self.memory)
                 return
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
