@@ -220,7 +220,7 @@ def upscale(
             return
         else:
             tally = _upscale_all(resizer, jobs, choices, ranks, writing)
-            if not any(job.video for job in jobs) and any(choices[:9]) and ranks.leads and not quiet:
+            if not any(job.video for job in jobs) and any(choices[:8]) and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             _list_failures(tally)
             if shown and ranks.leads and not piped:

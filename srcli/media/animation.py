@@ -15,7 +15,7 @@ from srcli.media.picture import Array, Picture
 from srcli.media.png import png_chunks
 from srcli.media.probe import MAX_PIXELS, open_frames, quiet, reading
 from srcli.media.read import read_image
-from srcli.media.write import named, uncarried, writing
+from srcli.media.write import named, save, uncarried, writing
 
 ANIMATED = ("gif", "webp", "png")
 MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA
@@ -119,7 +119,7 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
         notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path) as temporary:
-        images[0].save(temporary, format.upper(), append_images=images[1:], **options)
+        save(images[0], temporary, format, append_images=images[1:], **options)
     return tuple(notes)
 
 

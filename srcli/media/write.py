@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -183,7 +183,20 @@ def _write_everyday(picture: Picture, path: Path, format: str, quality: int | No
         options |= {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True}
     elif format == "avif":
         options |= {"quality": quality or 90, "subsampling": "4:0:0" if array.shape[2] == 1 else "4:4:4"}
-    image.save(path, format.upper(), **options)
+    save(image, path, format, **options)
+
+
+class _NoDescriptor:
+    """A file that Pillow cannot write to past Python: it would take a short write, of a disk that fills, for a whole one."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write, self.flush = file.write, file.flush
+
+
+def save(image: Image.Image, path: Path, format: str, **options: Any) -> None:
+    """Let Pillow write a file, all of it or an error."""
+    with path.open("wb") as file:
+        image.save(_NoDescriptor(file), format.upper(), **options)  # type: ignore[arg-type]
 
 
 def _finer(tables: tuple[list[int], ...], quality: int) -> list[list[int]]:

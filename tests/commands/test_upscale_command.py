@@ -3,7 +3,10 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import signal
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from srcli.cli import app
 from srcli.engine.upscale import Resizer
+from tests.conftest import photograph
 
 
 def upscale(*arguments: object, **more: object) -> Result:
@@ -385,3 +389,134 @@ def test_what_cannot_be_watched_is_refused(folder, flags, text):
     result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch")
     assert result.exit_code == 2
     assert text in result.stderr
+
+
+@pytest.fixture
+def small_files():
+    """Let no file grow beyond 4 kB, which encoders see as they see a full disk."""
+    resource = pytest.importorskip("resource")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff", "avif"])
+def test_a_disk_that_takes_no_more_is_said_in_one_line_and_leaves_nothing(folder, tmp_path, small_files, format):
+    out = tmp_path / "out"
+    result = upscale(folder, "-s", 4, "-o", out, "--format", format)
+    assert result.exit_code == 1, result.output
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 3
+    assert all(line.endswith(": File too large") for line in errors)
+    assert names(out) == []
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_a_disk_that_takes_no_more_of_an_animation_is_said_too(tmp_path, request, format):
+    frames = [Image.fromarray(photograph(seed=seed)) for seed in range(3)]
+    path = tmp_path / f"a.{format.lower()}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50)
+    request.getfixturevalue("small_files")
+    result = upscale(path, "-s", 4)
+    assert result.exit_code == 1
+    assert "File too large" in result.stderr
+    assert names(tmp_path) == [path.name]
+
+
+def test_an_output_that_is_replaced_stays_where_the_new_one_cannot_be_written(folder, tmp_path, request):
+    target = tmp_path / "p0_x2.png"
+    assert upscale(folder / "p0.png", "-s", 2, "-o", target).exit_code == 0
+    before = target.read_bytes()
+    request.getfixturevalue("small_files")
+    assert upscale(folder / "p0.png", "-s", 4, "-o", target, "--exists", "overwrite").exit_code == 1
+    assert target.read_bytes() == before
+
+
+@pytest.fixture
+def at_the_first(monkeypatch):
+    """Do something while the first picture is in the network, and no other has been read."""
+    actions = []
+    monkeypatch.setattr("srcli.engine.pipeline.AHEAD", 0)
+    honest = Resizer.several
+
+    def several(self, *arguments, **more):
+        while actions:
+            actions.pop()()
+        return honest(self, *arguments, **more)
+
+    monkeypatch.setattr(Resizer, "several", several)
+    monkeypatch.setattr("srcli.engine.pipeline._SMALL", 0)
+    return actions
+
+
+def test_an_input_that_vanishes_fails_alone(folder, tmp_path, at_the_first):
+    at_the_first.append(lambda: (folder / "p2.png").unlink())
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"error: cannot read '{folder / 'p2.png'}': No such file or directory" in result.stderr
+    assert names(tmp_path / "out") == ["p0.png", "p1.png"]
+
+
+def test_an_input_that_changes_is_taken_as_it_is_when_its_turn_comes(folder, tmp_path, at_the_first):
+    def change():
+        shutil.copy(folder / "p1.png", folder / "p2.png")
+
+    at_the_first.append(change)
+    report = tmp_path / "r.json"
+    assert upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", report).exit_code == 0
+    assert size(tmp_path / "out" / "p2.png") == size(tmp_path / "out" / "p1.png")
+    record = read_report(report)["files"]["p2.png"]
+    assert record["input"]["sha256"] == hashlib.sha256((folder / "p1.png").read_bytes()).hexdigest()
+
+
+def test_an_output_folder_that_vanishes_or_is_closed_is_made_again_or_said(folder, tmp_path, at_the_first):
+    out = tmp_path / "out"
+
+    def replace_by_a_file():
+        if out.exists():
+            shutil.rmtree(out)
+        out.write_text("no folder")
+
+    at_the_first.append(replace_by_a_file)
+    result = upscale(folder, "-s", 2, "-o", out)
+    assert result.exit_code == 1
+    assert result.stderr.count(f"error: {folder}") + result.stderr.count("cannot make the folder") >= 3
+    assert out.read_text() == "no folder"
+
+
+def test_links_are_not_followed_to_what_they_point_at_when_replaced(folder, tmp_path):
+    (tmp_path / "precious.png").write_bytes((folder / "p1.png").read_bytes())
+    before = (tmp_path / "precious.png").read_bytes()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "p0.png").symlink_to(tmp_path / "precious.png")
+    assert upscale(folder / "p0.png", "-s", 2, "-o", tmp_path / "out").exit_code == 1
+    assert upscale(folder / "p0.png", "-s", 2, "-o", tmp_path / "out", "--exists", "overwrite").exit_code == 0
+    assert (tmp_path / "precious.png").read_bytes() == before
+    assert not (tmp_path / "out" / "p0.png").is_symlink()
+
+
+def test_an_output_folder_within_the_input_and_the_input_itself(folder, tmp_path):
+    for _ in range(2):
+        assert upscale(folder, "-r", "-s", 2, "-o", folder / "out", "--exists", "overwrite").exit_code == 0
+    assert names(folder / "out") == ["p0.png", "p1.png", "p2.png"]
+    assert size(folder / "out" / "p0.png") == (106, 74)
+    beside = upscale(folder, "-s", 2, "-o", folder, "--suffix", "_twice")
+    assert beside.exit_code == 0, beside.output
+    assert names(folder) == ["out", "p0.png", "p0_twice.png", "p1.png", "p1_twice.png", "p2.png", "p2_twice.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused_before_the_work(folder, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o500)
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "no permission" in result.stderr
+
+
+def test_sigterm_ends_as_ctrl_c_does(folder, tmp_path, at_the_first):
+    at_the_first.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "--exists skip goes on from there" in result.stderr
