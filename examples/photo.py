@@ -1,0 +1,41 @@
+"""Draw what the photo weights do to compressed pictures: python examples/photo.py OUT.png PICTURE[:LEFT,TOP] ...
+
+For each picture a crop of 120 x 80 px: bicubic, the plain default model and its photo weights, all at x4.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from srcli.engine.data import read_rgb
+from srcli.engine.upscale import Upscaler
+from srcli.zoo import DEFAULT, open_model
+
+VIEWS = ("bicubic", DEFAULT, f"{DEFAULT}-photo")
+WIDTH, HEIGHT, SCALE, GAP, CAPTION = 120, 80, 4, 6, 26
+
+
+def main(out: Path, pictures: list[str]) -> None:
+    """Write the figure to `out`."""
+    upscalers = {name: Upscaler(open_model(name, SCALE)[0], precision="fp32") for name in VIEWS}
+    width, height = WIDTH * SCALE, HEIGHT * SCALE
+    size = (len(VIEWS) * (width + GAP) - GAP, CAPTION + len(pictures) * (height + GAP) - GAP)
+    figure = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=17)
+    for column, (name, upscaler) in enumerate(upscalers.items()):
+        x = column * (width + GAP)
+        draw.text((x + width / 2, CAPTION / 2), name, fill="black", font=font, anchor="mm")
+        for row, picture in enumerate(pictures):
+            path, _, place = picture.partition(":")
+            pixels = read_rgb(Path(path))
+            middle = (pixels.shape[1] - WIDTH) // 2, (pixels.shape[0] - HEIGHT) // 2
+            left, top = (int(n) for n in place.split(",")) if place else middle
+            enlarged = upscaler.pixels(pixels)[SCALE * top : SCALE * top + height, SCALE * left : SCALE * left + width]
+            figure.paste(Image.fromarray(np.ascontiguousarray(enlarged)), (x, CAPTION + row * (height + GAP)))
+    figure.save(out, quality=90)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
