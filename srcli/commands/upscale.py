@@ -154,6 +154,7 @@ def upscale(
         raise UsageError("--json and -o - both write to stdout: choose one")
 
     from srcli.media import pipes
+    from srcli.media.jobs import refuse_unreadable
 
     stream = video.stream_of(sources, raw, format, fps) if piped else None
     if raw and not stream:
@@ -166,6 +167,8 @@ def upscale(
         pipes.refuse_terminal()
     else:
         sources, output = _through_pipes(context, sources, output)
+    if not report and not json:  # which would hold a record of it
+        refuse_unreadable(sources)
 
     from srcli.engine.device import use_threads
     from srcli.engine.distributed import team

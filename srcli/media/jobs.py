@@ -7,6 +7,7 @@ import re
 import shutil
 import string
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -110,6 +111,16 @@ class _Found:
     folder: Path | None = None
 
 
+@contextmanager
+def _in_reach() -> Iterator[None]:
+    """Say in one line which path cannot be looked at: no permission on the way, or a name that is too long."""
+    try:
+        yield
+    except OSError as error:
+        raise BadFolder(f"cannot reach '{error.filename}': {error.strerror}") from error
+
+
+@_in_reach()
 def plan_jobs(
     sources: Sequence[str | Path],
     output: Path | None,
@@ -419,6 +430,7 @@ def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:
 # Refusals
 
 
+@_in_reach()
 def refuse_unreadable(sources: Sequence[str | Path]) -> None:
     """Raise BadPicture where the one input is a file whose header refuses it: at once, before a network is opened."""
     path = Path(sources[0])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -520,3 +521,13 @@ def test_sigterm_ends_as_ctrl_c_does(folder, tmp_path, at_the_first):
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert "--exists skip goes on from there" in result.stderr
+
+
+def test_one_file_that_is_no_picture_is_refused_before_torch_is_loaded(folder):
+    (folder / "p0.png").write_bytes(b"no picture")
+    code = "import sys\nfrom srcli.cli import app\ntry: app(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "upscale", folder / "p0.png"], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (1, "False\n")
+    assert run.stderr.startswith("error: '")

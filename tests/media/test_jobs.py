@@ -271,3 +271,14 @@ def test_what_may_be_read_is_left_to_planning(sources):
     for name in ("b.png", "clip.mp4", "list.txt"):
         Path(name).write_bytes(b"no picture")
     refuse_unreadable(sources)
+
+
+def test_a_path_that_cannot_be_reached_is_said_in_one_line():
+    long = "n" * 300 + ".png"
+    for call in (
+        lambda: plan_jobs([long], None, scale=4),
+        lambda: plan_jobs([picture("a.png")], Path(long), scale=4),
+        lambda: refuse_unreadable([long]),
+    ):
+        with pytest.raises(BadFolder, match=r"cannot reach 'n+.*File name too long"):
+            call()
