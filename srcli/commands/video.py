@@ -229,6 +229,8 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
         parts.append(
             f"{done.repeated} equal to the frame before them and not computed: {done.repeated / done.frames:.0%} saved"
         )
+    if done.spared:
+        parts.append(f"{done.spared} tiles taken over from the frame before")
     console.note(f"{done.input}: " + ", ".join(parts))
 
 

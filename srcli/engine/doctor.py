@@ -15,6 +15,7 @@ from typing import Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import av
 import numpy as np
 import torch
 from PIL import features
@@ -24,7 +25,6 @@ from srcli.engine.device import fast_precision, pick_device
 from srcli.engine.tiling import made_picture
 from srcli.engine.upscale import PROBE, Upscaler
 from srcli.errors import UserError
-from srcli.media.libav import av
 
 State = Literal["ok", "missing", "broken"]  # missing: something is left out that srcli does without
 PATIENCE = 3.0  # seconds that the Hub has to answer, name look-up included

@@ -71,6 +71,8 @@ class Runner:
         if compile:
             pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do
             self.not_compiled = "it pools over the picture" if pooled else compile_network(self.model, device, dynamic=None)
+        self.spared = 0  # tiles whose result was known
+        self._sides: dict[tuple[int, int, Precision, int], tuple[int, int]] = {}
         self._bytes_per_px: dict[Precision, float] = {}
         self._work = self._none()
         if device.type == "cpu":
@@ -94,17 +96,21 @@ class Runner:
         *,
         count: int = 1,
         promised: int = 0,
+        known: Callable[[Tile], bool] | None = None,
     ) -> Iterator[tuple[Tile, Tensor]]:
         """Yield each tile of a (height, width) picture in order with what it gives, `finish`ed on the device, on the host.
 
         When memory runs out, what is left goes on in smaller tiles. A tile with a value that is not finite is redone in
         float32, and the rest stays there. `count` pictures of one size may come at once; `promised`: bytes they will take
-        on the host.
+        on the host. Tiles whose result is `known` are left out, where no other tile decides it.
         """
         tiling = self.model.tiling
         side = self._side(height, width, precision, count, promised)
         todo = deque(plan_tiles(height, width, side, tiling.overlap, tiling.phase))
         whole = todo.copy()
+        if known and tiling.kind in ("local", "strided"):
+            todo = deque(tile for tile in todo if not known(tile))
+            self.spared += len(whole) - len(todo)
         while True:
             try:
                 with self._statistics_of(whole, read, height, width, precision):
@@ -139,9 +145,12 @@ class Runner:
             return self.tile or max(height, width)
         if height * width * count <= _AT_ONCE:
             return max(height, width)
-        area = budget(self.device, self.memory, promised) / (count * self._per_px(precision))
-        tiling = self.model.tiling
-        return fewest_reads(height, width, max(area, self._read_by(SMALLEST_TILE)), tiling.overlap, tiling.phase)
+        frame = height, width, precision, count
+        if frame not in self._sides:  # the same for every frame of a video, whatever else the process holds by then
+            area = budget(self.device, self.memory, promised) / (count * self._per_px(precision))
+            least, tiling = self._read_by(SMALLEST_TILE), self.model.tiling
+            self._sides[frame] = fewest_reads(height, width, max(area, least), tiling.overlap, tiling.phase)
+        return self._sides[frame]
 
     @property
     def least_side(self) -> int:

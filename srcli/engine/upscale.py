@@ -78,6 +78,8 @@ class Upscaler:
         self.precision: Precision = self.runner.precision
         self.ensemble = ensemble
         self.agreement: Agreement | None = None  # of the latest probe
+        self.remembers = False  # the picture before, of which tiles that read the same px are taken over
+        self._before: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = {}
         self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self.runner.casts
 
     @property
@@ -149,10 +151,16 @@ class Upscaler:
         alpha = None if alpha is None else _at_least(alpha, least)
         results = self._mean_of_turns(pictures, alpha, precision, tick) if self.ensemble else None
         if results is None:
+            kind = (pictures[0].shape, pictures[0].dtype, precision)
+            before = self._before.get(kind) if alpha is None and len(pictures) == 1 else None
             results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
-            for (rows, columns), values in self._tiles(pictures, alpha, precision, tick):
+            if before:
+                results[0][:] = before[1]
+            for (rows, columns), values in self._tiles(pictures, alpha, precision, tick, before=before and before[0]):
                 for out, part in zip(results, values, strict=True):
                     out[rows, columns] = part
+            if self.remembers and alpha is None:
+                self._before[kind] = pictures[-1], results[-1]
         return [out[: height * s, : width * s] for out in results]
 
     def bands(
@@ -213,8 +221,12 @@ class Upscaler:
         tick: Tick,
         *,
         maximum: int | None = None,
+        before: np.ndarray | None = None,
     ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-        """Yield where in the output (rows, columns) lie (N, h, w, C) levels of `maximum`, by default those of the dtype."""
+        """Yield where in the output (rows, columns) lie (N, h, w, C) levels of `maximum`, by default those of the dtype.
+
+        Tiles that read the same px in `before` are left out.
+        """
         (height, width, _), dtype = pictures[0].shape, pictures[0].dtype
         around = 0 if alpha is None else REACH
 
@@ -232,14 +244,29 @@ class Upscaler:
                 ..., down : down + tile.rows.last - tile.rows.first, right : right + tile.columns.last - tile.columns.first
             ]
 
+        def unchanged(tile: Tile) -> bool:
+            where = slice(tile.rows.first, tile.rows.last), slice(tile.columns.first, tile.columns.last)
+            return before is not None and np.array_equal(pictures[0][where], before[where])
+
         finish = partial(to_levels, dtype=dtype, maximum=maximum)
         promised = len(pictures) * pictures[0].nbytes * self.scale**2
         area = height * width
         done = 0
-        for tile, values in self.runner.run(read, height, width, precision, finish, count=len(pictures), promised=promised):
+        for tile, values in self.runner.run(
+            read,
+            height,
+            width,
+            precision,
+            finish,
+            count=len(pictures),
+            promised=promised,
+            known=None if before is None else unchanged,
+        ):
             yield _output(tile, self.scale), values.numpy()
             done += (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
             tick(done / area)
+        if before is not None:
+            tick(1.0)
 
     def _mean_of_turns(
         self, pictures: Sequence[np.ndarray], alpha: np.ndarray | None, precision: Precision, tick: Tick
@@ -267,6 +294,16 @@ class Resizer:
     def __init__(self, upscalers: Mapping[int, Upscaler], *, edge: Edge = "mirror") -> None:
         self.upscalers = upscalers
         self.edge: Edge = edge
+
+    def remember(self) -> None:
+        """Take tiles over from the picture before wherever they read the same px: for frames of a video."""
+        for upscaler in self.upscalers.values():
+            upscaler.remembers = True
+
+    @property
+    def spared(self) -> int:
+        """How many tiles were taken over so far."""
+        return sum(upscaler.runner.spared for upscaler in self.upscalers.values())
 
     @property
     def agreement(self) -> float | None:

@@ -90,6 +90,7 @@ class VideoDone:
     frames: int = 0
     kept: int = 0  # of them in segments of an earlier run
     repeated: int = 0  # of them equal to the frame before, and not computed
+    spared: int = 0  # tiles taken over from the frame before, because what they read is the same
     seconds: float = 0.0
     error: str | None = None
     precision: Precision | None = None
@@ -183,6 +184,7 @@ def upscale_video(
         frames=sum(end["frames"] for end in run.ends),
         kept=run.kept,
         repeated=run.repeated,
+        spared=run.spared,
         seconds=round(time.monotonic() - started, 3),
         error="; ".join(damage) or None,
         precision=run.precision,
@@ -207,8 +209,14 @@ class _Run:
         self._started = time.monotonic()
         self._done = self._computed = 0
         self.kept = self.repeated = 0
+        self._spared_before = resizer.spared
         self.precision: Precision | None = None
         self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
+
+    @property
+    def spared(self) -> int:
+        """Count the tiles of this run that were taken over."""
+        return self._resizer.spared - self._spared_before
 
     def compute(self, track: Track) -> None:
         """Do what is missing of a track, or this rank's share of it."""
@@ -343,7 +351,11 @@ class _Numbered:
 def upscaled(
     resizer: Resizer, frames: Iterator[tuple[int, Timed]], size: tuple[int, int], precision: Precision | None
 ) -> Iterator[Result]:
-    """Upscale frames, which a thread decodes ahead, all in one precision; one equal to the frame before takes its result."""
+    """Upscale frames, which a thread decodes ahead, all in one precision; one equal to the frame before takes its result.
+
+    So does a tile that reads the same px as in the frame before.
+    """
+    resizer.remember()
     before: Timed | None = None
     result: Timed | None = None
     for _, item in read_ahead(repeat(None), lambda _: next(frames, None), depth=AHEAD):

@@ -36,7 +36,7 @@ def is_deep_avif(file: BinaryIO, image: ImageFile.ImageFile) -> bool:
 
 def read_deep_avif(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
     """Decode 10 or 12 bits to 16, not turned; ffmpeg's own way to RGB leaves white at 65283 of 65535, so it is done here."""
-    from srcli.media.libav import av
+    import av
 
     file.seek(0)
     with av.open(file, mode="r", format="mov") as container:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
@@ -21,7 +22,6 @@ from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
-from srcli.media.libav import av
 from srcli.media.segments import Segment
 from srcli.media.video import Clip, Track, decoding, real_videos
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+import av
 import numpy as np
 from av.codec.codec import PixFmtLoss, find_best_pix_fmt_of_list
 from av.codec.context import CodecContext
@@ -20,7 +21,6 @@ from av.video.frame import VideoFrame
 
 from srcli.errors import BadVideo, UsageError
 from srcli.media.image import Array
-from srcli.media.libav import av
 from srcli.media.video import BT709, EXACT, FULL, LIMITED, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
 
 if TYPE_CHECKING:

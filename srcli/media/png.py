@@ -49,8 +49,7 @@ def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def read_png16(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
     """Read the pixels of 16 bits; ffmpeg takes a damaged stream for a whole one, so let Pillow decode it before."""
-    # not through imageio, whose plugin collects garbage at every close: half a second beside torch
-    from srcli.media.libav import av
+    import av  # not through imageio, whose plugin collects garbage at every close: half a second beside torch
 
     _, colour = png_type(file)
     gray, alpha = colour in (0, 4), image.has_transparency_data

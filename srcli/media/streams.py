@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import BinaryIO, Literal, NamedTuple
 
+import av
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -11,7 +12,6 @@ from av.video.frame import VideoFrame
 from srcli.errors import BadVideo
 from srcli.media.encoding import Encoding, to_frame
 from srcli.media.image import Array
-from srcli.media.libav import av
 from srcli.media.video import FULL, Clip, Colors, Timed, Track, decoding, rgb, track_of
 
 Kind = Literal["y4m", "rgb"]

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import av
 import numpy as np
 from av.codec.context import CodecContext
 from av.container import InputContainer
@@ -23,7 +24,6 @@ from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
 from srcli.media.image import Array
-from srcli.media.libav import av
 
 # Code points of ITU-T H.273, which FFmpeg's enums are
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6

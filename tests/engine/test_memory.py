@@ -44,6 +44,7 @@ def test_the_limit_decides_the_tiles():
     sides = []
     for limit in (2**30, 2**33):
         runner.memory = limit
+        runner._sides.clear()
         sides.append(runner._side(2000, 2000, "fp32", 1, 0))
     assert sides[0][0] < 2000
     assert sides[1] == (2000, 2000)

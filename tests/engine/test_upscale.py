@@ -6,7 +6,7 @@ from PIL import Image
 from srcli.engine.evaluate import shrink
 from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
-from srcli.engine.upscale import Upscaler
+from srcli.engine.upscale import Resizer, Upscaler
 from srcli.errors import DeviceUnavailable
 from srcli.foreign import convert
 from srcli.media.image import Picture
@@ -265,3 +265,27 @@ def test_without_a_compiler_it_goes_on_and_says_why(rfdn, monkeypatch):
     upscaler = Upscaler(rfdn, precision="fp32", compile=True)
     assert upscaler.runner.not_compiled == "no compiler here"
     np.testing.assert_array_equal(upscaler.pixels(photograph()), Upscaler(rfdn, precision="fp32").pixels(photograph()))
+
+
+def test_tiles_that_read_the_same_are_taken_over_and_differ_in_nothing(rfdn):
+    first = photograph(200, 230)
+    second = first.copy()
+    second[150:170, 180:200] = 255 - second[150:170, 180:200]
+    fresh, remembering = (Resizer({2: Upscaler(rfdn, precision="fp32", tile=48)}) for _ in range(2))
+    remembering.remember()
+    for frame in (first, second, second):
+        expected, _ = fresh(Picture(frame), (400, 460))
+        result, _ = remembering(Picture(frame), (400, 460))
+        np.testing.assert_array_equal(result.pixels, expected.pixels)
+    assert fresh.spared == 0
+    assert 25 < remembering.spared < 50  # all 25 of the third frame, and those far from the change
+
+
+def test_other_sizes_and_statistics_are_computed_anew():
+    imdn = Upscaler(create("imdn", 2, channels=16, blocks=2), precision="fp32", tile=24)
+    imdn.remembers = True
+    pixels = photograph(48, 60)
+    first = imdn.pixels(pixels)
+    np.testing.assert_array_equal(imdn.pixels(pixels), first)
+    assert imdn.pixels(pixels[:40]).shape == (80, 120, 3)
+    assert imdn.runner.spared == 0

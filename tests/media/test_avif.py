@@ -29,7 +29,6 @@ def ten_bits(path: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """Return an AVIF file of 10 bits and what it shows, 0 to 1."""
-    av.logging.set_level(av.logging.ERROR)
     path = tmp_path_factory.mktemp("avif") / "a.avif"
     return path, (ten_bits(path) - 64.0) / 876
 
