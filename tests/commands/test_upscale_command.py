@@ -48,10 +48,10 @@ def test_a_fractional_factor_is_named_and_said_once(folder, tmp_path):
 
 
 def test_the_shipped_scale_gives_the_others(folder, tmp_path):
-    run = CliRunner().invoke(app, ["upscale", str(folder / "p2.png"), "-s", "3", "-m", "rfdn", "--tile", "32"])
+    run = CliRunner().invoke(app, ["upscale", str(folder / "p2.png"), "-s", "3.5", "-m", "rfdn", "--tile", "32"])
     assert run.exit_code == 0, run.output
-    assert "x3: x4 by the network, then resampled" in run.stderr
-    assert size(folder / "p2_x3.png") == (270, 63)
+    assert "x3.5: x4 by the network, then resampled" in run.stderr
+    assert size(folder / "p2_x3.5.png") == (315, 74)
 
 
 @pytest.mark.parametrize(
