@@ -317,4 +317,6 @@ def _differences(state: dict[str, Tensor], own: dict[str, Tensor], renamed: dict
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    if isinstance(error, KeyError) or not str(error):  # of an unpickler: a bare number
+        return type(error).__name__
+    return str(error).splitlines()[0][:120]

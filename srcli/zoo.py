@@ -306,5 +306,7 @@ def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str
             f"or train with: srcli train --arch {name} --scale {scale}"
         )
     close = get_close_matches(name, [*names, *ARCHS], n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
-    return f"no weights file or shipped model is called '{reference}', and {ELSEWHERE} names no repository; {hint}"
+    unknown = f"no weights file or shipped model is called '{reference}'"
+    if close:
+        return f"{unknown}; did you mean '{close[0]}'?"
+    return f"{unknown}, and {ELSEWHERE} names no repository; there are {', '.join(names)}"

@@ -14,6 +14,7 @@ from srcli.commands.options import Device, Json, need_folder, one_of
 from srcli.commands.run_file import assignments, merge, read
 from srcli.errors import UsageError, UserError
 
+_EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 CHOICES = {
     "loss": LOSSES,
@@ -159,9 +160,9 @@ def train(
         values.setdefault("arch", "bicubic")  # no network is needed
     for name in ("arch", "scale", "data"):
         if name not in values:
-            raise UsageError(f"--{name} is missing")
+            raise UsageError(f"--{name} is missing; {_EXAMPLE}")
     if out is None and not samples:
-        raise UsageError("--out is missing")
+        raise UsageError(f"--out is missing; {_EXAMPLE}")
     for name, choices in CHOICES.items():
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
@@ -222,7 +223,7 @@ def train(
         console.note(
             f"step {stop.saved.step:,} saved; continue with --resume"
             if stop.was_asked
-            else f"done: weights in {out}/best.safetensors"
+            else f"done: weights in {out}/best.safetensors, after {stop.saved.step:,} steps"
         )
     if stop.was_asked:
         raise typer.Exit(130)
