@@ -10,6 +10,7 @@ import typer
 
 from srcli.cli import app
 
+COMMAND = typer.main.get_command(app)
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "weights/README.md", ROOT / "examples/README.md"]
 BLOCK = re.compile(r"^```(?:sh|bash)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -40,7 +41,7 @@ def words(call: str) -> list[str]:
 
 def parse(arguments: list[str]) -> None:
     """Find the command and check its flags, as Typer would before it calls anything. Raises ValueError."""
-    command: Any = typer.main.get_command(app)
+    command: Any = COMMAND
     context = typer.Context(command, info_name="srcli")
     while subcommands := getattr(command, "commands", None):
         if not arguments or arguments[0].startswith("-"):
