@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srcli.models.base import SRModel
 
 RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-memory: more is quicker only for what does not fit
-_ROOM = 0.7  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
+_ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
 _MOST = 0.6  # share of the limit from which freed memory is handed back
 _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
@@ -39,6 +39,8 @@ def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
     """
     free = float(free_bytes(device))
     on_host = device.type == "cpu"
+    if on_host:
+        trim(limit)  # what glibc keeps of earlier pictures is free
     left = min((limit or RESIDENT) - _held(), free) - promised if on_host else min(limit or free, free)
     return _ROOM * max(left, 0.0)
 

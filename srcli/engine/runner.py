@@ -118,7 +118,7 @@ class Runner:
                         yield done
                         self._work.add(todo.popleft())
                         del done
-                        if self.device.type == "cpu":
+                        if self.device.type == "cpu" and len(whole) > 1:
                             trim(self.memory)
                 return
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
