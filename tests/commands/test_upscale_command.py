@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from collections import namedtuple
 from pathlib import Path
 
@@ -392,21 +393,24 @@ def test_what_cannot_be_watched_is_refused(folder, flags, text):
     assert text in result.stderr
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """Let no file grow beyond 4 kB, which encoders see as they see a full disk."""
+    """Let no file grow beyond 4 kB, which encoders see as they see a full disk; pytest's own log would too."""
     resource = pytest.importorskip("resource")
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff", "avif"])
-def test_a_disk_that_takes_no_more_is_said_in_one_line_and_leaves_nothing(folder, tmp_path, small_files, format):
+def test_a_disk_that_takes_no_more_is_said_in_one_line_and_leaves_nothing(folder, tmp_path, format):
     out = tmp_path / "out"
-    result = upscale(folder, "-s", 4, "-o", out, "--format", format)
+    with small_files():
+        result = upscale(folder, "-s", 4, "-o", out, "--format", format)
     assert result.exit_code == 1, result.output
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 3
@@ -415,23 +419,24 @@ def test_a_disk_that_takes_no_more_is_said_in_one_line_and_leaves_nothing(folder
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
-def test_a_disk_that_takes_no_more_of_an_animation_is_said_too(tmp_path, request, format):
+def test_a_disk_that_takes_no_more_of_an_animation_is_said_too(tmp_path, format):
     frames = [Image.fromarray(photograph(seed=seed)) for seed in range(3)]
     path = tmp_path / f"a.{format.lower()}"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=50)
-    request.getfixturevalue("small_files")
-    result = upscale(path, "-s", 4)
+    with small_files():
+        result = upscale(path, "-s", 4)
     assert result.exit_code == 1
     assert "File too large" in result.stderr
     assert names(tmp_path) == [path.name]
 
 
-def test_an_output_that_is_replaced_stays_where_the_new_one_cannot_be_written(folder, tmp_path, request):
+def test_an_output_that_is_replaced_stays_where_the_new_one_cannot_be_written(folder, tmp_path):
     target = tmp_path / "p0_x2.png"
     assert upscale(folder / "p0.png", "-s", 2, "-o", target).exit_code == 0
     before = target.read_bytes()
-    request.getfixturevalue("small_files")
-    assert upscale(folder / "p0.png", "-s", 4, "-o", target, "--exists", "overwrite").exit_code == 1
+    with small_files():
+        result = upscale(folder / "p0.png", "-s", 4, "-o", target, "--exists", "overwrite")
+    assert result.exit_code == 1
     assert target.read_bytes() == before
 
 
