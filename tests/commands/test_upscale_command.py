@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from collections import namedtuple
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np

@@ -39,7 +39,7 @@ def test_no_thread_of_the_ranks_outlives_the_team(tmp_path):
     (tmp_path / "parting.py").write_text(PARTING)
     run = subprocess.run([*TORCHRUN, tmp_path / "parting.py"], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == ["[]", "[]"]
+    assert run.stdout.replace("\n", "") == "[][]"  # the ranks may write into each other's lines
 
 
 def _flags(pictures: Path, out: Path, steps: int) -> list[str]:
