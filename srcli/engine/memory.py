@@ -79,8 +79,7 @@ def _reset_resident_peak() -> float | None:
     clear = Path("/proc/self/clear_refs")
     if not clear.exists():
         return None
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # glibc: what earlier passes freed would hide the growth
+    _hand_back()  # what earlier passes freed would hide the growth
     try:
         clear.write_text("5")
     except OSError:
@@ -131,8 +130,13 @@ def keep_freed_memory() -> None:
 def trim(limit: int | None) -> None:
     """Hand back what is freed once the process nears `limit` bytes (RESIDENT without): tiles of other shapes leave gaps."""
     if sys.platform.startswith("linux") and _held() > _MOST * (limit or RESIDENT):
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        _hand_back()
+
+
+def _hand_back() -> None:
+    """Let glibc return what is freed to the system; nothing elsewhere."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def out_of_memory(error: BaseException) -> bool:

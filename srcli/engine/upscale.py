@@ -185,10 +185,7 @@ class Upscaler:
         s = self.scale
         for tile, values in self.runner.run(read, height, width, precision, partial(to_levels, dtype=dtype)):
             part = values[0].numpy().astype(dtype, copy=False)
-            where, columns = (
-                slice(tile.rows.start * s, tile.rows.stop * s),
-                slice(tile.columns.start * s, tile.columns.stop * s),
-            )
+            where, columns = _output(tile, s)
             if band is None or where.start >= band[0].stop:
                 if band is not None:
                     yield band[1]
