@@ -8,8 +8,10 @@ those. Its keys are arguments of the network (as `srcli train --set`) or setting
         rfdn standard standard:activation=relu standard:gate=channel:finish=0.1 quality:blocks=3:convs=3
 
 Each design trains for the same minutes in srcli train's own loop, annealed to its own end, once for each horizon and seed,
-one run at a time; the designs take turns, so that a drifting machine shifts all alike. Run it on an idle machine. The weights
-at the end are scored (Y, shave = scale, float32); no run is chosen by its scores on the way. OUT/results.jsonl takes a line
+one run at a time; the designs take turns, so that a drifting machine shifts all alike. Run it on an idle machine, or where
+others use it too with `--equal steps`: the processor seconds of a step are measured first, the designs in turn, kept in
+OUT/step_seconds.json, and each design trains for the steps that fit into the minutes on one core of that speed. The weights at
+the end are scored (Y, shave = scale, float32); no run is chosen by its scores on the way. OUT/results.jsonl takes a line
 for each run and data set: the same command goes on where it was stopped. `--final SET5 --final SET14` scores these folders
 too, once the choice is made.
 
@@ -24,11 +26,13 @@ import platform
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -55,6 +59,8 @@ COMPARED = {
     "network",
     "validate_every",
 }  # the same for all, or not a design's
+
+STEP_SECONDS = "step_seconds.json"
 
 _N = TypeVar("_N", int, float)
 
@@ -128,13 +134,13 @@ def _design(table: Any, text: str) -> Design:
     return Design(arch, network, {k: v for k, v in values.items() if k not in own})
 
 
-def train_design(design: Design, run: Run, data: Path, out: Path, device: str) -> Path | None:
+def train_design(config: TrainConfig, out: Path, device: str) -> Path | None:
     """Train, or go on, to the end of the run; return its weights, None where Ctrl-C or SIGTERM stopped it first."""
     asked: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda number, frame: asked.append(number)) for number in numbers]
     try:
-        list(train(train_config(design, run, data), out, device=device, resume=True, stopping=lambda: bool(asked)))
+        list(train(config, out, device=device, resume=True, stopping=lambda: bool(asked)))
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
@@ -145,6 +151,28 @@ def train_config(design: Design, run: Run, data: Path) -> TrainConfig:
     """Return the settings of a run; raise UsageError where a design's values do not fit."""
     given = {"arch": design.arch, "network": design.network, "minutes": run.minutes, "seed": run.seed}
     return TrainConfig(**merge({**given, "scale": run.scale, "data": str(data)}, design.settings, None))
+
+
+class _Marks(list[float]):
+    """The processor time after each step, for a loop that asks after each step whether to stop."""
+
+    def __call__(self) -> bool:
+        self.append(time.process_time())
+        return False
+
+
+def step_seconds(designs: Sequence[Design], known: dict[str, float], run: Run, data: Path, device: str) -> dict[str, float]:
+    """Return the processor seconds of a step of each design: `known`, or the least of three short runs that take turns."""
+    missing = [d for d in designs if d.name not in known]
+    found: dict[str, list[float]] = {d.name: [] for d in missing}
+    for _ in range(3):
+        for design in missing:
+            config = replace(train_config(design, run, data), minutes=None, steps=24)
+            marks = _Marks()
+            with TemporaryDirectory() as out:
+                list(train(config, Path(out), device=device, stopping=marks))
+            found[design.name].append((marks[-1] - marks[3]) / (len(marks) - 4))
+    return known | {name: min(times) for name, times in found.items()}
 
 
 def score_run(design: Design, run: Run, weights: Path, folders: Sequence[Path], device: str) -> Iterator[dict[str, Any]]:
@@ -222,6 +250,12 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1]]
 
 
+def read_seconds(out: Path) -> dict[str, float]:
+    """Read the processor seconds of a step that were measured before, by design."""
+    path = out / STEP_SECONDS
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def main() -> None:
     """Train what is missing, score what is missing, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -232,6 +266,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="takes the runs and results.jsonl")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--minutes", type=_numbers(float), default=[6.0, 20.0], help="horizons, such as 6,20")
+    parser.add_argument("--equal", choices=["clock", "steps"], default="clock", help="steps: for a machine that is not idle")
     parser.add_argument("--seeds", type=_numbers(int), default=[0], help="such as 0,1,2")
     parser.add_argument("--sweep", action="append", default=[], metavar="KEY=VALUE,VALUE", help="for all designs; repeatable")
     parser.add_argument("--device", default="auto")
@@ -242,12 +277,16 @@ def main() -> None:
         designs = sweep(designs, text)
     named = {design.name: design for design in designs}
     runs = [Run(name, m, seed, a.scale, a.data.resolve().name) for m in a.minutes for seed in a.seeds for name in named]
-    for run in runs:
-        train_config(named[run.design], run, a.data)  # fails before hours of training
+    configs = {run: train_config(named[run.design], run, a.data) for run in runs}  # fails before hours of training
     datasets = open_datasets([a.val, *a.final])
     a.out.mkdir(parents=True, exist_ok=True)
     results = a.out / "results.jsonl"
     records = read_results(results)
+    if a.equal == "steps":
+        seconds = step_seconds(list(named.values()), read_seconds(a.out), runs[0], a.data, a.device)
+        (a.out / STEP_SECONDS).write_text(json.dumps(seconds, indent=1))
+        for run, config in configs.items():
+            configs[run] = replace(config, minutes=None, steps=max(1, round(run.minutes * 60 / seconds[run.design])))
     print(
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(runs)} runs", file=sys.stderr
     )
@@ -263,7 +302,7 @@ def main() -> None:
         weights: Path | None = folder / "best.safetensors"
         try:
             if not known:
-                weights = train_design(named[run.design], run, a.data, folder, a.device)
+                weights = train_design(configs[run], folder, a.device)
         except TrainingFailed as error:  # such as a rate that is too high: the others go on
             print(f"  failed: {error}", file=sys.stderr)
             continue

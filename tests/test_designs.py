@@ -1,5 +1,6 @@
 """The comparison of designs in benchmarks/: what it reads, that it goes on where it was stopped, and what it says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -110,3 +111,18 @@ def test_a_design_that_fails_leaves_the_others_to_go_on(pictures, tmp_path, monk
     told = capsys.readouterr()
     assert "failed: the loss is not finite" in told.err
     assert [r["design"] for r in read_results(tmp_path / "out" / "results.jsonl")] == ["fast:batch=1:patch=16"]
+
+
+def test_equal_steps_are_what_fits_into_the_minutes(pictures, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    flags = ["--data", pictures, "--val", pictures, "--out", out, "--minutes", "0.005", "--scale", "2", "--equal", "steps"]
+    known, other = "fast:batch=1:patch=16:precision=fp32", "fast:batch=1:patch=20:precision=fp32"
+    out.mkdir()
+    (out / "step_seconds.json").write_text(json.dumps({known: 0.1}))
+    monkeypatch.setattr("sys.argv", ["designs.py", *map(str, flags), known, other])
+    main()
+    capsys.readouterr()
+    seconds = json.loads((out / "step_seconds.json").read_text())
+    assert seconds[known] == 0.1
+    assert 0 < seconds[other] < 10
+    assert [r["steps"] for r in read_results(out / "results.jsonl")] == [3, max(1, round(0.3 / seconds[other]))]

@@ -117,7 +117,7 @@ def silence_rgb(conv: nn.Conv2d, channels: int = 3) -> None:
 def start_bilinear(conv: nn.Conv2d, scale: int, grid: int = 1) -> None:
     """Make the 3x3 convolution before a pixel shuffle interpolate its first inputs bilinearly.
 
-    These are RGB, or with `grid` the 3*grid*grid planes of an unshuffled picture, which the shuffle by grid*scale puts together.
+    These are RGB, or with `grid` the 3*grid*grid planes of an unshuffled picture, which a shuffle by grid*scale puts together.
     Output c*n*n + py*n + px, n = grid*scale, is phase (py, px) of colour c; the weights of the other inputs are scaled by 0.1.
     """
     n, window = grid * scale, torch.zeros(grid * scale, 3 * grid)  # the window: px that the three cells of a side cover
