@@ -94,4 +94,4 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind is tuple:
         whole = isinstance(value, tuple) and (of[-1] is ... or len(value) == len(of))
         return whole and all(isinstance(v, dict) or _fits(v, of[0]) for v in value)
-    return isinstance(value, (int, float) if hint is float else hint) and not isinstance(value, bool)
+    return isinstance(value, (int, float) if hint is float else hint) and (hint is bool or not isinstance(value, bool))

@@ -58,6 +58,10 @@ def test_a_networks_arguments_come_from_the_file_and_the_flags(tmp_path):
     assert merged["network"] == {"channels": 48, "blocks": 5, "gate": "full"}
 
 
+def test_a_network_takes_true_and_false():
+    assert merge({"arch": "rfdn", "network": {"residual": True}}, {}, None)["network"] == {"residual": True}
+
+
 @pytest.mark.parametrize(
     ("arch", "values", "error"),
     [
@@ -65,6 +69,7 @@ def test_a_networks_arguments_come_from_the_file_and_the_flags(tmp_path):
         ("standard", {"scale": 3}, "unknown key 'scale'"),
         ("standard", {"channels": "many"}, "channels = 'many', of the wrong type"),
         ("rfdn", {"attention": "full"}, "attention = 'full', not one of esa, cca"),
+        ("rfdn", {"residual": 1}, "residual = 1, of the wrong type"),
         ("carn", {"wide": 3}, "did you mean 'width'"),
     ],
 )
