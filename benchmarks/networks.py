@@ -1,40 +1,77 @@
-"""Time networks in float32 and bf16 side by side: python benchmarks/networks.py [ROUNDS] [MODEL ...]
+"""Time networks in float32 and bf16 side by side: python -m benchmarks.networks [--input 1024x1536] [MODEL ...]
 
-256x256 input at x2, x3 and x4, the Upscaler's own path without files (channels_last, autocast), round by round in turn, so that
-a drifting machine shifts all alike. Prints medians in ms and the ratio. Run it on an idle machine.
+A MODEL is NAME[:KEY=VALUE]... as in benchmarks/designs.py; its weights do not matter. The Upscaler's own path without files:
+channels last, autocast, tiles with their overlap as `srcli upscale` cuts them, bytes in and out. Round by round in turn, so
+that a drifting machine shifts all alike. Prints medians in ms and each network's best way beside the first's. Run it on an idle
+machine.
 """
 
+import argparse
 import platform
-import statistics
 import sys
 import time
+from statistics import median
 
+import numpy as np
 import torch
 
+from benchmarks.designs import Design, read_designs
+from srcli.commands.options import parse_size
 from srcli.engine.upscale import Upscaler
-from srcli.models import create
+from srcli.errors import UserError
+from srcli.models import ARCHS, create
 
-SIDE = 256
+WAYS = {"fp32": ("fp32", False), "bf16": ("bf16", False), "bf16 compiled": ("bf16", True)}
 
 
-def main(rounds: int, names: list[str]) -> None:
-    """Print one line for each network and scale."""
+def main() -> None:
+    """Print a table for each scale."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL", default=["rfdn", "mfdn"])
+    parser.add_argument("--input", default="256x256", help="height and width of the picture")
+    parser.add_argument("--scales", default="2,3,4")
+    parser.add_argument("--ways", default="fp32,bf16", help=f"of {', '.join(WAYS)}")
+    parser.add_argument("--rounds", type=int, default=10)
+    a = parser.parse_args()
+    height, width = parse_size("--input", a.input)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    designs, ways = read_designs(a.models), a.ways.split(",")
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {a.input}, {a.rounds} rounds")
+    for scale in map(int, a.scales.split(",")):
+        print(f"\n| x{scale} | parameters |" + "".join(f" {way} ms |" for way in ways) + " best to the first's |")
+        print("|---|---:|" + "---:|" * (len(ways) + 1))
+        times = measure([d for d in designs if scale in ARCHS[d.arch].scales], scale, ways, pixels, a.rounds)
+        best = {name: min(of.values()) for name, (_, of) in times.items()}
+        for name, (parameters, of) in times.items():
+            cells = [f"{of[way]:,.1f}" for way in ways]
+            print(f"| {name} | {parameters:,} | {' | '.join(cells)} | {best[name] / next(iter(best.values())):.3f} |")
+
+
+def measure(
+    designs: list[Design], scale: int, ways: list[str], pixels: np.ndarray, rounds: int
+) -> dict[str, tuple[int, dict[str, float]]]:
+    """Return each design's parameters and the median ms of each way on (H, W, 3) uint8 pixels."""
     torch.manual_seed(0)
-    x = torch.rand(1, 3, SIDE, SIDE)
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {SIDE}x{SIDE}, {rounds} rounds")
-    print(f"{'network':<10}{'scale':>6}{'fp32 ms':>10}{'bf16 ms':>10}{'fp32/bf16':>11}")
-    for name in names:
-        for scale in (2, 3, 4):
-            upscaler = Upscaler(create(name, scale), tile=0)
-            times: dict[str, list[float]] = {"fp32": [], "bf16": []}
-            for _ in range(rounds + 1):
-                for precision, measured in times.items():
-                    started = time.perf_counter()
-                    upscaler.tensor(x, precision)  # type: ignore[arg-type]
-                    measured.append((time.perf_counter() - started) * 1e3)
-            exact, fast = (statistics.median(measured[1:]) for measured in times.values())
-            print(f"{name:<10}{'x' + str(scale):>6}{exact:>10.0f}{fast:>10.0f}{exact / fast:>11.2f}")
+    networks = {d.name: create(d.arch, scale, **d.network) for d in designs}
+    upscalers = {
+        (name, way): Upscaler(network, precision=WAYS[way][0], compile=WAYS[way][1])  # type: ignore[arg-type]
+        for name, network in networks.items()
+        for way in ways
+    }
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in upscalers}
+    for _ in range(rounds + 1):  # the first is not counted
+        for key, upscaler in upscalers.items():
+            started = time.perf_counter()
+            upscaler.pixels(pixels)
+            times[key].append((time.perf_counter() - started) * 1e3)
+    return {
+        name: (sum(p.numel() for p in network.parameters()), {way: median(times[name, way][1:]) for way in ways})
+        for name, network in networks.items()
+    }
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10, sys.argv[2:] or ["rfdn", "mfdn"])
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

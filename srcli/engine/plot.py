@@ -82,10 +82,9 @@ def tradeoff(networks: Iterable[tuple[Profile, Comparison]], scale: int, dataset
     for file in shipped():
         card = checkpoint.read_card(file.path)
         psnr = next((s["psnr"] for s in card.scores if s["dataset"] == dataset), None)
-        if file.scale == scale and psnr is not None and card.arch in costs:
-            kind = file.name.removeprefix(card.arch).strip("-")
-            label = ARCHS[card.arch].label + (f", {kind}" if kind else "")
-            points.append(Point(label, costs[card.arch], psnr, ours=True))
+        plain = file.name == card.arch  # others, such as photo weights, are made for other LR than the papers'
+        if plain and file.scale == scale and psnr is not None and card.arch in costs:
+            points.append(Point(ARCHS[card.arch].label, costs[card.arch], psnr, ours=True))
     for row in ROWS:
         cost = _published_cost(row, costs.get(row.name), axis)
         if row.scale == scale and dataset in row.scores and cost and (row.name in costs or not row.ours):

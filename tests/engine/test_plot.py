@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from srcli.engine.plot import Box, Point, nearest, overlaps, place_labels, plot_tradeoff
+from srcli.engine.plot import Box, Point, nearest, overlaps, place_labels, plot_tradeoff, tradeoff
+from srcli.engine.profile import compare, profile
 from srcli.engine.published import ROWS
 from srcli.errors import UsageError, UserError
+from srcli.models import create
 
 POINTS = [
     Point(row.label, row.parameters, row.scores["Set5"].psnr, ours=row.ours)
@@ -92,3 +94,13 @@ def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"pip install 'srcli\[plot\]'"):
         plot_tradeoff(FEW, tmp_path / "plot.png")
+
+
+def test_the_points_are_the_weights_made_for_the_papers_lr_and_the_papers_rows():
+    rfdn = create("rfdn", 4)
+    points = tradeoff([(profile(rfdn, 256, 256), compare(rfdn))], 4, "Set5", "macs")
+    (ours,) = (p for p in points if p.ours)  # without the photo weights
+    assert ours.label == "E-RFDN (AIM 2020)"
+    assert ours.cost == pytest.approx(23.8, abs=0.1)
+    assert 31.7 < ours.psnr < 32.5
+    assert {"IMDN", "RDN"} - {p.label for p in points} == {"IMDN"}  # no cost where srcli has the network and did not count it
