@@ -1,6 +1,5 @@
 """The contract every network keeps: a float tensor in, one `scale` times larger out; and how it may be cut into tiles."""
 
-import math
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -87,14 +86,14 @@ def coarser(radius: int, factor: int) -> int:
 
 
 @torch.no_grad()
-def pass_rgb_through(conv: nn.Conv2d, *, gain: float = 1.0, channels: int = 3) -> None:
-    """Make the first `channels` outputs of `conv` copies of its first inputs (where it has that many), `gain` times."""
-    conv.weight[:channels] = 0
+def pass_rgb_through(conv: nn.Conv2d, *, gain: float = 1.0) -> None:
+    """Make the first three outputs of `conv` copies of its first three inputs (where it has that many), `gain` times."""
+    conv.weight[:3] = 0
     centre = conv.kernel_size[0] // 2
-    for c in range(min(channels, conv.in_channels, conv.out_channels)):
+    for c in range(min(3, conv.in_channels, conv.out_channels)):
         conv.weight[c, c, centre, centre] = gain
     if conv.bias is not None:
-        conv.bias[:channels] = 0
+        conv.bias[:3] = 0
 
 
 @torch.no_grad()
@@ -106,31 +105,28 @@ def silence(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
 
 
 @torch.no_grad()
-def silence_rgb(conv: nn.Conv2d, channels: int = 3) -> None:
-    """Make the first `channels` outputs of `conv` zero, so that a skip carries RGB unchanged."""
-    conv.weight[:channels] = 0
+def silence_rgb(conv: nn.Conv2d) -> None:
+    """Make the first three outputs of `conv` zero, so that a skip carries RGB unchanged."""
+    conv.weight[:3] = 0
     if conv.bias is not None:
-        conv.bias[:channels] = 0
+        conv.bias[:3] = 0
 
 
 @torch.no_grad()
-def start_bilinear(conv: nn.Conv2d, scale: int, grid: int = 1) -> None:
-    """Make the 3x3 convolution before a pixel shuffle interpolate its first inputs bilinearly.
+def start_bilinear(conv: nn.Conv2d, scale: int) -> None:
+    """Make the 3x3 convolution before a pixel shuffle interpolate its first three inputs bilinearly.
 
-    These are RGB, or with `grid` the 3*grid*grid planes of an unshuffled picture, which a shuffle by grid*scale puts together.
-    Output c*n*n + py*n + px, n = grid*scale, is phase (py, px) of colour c; the weights of the other inputs are scaled by 0.1.
+    Output c*s*s + py*s + px is phase (py, px) of colour c; the weights of the other inputs are scaled by 0.1.
     """
-    n, window = grid * scale, torch.zeros(grid * scale, 3 * grid)  # the window: px that the three cells of a side cover
-    for phase in range(n):
-        source = (phase + 0.5) / scale - 0.5  # in px of the middle cell
-        left = math.floor(source)
-        window[phase, grid + left] = 1 - (source - left)
-        window[phase, grid + left + 1] = source - left
-    sides = window.view(n, 3, grid)  # phase, cell, px in the cell
-    planes = torch.einsum("akp,blq->abpqkl", sides, sides).reshape(n * n, grid * grid, 3, 3)
+    phases = torch.zeros(scale, 3)
+    for p in range(scale):
+        shift = (p + 0.5) / scale - 0.5
+        phases[p, 1] = 1 - abs(shift)
+        phases[p, 0 if shift < 0 else 2] += abs(shift)
     conv.weight *= 0.1
-    conv.weight[:, : 3 * grid * grid] = 0
+    conv.weight[:, :3] = 0
+    kernels = torch.einsum("ai,bj->abij", phases, phases).reshape(scale * scale, 3, 3)
     for c in range(3):
-        conv.weight[c * n * n : (c + 1) * n * n, c * grid * grid : (c + 1) * grid * grid] = planes
+        conv.weight[c * scale * scale : (c + 1) * scale * scale, c] = kernels
     if conv.bias is not None:
         conv.bias.zero_()

@@ -21,7 +21,7 @@ ACTIVATIONS = {"silu": F.silu, "relu": F.relu}
 
 
 class Plain(SRModel):
-    """A chain of `blocks` residual blocks of `convs` 3x3 convolutions, `channels` wide, on cells of `grid` x `grid` LR px."""
+    """A chain of `blocks` residual blocks of `convs` 3x3 convolutions, `channels` wide, at LR size."""
 
     def __init__(
         self,
@@ -32,26 +32,19 @@ class Plain(SRModel):
         convs: int = 4,
         activation: Activation = "silu",
         gate: Gate | None = None,
-        grid: int = 1,
     ) -> None:
         super().__init__(scale)
-        self.carried = 3 * grid * grid  # the channels that carry the picture: RGB of each px of a cell
-        if grid < 1 or channels < self.carried or blocks < 1 or convs < 1:
+        if channels < 3 or blocks < 1 or convs < 1:
             raise UsageError(
-                f"a network needs a grid of 1, {self.carried} channels, 1 block and 1 convolution in it, "
-                f"not {grid}, {channels}, {blocks} and {convs}"
+                f"a network needs 3 channels, 1 block and 1 convolution in it, not {channels}, {blocks} and {convs}"
             )
-        self.grid = grid
-        self.tiling = Tiling("local", (blocks * convs + 2) * grid + grid - 1, phase=grid)
-        self.head = nn.Conv2d(self.carried, channels, 3, padding=1)
+        self.tiling = Tiling("local", blocks * convs + 2)
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Block(channels, convs, activation, gate) for _ in range(blocks))
         self.body = nn.Conv2d(channels, channels, 1)
-        self.upsample = nn.Conv2d(channels, self.carried * scale * scale, 3, padding=1)
+        self.upsample = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
-        height, width = x.shape[-2:]
-        if self.grid > 1:
-            x = F.pixel_unshuffle(F.pad(x, (0, -width % self.grid, 0, -height % self.grid), mode="replicate"), self.grid)
         # the long skip carries the picture itself: with it and the last convolution in float32, bf16 came within 70 dB of
         # float32 after little training, with the skip alone within 60, with neither within 54
         with torch.autocast(x.device.type, enabled=False):
@@ -61,15 +54,14 @@ class Plain(SRModel):
             feature = block(feature)
         body = self.body(feature)
         with torch.autocast(x.device.type, enabled=False):
-            out = F.pixel_shuffle(self.upsample(body.to(head.dtype) + head), self.grid * self.scale)
-        return out[..., : height * self.scale, : width * self.scale]
+            return F.pixel_shuffle(self.upsample(body.to(head.dtype) + head), self.scale)
 
     def start_as_upsampler(self) -> bool:
-        pass_rgb_through(self.head, channels=self.carried)
+        pass_rgb_through(self.head)
         for block in self.blocks:
             silence(block.convs[-1])  # type: ignore[arg-type, index]
-        silence_rgb(self.body, self.carried)
-        start_bilinear(self.upsample, self.scale, self.grid)
+        silence_rgb(self.body)
+        start_bilinear(self.upsample, self.scale)
         return True
 
 
