@@ -46,8 +46,14 @@ class StripReader:
         with reading(self.path):
             rows = self._rows.rows(start, stop)
             if self._multiplied:
-                rows[..., :-1] = unmultiplied(rows[..., :-1], rows[..., -1])
+                for row in rows:  # one at a time: they become floats
+                    row[..., :-1] = unmultiplied(row[..., :-1], row[..., -1])
             return rows
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decoded rows that stay from one call to the next, at the most."""
+        return self._rows.kept_bytes
 
     def close(self) -> None:
         self._file.close()
@@ -122,6 +128,11 @@ class StripWriter:
         self._shape = (height, width, empty.shape[2] + alpha)
         self._level = png_level if self._format == "png" else tiff_level
         make_folder(path.parent)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that writing takes at the most, beside the rows given."""
+        return self._encoder.peak_bytes
 
     def write(self, rows: Array) -> None:
         """Append (n, W, C) rows; raise BadPicture where they cannot be written."""
