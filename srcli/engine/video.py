@@ -32,7 +32,7 @@ from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, res
 from srcli.media.segments import Parts, SegmentWriter, published
 from srcli.media.sequences import SequenceReader, probe_sequence, write_numbered
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
-from srcli.media.video import Clip, Timed, Video, VideoReader, probe_video
+from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video
 from srcli.media.video import Track as Source
 from srcli.models.base import SRModel
 
@@ -243,7 +243,7 @@ class _Run:
             segments = tuple(there[number] for number in sorted(there))
             if sum(segment.frames for segment in segments) != end["frames"]:
                 raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
-            self.repeated += int(sum(segment.saved.get("repeated", 0) for segment in segments))
+            self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             tracks.append(replace(track, segments=segments))
         source = None if is_sequence(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
@@ -271,7 +271,8 @@ class _Run:
         if self.precision is None:
             self.precision = _precision(self._resizer, self._plan)
         size = (track.encoding.height, track.encoding.width)
-        results = upscaled(self._resizer, reader.frames(wanted), size, self.precision)
+        frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
+        results = upscaled(self._resizer, frames, size, self.precision)
         stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, sink.add, depth=AHEAD))
         try:
             with closing(stored):
@@ -298,6 +299,7 @@ class Result(NamedTuple):
     """A frame upscaled, with its number; `repeated` tells that it equals the one before and was not computed."""
 
     number: int
+    source: Timed
     frame: Timed
     repeated: bool
 
@@ -311,11 +313,30 @@ class _Segments:
         self.kept = sum(segment.frames for segment in self._there.values())
         self._writer = SegmentWriter(parts, track.track.index, partial(Encoder, track.encoding), length)
 
+    @property
+    def known(self) -> Known | None:
+        """Tell of the frames before the first that is missing, up to where a fault of the source was met."""
+        stamps: list[int] = []
+        checksum = 0
+        for number in range(len(self._there)):
+            segment = self._there.get(number)
+            if segment is None or segment.tally["faults"]:
+                break
+            stamps += sorted(segment.shown)
+            checksum = int(segment.tally["checksum"])
+        return Known(stamps, checksum) if checksum else None
+
     def wants(self, number: int) -> bool:
         return number // self._length not in self._there
 
     def add(self, result: Result) -> None:
-        self._writer.add(result.number, result.frame, {"repeated": float(result.repeated)})
+        last = result.number % self._length == self._length - 1
+        tally = {
+            "repeated": float(result.repeated),
+            "faults": float(result.source.faults),
+            "checksum": float(checksum(result.source)) if last else 0.0,
+        }
+        self._writer.add(result.number, result.frame, tally)
 
     def close(self) -> None:
         self._writer.close()
@@ -326,6 +347,8 @@ class _Segments:
 
 class _Numbered:
     """Results into numbered pictures, but for those that this run, or the one that it goes on with, has written."""
+
+    known: Known | None = None  # pictures have no time stamps
 
     def __init__(self, job: Job, parts: Parts, quality: int | None) -> None:
         self._job, self._quality = job, quality
@@ -369,7 +392,7 @@ def upscaled(
             picture, precision = resizer(Picture(frame.pixels, frame.alpha), size, precision=precision)
             result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
         before = frame
-        yield Result(number, result._replace(pts=frame.pts, duration=frame.duration), repeated)
+        yield Result(number, frame, result._replace(pts=frame.pts, duration=frame.duration), repeated)
 
 
 def upscale_stream(
