@@ -6,6 +6,7 @@ wants another kind. What it cannot carry is said, in a line each.
 
 import heapq
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
-        output = stack.enter_context(_Output(str(target), container))
+        output = stack.enter_context(_Output(str(target), container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
         begin, end = _window(given, tracks, clip)
@@ -131,8 +132,14 @@ def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fract
 class _Output:
     """An output container that is closed without its trailer where something went wrong."""
 
-    def __init__(self, file: Any, container: str) -> None:
-        flags = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart+use_metadata_tags"}}
+    def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
+        ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))
+        # MP4 counts the time before a track begins in ticks of its own, which are ms unless said
+        precise = {"movie_timescale": str(ticks)} if ticks < 2**31 else {}
+        flags = {
+            "mp4": {"movflags": "+faststart", **precise},
+            "mov": {"movflags": "+faststart+use_metadata_tags", **precise},
+        }
         memory = not isinstance(file, str)
         options = {} if memory else flags.get(container, {"avoid_negative_ts": "disabled"})
         self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)

@@ -103,6 +103,16 @@ def test_uneven_time_stamps_come_out_exactly(tmp_path):
     assert held(tmp_path / "out.mkv").times[0] == pytest.approx(held(clip).times[0], abs=0.0005)  # Matroska counts in ms
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov"])
+@pytest.mark.parametrize("first", [1, 300, 12345])
+def test_a_video_that_begins_late_does_so_to_the_tick(tmp_path, name, first):
+    clip = make_clip(tmp_path / "clip.mp4", frames=6, pts=[first + i * 512 for i in range(6)])
+    moved = tmp_path / "clip.mov"  # whose ticks of the movie are finer than ms
+    done(clip, "-o", moved, "-s", 1)
+    done(moved, "-o", tmp_path / name, "-s", 2)
+    assert held(tmp_path / name).times == held(moved).times
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"])
 def test_every_codec_gives_every_frame_across_segments(tmp_path, codec):
     clip = make_clip(tmp_path / "clip.mp4", frames=7)
