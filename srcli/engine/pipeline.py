@@ -224,7 +224,7 @@ def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[flo
     upscaler = streams(resizer)(job)
     assert upscaler is not None
     height, width, s = strips.height, strips.width, upscaler.scale
-    reading, computing, writing = _Watch(), _Watch(), _Watch()
+    reading, computing, writing = Stopwatch(), Stopwatch(), Stopwatch()
     with strips:
         middle = max((height - PROBE) // 2, 0)
         precision = upscaler.choose(strips.rows(middle, min(middle + PROBE, height))[..., : strips.channels])
@@ -252,7 +252,7 @@ def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[flo
     )
 
 
-class _Watch:
+class Stopwatch:
     """Adds up the seconds of what it is put around."""
 
     def __init__(self) -> None:
