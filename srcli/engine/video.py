@@ -21,6 +21,7 @@ import torch
 from srcli import __version__
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
+from srcli.engine.pipeline import Stopwatch
 from srcli.engine.upscale import Resizer, passes
 from srcli.errors import BadVideo, UserError
 from srcli.media.ahead import read_ahead, write_behind
@@ -92,6 +93,9 @@ class VideoDone:
     repeated: int = 0  # of them equal to the frame before, and not computed
     spared: int = 0  # tiles taken over from the frame before, because what they read is the same
     seconds: float = 0.0
+    decode: float = 0.0  # seconds of this rank's; the three stages run side by side
+    network: float = 0.0
+    encode: float = 0.0
     error: str | None = None
     precision: Precision | None = None
     notes: tuple[str, ...] = ()
@@ -186,6 +190,9 @@ def upscale_video(
         repeated=run.repeated,
         spared=run.spared,
         seconds=round(time.monotonic() - started, 3),
+        decode=round(run.clocks.decode.seconds, 3),
+        network=round(run.clocks.network.seconds, 3),
+        encode=round(run.clocks.encode.seconds, 3),
         error="; ".join(damage) or None,
         precision=run.precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
@@ -209,6 +216,7 @@ class _Run:
         self._started = time.monotonic()
         self._done = self._computed = 0
         self.kept = self.repeated = 0
+        self.clocks = Clocks()
         self._spared_before = resizer.spared
         self.precision: Precision | None = None
         self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
@@ -272,8 +280,9 @@ class _Run:
             self.precision = _precision(self._resizer, self._plan)
         size = (track.encoding.height, track.encoding.width)
         frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
-        results = upscaled(self._resizer, frames, size, self.precision)
-        stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, sink.add, depth=AHEAD))
+        results = upscaled(self._resizer, frames, size, self.precision, self.clocks)
+        add = self.clocks.encode.timed(sink.add)
+        stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, add, depth=AHEAD))
         try:
             with closing(stored):
                 for result, error in stored:
@@ -302,6 +311,13 @@ class Result(NamedTuple):
     source: Timed
     frame: Timed
     repeated: bool
+
+
+class Clocks:
+    """How long each stage was at work."""
+
+    def __init__(self) -> None:
+        self.decode, self.network, self.encode = Stopwatch(), Stopwatch(), Stopwatch()
 
 
 class _Segments:
@@ -372,7 +388,7 @@ class _Numbered:
 
 
 def upscaled(
-    resizer: Resizer, frames: Iterator[tuple[int, Timed]], size: tuple[int, int], precision: Precision | None
+    resizer: Resizer, frames: Iterator[tuple[int, Timed]], size: tuple[int, int], precision: Precision | None, clocks: Clocks
 ) -> Iterator[Result]:
     """Upscale frames, which a thread decodes ahead, all in one precision; one equal to the frame before takes its result.
 
@@ -381,7 +397,8 @@ def upscaled(
     resizer.remember()
     before: Timed | None = None
     result: Timed | None = None
-    for _, item in read_ahead(repeat(None), lambda _: next(frames, None), depth=AHEAD):
+    compute = clocks.network.timed(resizer)
+    for _, item in read_ahead(repeat(None), clocks.decode.timed(lambda _: next(frames, None)), depth=AHEAD):
         if isinstance(item, UserError):
             raise item
         if item is None:
@@ -389,7 +406,7 @@ def upscaled(
         number, frame = item
         repeated = before is not None and _same(frame, before)
         if not repeated or result is None:
-            picture, precision = resizer(Picture(frame.pixels, frame.alpha), size, precision=precision)
+            picture, precision = compute(Picture(frame.pixels, frame.alpha), size, precision=precision)
             result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
         before = frame
         yield Result(number, frame, result._replace(pts=frame.pts, duration=frame.duration), repeated)
@@ -408,7 +425,7 @@ def upscale_stream(
     size = result_size(reader.track.height, reader.track.width, scale)
     writer = StreamWriter(file, kind, reader.track, size)
     started, done, repeated = time.monotonic(), 0, 0
-    results = upscaled(resizer, iter(reader.frames()), size, None)
+    results = upscaled(resizer, iter(reader.frames()), size, None, Clocks())
     for result, error in write_behind(results, lambda result: writer.write(result.frame), depth=AHEAD):
         if error:
             raise error

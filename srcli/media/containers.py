@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -248,7 +249,8 @@ class _Plan:
 
     def _add_copy(self, stream: Stream) -> None:
         if not _takes(self._container, stream) or (target := self._template(stream)) is None:
-            self._lost(stream, "" if self._container == "mkv" else "; mkv carries most")
+            others = (name for name in ("mkv", "mov") if name != self._container and _takes(name, stream))
+            self._lost(stream, "".join(f"; {name} carries it" for name in islice(others, 1)))
         else:
             self.copies[stream.index] = _Copy(target, lambda packet: packet)
 

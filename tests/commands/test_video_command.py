@@ -58,7 +58,7 @@ def done(*arguments: object) -> Result:
             "b.webm",
             ["video", "subtitle"],
             [
-                "stream 1 (audio, aac) cannot be carried by webm; mkv carries most",
+                "stream 1 (audio, aac) cannot be carried by webm; mkv carries it",
                 "stream 2: subrip subtitles rewrapped as webvtt",
                 "the attachment 'font.ttf' cannot be carried by webm; mkv carries it",
             ],

@@ -103,8 +103,8 @@ def test_two_ranks_take_every_other_segment_and_join_what_one_process_makes(tmp_
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the ranks in /proc")
 def test_torchrun_goes_on_after_one_of_its_ranks_was_killed(tmp_path):
-    clip = make_clip(tmp_path / "clip.mp4", frames=400, tone=True, panning=True, options={"g": "24"})
-    flags = ["-m", "bicubic", "-s", "2", "--segment", "5", "--preset", "veryslow"]
+    clip = make_clip(tmp_path / "clip.mp4", frames=200, tone=True, panning=True, options={"g": "24"})
+    flags = ["-m", "bicubic", "-s", "2", "--segment", "5", "--preset", "slower"]
     subprocess.run([*SRCLI, clip, "-o", tmp_path / "one.mp4", *flags], env=ONE_THREAD, check=True, capture_output=True)
     target = tmp_path / "two.mp4"
     command = [*TORCHRUN, clip, "-o", target, *flags]
@@ -119,7 +119,7 @@ def test_torchrun_goes_on_after_one_of_its_ranks_was_killed(tmp_path):
     assert killed.returncode != 0
     assert not target.exists()
     kept = len(list(parts.glob("*.seg")))
-    assert 3 <= kept < 80
+    assert 3 <= kept < 40
     again = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     assert f"{5 * kept} kept from an earlier run" in again.stderr
@@ -201,14 +201,14 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
     peaks = []
-    for frames in (100, 700):
+    for frames in (60, 460):
         clip = make_clip(tmp_path / f"{frames}.mp4", frames=frames, height=240, width=320, panning=True)
         flags = ["-m", "bicubic", "-s", "1", "--segment", "50", "--preset", "ultrafast", "-q"]
         command = [sys.executable, "-c", code, "upscale", str(clip), "-o", str(tmp_path / f"out{frames}.mp4"), *flags]
         peaks.append(
             int(subprocess.run(command, env=ONE_THREAD, check=True, capture_output=True, text=True).stdout.split()[-1])
         )
-    assert peaks[1] - peaks[0] < 40  # MiB; 600 more decoded frames are 132
+    assert peaks[1] - peaks[0] < 40  # MiB; 400 more decoded frames are 88
 
 
 # The verification at the end
