@@ -25,7 +25,7 @@ from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
 from srcli.media.jobs import Job, pixels_of, result_size
 from srcli.media.png import PNG_LEVEL
-from srcli.media.strips import STREAMED, StripReader, StripWriter, open_strips
+from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
 from srcli.zoo import hash_of
 
 P = ParamSpec("P")
@@ -157,17 +157,16 @@ def _through(
     try:
         if isinstance(first, UserError):
             results = [first]
-        elif isinstance(first, StripReader):
-            done = _stream(resizer, job, first, told, png_level)
+        elif strips := _strips(first, streams(resizer)(job)):
+            done = _stream(resizer, job, strips, told, png_level)
             results, precision = [done], done.precision
         elif isinstance(first, Animation):
             size = _size(first.still, job)
             moved, precision = resizer.animation(first, size, told)
             results = [moved]
         else:
-            size = _size(first, job)
             pictures = [decoded.picture for _, decoded in group if isinstance(decoded.picture, Picture)]
-            results, precision = resizer.several(pictures, size, told)
+            results, precision = resizer.several(pictures, _size(pictures[0], job), told)
     except UserError as error:
         results = [error] * len(group)
     seconds = (time.monotonic() - started) / len(group)
@@ -185,7 +184,7 @@ def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
     """Return what tells which Upscaler computes a job in strips; None where one pass of tiles is not all it takes."""
 
     def upscaler_for(job: Job) -> Upscaler | None:
-        if job.probe is None or job.size is None or job.probe.format != "tiff" or job.format not in STREAMED:
+        if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
             return None
         if pixels_of(job) < STREAM_FROM or resizer.edge != "mirror":
             return None
@@ -195,7 +194,8 @@ def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
             return None
         upscaler = resizer.upscalers[chain[0]]
         pooled = upscaler.model.tiling.kind == "statistics"
-        return None if upscaler.ensemble or (pooled and job.probe.alpha) else upscaler
+        small = min(height, width) < upscaler.model.min_side
+        return None if upscaler.ensemble or small or (pooled and job.probe.alpha) else upscaler
 
     return upscaler_for
 
@@ -219,8 +219,18 @@ def _opened(job: Job, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> Pi
     return picture if icc == "keep" else to_srgb(picture)
 
 
-def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[float], None], png_level: int) -> Done:
-    """Upscale a picture that no memory holds: rows are read, computed and written in bands."""
+def _strips(source: Picture | Animation | StripReader, upscaler: Upscaler | None) -> StripReader | HeldRows | None:
+    """Return what gives the rows of a picture whose result is written in strips; None where it is held whole."""
+    if isinstance(source, StripReader):
+        return source
+    if upscaler is None or not isinstance(source, Picture):
+        return None
+    constant = source.alpha is not None and source.alpha.min() == source.alpha.max()  # which takes no pass of its own
+    return None if constant else HeldRows(source)
+
+
+def _stream(resizer: Resizer, job: Job, strips: StripReader | HeldRows, tick: Callable[[float], None], png_level: int) -> Done:
+    """Upscale a picture whose result no memory holds: rows are read, computed and written in bands."""
     upscaler = streams(resizer)(job)
     assert upscaler is not None
     height, width, s = strips.height, strips.width, upscaler.scale

@@ -103,7 +103,8 @@ class Runner:
 
         When memory runs out, what is left goes on in smaller tiles. A tile with a value that is not finite is redone in
         float32, and the rest stays there. `count` pictures of one size may come at once; `promised`: bytes they will take
-        on the host, `band`: those that come to it with each row a tile gives. Tiles whose result is `known` are left out, where no other tile decides it.
+        on the host, `band`: those that come to it with each row a tile gives. Tiles whose result is `known` are left out,
+        where no other tile decides it.
         """
         tiling = self.model.tiling
         side = self._side(height, width, precision, count, promised, band)

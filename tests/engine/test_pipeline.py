@@ -93,6 +93,27 @@ def test_alpha_is_streamed_with_colour_bled_under_it(tmp_path, rfdn, streamed, c
     assert np.abs(written - np.concatenate(expected, -1)).max() <= 1  # kernels may sum in another order
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_picture_read_whole_is_written_in_bands_too(tmp_path, rfdn, streamed, dtype):
+    pixels = photograph(90, 110)
+    if dtype == np.uint8:
+        Image.fromarray(pixels).save(tmp_path / "in", "PNG")
+    else:
+        pixels = pixels.astype(np.float32) / 255
+        tifffile.imwrite(tmp_path / "in", pixels, photometric="rgb")
+    upscaler = Upscaler(rfdn, precision="fp32", tile=36)
+    [done] = upscale_files(upscaler, plan_jobs([str(tmp_path / "in")], tmp_path / "out.tiff", scale=2))
+    assert (done.error, len(streamed)) == (None, 1)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tiff"), upscaler.pixels(pixels))
+
+
+def test_alpha_that_needs_no_pass_is_not_streamed(tmp_path, rfdn, streamed):
+    Image.fromarray(photograph(40, 50)).convert("RGBA").save(tmp_path / "in.png")
+    [done] = upscale_files(Upscaler(rfdn), plan_jobs([str(tmp_path / "in.png")], tmp_path / "out.png", scale=2))
+    assert (done.error, streamed) == (None, [])
+    assert Image.open(tmp_path / "out.png").getextrema()[3] == (255, 255)
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_what_is_left_of_a_streamed_picture_goes_on_in_smaller_tiles(rfdn, monkeypatch, channels):
     pixels = np.concatenate([photograph(130, 150), photograph(130, 150, seed=1)], -1)[..., :channels]
