@@ -33,7 +33,7 @@ from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, res
 from srcli.media.segments import Parts, SegmentWriter, published
 from srcli.media.sequences import SequenceReader, probe_sequence, write_numbered
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
-from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video
+from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video, upright
 from srcli.media.video import Track as Source
 from srcli.models.base import SRModel
 
@@ -117,7 +117,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
     notes: list[str] = []
     tracks = []
     for source in video.tracks:
-        size = _size(source, job)
+        size = _size(source, job.scale)
         label = f"video {source.index}: " if len(video.tracks) > 1 else ""
         if is_sequence(job.target):
             encoding = Encoding("", source.pix_fmt, *size, source.time_base, source.rate, source.colors)
@@ -177,7 +177,7 @@ def upscale_video(
     with team.together():
         if team.leads:
             lost = run.finish()
-    height, width = plan.tracks[0].encoding.coded
+    height, width = _shown(plan)
     damage = tuple(line for end in run.ends for line in end["damage"])
     return VideoDone(
         job.source,
@@ -193,7 +193,7 @@ def upscale_video(
         decode=round(run.clocks.decode.seconds, 3),
         network=round(run.clocks.network.seconds, 3),
         encode=round(run.clocks.encode.seconds, 3),
-        error="; ".join(damage) or None,
+        error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
         precision=run.precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
     )
@@ -260,7 +260,7 @@ class _Run:
 
     def _sink(self, track: Track) -> "_Segments | _Numbered":
         if is_sequence(self._plan.job.target):
-            return _Numbered(self._plan.job, self._parts, self._quality)
+            return _Numbered(track.track, self._plan.job, self._parts, self._quality)
         return _Segments(track, self._parts, self._plan.choices.segment)
 
     def _through(self, track: Track, sink: "_Segments | _Numbered") -> dict[str, Any]:
@@ -366,8 +366,8 @@ class _Numbered:
 
     known: Known | None = None  # pictures have no time stamps
 
-    def __init__(self, job: Job, parts: Parts, quality: int | None) -> None:
-        self._job, self._quality = job, quality
+    def __init__(self, track: Source, job: Job, parts: Parts, quality: int | None) -> None:
+        self._track, self._job, self._quality = track, job, quality
         self._since = parts.began
         self.kept = 0
 
@@ -378,7 +378,7 @@ class _Numbered:
         return not there
 
     def add(self, result: Result) -> None:
-        write_numbered(self._job.target, result.number, result.frame, self._job.format, self._quality)
+        write_numbered(self._job.target, result.number, upright(result.frame, self._track), self._job.format, self._quality)
 
     def close(self) -> None:
         pass
@@ -422,11 +422,13 @@ def upscale_stream(
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> StreamDone:
     """Upscale frames from one pipe, or a file, into another as they come."""
-    size = result_size(reader.track.height, reader.track.width, scale)
-    writer = StreamWriter(file, kind, reader.track, size)
+    track = reader.track
+    size = _size(track, scale)
+    shown = replace(track, aspect=1 / track.aspect) if track.turned and track.aspect else track
+    writer = StreamWriter(file, kind, shown, size[::-1] if track.turned else size)
     started, done, repeated = time.monotonic(), 0, 0
     results = upscaled(resizer, iter(reader.frames()), size, None, Clocks())
-    for result, error in write_behind(results, lambda result: writer.write(result.frame), depth=AHEAD):
+    for result, error in write_behind(results, lambda result: writer.write(upright(result.frame, track)), depth=AHEAD):
         if error:
             raise error
         done, repeated = done + 1, repeated + result.repeated
@@ -453,13 +455,19 @@ def _same(frame: Timed, other: Timed) -> bool:
     return np.array_equal(frame.pixels, other.pixels)
 
 
-def _size(source: Source, job: Job) -> tuple[int, int]:
+def _size(source: Source, scale: float | Box) -> tuple[int, int]:
     """Return the size that a track gets; a size in px is meant as it is shown, so a turned one has its sides swapped."""
-    turned = source.matrix is not None and source.matrix[0] == 0
-    if not turned or not isinstance(job.scale, Box):
-        return result_size(source.height, source.width, job.scale)
-    width, height = result_size(source.width, source.height, job.scale)
+    if not source.turned or not isinstance(scale, Box):
+        return result_size(source.height, source.width, scale)
+    width, height = result_size(source.width, source.height, scale)
     return height, width
+
+
+def _shown(plan: VideoPlan) -> tuple[int, int]:
+    """Return height and width of the result; pictures are written upright."""
+    track = plan.tracks[0]
+    height, width = track.encoding.coded
+    return (width, height) if track.track.turned and is_sequence(plan.job.target) else (height, width)
 
 
 def _expected(source: Source, clip: Clip) -> int:
@@ -516,7 +524,7 @@ def failed(job: Job, error: Exception) -> VideoDone:
 
 def planned(plan: VideoPlan) -> VideoDone:
     """Record what would be made."""
-    height, width = plan.tracks[0].encoding.coded
+    height, width = _shown(plan)
     return VideoDone(plan.job.source, plan.job.target, "planned", width, height, plan.frames, notes=plan.notes)
 
 

@@ -31,6 +31,7 @@ _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
+_NO_DATE = "1970-01-01T00:00:00"
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
@@ -331,7 +332,8 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
         low = key.lower()
         twice = key[-4:-3] == "-" and metadata.get(key[:-4]) == value  # QuickTime's tags also come with their language
-        if low not in _OWN and not low.startswith(_OWN_PREFIXES) and value.strip() and not twice:
+        said = value.strip() and not (low == "creation_time" and value.startswith(_NO_DATE))
+        if low not in _OWN and not low.startswith(_OWN_PREFIXES) and said and not twice:
             kept[key] = value
     return kept
 

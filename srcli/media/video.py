@@ -90,6 +90,11 @@ class Track:
     def alpha(self) -> bool:
         return any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
 
+    @property
+    def turned(self) -> bool:
+        """Whether it is shown with its sides swapped."""
+        return self.matrix is not None and self.matrix[0] == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Video:
@@ -123,6 +128,20 @@ class Timed(NamedTuple):
     pts: int
     duration: int
     faults: int = 0  # of the source, met since the frame given before
+
+
+def upright(frame: Timed, track: Track) -> Timed:
+    """Turn and flip a frame as players show it, for what carries no display matrix."""
+    if not track.matrix:
+        return frame
+    a, b, _, c, d = track.matrix[:5]  # a pixel at (x, y) is shown at (a x + c y, b x + d y)
+    down, right = (b, c) if track.turned else (d, a)
+
+    def turn(array: Array) -> Array:
+        array = array.swapaxes(0, 1) if track.turned else array
+        return np.ascontiguousarray(array[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
+
+    return frame._replace(pixels=turn(frame.pixels), alpha=None if frame.alpha is None else turn(frame.alpha))
 
 
 @contextmanager

@@ -292,6 +292,35 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
 
 
+@pytest.mark.parametrize(
+    ("matrix", "turn"),
+    [
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+        ((0, -1, 1, 0), lambda x: np.rot90(x)),
+        ((-1, 0, 0, -1), lambda x: np.rot90(x, 2)),
+        ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+    ],
+)
+def test_pictures_and_pipes_get_frames_as_players_show_them(tmp_path, matrix, turn):
+    plain, clip = make_clip(tmp_path / "plain.mkv", frames=2, codec="ffv1"), tmp_path / "clip.mkv"
+    with av.open(str(plain)) as given, av.open(str(clip), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        a, b, c, d = (value << 16 for value in matrix)
+        stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    done(plain, "-o", tmp_path / "plain_%d.png", "-s", 1)
+    result = done(clip, "-o", tmp_path / "turned_%d.png", "-s", 1)
+    wanted = turn(np.asarray(Image.open(tmp_path / "plain_1.png")))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "turned_1.png")), wanted)
+    assert f"{wanted.shape[1]}x{wanted.shape[0]}  2 frames" in result.stdout
+    out, said, code = piped(b"", clip, "-o", "-", "--format", "rgb", "-s", 1, "--frames", 1)
+    assert code == 0, said
+    np.testing.assert_array_equal(np.frombuffer(out, np.uint8).reshape(wanted.shape), wanted)
+
+
 def test_numbered_pictures_become_numbered_pictures(tmp_path):
     for number in (7, 8, 10):
         Image.fromarray(photograph(seed=number)).save(tmp_path / f"in_{number:03d}.png")
