@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import typer
 
+from srcli import checkpoint, zoo
 from srcli.cli import app
 from srcli.commands.run_file import merge
+from srcli.models import ARCHS, create
 from tests.docpages import ROOT, Block, blocks, commands, prepare, promised, run, run_python, shapes
 
 COMMAND = typer.main.get_command(app)
@@ -130,6 +132,19 @@ def test_every_link_of_a_page_leads_somewhere(page):
 def test_the_readme_leads_to_every_page():
     linked = {path for path, _ in LINK.findall((ROOT / "README.md").read_text())}
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} - linked == set()
+
+
+def test_the_readme_lists_the_weights_that_ship():
+    rows = [row.split(" | ") for row in re.findall(r"^\| (`.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)]
+    table: dict[str, list[str]] = {}
+    for shipped in zoo.shipped():
+        card = checkpoint.read_card(shipped.path)
+        network = create(card.arch, shipped.scale, **card.config)
+        row = table.setdefault(f"`{shipped.name}`", [ARCHS[card.arch].label, "-", "-", "-", ""])
+        psnr = {score["dataset"]: score["psnr"] for score in card.scores}
+        row[shipped.scale - 1] = f"{psnr['Set5']:.2f} / {psnr['Set14']:.2f}"
+        row[-1] = f"{network.single_scale_parameters():,}"
+    assert {name: row for name, *row in rows} == table
 
 
 def test_commands_are_found_in_blocks_spans_and_pipes():
