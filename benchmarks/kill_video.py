@@ -110,7 +110,7 @@ def make_clip(path: Path) -> None:
     """Write a small clip with an uneven frame rate and a tone."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": "18"})
+        video = container.add_stream("libx264", rate=25, options={"crf": "18", "g": "24"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = Fraction(1, 12800)
         tone = container.add_stream("aac", rate=16000, layout="mono")

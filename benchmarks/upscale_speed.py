@@ -1,11 +1,13 @@
 """srcli beside other ways to run the same network: python benchmarks/upscale_speed.py FOLDER [--rounds 3] [--only growth]
 
+Each result is printed as it comes: a run that is stopped has told what it measured. --ways and --pictures make it shorter.
+
 FOLDER holds photographs (Kodak24 in the documents). Three tables, measured in turn in this one run, with as many threads as
 there are cores; run it on an idle machine:
 
 - network: seconds for one 256x256 input, and the share of the best bf16 matrix rate of several sizes;
 - folder: seconds for all pictures as a whole process each, PNG out at one level, decoding and encoding counted;
-- growth: seconds and peak memory of `srcli upscale` at 0.25, 1, 4 and 16 megapixels of input.
+- growth: seconds and peak memory of `srcli upscale` at 0.25, 1, 4 and 16 megapixels of input, with --model.
 
 The ways: srcli, srcli with --compile on; plain (Pillow, float32 NCHW, whole pictures, one step after the other, as most
 scripts do); onnxruntime and OpenVINO (float32 and bf16) on what `srcli export` wrote, in the same loop. Needs the extras
@@ -17,11 +19,12 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -33,7 +36,6 @@ from PIL import Image
 MODEL, SCALE, SIDE, LEVEL = "rfdn", 4, 256, 1
 GFLOP = 2 * 27.03 * (SIDE / 256) ** 2
 THREADS = os.cpu_count() or 1
-MEGAPIXELS = (0.25, 1, 4, 16)
 WAYS = ("srcli", "srcli compiled", "plain", "onnxruntime", "openvino", "openvino bf16")
 Network = Callable[[np.ndarray], np.ndarray]  # (1, 3, H, W) float32 in [0, 1] to the same, SCALE times as large
 
@@ -44,56 +46,76 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="network,folder,growth")
-    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument(
+        "--ways", default=",".join(WAYS), help="what to measure; the first is what the others are compared with"
+    )
+    parser.add_argument("--pictures", type=int, default=None, help="of the folder, the first so many")
+    parser.add_argument("--model", default=MODEL, help="for growth alone")
+    parser.add_argument("--megapixels", default="0.25,1,4,16", help="for growth alone")
     given = parser.parse_args()
     ways = tuple(given.ways.split(","))
     print(f"{date.today()}, {_processor()}, {THREADS} threads, {MODEL} x{SCALE}, PNG level {LEVEL}, median of {given.rounds}")
     with tempfile.TemporaryDirectory() as scratch:
         onnx = Path(scratch) / "model.onnx"
-        if any("on" in way or "vino" in way for way in ways):
+        if {"network", "folder"} & set(given.only.split(",")) and any(not way.startswith(("srcli", "plain")) for way in ways):
             subprocess.run([sys.executable, "-m", "srcli", "export", MODEL, "-s", str(SCALE), str(onnx)], check=True, stdout=-3)
         if "network" in given.only:
             _network_table(ways, onnx, given.rounds)
         if "folder" in given.only:
-            _folder_table(ways, onnx, given.folder, Path(scratch), given.rounds)
+            _folder_table(ways, onnx, _few(given.folder, given.pictures, Path(scratch)), Path(scratch), given.rounds)
         if "growth" in given.only:
-            _growth_table(given.folder, Path(scratch))
+            _growth_table(given.folder, Path(scratch), given.model, [float(n) for n in given.megapixels.split(",")])
 
 
 def _network_table(ways: tuple[str, ...], onnx: Path, rounds: int) -> None:
     rate = float(_child("matrix", onnx, rounds))
-    seconds = {way: float(_child(f"network:{way}", onnx, rounds)) for way in ways}
+    seconds: dict[str, float] = {}
     print(f"\nnetwork alone, {SIDE}x{SIDE}; best bf16 matrix rate {rate:.0f} GFLOP/s")
-    print(f"{'':<16}{'ms':>8}{'srcli = 1':>12}{'share':>8}")
-    for way, took in seconds.items():
-        print(f"{way:<16}{took * 1e3:>8.0f}{took / seconds.get('srcli', took):>12.2f}{GFLOP / took / rate:>8.0%}")
+    print(f"{'':<16}{'ms':>8}{ways[0] + ' = 1':>16}{'share':>8}")
+    for way in ways:
+        took = seconds[way] = float(_child(f"network:{way}", onnx, rounds))
+        print(f"{way:<16}{took * 1e3:>8.0f}{took / seconds[ways[0]]:>16.2f}{GFLOP / took / rate:>8.0%}", flush=True)
+
+
+def _few(folder: Path, count: int | None, scratch: Path) -> Path:
+    """Return the folder, or one with links to its first pictures."""
+    if count is None:
+        return folder
+    few = scratch / "pictures"
+    few.mkdir()
+    for path in _pictures(folder)[:count]:
+        (few / path.name).symlink_to(path.resolve())
+    return few
 
 
 def _folder_table(ways: tuple[str, ...], onnx: Path, folder: Path, scratch: Path, rounds: int) -> None:
+    """Print a line for each run as it ends, the ways in turn, then the medians."""
     runs: dict[str, list[float]] = {way: [] for way in ways}
+    print(f"\nfolder of {len(_pictures(folder))}, whole process")
     for i in range(rounds):
         for way in ways:
+            out = scratch / "results"
             started = time.perf_counter()
-            _whole(way, onnx, folder, scratch / f"{way} {i}")
+            _whole(way, onnx, folder, out)
             runs[way].append(time.perf_counter() - started)
-    seconds = {way: median(took) for way, took in runs.items()}
-    count = len(_pictures(folder))
-    print(f"\nfolder of {count}, whole process\n{'':<16}{'s':>8}{'srcli = 1':>12}")
-    for way, took in seconds.items():
-        print(f"{way:<16}{took:>8.1f}{took / seconds.get('srcli', took):>12.2f}")
+            print(f"round {i + 1}: {way:<16}{runs[way][-1]:>8.1f} s", flush=True)
+            shutil.rmtree(out)
+    print(f"{'':<16}{'s':>8}{ways[0] + ' = 1':>16}")
+    for way, took in runs.items():
+        print(f"{way:<16}{median(took):>8.1f}{median(took) / median(runs[ways[0]]):>16.2f}")
 
 
-def _growth_table(folder: Path, scratch: Path) -> None:
-    print(f"\ngrowth, srcli upscale to PNG\n{'megapixels':<16}{'s':>8}{'s a MP':>10}{'peak MiB':>10}")
+def _growth_table(folder: Path, scratch: Path, model: str, sizes: Sequence[float]) -> None:
+    print(f"\ngrowth, srcli upscale to PNG, {model}\n{'megapixels':<16}{'s':>8}{'s a MP':>10}{'peak MiB':>10}")
     picture = Image.open(_pictures(folder)[0]).convert("RGB")
-    for megapixels in MEGAPIXELS:
+    for megapixels in sizes:
         side = round((megapixels * 1e6) ** 0.5)
-        source = scratch / f"{megapixels}.png"
+        source = scratch / f"{megapixels:g}.png"
         picture.resize((side, side), Image.Resampling.BICUBIC).save(source, compress_level=1)
         started = time.perf_counter()
-        peak = int(_child(f"peak:{source}", scratch / "large.png", 1))
+        peak = int(_child(f"peak:{model}:{source}", scratch / "large.png", 1))
         took = time.perf_counter() - started
-        print(f"{megapixels:<16}{took:>8.1f}{took / megapixels:>10.2f}{peak:>10}")
+        print(f"{megapixels:<16g}{took:>8.1f}{took / megapixels:>10.2f}{peak:>10}", flush=True)
 
 
 def _whole(way: str, onnx: Path, folder: Path, out: Path) -> None:
@@ -130,8 +152,9 @@ def _task(task: str, onnx: Path, rounds: int) -> None:
     elif kind == "peak":
         from srcli.cli import app
 
+        model, _, source = rest.partition(":")
         try:
-            app(["upscale", rest, "-o", str(onnx), "-m", MODEL, "-s", str(SCALE), "--exists", "overwrite", "--quiet"])
+            app(["upscale", source, "-o", str(onnx), "-m", model, "-s", str(SCALE), "--exists", "overwrite", "--quiet"])
         except SystemExit as end:
             if end.code:
                 raise

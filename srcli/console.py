@@ -105,13 +105,23 @@ class Bar(Protocol):
     def message(self, line: str) -> None:
         """Print a line above the bar."""
 
+    def instead(self, line: str) -> None:
+        """Print a line where progress is wanted and no bar is drawn."""
+
 
 class _Silent:
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
     def update(self, done: float, text: str = "") -> None:
         pass
 
     def message(self, line: str) -> None:
         note(line)
+
+    def instead(self, line: str) -> None:
+        if not self._quiet:
+            note(line)
 
 
 class _Drawn:
@@ -125,12 +135,15 @@ class _Drawn:
     def message(self, line: str) -> None:
         self._progress.console.print(escape(line), soft_wrap=True)
 
+    def instead(self, line: str) -> None:
+        pass
+
 
 @contextmanager
 def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[Bar]:
     """Draw a bar with ETA on a terminal, nothing elsewhere. `counted`: show done/total as numbers."""
     if quiet or not _err.is_terminal:
-        yield _Silent()
+        yield _Silent(quiet)
         return
     columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
     if counted:

@@ -319,4 +319,6 @@ def _differences(state: dict[str, Tensor], own: dict[str, Tensor], renamed: dict
 def _first_line(error: Exception) -> str:
     if isinstance(error, KeyError) or not str(error):  # of an unpickler: a bare number
         return type(error).__name__
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code in the file
+        return "neither safetensors nor a torch file of tensors alone"
     return str(error).splitlines()[0][:120]

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.conftest import photograph
 
-BASE = Fraction(1, 12800)
+BASE = Fraction(1, 12800)  # seconds a tick, of 512 ticks a frame
 
 
 def make_clip(
@@ -23,6 +23,8 @@ def make_clip(
     pix_fmt: str = "yuv420p",
     pts: Sequence[int] | None = None,
     still: Sequence[int] = (),
+    panning: bool = False,
+    ticks: int = 512,
     interlaced: bool = False,
     tone: bool = False,
     subtitles: Sequence[tuple[int, int, str]] = (),
@@ -32,14 +34,17 @@ def make_clip(
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a clip; `still` are the frames equal to the one before, `subtitles` (start, end, text) in ms."""
+    """Write a clip; `still` are the frames equal to the one before, `subtitles` (start, end, text) in ms.
+
+    With `panning` the frames are one picture that moves, else each is another. A frame lasts so many `ticks`.
+    """
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
-        rate = Fraction(25)
+        rate, base = Fraction(25), Fraction(1, 25 * ticks)
         options = {"flags": "+ildct+ilme", "x264-params": "tff=1"} if interlaced else options or {}
         video = container.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
-        video.codec_context.time_base = BASE
+        video.codec_context.time_base = base
         sound = container.add_stream("aac", rate=16000, layout="mono") if tone else None
         text = None
         if subtitles:
@@ -64,8 +69,9 @@ def make_clip(
         seen = 0
         for i in range(frames):
             seen += i not in still
-            frame = av.VideoFrame.from_ndarray(photograph(height, width, seen), "rgb24").reformat(format=pix_fmt)
-            frame.pts, frame.time_base = (pts[i] if pts else i * 512), BASE
+            picture = np.roll(photograph(height, width), 2 * i, axis=1) if panning else photograph(height, width, seen)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=pix_fmt)
+            frame.pts, frame.time_base = (pts[i] if pts else i * ticks), base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound:

@@ -1,11 +1,16 @@
 """Data that several tests need: the data folder where there is one, and small pictures made here."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from tests.hubserver import Hub
 
 HEIGHT, WIDTH = 37, 53  # odd, and not square
 
@@ -46,3 +51,20 @@ def pictures(tmp_path: Path) -> Path:
     for i in range(3):
         Image.fromarray(photograph(90, 76, i)).save(folder / f"{i}.png")
     return folder
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Hub]":
+    """Start a local Hub, with an empty cache and no token."""
+    from tests.hubserver import serving
+
+    with serving(tmp_path, monkeypatch) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Make untrained fsrcnn x2 and x4: file name -> bytes."""
+    from tests.hubserver import untrained
+
+    return untrained(tmp_path_factory.mktemp("weights"))

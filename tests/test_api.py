@@ -1,9 +1,7 @@
 """srcli from Python: every kind of picture comes back as the kind it was."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +11,6 @@ from PIL import Image
 import srcli
 from srcli.errors import DeviceUnavailable, UsageError, WeightsNotFound
 from tests.conftest import HEIGHT, WIDTH, photograph
-
-DOCS = Path(__file__).parent.parent / "docs" / "python.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +147,3 @@ def test_what_cannot_be_loaded_says_why(tmp_path):
         srcli.load("bicubic", scale=7)
     with pytest.raises(DeviceUnavailable, match="no device is called"):
         srcli.load("bicubic", device="quantum")
-
-
-def test_the_snippets_of_the_documentation_run(capsys):
-    names: dict[str, object] = {}
-    for block in BLOCKS:
-        exec(compile(block, str(DOCS), "exec"), names)
-    assert "<srcli.Upscaler rfdn x4 on cpu>" in capsys.readouterr().out

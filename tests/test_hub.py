@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,18 +13,7 @@ from srcli import hub, zoo
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 from tests.conftest import photograph
-from tests.hubserver import COMMIT, TOKEN, Hub, serving, untrained
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch) -> Iterator[Hub]:
-    with serving(tmp_path, monkeypatch) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> dict[str, bytes]:
-    return untrained(tmp_path_factory.mktemp("weights"))
+from tests.hubserver import COMMIT, TOKEN
 
 
 def _opened(reference: str, scale: int | None = None, **options: object) -> tuple[str, int, list[str]]:

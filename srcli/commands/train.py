@@ -80,7 +80,9 @@ def train(
     milestones: Annotated[
         str | None, typer.Option("--milestones", help="Steps at which schedule step halves instead, such as 200000,300000.")
     ] = None,
-    warmup: Annotated[int | None, typer.Option("--warmup", help="Steps of rising rate.  [default: 100]", min=0)] = None,
+    warmup: Annotated[
+        int | None, typer.Option("--warmup", help="Steps of rising rate, at most a tenth of the run.  [default: 100]", min=0)
+    ] = None,
     finish: Annotated[
         float | None,
         typer.Option("--finish", help="Last part of the run with its own patch, loss and rate, such as 0.2.  [default: 0]"),
@@ -96,7 +98,9 @@ def train(
     ema: Annotated[
         float | None, typer.Option("--ema", help="Decay of the averaged weights, 0: off.  [default: 0.999]", min=0, max=1)
     ] = None,
-    init: Annotated[str | None, typer.Option("--init", help="upsampler, random or a weights file.  [default: auto]")] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="auto, upsampler, random, or weights as -m takes them.  [default: auto]")
+    ] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.  [default: auto]")] = None,
     compile: Annotated[
         str | None, typer.Option("--compile", help="Compile the network: auto (on CUDA), on or off.  [default: auto]")
@@ -206,6 +210,7 @@ def train(
                     for line in event.notes:
                         bar.message(line)
                 case Step():
+                    stop.latest = event
                     bar.update(
                         event.fraction,
                         f"step {event.step:,}  loss {event.loss:.5f}  lr {event.lr:.1e}  {event.steps_per_s:.2f} steps/s"
@@ -219,6 +224,9 @@ def train(
                     bar.message(event.text)
                 case Saved():
                     stop.saved = event
+                    if (now := stop.latest) and now.fraction < 1:
+                        done = f"{now.fraction:.0%} done, loss {now.loss:.5f}, {now.steps_per_s:.2f} steps/s"
+                        bar.instead(f"step {now.step:,}: {done}, saved")
     if stop.saved and not json:
         console.note(
             f"step {stop.saved.step:,} saved; continue with --resume"
@@ -245,6 +253,7 @@ class _StopSignal:
 
     def __init__(self) -> None:
         self.was_asked = False
+        self.latest: Any = None
         self.validated: Any = None
         self.saved: Any = None
         for number in (signal.SIGINT, signal.SIGTERM):

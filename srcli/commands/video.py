@@ -222,7 +222,7 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     if quiet or json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept
-    parts = [f"{computed} frames in {done.seconds:.1f} s"] if computed else []
+    parts = [f"{computed} frames in {done.seconds:.1f} s ({_busy(done)})"] if computed else []
     if done.kept:
         parts.append(f"{done.kept} kept from an earlier run")
     if done.repeated:
@@ -252,6 +252,12 @@ def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int |
             done = failed(plan.job, error)
     show(done, json=json, quiet=quiet)
     return done
+
+
+def _busy(done: "VideoDone") -> str:
+    """Say how long each stage was at work; they overlap."""
+    stages = {"decode": done.decode, "network": done.network, "encode": done.encode}
+    return ", ".join(f"{name} {seconds / max(done.seconds, 1e-9):.0%}" for name, seconds in stages.items())
 
 
 def _pace(progress: "Progress") -> str:

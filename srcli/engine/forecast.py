@@ -56,7 +56,7 @@ def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:
     network = max((_network(resizer, job) for job in known), default=0.0)
     sizes = sorted((_result(job) for job in known if not streams(resizer)(job)), reverse=True)
     waiting = min(sum(sizes[1 : 1 + AHEAD]), UNWRITTEN) if sizes else 0
-    reading = sum(sorted((_source(job) for job in known if not streams(resizer)(job)), reverse=True)[1 : 1 + AHEAD])
+    reading = sum(sorted((_source(job) for job in known if not _in_strips(resizer, job)), reverse=True)[1 : 1 + AHEAD])
     pictures = max((_pictures(resizer, job) for job in known), default=0.0) + waiting + reading
     host = torch.device("cpu")
     if first.device.type == "cpu":
@@ -89,13 +89,19 @@ def _pictures(resizer: Resizer, job: Job) -> float:
         assert job.probe
         row = job.probe.width * _bytes_per_px(job)
         rows = upscaler.runner.least_side + 2 * upscaler.model.tiling.overlap
-        return float(row * rows * (1 + 2 * upscaler.scale**2))  # a band in the network, one being written
+        source = 0 if _in_strips(resizer, job) else footprint(replace(job, size=(0, 0)))
+        return source + float(row * rows * (1 + 2 * upscaler.scale**2))  # a band in the network, one being written
     if job.video:
         return footprint(replace(job, frames=min(job.frames, _FRAMES)))
     between = [height * s * width * s for s, height, width in _inputs(resizer, job)]  # px that the passes give
     spare = sum(between) * _bytes_per_px(job) - (_result(job) if between else 0)  # beside the result
     sums = 2 * _result(job) if any(upscaler.ensemble for upscaler in resizer.upscalers.values()) else 0
     return footprint(job) + max(spare, 0) + sums
+
+
+def _in_strips(resizer: Resizer, job: Job) -> bool:
+    """Tell whether a picture is read in strips too."""
+    return streams(resizer)(job) is not None and job.probe is not None and job.probe.format == "tiff"
 
 
 def _source(job: Job) -> int:

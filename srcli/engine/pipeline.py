@@ -5,11 +5,11 @@ Nothing here knows what a network is made of, and nothing holds more pictures th
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,16 +25,16 @@ from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
 from srcli.media.jobs import Job, pixels_of, result_size
 from srcli.media.png import PNG_LEVEL
-from srcli.media.strips import STREAMED, StripReader, StripWriter, open_strips
-from srcli.ops.alpha import REACH, bleed
-from srcli.ops.pixels import to_array, to_tensor
+from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
 from srcli.zoo import hash_of
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Icc = Literal["keep", "convert-srgb"]
 
 AHEAD = 2  # pictures read before, and written behind, the one in the network
 UNWRITTEN = 256 * 2**20  # bytes of results that wait to be written before the network waits for them
-STREAM_FROM = 200_000_000  # px of a result that is computed and written in strips where its formats allow it
+STREAM_FROM = 100_000_000  # px of a result that is computed and written in strips where its formats allow it
 _COMPILE_FROM = 500_000_000  # px of input that repay compiling on CUDA; an estimate, not run on hardware
 _SMALL = 128 * 128  # px of input up to which pictures of one size share a pass
 _SHARED = 256 * 256  # px of a pass that they share
@@ -157,17 +157,16 @@ def _through(
     try:
         if isinstance(first, UserError):
             results = [first]
-        elif isinstance(first, StripReader):
-            done = _stream(resizer, job, first, told, png_level)
+        elif strips := _strips(first, streams(resizer)(job)):
+            done = _stream(resizer, job, strips, told, png_level)
             results, precision = [done], done.precision
         elif isinstance(first, Animation):
             size = _size(first.still, job)
             moved, precision = resizer.animation(first, size, told)
             results = [moved]
         else:
-            size = _size(first, job)
             pictures = [decoded.picture for _, decoded in group if isinstance(decoded.picture, Picture)]
-            results, precision = resizer.several(pictures, size, told)
+            results, precision = resizer.several(pictures, _size(pictures[0], job), told)
     except UserError as error:
         results = [error] * len(group)
     seconds = (time.monotonic() - started) / len(group)
@@ -185,7 +184,7 @@ def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
     """Return what tells which Upscaler computes a job in strips; None where one pass of tiles is not all it takes."""
 
     def upscaler_for(job: Job) -> Upscaler | None:
-        if job.probe is None or job.size is None or job.probe.format != "tiff" or job.format not in STREAMED:
+        if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
             return None
         if pixels_of(job) < STREAM_FROM or resizer.edge != "mirror":
             return None
@@ -195,7 +194,8 @@ def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
             return None
         upscaler = resizer.upscalers[chain[0]]
         pooled = upscaler.model.tiling.kind == "statistics"
-        return None if upscaler.ensemble or (pooled and job.probe.alpha) else upscaler
+        small = min(height, width) < upscaler.model.min_side
+        return None if upscaler.ensemble or small or (pooled and job.probe.alpha) else upscaler
 
     return upscaler_for
 
@@ -219,40 +219,71 @@ def _opened(job: Job, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> Pi
     return picture if icc == "keep" else to_srgb(picture)
 
 
-def _stream(resizer: Resizer, job: Job, strips: StripReader, tick: Callable[[float], None], png_level: int) -> Done:
-    """Upscale a picture that no memory holds: rows are read, computed and written in bands."""
+def _strips(source: Picture | Animation | StripReader, upscaler: Upscaler | None) -> StripReader | HeldRows | None:
+    """Return what gives the rows of a picture whose result is written in strips; None where it is held whole."""
+    if isinstance(source, StripReader):
+        return source
+    if upscaler is None or not isinstance(source, Picture):
+        return None
+    constant = source.alpha is not None and source.alpha.min() == source.alpha.max()  # which takes no pass of its own
+    return None if constant else HeldRows(source)
+
+
+def _stream(resizer: Resizer, job: Job, strips: StripReader | HeldRows, tick: Callable[[float], None], png_level: int) -> Done:
+    """Upscale a picture whose result no memory holds: rows are read, computed and written in bands."""
     upscaler = streams(resizer)(job)
     assert upscaler is not None
-    s, colors = upscaler.scale, strips.channels
-    size = strips.height, strips.width
-
-    def color(start: int, stop: int) -> np.ndarray:
-        if not strips.alpha:
-            return strips.rows(start, stop)
-        top = max(start - REACH, 0)
-        rows = strips.rows(top, min(stop + REACH, strips.height))
-        spread = bleed(to_tensor(rows[..., :colors]), to_tensor(rows[..., colors:]))
-        return to_array(spread[..., start - top : stop - top, :], strips.dtype)
-
-    def coverage(start: int, stop: int) -> np.ndarray:
-        return strips.rows(start, stop)[..., colors:]
-
+    height, width, s = strips.height, strips.width, upscaler.scale
+    reading, computing, writing = Stopwatch(), Stopwatch(), Stopwatch()
     with strips:
-        middle = max((strips.height - PROBE) // 2, 0)
-        precision = upscaler.choose(color(middle, min(middle + PROBE, strips.height)))
-        bands = upscaler.bands(color, size, strips.dtype, precision, tick)
-        if strips.alpha:
-            alphas = upscaler.bands(coverage, size, strips.dtype, precision)
-            bands = (np.concatenate(both, -1) for both in zip(bands, alphas, strict=True))
-        height, width = size[0] * s, size[1] * s
+        middle = max((height - PROBE) // 2, 0)
+        precision = upscaler.choose(strips.rows(middle, min(middle + PROBE, height))[..., : strips.channels])
         with StripWriter(
-            job.target, height, width, strips.carried, alpha=strips.alpha, format=job.format, png_level=png_level
+            job.target, height * s, width * s, strips.carried, alpha=strips.alpha, format=job.format, png_level=png_level
         ) as writer:
-            for _, outcome in write_behind(bands, writer.write, depth=1):
+            shape = height, width, strips.channels + strips.alpha
+            promised = strips.kept_bytes + writer.peak_bytes
+            bands = upscaler.bands(reading.timed(strips.rows), shape, strips.dtype, precision, tick, promised=promised)
+            for band, outcome in write_behind(computing.each(bands), writing.timed(writer.write), depth=1):
+                del band  # it is large, and written
                 if isinstance(outcome, UserError):
                     raise outcome
-    notes = job.notes + strips.carried.notes + writer.notes
-    return Done(job.source, job.target, "done", width, height, precision=precision, notes=notes)
+    return Done(
+        job.source,
+        job.target,
+        "done",
+        width * s,
+        height * s,
+        seconds=round(computing.seconds - reading.seconds, 3),
+        decode=round(reading.seconds, 3),
+        encode=round(writing.seconds, 3),
+        precision=precision,
+        notes=job.notes + strips.carried.notes + writer.notes,
+    )
+
+
+class Stopwatch:
+    """Adds up the seconds of what it is put around."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, function: Callable[P, R]) -> Callable[P, R]:
+        def run(*args: P.args, **more: P.kwargs) -> R:
+            started = time.monotonic()
+            try:
+                return function(*args, **more)
+            finally:
+                self.seconds += time.monotonic() - started
+
+        return run
+
+    def each(self, items: Iterator[R]) -> Iterator[R]:
+        """Yield the items; what is done with them in between is not counted."""
+        following = self.timed(partial(next, items))
+        with suppress(StopIteration):
+            while True:
+                yield following()
 
 
 def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
@@ -261,7 +292,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
     if isinstance(result, UserError):
         return Done(job.source, job.target, "failed", error=str(result))
     if isinstance(result, Done):
-        return replace(result, seconds=round(seconds, 3), decode=round(decode, 3), agreement=agreement)
+        return replace(result, decode=round(result.decode + decode, 3), agreement=agreement)
     started = time.monotonic()
     still, shown = (result.still, result.frames[0]) if isinstance(result, Animation) else (result, result)
     height, width = shown.pixels.shape[:2]

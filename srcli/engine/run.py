@@ -26,6 +26,7 @@ from srcli.files import atomic
 from srcli.models.base import SRModel
 
 Source = Patches | Stream
+WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
 class Run:
@@ -94,7 +95,7 @@ class Run:
         config, leg = self.config, self.leg()
         progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
         if not leg.since:
-            factor = min(1.0, (self.step + 1) / max(config.warmup, 1))
+            factor = min(1.0, max((self.step + 1) / max(config.warmup, 1), self.fraction() / WARMUP_SHARE))
         if config.schedule == "cosine":
             factor *= 0.5 * (1 + math.cos(math.pi * progress))
         elif config.schedule == "step" and not leg.since:
@@ -168,7 +169,7 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
         "data": Path(config.data).name,
         "lr_dir": Path(config.lr_dir).name if config.lr_dir else None,
         "val": Path(config.val).name if config.val else None,
-        "init": config.init if config.init in ("auto", "upsampler", "random") else Path(config.init).name,
+        "init": Path(config.init).name if Path(config.init).is_file() else config.init,
         "lr": config.rate,
         "steps_done": run.step,
         "minutes_done": round(run.elapsed / 60, 1),

@@ -72,7 +72,7 @@ class Runner:
             pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do
             self.not_compiled = "it pools over the picture" if pooled else compile_network(self.model, device, dynamic=None)
         self.spared = 0  # tiles whose result was known
-        self._sides: dict[tuple[int, int, Precision, int], tuple[int, int]] = {}
+        self._sides: dict[tuple[int, int, Precision, int, int], tuple[int, int]] = {}
         self._bytes_per_px: dict[Precision, float] = {}
         self._work = self._none()
         if device.type == "cpu":
@@ -96,16 +96,18 @@ class Runner:
         *,
         count: int = 1,
         promised: int = 0,
+        band: int = 0,
         known: Callable[[Tile], bool] | None = None,
     ) -> Iterator[tuple[Tile, Tensor]]:
         """Yield each tile of a (height, width) picture in order with what it gives, `finish`ed on the device, on the host.
 
         When memory runs out, what is left goes on in smaller tiles. A tile with a value that is not finite is redone in
         float32, and the rest stays there. `count` pictures of one size may come at once; `promised`: bytes they will take
-        on the host. Tiles whose result is `known` are left out, where no other tile decides it.
+        on the host, `band`: those that come to it with each row a tile gives. Tiles whose result is `known` are left out,
+        where no other tile decides it.
         """
         tiling = self.model.tiling
-        side = self._side(height, width, precision, count, promised)
+        side = self._side(height, width, precision, count, promised, band)
         todo = deque(plan_tiles(height, width, side, tiling.overlap, tiling.phase))
         whole = todo.copy()
         if known and tiling.kind in ("local", "strided"):
@@ -140,16 +142,19 @@ class Runner:
         """Run the network on (N, 1 or 3, H, W) taken as a whole picture."""
         return self._give(x, None, precision)
 
-    def _side(self, height: int, width: int, precision: Precision, count: int, promised: int) -> tuple[int, int] | int:
+    def _side(
+        self, height: int, width: int, precision: Precision, count: int, promised: int, band: int = 0
+    ) -> tuple[int, int] | int:
         if self.tile is not None:
             return self.tile or max(height, width)
         if height * width * count <= _AT_ONCE:
             return max(height, width)
-        frame = height, width, precision, count
+        frame = height, width, precision, count, band
         if frame not in self._sides:  # the same for every frame of a video, whatever else the process holds by then
-            area = budget(self.device, self.memory, promised) / (count * self._per_px(precision))
-            least, tiling = self._read_by(SMALLEST_TILE), self.model.tiling
-            self._sides[frame] = fewest_reads(height, width, max(area, least), tiling.overlap, tiling.phase)
+            per_px = count * self._per_px(precision)
+            area, beside = budget(self.device, self.memory, promised) / per_px, band / per_px
+            least, tiling = self._read_by(SMALLEST_TILE) + SMALLEST_TILE * beside, self.model.tiling
+            self._sides[frame] = fewest_reads(height, width, max(area, least), tiling.overlap, tiling.phase, beside=beside)
         return self._sides[frame]
 
     @property

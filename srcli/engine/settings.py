@@ -64,7 +64,7 @@ class TrainConfig:
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     halve_every: int = 200_000  # steps, with schedule "step"
     milestones: tuple[int, ...] = ()  # steps at which schedule "step" halves instead
-    warmup: int = 100  # steps
+    warmup: int = 100  # steps; at most a tenth of the run
     stage: tuple[Stage, ...] = ()  # the parts of the run that follow its first
     finish: float = 0.0  # short for one such stage: its share, patch, loss and rate
     finish_patch: int | None = None  # LR px; None: twice `patch`
@@ -72,7 +72,7 @@ class TrainConfig:
     finish_rate: float = 0.1
     clip: float = 1.0  # gradient norm; 0: off
     ema: float = 0.999  # largest decay of the weights' moving average; 0: off
-    init: str = "auto"  # upsampler where the network knows such a start, else random; or a weights file
+    init: str = "auto"  # upsampler where the network knows such a start, else random; or what `open_model` takes
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on CUDA
     seed: int = 0

@@ -25,14 +25,16 @@ from srcli.engine.losses import make_loss
 from srcli.engine.run import Run, Source, kept, save_best, save_last, saved_state, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
-from srcli.errors import TrainingFailed, UsageError
+from srcli.errors import TrainingFailed, UsageError, WeightsNotFound
 from srcli.files import atomic, make_folder
 from srcli.models import arch_name, create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_array
+from srcli.zoo import open_model
 
 _SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
+TELL_EVERY = 1.0  # second between the records of steps
 
 
 def train(
@@ -149,7 +151,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         counted += 1
         now = time.monotonic()
         # rank 0's clock and signals hold for all
-        run.elapsed, stop, tell = ranks.told(run.elapsed + now - clock, stopping(), now - told >= 1.0)
+        run.elapsed, stop, tell = ranks.told(run.elapsed + now - clock, stopping(), now - told >= TELL_EVERY)
         clock = now
         at_end = run.fraction() >= 1 or bool(stop) or (stop_after is not None and run.step >= stop_after)
         if at_end or tell:
@@ -210,7 +212,8 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
         if config.init == "upsampler":
             raise UsageError(f"no start as an upsampler is known for '{config.arch}'; use --init random")
         return model, [f"'{config.arch}' starts from random weights: no start as an upsampler is known for it"]
-    source, card = checkpoint.load(Path(config.init))
+    notes: list[str] = []
+    source, card = _opened(config.init, config.scale, notes.append)
     if card.arch != config.arch:
         raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
     if card.config != json.loads(json.dumps(model.config)):
@@ -227,7 +230,15 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
     )
     model.load_state_dict(fitting, strict=card.scale == config.scale)
     fresh = [k for k in own if k not in fitting]
-    return model, [f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
+    return model, [*notes, f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
+
+
+def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRModel, checkpoint.Card]:
+    """Open the weights to start from: of this scale where they are to be had, else as they are."""
+    try:
+        return open_model(reference, scale, say=say)
+    except (UsageError, WeightsNotFound):
+        return open_model(reference, say=say)
 
 
 def _told(arguments: dict[str, Any]) -> str:

@@ -164,36 +164,64 @@ class Upscaler:
         return [out[: height * s, : width * s] for out in results]
 
     def bands(
-        self, rows: Rows, size: tuple[int, int], dtype: np.dtype, precision: Precision, tick: Tick = lambda fraction: None
+        self,
+        rows: Rows,
+        shape: tuple[int, int, int],
+        dtype: np.dtype,
+        precision: Precision,
+        tick: Tick = lambda fraction: None,
+        *,
+        promised: int = 0,
     ) -> Iterator[np.ndarray]:
-        """Upscale a picture of `size` (height, width) that is read by rows; yield its rows from the top in bands of tiles.
+        """Upscale a picture of `shape` (height, width, 1 to 4) that is read by rows; yield its rows in bands of tiles.
 
-        `rows(start, stop)` gives (n, W, 1 or 3) pixels; one band of tiles is in memory at a time.
+        An even number of channels ends with alpha. One band is computed while the caller holds the one before; `promised`:
+        the bytes that reading and writing take beside these two and the rows that a tile reads.
         """
-        height, width = size
-        band: tuple[slice, np.ndarray] | None = None
-        held: tuple[int, int, np.ndarray] | None = None
+        (height, width, channels), s = shape, self.scale
+        alpha = channels % 2 == 0
+        reach = REACH if alpha else 0
+        held: tuple[slice, np.ndarray] | None = None
 
         def read(tile: Tile) -> Tensor:
             nonlocal held
-            first, last = tile.rows.first, tile.rows.last
-            if held is None or not held[0] <= first < last <= held[1]:
-                held = (first, last, rows(first, last))
-            part = held[2][first - held[0] : last - held[0], tile.columns.first : tile.columns.last]
-            return to_tensor(part, self.device)
+            where, columns = _around(tile, reach, height, width)
+            if held is None or not held[0].start <= where.start < where.stop <= held[0].stop:
+                held = None  # before the next are there
+                held = where, rows(where.start, where.stop)
+            x = to_tensor(held[1][where.start - held[0].start : where.stop - held[0].start, columns], self.device)
+            if not alpha:
+                return x
+            cover = x[:, -1:]
+            colors = _bled(x[:, :-1], cover, tile, (where, columns))
+            return torch.cat([colors, _cut(cover, tile, (where, columns)).expand_as(colors)])  # a picture of its own
 
-        s = self.scale
-        for tile, values in self.runner.run(read, height, width, precision, partial(to_levels, dtype=dtype)):
-            part = values[0].numpy().astype(dtype, copy=False)
+        def finish(out: Tensor) -> Tensor:
+            if alpha:
+                out = torch.cat([out[:1], out[1:].mean(1, keepdim=True)], 1)
+            return to_levels(out, dtype)
+
+        row = width * channels * dtype.itemsize  # bytes
+        around = 2 * (self.model.tiling.overlap + reach) * row
+        band: tuple[slice, np.ndarray] | None = None
+        for tile, values in self.runner.run(
+            read,
+            height,
+            width,
+            precision,
+            finish,
+            count=1 + alpha,
+            promised=promised + around,
+            band=row * (1 + 2 * s * s),
+        ):
             where, columns = _output(tile, s)
-            if band is None or where.start >= band[0].stop:
-                if band is not None:
-                    yield band[1]
-                    tick(band[0].stop / (height * s))
-                band = where, np.empty((where.stop - where.start, width * s, part.shape[-1]), dtype)
-            band[1][where.start - band[0].start : where.stop - band[0].start, columns] = part
-        assert band is not None
-        yield band[1]
+            if band is None:
+                band = where, np.empty((where.stop - where.start, width * s, channels), dtype)
+            band[1][where.start - band[0].start : where.stop - band[0].start, columns] = values[0].numpy()
+            if where.stop == band[0].stop and columns.stop == width * s:
+                yield band[1]
+                band = None
+                tick(where.stop / (height * s))
 
     def tensor(self, x: Tensor, precision: Precision | None = None) -> Tensor:
         """Upscale (N, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; no precision is proven."""
@@ -225,21 +253,11 @@ class Upscaler:
         Tiles that read the same px in `before` are left out.
         """
         (height, width, _), dtype = pictures[0].shape, pictures[0].dtype
-        around = 0 if alpha is None else REACH
 
         def read(tile: Tile) -> Tensor:
-            rows, columns = (
-                slice(max(span.first - around, 0), min(span.last + around, size))
-                for span, size in zip(tile, (height, width), strict=True)
-            )
+            rows, columns = where = _around(tile, 0 if alpha is None else REACH, height, width)
             x = torch.cat([to_tensor(p[rows, columns], self.device) for p in pictures])
-            if alpha is None:
-                return x
-            x = bleed(x, to_tensor(alpha[rows, columns, None], self.device))
-            down, right = tile.rows.first - rows.start, tile.columns.first - columns.start
-            return x[
-                ..., down : down + tile.rows.last - tile.rows.first, right : right + tile.columns.last - tile.columns.first
-            ]
+            return x if alpha is None else _bled(x, to_tensor(alpha[rows, columns, None], self.device), tile, where)
 
         def unchanged(tile: Tile) -> bool:
             where = slice(tile.rows.first, tile.rows.last), slice(tile.columns.first, tile.columns.last)
@@ -474,6 +492,26 @@ def _output(tile: Tile, scale: int) -> tuple[slice, slice]:
         slice(tile.rows.start * scale, tile.rows.stop * scale),
         slice(tile.columns.start * scale, tile.columns.stop * scale),
     )
+
+
+def _around(tile: Tile, reach: int, height: int, width: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a (height, width) picture that lie up to `reach` px around what a tile reads."""
+    rows, columns = (
+        slice(max(span.first - reach, 0), min(span.last + reach, size))
+        for span, size in zip(tile, (height, width), strict=True)
+    )
+    return rows, columns
+
+
+def _bled(colors: Tensor, alpha: Tensor, tile: Tile, where: tuple[slice, slice]) -> Tensor:
+    """Spread visible colour under transparency in what lies at `where`; return what the tile reads of it."""
+    return _cut(bleed(colors, alpha), tile, where)
+
+
+def _cut(x: Tensor, tile: Tile, where: tuple[slice, slice]) -> Tensor:
+    """Cut what a tile reads out of what lies at `where`."""
+    rows, columns = (slice(span.first - at.start, span.last - at.start) for span, at in zip(tile, where, strict=True))
+    return x[..., rows, columns]
 
 
 def _turn(x: np.ndarray, index: int) -> np.ndarray:

@@ -21,6 +21,7 @@ import torch
 from srcli import __version__
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
+from srcli.engine.pipeline import Stopwatch
 from srcli.engine.upscale import Resizer, passes
 from srcli.errors import BadVideo, UserError
 from srcli.media.ahead import read_ahead, write_behind
@@ -32,7 +33,7 @@ from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, res
 from srcli.media.segments import Parts, SegmentWriter, published
 from srcli.media.sequences import SequenceReader, probe_sequence, write_numbered
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
-from srcli.media.video import Clip, Timed, Video, VideoReader, probe_video
+from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video, upright
 from srcli.media.video import Track as Source
 from srcli.models.base import SRModel
 
@@ -92,6 +93,9 @@ class VideoDone:
     repeated: int = 0  # of them equal to the frame before, and not computed
     spared: int = 0  # tiles taken over from the frame before, because what they read is the same
     seconds: float = 0.0
+    decode: float = 0.0  # seconds of this rank's; the three stages run side by side
+    network: float = 0.0
+    encode: float = 0.0
     error: str | None = None
     precision: Precision | None = None
     notes: tuple[str, ...] = ()
@@ -113,7 +117,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
     notes: list[str] = []
     tracks = []
     for source in video.tracks:
-        size = _size(source, job)
+        size = _size(source, job.scale)
         label = f"video {source.index}: " if len(video.tracks) > 1 else ""
         if is_sequence(job.target):
             encoding = Encoding("", source.pix_fmt, *size, source.time_base, source.rate, source.colors)
@@ -173,7 +177,7 @@ def upscale_video(
     with team.together():
         if team.leads:
             lost = run.finish()
-    height, width = plan.tracks[0].encoding.coded
+    height, width = _shown(plan)
     damage = tuple(line for end in run.ends for line in end["damage"])
     return VideoDone(
         job.source,
@@ -186,7 +190,10 @@ def upscale_video(
         repeated=run.repeated,
         spared=run.spared,
         seconds=round(time.monotonic() - started, 3),
-        error="; ".join(damage) or None,
+        decode=round(run.clocks.decode.seconds, 3),
+        network=round(run.clocks.network.seconds, 3),
+        encode=round(run.clocks.encode.seconds, 3),
+        error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
         precision=run.precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
     )
@@ -209,6 +216,7 @@ class _Run:
         self._started = time.monotonic()
         self._done = self._computed = 0
         self.kept = self.repeated = 0
+        self.clocks = Clocks()
         self._spared_before = resizer.spared
         self.precision: Precision | None = None
         self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
@@ -243,7 +251,7 @@ class _Run:
             segments = tuple(there[number] for number in sorted(there))
             if sum(segment.frames for segment in segments) != end["frames"]:
                 raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
-            self.repeated += int(sum(segment.saved.get("repeated", 0) for segment in segments))
+            self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             tracks.append(replace(track, segments=segments))
         source = None if is_sequence(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
@@ -252,7 +260,7 @@ class _Run:
 
     def _sink(self, track: Track) -> "_Segments | _Numbered":
         if is_sequence(self._plan.job.target):
-            return _Numbered(self._plan.job, self._parts, self._quality)
+            return _Numbered(track.track, self._plan.job, self._parts, self._quality)
         return _Segments(track, self._parts, self._plan.choices.segment)
 
     def _through(self, track: Track, sink: "_Segments | _Numbered") -> dict[str, Any]:
@@ -271,8 +279,10 @@ class _Run:
         if self.precision is None:
             self.precision = _precision(self._resizer, self._plan)
         size = (track.encoding.height, track.encoding.width)
-        results = upscaled(self._resizer, reader.frames(wanted), size, self.precision)
-        stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, sink.add, depth=AHEAD))
+        frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
+        results = upscaled(self._resizer, frames, size, self.precision, self.clocks)
+        add = self.clocks.encode.timed(sink.add)
+        stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, add, depth=AHEAD))
         try:
             with closing(stored):
                 for result, error in stored:
@@ -298,8 +308,16 @@ class Result(NamedTuple):
     """A frame upscaled, with its number; `repeated` tells that it equals the one before and was not computed."""
 
     number: int
+    source: Timed
     frame: Timed
     repeated: bool
+
+
+class Clocks:
+    """How long each stage was at work."""
+
+    def __init__(self) -> None:
+        self.decode, self.network, self.encode = Stopwatch(), Stopwatch(), Stopwatch()
 
 
 class _Segments:
@@ -311,11 +329,30 @@ class _Segments:
         self.kept = sum(segment.frames for segment in self._there.values())
         self._writer = SegmentWriter(parts, track.track.index, partial(Encoder, track.encoding), length)
 
+    @property
+    def known(self) -> Known | None:
+        """Tell of the frames before the first that is missing, up to where a fault of the source was met."""
+        stamps: list[int] = []
+        checksum = 0
+        for number in range(len(self._there)):
+            segment = self._there.get(number)
+            if segment is None or segment.tally["faults"]:
+                break
+            stamps += sorted(segment.shown)
+            checksum = int(segment.tally["checksum"])
+        return Known(stamps, checksum) if checksum else None
+
     def wants(self, number: int) -> bool:
         return number // self._length not in self._there
 
     def add(self, result: Result) -> None:
-        self._writer.add(result.number, result.frame, {"repeated": float(result.repeated)})
+        last = result.number % self._length == self._length - 1
+        tally = {
+            "repeated": float(result.repeated),
+            "faults": float(result.source.faults),
+            "checksum": float(checksum(result.source)) if last else 0.0,
+        }
+        self._writer.add(result.number, result.frame, tally)
 
     def close(self) -> None:
         self._writer.close()
@@ -327,8 +364,10 @@ class _Segments:
 class _Numbered:
     """Results into numbered pictures, but for those that this run, or the one that it goes on with, has written."""
 
-    def __init__(self, job: Job, parts: Parts, quality: int | None) -> None:
-        self._job, self._quality = job, quality
+    known: Known | None = None  # pictures have no time stamps
+
+    def __init__(self, track: Source, job: Job, parts: Parts, quality: int | None) -> None:
+        self._track, self._job, self._quality = track, job, quality
         self._since = parts.began
         self.kept = 0
 
@@ -339,7 +378,7 @@ class _Numbered:
         return not there
 
     def add(self, result: Result) -> None:
-        write_numbered(self._job.target, result.number, result.frame, self._job.format, self._quality)
+        write_numbered(self._job.target, result.number, upright(result.frame, self._track), self._job.format, self._quality)
 
     def close(self) -> None:
         pass
@@ -349,7 +388,7 @@ class _Numbered:
 
 
 def upscaled(
-    resizer: Resizer, frames: Iterator[tuple[int, Timed]], size: tuple[int, int], precision: Precision | None
+    resizer: Resizer, frames: Iterator[tuple[int, Timed]], size: tuple[int, int], precision: Precision | None, clocks: Clocks
 ) -> Iterator[Result]:
     """Upscale frames, which a thread decodes ahead, all in one precision; one equal to the frame before takes its result.
 
@@ -358,7 +397,8 @@ def upscaled(
     resizer.remember()
     before: Timed | None = None
     result: Timed | None = None
-    for _, item in read_ahead(repeat(None), lambda _: next(frames, None), depth=AHEAD):
+    compute = clocks.network.timed(resizer)
+    for _, item in read_ahead(repeat(None), clocks.decode.timed(lambda _: next(frames, None)), depth=AHEAD):
         if isinstance(item, UserError):
             raise item
         if item is None:
@@ -366,10 +406,10 @@ def upscaled(
         number, frame = item
         repeated = before is not None and _same(frame, before)
         if not repeated or result is None:
-            picture, precision = resizer(Picture(frame.pixels, frame.alpha), size, precision=precision)
+            picture, precision = compute(Picture(frame.pixels, frame.alpha), size, precision=precision)
             result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
         before = frame
-        yield Result(number, result._replace(pts=frame.pts, duration=frame.duration), repeated)
+        yield Result(number, frame, result._replace(pts=frame.pts, duration=frame.duration), repeated)
 
 
 def upscale_stream(
@@ -382,11 +422,13 @@ def upscale_stream(
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> StreamDone:
     """Upscale frames from one pipe, or a file, into another as they come."""
-    size = result_size(reader.track.height, reader.track.width, scale)
-    writer = StreamWriter(file, kind, reader.track, size)
+    track = reader.track
+    size = _size(track, scale)
+    shown = replace(track, aspect=1 / track.aspect) if track.turned and track.aspect else track
+    writer = StreamWriter(file, kind, shown, size[::-1] if track.turned else size)
     started, done, repeated = time.monotonic(), 0, 0
-    results = upscaled(resizer, iter(reader.frames()), size, None)
-    for result, error in write_behind(results, lambda result: writer.write(result.frame), depth=AHEAD):
+    results = upscaled(resizer, iter(reader.frames()), size, None, Clocks())
+    for result, error in write_behind(results, lambda result: writer.write(upright(result.frame, track)), depth=AHEAD):
         if error:
             raise error
         done, repeated = done + 1, repeated + result.repeated
@@ -413,13 +455,19 @@ def _same(frame: Timed, other: Timed) -> bool:
     return np.array_equal(frame.pixels, other.pixels)
 
 
-def _size(source: Source, job: Job) -> tuple[int, int]:
+def _size(source: Source, scale: float | Box) -> tuple[int, int]:
     """Return the size that a track gets; a size in px is meant as it is shown, so a turned one has its sides swapped."""
-    turned = source.matrix is not None and source.matrix[0] == 0
-    if not turned or not isinstance(job.scale, Box):
-        return result_size(source.height, source.width, job.scale)
-    width, height = result_size(source.width, source.height, job.scale)
+    if not source.turned or not isinstance(scale, Box):
+        return result_size(source.height, source.width, scale)
+    width, height = result_size(source.width, source.height, scale)
     return height, width
+
+
+def _shown(plan: VideoPlan) -> tuple[int, int]:
+    """Return height and width of the result; pictures are written upright."""
+    track = plan.tracks[0]
+    height, width = track.encoding.coded
+    return (width, height) if track.track.turned and is_sequence(plan.job.target) else (height, width)
 
 
 def _expected(source: Source, clip: Clip) -> int:
@@ -476,7 +524,7 @@ def failed(job: Job, error: Exception) -> VideoDone:
 
 def planned(plan: VideoPlan) -> VideoDone:
     """Record what would be made."""
-    height, width = plan.tracks[0].encoding.coded
+    height, width = _shown(plan)
     return VideoDone(plan.job.source, plan.job.target, "planned", width, height, plan.frames, notes=plan.notes)
 
 

@@ -42,6 +42,12 @@ class TileWriter:
         self._counts: list[int] = []
         file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0))
 
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that it takes at the most, beside the rows given."""
+        tile = TILE * TILE * self._channels * self._dtype.itemsize
+        return self._band.nbytes + 5 * tile  # differences, joined, in order, as bytes, packed
+
     def write(self, rows: Array) -> None:
         """Append (n, W, C) rows."""
         while len(rows):

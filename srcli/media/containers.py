@@ -6,10 +6,12 @@ wants another kind. What it cannot carry is said, in a line each.
 
 import heapq
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,7 @@ _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
+_NO_DATE = "1970-01-01T00:00:00"
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
@@ -71,7 +74,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
-        output = stack.enter_context(_Output(str(target), container))
+        output = stack.enter_context(_Output(str(target), container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
         begin, end = _window(given, tracks, clip)
@@ -131,8 +134,14 @@ def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fract
 class _Output:
     """An output container that is closed without its trailer where something went wrong."""
 
-    def __init__(self, file: Any, container: str) -> None:
-        flags = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart+use_metadata_tags"}}
+    def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
+        ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))
+        # MP4 counts the time before a track begins in ticks of its own, which are ms unless said
+        precise = {"movie_timescale": str(ticks)} if ticks < 2**31 else {}
+        flags = {
+            "mp4": {"movflags": "+faststart", **precise},
+            "mov": {"movflags": "+faststart+use_metadata_tags", **precise},
+        }
         memory = not isinstance(file, str)
         options = {} if memory else flags.get(container, {"avoid_negative_ts": "disabled"})
         self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)
@@ -241,7 +250,8 @@ class _Plan:
 
     def _add_copy(self, stream: Stream) -> None:
         if not _takes(self._container, stream) or (target := self._template(stream)) is None:
-            self._lost(stream, "" if self._container == "mkv" else "; mkv carries most")
+            others = (name for name in ("mkv", "mov") if name != self._container and _takes(name, stream))
+            self._lost(stream, "".join(f"; {name} carries it" for name in islice(others, 1)))
         else:
             self.copies[stream.index] = _Copy(target, lambda packet: packet)
 
@@ -322,7 +332,8 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
         low = key.lower()
         twice = key[-4:-3] == "-" and metadata.get(key[:-4]) == value  # QuickTime's tags also come with their language
-        if low not in _OWN and not low.startswith(_OWN_PREFIXES) and value.strip() and not twice:
+        said = value.strip() and not (low == "creation_time" and value.startswith(_NO_DATE))
+        if low not in _OWN and not low.startswith(_OWN_PREFIXES) and said and not twice:
             kept[key] = value
     return kept
 

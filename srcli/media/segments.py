@@ -51,7 +51,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A closed segment: which frames of its track, what it saved, and the time stamps of its packets in decoding order."""
+    """A closed segment: which frames of its track, what was counted, and the time stamps of its packets in decoding order."""
 
     path: Path
     first: int
@@ -59,7 +59,7 @@ class Segment:
     extradata: bytes
     shown: tuple[int, ...]
     last_duration: int  # of the frame shown last
-    saved: Mapping[str, float] = field(default_factory=dict)
+    tally: Mapping[str, float] = field(default_factory=dict)
 
     def records(self) -> Iterator[Record]:
         """Read the packets, one at a time."""
@@ -188,13 +188,13 @@ class SegmentWriter:
         self._parts, self._track, self._open, self._length = parts, track, open_encoder, length
         self._segment: _Open | None = None
 
-    def add(self, number: int, frame: Timed, saved: Mapping[str, float]) -> None:
-        """Encode the frame with this number; `saved` is summed up over the frames of a segment."""
+    def add(self, number: int, frame: Timed, tally: Mapping[str, float]) -> None:
+        """Encode the frame with this number; `tally` is summed up over the frames of a segment."""
         segment, within = divmod(number, self._length)
         if within == 0 or self._segment is None:
             self.close()
             self._segment = _Open(self._parts.path(self._track, segment), number, self._open())
-        self._segment.add(frame, saved)
+        self._segment.add(frame, tally)
         if within == self._length - 1:
             self.close()
 
@@ -219,7 +219,7 @@ class _Open:
         self.frames = self.checksum = 0
         self.shown: list[int] = []
         self.last = (-(2**62), 0)
-        self.saved: dict[str, float] = {}
+        self.tally: dict[str, float] = {}
         self.temporary = path.with_suffix(".open")
         try:
             self.file = self.temporary.open("wb")
@@ -227,12 +227,12 @@ class _Open:
             raise BadFolder(f"cannot write '{self.temporary}': {error.strerror}") from error
         self.file.write(json.dumps({"first": first, "extradata": encoder.extradata.hex()}).encode() + b"\n")
 
-    def add(self, frame: Timed, saved: Mapping[str, float]) -> None:
+    def add(self, frame: Timed, tally: Mapping[str, float]) -> None:
         self._store(self.encoder.encode(frame))
         self.frames += 1
         self.last = max(self.last, (frame.pts, frame.duration))
-        for key, value in saved.items():
-            self.saved[key] = self.saved.get(key, 0) + value
+        for key, value in tally.items():
+            self.tally[key] = self.tally.get(key, 0) + value
 
     def close(self) -> None:
         self._store(self.encoder.finish())
@@ -243,7 +243,7 @@ class _Open:
             "shown": self.shown,
             "crc32": self.checksum,
             "last_duration": self.last[1],
-            "saved": self.saved,
+            "tally": self.tally,
         }
         text = json.dumps(tail).encode()
         try:
@@ -293,7 +293,7 @@ def read_segment(path: Path) -> Segment | None:
         bytes.fromhex(head["extradata"]),
         tuple(tail["shown"]),
         tail["last_duration"],
-        tail["saved"],
+        tail["tally"],
     )
 
 

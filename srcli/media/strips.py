@@ -16,7 +16,7 @@ from srcli.files import atomic, make_folder
 from srcli.media.bigtiff import TileWriter
 from srcli.media.formats import SUFFIXES
 from srcli.media.picture import Array, Picture
-from srcli.media.pixels import reduced, unmultiplied
+from srcli.media.pixels import reduced, stacked, unmultiplied
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
 from srcli.media.probe import MAX_PIXELS, open_header, reading
 from srcli.media.read import carried
@@ -24,6 +24,7 @@ from srcli.media.tiff import tiff_fields, tiff_tags
 from srcli.media.tiff_rows import TiffRows, is_streamable
 from srcli.media.write import fitted, refuse_size, writing
 
+_REDUCED = 64  # rows that are made floats together, to be rounded to fewer bits
 STREAMED = ("png", "tiff")  # what StripWriter writes
 
 
@@ -46,8 +47,14 @@ class StripReader:
         with reading(self.path):
             rows = self._rows.rows(start, stop)
             if self._multiplied:
-                rows[..., :-1] = unmultiplied(rows[..., :-1], rows[..., -1])
+                for row in rows:  # one at a time: they become floats
+                    row[..., :-1] = unmultiplied(row[..., :-1], row[..., -1])
             return rows
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decoded rows that stay from one call to the next, at the most."""
+        return self._rows.kept_bytes
 
     def close(self) -> None:
         self._file.close()
@@ -57,6 +64,29 @@ class StripReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class HeldRows:
+    """A picture in memory that gives its rows as a StripReader does."""
+
+    kept_bytes = 0  # beyond what is there already
+
+    def __init__(self, picture: Picture) -> None:
+        self.carried = picture
+        self.height, self.width, self.channels = picture.pixels.shape
+        self.alpha, self.dtype = picture.alpha is not None, picture.pixels.dtype
+
+    def rows(self, start: int, stop: int) -> Array:
+        """Return rows as (stop - start, W, colours and alpha)."""
+        part = slice(start, stop)
+        alpha = self.carried.alpha
+        return stacked(replace(self.carried, pixels=self.carried.pixels[part], alpha=None if alpha is None else alpha[part]))
+
+    def __enter__(self) -> "HeldRows":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Hold nothing open."""
 
 
 def open_strips(path: Path, *, max_pixels: int = MAX_PIXELS) -> StripReader | None:
@@ -123,11 +153,20 @@ class StripWriter:
         self._level = png_level if self._format == "png" else tiff_level
         make_folder(path.parent)
 
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that writing takes at the most, beside the rows given."""
+        return self._encoder.peak_bytes
+
     def write(self, rows: Array) -> None:
         """Append (n, W, C) rows; raise BadPicture where they cannot be written."""
         dtype = self._carried.pixels.dtype
         with writing(self.path):
-            self._encoder.write(rows if rows.dtype == dtype else reduced(rows, 8 * dtype.itemsize))
+            if rows.dtype == dtype:
+                self._encoder.write(rows)
+            else:
+                for top in range(0, len(rows), _REDUCED):
+                    self._encoder.write(reduced(rows[top : top + _REDUCED], 8 * dtype.itemsize))
         self._written += len(rows)
 
     def __enter__(self) -> "StripWriter":

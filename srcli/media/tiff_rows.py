@@ -48,6 +48,15 @@ class TiffRows:
         if len(ends) < needed or max(ends) > file.seek(0, io.SEEK_END) or min(page.databytecounts[:needed]) < 1:
             raise EOFError("pixels are missing")
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decoded rows that stay from one call to the next, at the most."""
+        if self._page.compression == _NONE and not self._page.is_tiled:
+            return 0
+        row = self._width * self._samples * self._dtype.itemsize
+        band = self._band * row
+        return int(min(max(_KEPT, band) + band, self._height * row))  # the next is decoded before one goes
+
     def rows(self, start: int, stop: int) -> Array:
         """Return (stop - start, W, samples) in the machine's byte order."""
         out = np.empty((stop - start, self._width, self._samples), self._dtype)
@@ -100,7 +109,7 @@ class TiffRows:
         size = rows * width * self._samples * self._dtype.itemsize
         if len(data) < size:
             raise EOFError("pixels are missing")
-        array = np.frombuffer(data[:size], self._stored_dtype).astype(self._dtype)
+        array = np.frombuffer(data, self._stored_dtype, size // self._dtype.itemsize).astype(self._dtype)
         array = array.reshape(rows, width, self._samples)
         if self._page.predictor == 2:  # each value is stored less the one to its left
             np.cumsum(array, axis=1, dtype=array.dtype, out=array)

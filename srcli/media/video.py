@@ -3,12 +3,13 @@
 Knows FFmpeg's decoders through PyAV; knows no encoders, and writes nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -24,12 +25,18 @@ from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
 from srcli.media.image import Array
+from srcli.media.restart import is_restart
+
+if TYPE_CHECKING:
+    from av.packet import Packet
 
 # Code points of ITU-T H.273, which FFmpeg's enums are
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
 LIMITED, FULL = 1, 2
 # The matrices that swscale converts with, by its own names for them (SWS_CS_*)
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+
+_STEPS_BACK = (0, 10, 60)  # seconds before --start at which to look for a place to decode from
 
 # Chroma is interpolated for every pixel, and rounded instead of cut off
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -83,6 +90,11 @@ class Track:
     def alpha(self) -> bool:
         return any(component.is_alpha for component in VideoFormat(self.pix_fmt).components)
 
+    @property
+    def turned(self) -> bool:
+        """Whether it is shown with its sides swapped."""
+        return self.matrix is not None and self.matrix[0] == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Video:
@@ -115,6 +127,21 @@ class Timed(NamedTuple):
     alpha: Array | None  # (H, W)
     pts: int
     duration: int
+    faults: int = 0  # of the source, met since the frame given before
+
+
+def upright(frame: Timed, track: Track) -> Timed:
+    """Turn and flip a frame as players show it, for what carries no display matrix."""
+    if not track.matrix:
+        return frame
+    a, b, _, c, d = track.matrix[:5]  # a pixel at (x, y) is shown at (a x + c y, b x + d y)
+    down, right = (b, c) if track.turned else (d, a)
+
+    def turn(array: Array) -> Array:
+        array = array.swapaxes(0, 1) if track.turned else array
+        return np.ascontiguousarray(array[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
+
+    return frame._replace(pixels=turn(frame.pixels), alpha=None if frame.alpha is None else turn(frame.alpha))
 
 
 @contextmanager
@@ -224,6 +251,40 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
     return context
 
 
+class Known(NamedTuple):
+    """The first frames of a track, as an earlier run that met no fault among them had them."""
+
+    stamps: Sequence[int]
+    checksum: int  # of the last
+
+
+def checksum(frame: Timed) -> int:
+    """Return the CRC-32 of a frame's px and alpha."""
+    start = 0 if frame.alpha is None else zlib.crc32(np.ascontiguousarray(frame.alpha).data)
+    return zlib.crc32(np.ascontiguousarray(frame.pixels).data, start)
+
+
+class _Restart(NamedTuple):
+    """Where decoding can begin: the number of the frame, how many packets come before it, and its time stamp."""
+
+    number: int
+    packets: int
+    pts: int | None = None
+
+
+class _Shown(NamedTuple):
+    """A decoded frame, with its number, and its time stamp as it is given out."""
+
+    number: int
+    frame: VideoFrame
+    pts: int
+    duration: int
+
+
+class _Astray(Exception):
+    """The frames after a restart are not the known ones."""
+
+
 class VideoReader:
     """The frames of one track, in the order they are shown, each once.
 
@@ -235,27 +296,92 @@ class VideoReader:
         self.path, self.track, self.clip = path, track, clip
         self.deinterlace = deinterlace
         self.count = 0
+        self.decoded = 0  # frames, with those that were not given
+        self._forget()
+
+    def _forget(self) -> None:
         self._damaged = 0  # packets
         self._mended = 0  # time stamps
+        self._unstamped = 0  # frames
         self._resampled = 0  # frames of another size
         self._ends_early = False
 
-    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
-        """Yield the frames that are `wanted`, with their numbers from 0; the others are decoded, but not converted."""
+    def frames(
+        self, wanted: Callable[[int], bool] = lambda number: True, known: Known | None = None
+    ) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames that are `wanted`, with their numbers from 0; the others are decoded, but not converted.
+
+        None of the `known` frames is wanted: decoding begins at the last of them from which all that follow are exactly the
+        same, and at the first where there is none such, or where they do not come as known.
+        """
+        restart = self._restart(known.stamps) if known else None
+        if known and restart:
+            with suppress(_Astray):
+                yield from self._converted(self._verified(known, restart), wanted)
+                return
+        yield from self._converted(self._numbered(_Restart(0, 0)), wanted)
+
+    def _converted(self, frames: Iterator[_Shown], wanted: Callable[[int], bool]) -> Iterator[tuple[int, Timed]]:
+        faults = 0
+        for shown in frames:
+            if wanted(shown.number):
+                self._resampled += (shown.frame.height, shown.frame.width) != (self.track.height, self.track.width)
+                yield shown.number, Timed(*rgb(shown.frame, self.track), shown.pts, shown.duration, self._faults - faults)
+                faults = self._faults
+
+    def _verified(self, known: Known, restart: _Restart) -> Iterator[_Shown]:
+        """Number the frames from a restart on; raise _Astray as soon as they are not the known ones."""
+        last = len(known.stamps) - 1
+        for shown in self._numbered(restart):
+            if shown.number <= last and (self._faults or shown.pts != known.stamps[shown.number]):
+                raise _Astray
+            if shown.number == last and checksum(Timed(*rgb(shown.frame, self.track), 0, 0)) != known.checksum:
+                raise _Astray
+            yield shown
+        if self.count <= last:
+            raise _Astray
+
+    def _numbered(self, restart: _Restart) -> Iterator[_Shown]:
+        """Decode, count, and give every frame a time stamp later than the one before."""
+        self._forget()
+        self.count = restart.number
         last: int | None = None
-        self.count = 0
-        for frame in self._chosen():
+        for frame in self._chosen(restart.packets):
+            if last is None and restart.pts is not None and frame.pts is not None and frame.pts < restart.pts:
+                continue  # of an open GOP: it refers to what was left out
             if self.count == self.clip.frames:
                 return
             duration = frame.duration or self._tick
+            self._unstamped += frame.pts is None
             pts = frame.pts if frame.pts is not None else (last or 0) + duration
             if last is not None and pts <= last:
                 pts, self._mended = last + 1, self._mended + 1
             last = pts
             self.count += 1
-            if wanted(self.count - 1):
-                self._resampled += (frame.height, frame.width) != (self.track.height, self.track.width)
-                yield self.count - 1, Timed(*rgb(frame, self.track), pts, duration)
+            yield _Shown(self.count - 1, frame, pts, duration)
+
+    def _restart(self, known: Sequence[int]) -> _Restart | None:
+        """Find the last packet of a known frame, but not of the very last, at which decoding can begin."""
+        numbers = {pts: number for number, pts in enumerate(known[:-1])}
+        found = None
+        with suppress(BadVideo):
+            entry = self._entry() if numbers else None
+            with self._opened(entry) as (container, stream):
+                packets = (packet for packet in container.demux(stream) if packet.size)
+                for count, packet in enumerate(packets if numbers else ()):
+                    if packet.dts is not None and packet.dts > known[-1]:
+                        break
+                    if packet.pts in numbers and self._restarts(packet, stream):
+                        found = _Restart(numbers[packet.pts], count, packet.pts)
+        return found
+
+    def _restarts(self, packet: "Packet[VideoStream]", stream: VideoStream) -> bool:
+        codec = stream.codec_context.codec
+        if self.track.alpha and not codec.intra_only:
+            return False  # VP8 and VP9 have their alpha in a stream of its own, which has other key frames
+        if codec.canonical_name == "h264" and "444" in self.track.pix_fmt:
+            return False  # FFmpeg decodes what an x264 before build 151 wrote by what the first packet says of the build
+        return is_restart(packet, codec.canonical_name, stream.codec_context.extradata or b"", intra_only=codec.intra_only)
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -280,19 +406,47 @@ class VideoReader:
         return tuple(lines)
 
     @property
+    def _faults(self) -> int:
+        return self._damaged + self._mended + self._unstamped
+
+    @property
     def _tick(self) -> int:
         return max(round(1 / (self.track.rate * self.track.time_base)), 1)
 
-    def _chosen(self) -> Iterator[VideoFrame]:
-        """Yield the decoded frames within the clip."""
-        base = self.track.time_base
+    @contextmanager
+    def _opened(self, at: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Open the file at its beginning, or at a time in ticks of the track."""
         with decoding(self.path), av.open(str(self.path), metadata_errors="replace") as container:
             stream = next(stream for stream in container.streams.video if stream.index == self.track.index)
-            begin = Fraction(max(container.start_time or 0, 0), av.time_base)
+            if at is not None:
+                container.seek(at, stream=stream)
+            yield container, stream
+
+    def _entry(self) -> int | None:
+        """Find a time to seek to, from which all from --start on decodes exactly; None where only the beginning will do."""
+        for back in _STEPS_BACK if self.clip.start else ():
+            with suppress(BadVideo), self._opened(None) as (container, stream):  # without an index it cannot be sought
+                first = self._begin(container) + self.clip.start
+                at = int((first - back) / self.track.time_base)
+                container.seek(at, stream=stream)
+                packet = next((packet for packet in container.demux(stream) if packet.size), None)
+                if packet is None or packet.pts is None or packet.pts * self.track.time_base > first:
+                    continue
+                if self._restarts(packet, stream):
+                    return at
+        return None
+
+    @staticmethod
+    def _begin(container: InputContainer) -> Fraction:
+        return Fraction(max(container.start_time or 0, 0), av.time_base)
+
+    def _chosen(self, skip: int) -> Iterator[VideoFrame]:
+        """Yield the decoded frames within the clip, without those of the first packets."""
+        base = self.track.time_base
+        with self._opened(self._entry()) as (container, stream):
+            begin = self._begin(container)
             first, end = begin + self.clip.start, None if self.clip.end is None else begin + self.clip.end
-            if self.clip.start:
-                container.seek(int(first / base), stream=stream)
-            frames = self._decoded(container, stream)
+            frames = self._decoded(container, stream, skip)
             for frame in self._deinterlaced(frames, stream) if self.deinterlace else frames:
                 if frame.pts is not None and self.clip.start and frame.pts * base < first:
                     continue
@@ -300,7 +454,7 @@ class VideoReader:
                     return
                 yield frame
 
-    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    def _decoded(self, container: InputContainer, stream: VideoStream, skip: int) -> Iterator[VideoFrame]:
         decoder = _decoder(stream)
         packets = 0
         reached = 0.0
@@ -313,9 +467,13 @@ class VideoReader:
                 if packet.stream.index != stream.index:
                     continue
                 packets += packet.size > 0
+                if packet.size and packets <= skip:
+                    continue
                 self._damaged += packet.is_corrupt
                 try:
-                    yield from decoder.decode(packet if packet.size else None)
+                    for frame in decoder.decode(packet if packet.size else None):
+                        self.decoded += 1
+                        yield frame
                 except av.EOFError:
                     pass
                 except av.FFmpegError:

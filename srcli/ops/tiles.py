@@ -38,16 +38,16 @@ def split(tile: Tile, height: int, width: int, side: int, overlap: int, phase: i
     return [Tile(r, c) for r in rows for c in columns]
 
 
-def fewest_reads(height: int, width: int, area: float, overlap: int, phase: int = 1) -> tuple[int, int]:
+def fewest_reads(height: int, width: int, area: float, overlap: int, phase: int = 1, *, beside: float = 0.0) -> tuple[int, int]:
     """Return the (height, width) a tile should give so that none reads more than `area` px and all read as little as can be.
 
-    As small as one phase where even that reads more.
+    As small as one phase where even that reads more. `beside`: px of the area that each row a tile gives takes besides.
     """
     best, least = (phase, phase), math.inf
     across = _costs(width, overlap, phase)
     for rows, tallest, read_down in _costs(height, overlap, phase):
         for columns, widest, read_across in across:
-            if tallest * widest <= area:
+            if tallest * widest + rows * beside <= area:
                 if read_down * read_across < least:
                     best, least = (rows, columns), read_down * read_across
                 break  # narrower tiles only read more

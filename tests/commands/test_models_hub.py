@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,21 +10,10 @@ from typer.testing import CliRunner, Result
 from srcli import checkpoint, zoo
 from srcli.cli import app
 from srcli.models import create
-from tests.hubserver import COMMIT, TOKEN, Hub, serving, untrained
+from tests.hubserver import COMMIT, TOKEN
 
 # huggingface_hub 2.4 hands httpx what httpx wants under another name
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch) -> Iterator[Hub]:
-    with serving(tmp_path, monkeypatch) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> dict[str, bytes]:
-    return untrained(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture

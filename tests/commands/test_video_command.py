@@ -58,7 +58,7 @@ def done(*arguments: object) -> Result:
             "b.webm",
             ["video", "subtitle"],
             [
-                "stream 1 (audio, aac) cannot be carried by webm; mkv carries most",
+                "stream 1 (audio, aac) cannot be carried by webm; mkv carries it",
                 "stream 2: subrip subtitles rewrapped as webvtt",
                 "the attachment 'font.ttf' cannot be carried by webm; mkv carries it",
             ],
@@ -101,6 +101,16 @@ def test_uneven_time_stamps_come_out_exactly(tmp_path):
     assert held(tmp_path / "out.mp4").times == held(clip).times
     done(clip, "-o", tmp_path / "out.mkv", "-s", 2, "--segment", 3)
     assert held(tmp_path / "out.mkv").times[0] == pytest.approx(held(clip).times[0], abs=0.0005)  # Matroska counts in ms
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov"])
+@pytest.mark.parametrize("first", [1, 300, 12345])
+def test_a_video_that_begins_late_does_so_to_the_tick(tmp_path, name, first):
+    clip = make_clip(tmp_path / "clip.mp4", frames=6, pts=[first + i * 512 for i in range(6)])
+    moved = tmp_path / "clip.mov"  # whose ticks of the movie are finer than ms
+    done(clip, "-o", moved, "-s", 1)
+    done(moved, "-o", tmp_path / name, "-s", 2)
+    assert held(tmp_path / name).times == held(moved).times
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"])
@@ -280,6 +290,35 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     done(tmp_path / "frames" / "f_%04d.png", "-o", tmp_path / "again.mp4", "-s", 2, "--fps", "30000/1001")
     assert held(tmp_path / "again.mp4").times[0] == pytest.approx([i * 1001 / 30000 for i in range(5)], abs=1e-4)
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turn"),
+    [
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+        ((0, -1, 1, 0), lambda x: np.rot90(x)),
+        ((-1, 0, 0, -1), lambda x: np.rot90(x, 2)),
+        ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+    ],
+)
+def test_pictures_and_pipes_get_frames_as_players_show_them(tmp_path, matrix, turn):
+    plain, clip = make_clip(tmp_path / "plain.mkv", frames=2, codec="ffv1"), tmp_path / "clip.mkv"
+    with av.open(str(plain)) as given, av.open(str(clip), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        a, b, c, d = (value << 16 for value in matrix)
+        stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    done(plain, "-o", tmp_path / "plain_%d.png", "-s", 1)
+    result = done(clip, "-o", tmp_path / "turned_%d.png", "-s", 1)
+    wanted = turn(np.asarray(Image.open(tmp_path / "plain_1.png")))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "turned_1.png")), wanted)
+    assert f"{wanted.shape[1]}x{wanted.shape[0]}  2 frames" in result.stdout
+    out, said, code = piped(b"", clip, "-o", "-", "--format", "rgb", "-s", 1, "--frames", 1)
+    assert code == 0, said
+    np.testing.assert_array_equal(np.frombuffer(out, np.uint8).reshape(wanted.shape), wanted)
 
 
 def test_numbered_pictures_become_numbered_pictures(tmp_path):

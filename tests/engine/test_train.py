@@ -18,7 +18,7 @@ from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
 from srcli.engine.settings import Stage, TrainConfig
 from srcli.engine.train import train
-from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError
+from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
 
 
@@ -134,6 +134,23 @@ def test_another_scale_starts_from_a_trained_body(config, tmp_path):
     assert torch.equal(model.state_dict()["body.weight"], source.state_dict()["body.weight"])
 
 
+@pytest.mark.parametrize(("scale", "told"), [(2, "started from 'mfdn' (x2)"), (4, "started from 'mfdn' (x4)")])
+def test_weights_that_ship_are_a_start_by_their_name(config, tmp_path, scale, told):
+    events = list(train(replace(config, arch="mfdn", scale=scale, init="mfdn", steps=1), tmp_path / "run", device="cpu"))
+    assert events[0].notes == (told,)
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["init"] == "mfdn"
+
+
+def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path):
+    events = train(replace(config, arch="standard", init="standard", steps=1), tmp_path / "run", device="cpu")
+    assert next(events).notes[0].startswith("started from 'standard' (x4); new: ")
+
+
+def test_a_start_that_does_not_exist_is_refused(config, tmp_path):
+    with pytest.raises(WeightsNotFound, match="did you mean 'rfdn'"):
+        next(train(replace(config, init="rdfn"), tmp_path / "run", device="cpu"))
+
+
 def test_a_network_of_other_arguments_is_trained_and_rebuilt(config, tmp_path):
     other = replace(config, arch="fast", network={"channels": 32, "gate": "channel"}, steps=1)
     list(train(other, tmp_path / "run", device="cpu"))
@@ -215,6 +232,16 @@ def test_stages_change_patch_batch_and_loss_under_one_schedule(config, tmp_path,
         rates += [e.lr for e in events if isinstance(e, Step)]
     assert drawn == [(16, 2), (16, 2), (20, 2), (24, 1)]
     assert rates == pytest.approx([0.5 + 0.5 * math.cos(math.pi * n / 4) for n in range(4)])
+
+
+@pytest.mark.parametrize(("warmup", "rates"), [(100, [0.01, 0.5, 1.0, 1.0]), (1, [1.0] * 4), (0, [1.0] * 4)])
+def test_the_warm_up_is_at_most_a_tenth_of_the_run(config, tmp_path, warmup, rates):
+    config = replace(config, steps=20, schedule="constant", warmup=warmup, lr=1.0)
+    run = Run(config, create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    told = []
+    for run.step in range(4):
+        told.append(run.set_rates())
+    assert told == pytest.approx(rates)
 
 
 def test_the_rate_halves_at_milestones(config, tmp_path):

@@ -135,7 +135,7 @@ def segments(tmp_path: Path, count: int, length: int = 4) -> Parts:
 
 def test_segments_hold_every_packet(tmp_path):
     there = segments(tmp_path, 10).closed(0, 4)
-    assert [(there[n].first, there[n].frames, there[n].saved) for n in sorted(there)] == [
+    assert [(there[n].first, there[n].frames, there[n].tally) for n in sorted(there)] == [
         (0, 4, {"repeated": 4.0}),
         (4, 4, {"repeated": 4.0}),
         (8, 2, {"repeated": 2.0}),

@@ -49,6 +49,14 @@ def test_the_fewest_reads_stay_within_the_area_and_beat_squares(height, width):
     assert total <= reads(300 - 2 * overlap)[1]
 
 
+def test_what_each_row_takes_besides_is_left():
+    area, beside, overlap = 300 * 300, 400, 12
+    rows, columns = fewest_reads(2000, 3000, area, overlap, beside=beside)
+    tiles = plan_tiles(2000, 3000, (rows, columns), overlap)
+    assert max((r.last - r.first) * (c.last - c.first) for r, c in tiles) <= area - rows * beside
+    assert rows < fewest_reads(2000, 3000, area, overlap)[0]
+
+
 def test_what_fits_is_one_tile_and_what_never_fits_is_one_phase():
     assert fewest_reads(256, 300, 256 * 300, 72, 6) == (256, 300)
     assert fewest_reads(256, 300, 10, 72, 6) == (6, 6)

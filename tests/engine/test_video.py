@@ -1,0 +1,267 @@
+"""A video through the engine: shared by ranks, gone on with, flat in memory, and verified at the end."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from srcli.cli import app
+from srcli.engine import video as engine
+from srcli.engine.distributed import Team
+from srcli.engine.upscale import Resizer, Upscaler
+from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
+from srcli.errors import BadVideo
+from srcli.media import containers
+from srcli.media.jobs import Job
+from srcli.media.segments import Parts, SegmentWriter
+from srcli.media.video import VideoReader
+from srcli.models import create
+from tests.clips import decoded, held, make_clip
+
+SRCLI = [sys.executable, "-m", "srcli", "upscale"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srcli", "upscale"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def resizer() -> Resizer:
+    """Make one of the bicubic network, which needs no weights."""
+    return Resizer({2: Upscaler(create("bicubic", 2), device=torch.device("cpu"), precision="fp32")})
+
+
+def run(clip: Path, target: Path, segment: int = 4, **more: Any) -> VideoDone:
+    """Upscale a clip to twice its size."""
+    plan = plan_video(Job(clip, target, target.suffix[1:], None, 2), Choices(segment=segment))
+    return upscale_video(resizer(), plan, **more)
+
+
+def assert_same(some: Path, other: Path) -> None:
+    """Compare two videos frame by frame, with all else that they hold."""
+    for number, (a, b) in enumerate(zip(decoded(some), decoded(other), strict=True)):
+        np.testing.assert_array_equal(a, b, f"frame {number}")
+    assert held(some) == held(other)
+
+
+# Ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Threads(Team):
+    """Two ranks that are threads of this process."""
+
+    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=60))
+    box: list[Any] = field(default_factory=lambda: [None])
+
+    def given(self, item: Any) -> Any:
+        if self.leads:
+            self.box[0] = item
+        self.barrier.wait()
+        return self.box[0]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        yield
+        self.barrier.wait()
+
+
+def test_two_ranks_take_every_other_segment_and_join_what_one_process_makes(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=22, tone=True)
+    run(clip, tmp_path / "one.mp4")
+    shares: dict[int, list[int]] = {}
+    add = SegmentWriter.add
+
+    def noting(self: SegmentWriter, number: int, *rest: Any) -> None:
+        shares.setdefault(id(self), []).append(number)
+        add(self, number, *rest)
+
+    monkeypatch.setattr(SegmentWriter, "add", noting)
+    first = Threads(0, 2, torch.device("cpu"))
+    second = Threads(1, 2, torch.device("cpu"), first.barrier, first.box)
+    other = threading.Thread(target=run, args=(clip, tmp_path / "two.mp4"), kwargs={"team": second})
+    other.start()
+    done = run(clip, tmp_path / "two.mp4", team=first)
+    other.join(60)
+    assert done.frames == 22
+    assert sorted(shares.values()) == [[0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19], [4, 5, 6, 7, 12, 13, 14, 15, 20, 21]]
+    assert_same(tmp_path / "one.mp4", tmp_path / "two.mp4")
+    assert not (tmp_path / "two.mp4.parts").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the ranks in /proc")
+def test_torchrun_goes_on_after_one_of_its_ranks_was_killed(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=200, tone=True, panning=True, options={"g": "24"})
+    flags = ["-m", "bicubic", "-s", "2", "--segment", "5", "--preset", "slower"]
+    subprocess.run([*SRCLI, clip, "-o", tmp_path / "one.mp4", *flags], env=ONE_THREAD, check=True, capture_output=True)
+    target = tmp_path / "two.mp4"
+    command = [*TORCHRUN, clip, "-o", target, *flags]
+    with subprocess.Popen(command, env=ONE_THREAD, stderr=subprocess.PIPE, text=True) as killed:
+        parts = Parts(target, {}).folder
+        while killed.poll() is None and len(list(parts.glob("*.seg"))) < 3:
+            time.sleep(0.002)
+        ranks = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+        (second,) = [r for r in ranks if b"\0RANK=1\0" in b"\0" + Path(f"/proc/{r}/environ").read_bytes()]
+        os.kill(int(second), signal.SIGKILL)
+        killed.communicate(timeout=120)
+    assert killed.returncode != 0
+    assert not target.exists()
+    kept = len(list(parts.glob("*.seg")))
+    assert 3 <= kept < 40
+    again = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert f"{5 * kept} kept from an earlier run" in again.stderr
+    assert_same(tmp_path / "one.mp4", target)
+
+
+# Going on
+
+
+def test_a_run_that_goes_on_does_not_decode_what_is_done(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=40, panning=True, options={"g": "6"})
+    run(clip, tmp_path / "whole.mp4")
+
+    def stop(progress: engine.Progress) -> None:
+        if progress.done > 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path / "out.mp4", tick=stop)
+    readers = []
+    frames = VideoReader.frames
+    monkeypatch.setattr(VideoReader, "frames", lambda self, *a: readers.append(self) or frames(self, *a))
+    done = run(clip, tmp_path / "out.mp4")
+    assert done.kept >= 24
+    assert readers[-1].decoded <= 40 - 18  # the key frame before lies within the last two segments
+    assert_same(tmp_path / "whole.mp4", tmp_path / "out.mp4")
+
+
+def test_a_fault_of_the_source_is_told_by_the_run_that_goes_on_too(tmp_path):
+    clip = make_clip(tmp_path / "clip.mov", frames=40, panning=True, codec="png", pix_fmt="rgb24")
+    content = bytearray(clip.read_bytes())
+    start = [match.start() for match in re.finditer(b"\x89PNG", content)][10]
+    content[start : start + 4] = b"oops"
+    clip.write_bytes(content)
+
+    def stop(progress: engine.Progress) -> None:
+        if progress.done > 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path / "out.mkv", tick=stop)
+    done = run(clip, tmp_path / "out.mkv")
+    assert done.kept >= 24
+    assert done.error == run(clip, tmp_path / "whole.mkv").error == "1 of its packets did not decode; what decodes is upscaled"
+
+
+# Memory
+
+
+def test_frames_in_flight_are_bounded(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=60, panning=True)
+    given, taken, most = [], [], [0]
+    frames, add = VideoReader.frames, SegmentWriter.add
+
+    def giving(self: VideoReader, *rest: Any) -> Iterator[Any]:
+        for item in frames(self, *rest):
+            given.append(item[0])
+            most[0] = max(most[0], len(given) - len(taken))
+            yield item
+
+    def slowly(self: SegmentWriter, number: int, *rest: Any) -> None:
+        time.sleep(0.004)  # the decoder could be far ahead
+        add(self, number, *rest)
+        taken.append(number)
+
+    monkeypatch.setattr(VideoReader, "frames", giving)
+    monkeypatch.setattr(SegmentWriter, "add", slowly)
+    run(clip, tmp_path / "out.mp4")
+    assert len(taken) == 60
+    assert AHEAD < most[0] <= 2 * AHEAD + 4  # those that wait, and one in each of the three hands and between them
+
+
+@pytest.mark.slow
+def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
+    code = (
+        "import resource, sys; from srcli.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    peaks = []
+    for frames in (60, 460):
+        clip = make_clip(tmp_path / f"{frames}.mp4", frames=frames, height=240, width=320, panning=True)
+        flags = ["-m", "bicubic", "-s", "1", "--segment", "50", "--preset", "ultrafast", "-q"]
+        command = [sys.executable, "-c", code, "upscale", str(clip), "-o", str(tmp_path / f"out{frames}.mp4"), *flags]
+        peaks.append(
+            int(subprocess.run(command, env=ONE_THREAD, check=True, capture_output=True, text=True).stdout.split()[-1])
+        )
+    assert peaks[1] - peaks[0] < 40  # MiB; 400 more decoded frames are 88
+
+
+# The verification at the end
+
+
+def test_a_result_that_lacks_a_frame_fails_and_nothing_is_lost(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    before = clip.read_bytes()
+    (tmp_path / "out.mp4").write_bytes(b"an earlier result")
+    packets = containers._video_packets
+    with monkeypatch.context() as patch:
+        patch.setattr(containers, "_video_packets", lambda *a: islice(packets(*a), 9))
+        with pytest.raises(BadVideo, match="the result has 9 frames, the source 10"):
+            run(clip, tmp_path / "out.mp4")
+    assert clip.read_bytes() == before
+    assert (tmp_path / "out.mp4").read_bytes() == b"an earlier result"
+    done = run(clip, tmp_path / "out.mp4")  # what was computed is still there
+    assert done.kept == 10
+    assert len(decoded(tmp_path / "out.mp4")) == 10
+
+
+def _late(packets: Iterator[Any]) -> Iterator[Any]:
+    for number, packet in enumerate(packets):
+        packet.pts += 300 * (number == 3)
+        yield packet
+
+
+def _longer(packets: Iterator[Any]) -> Iterator[Any]:
+    for packet in packets:
+        packet.duration *= 9
+        yield packet
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (_late, r"a frame of the result is shown 0\.0234 s beside its time"),
+        (_longer, r"the result ends 0\.320 s beside the source"),
+    ],
+)
+def test_a_result_with_other_times_fails(tmp_path, monkeypatch, change, text):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    packets = containers._video_packets
+    monkeypatch.setattr(containers, "_video_packets", lambda *a: change(packets(*a)))
+    with pytest.raises(BadVideo, match=text):
+        run(clip, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mkv", frames=10, tone=True)
+    monkeypatch.setattr(containers._Plan, "kinds", property(lambda self: ["video", "audio", "audio"]))
+    result = CliRunner().invoke(app, ["upscale", str(clip), "-o", str(tmp_path / "out.mkv"), "-m", "bicubic", "-s", "2"])
+    assert result.exit_code == 1
+    assert "the result has the streams video, audio instead of video, audio, audio: please report this" in result.stderr
+    assert not (tmp_path / "out.mkv").exists()
