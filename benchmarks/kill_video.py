@@ -3,7 +3,7 @@
 python benchmarks/kill_video.py [--kills 50] [--seed 0] [--codec libx264] [--keep FOLDER]
 
 The same command is started over and over. A kill (SIGKILL) comes at a random moment: of the whole time that a run takes,
-imports included, in one run of four, and else of the time from its first frame to the removal of the segments. A kill that comes
+imports included, in one run of four, and else of the time from its first frame to the removal of the segments. One that comes
 when all is done does not count, and later ones come sooner. When a run comes to its end before its kill, the decoded frames
 and time stamps of its result, picture and sound, are compared with those of the whole run, and all begins anew.
 """
