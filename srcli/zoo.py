@@ -23,6 +23,7 @@ DEFAULT = "rfdn"
 SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
+TRAINED = "best.safetensors"  # what `srcli train` calls those of a run
 DEFAULT_SCALE = 4  # of a name that ships at several scales, and of networks without weights
 ELSEWHERE = "SRCLI_HUB"  # environment variable: the Hub repository that has the short names which do not ship
 Say = Callable[[str], None]  # told in one line what the user should know before the weights are used
@@ -55,7 +56,7 @@ def shipped() -> list[Shipped]:
 
 
 def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
-    """Return the file `reference` stands for: a path, a folder of save_pretrained, hf:owner/repo, or a shipped name.
+    """Return the file `reference` stands for: a path, a folder of save_pretrained or of a run, hf:owner/repo, or a shipped name.
 
     The hash of shipped and downloaded files is checked.
 
@@ -64,8 +65,9 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     path = Path(reference)
     if path.is_file():
         return path
-    if (path / SAVED).is_file():
-        return path / SAVED
+    for name in (SAVED, TRAINED):
+        if (path / name).is_file():
+            return path / name
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
         pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)

@@ -96,3 +96,9 @@ def test_every_shipped_file_is_whole_and_carries_its_scores():
         assert card.licence == "MIT"
         assert {s["dataset"] for s in card.scores} >= {"Set5", "Set14"}
         assert card.training["steps_done"] > 0
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "best.safetensors"])
+def test_a_folder_of_weights_stands_for_them(tmp_path, name):
+    (tmp_path / name).touch()
+    assert zoo.find_weights(str(tmp_path)) == tmp_path / name
