@@ -17,7 +17,7 @@ from srcli.commands.profile import profile
 from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
-from srcli.errors import UserError
+from srcli.errors import OutOfMemory, UserError
 
 INTERRUPTED = 130
 
@@ -31,6 +31,9 @@ class _Boundary(TyperGroup):
         except UserError as error:
             console.error(str(error))
             raise typer.Exit(error.exit_code) from error
+        except MemoryError as error:
+            console.error("there is not enough memory; close other programs, or take smaller pictures")
+            raise typer.Exit(OutOfMemory.exit_code) from error
         except KeyboardInterrupt:
             console.note("interrupted")
             raise typer.Exit(INTERRUPTED) from None

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,13 +15,25 @@ from srcli.models.base import SRModel
 RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-memory: more is quicker only for what does not fit
 _ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
 _MOST = 0.6  # share of the limit from which freed memory is handed back
+_NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN where it cannot allocate for a kernel
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "could not execute a primitive",
+    "could not create a memory object",
+)
 _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on `device`; 4 GiB where it cannot be asked."""
+    """Return the memory that is free on `device`, on the host for this process; 4 GiB where it cannot be asked."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    return max(min([_free_on_host(), *_free_in_groups(), *_free_in_address_space()]), 0)
+
+
+def _free_on_host() -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():
@@ -30,6 +42,29 @@ def free_bytes(device: torch.device) -> int:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return 4 * 2**30
+
+
+def _free_in_groups(membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """Yield what the control groups (version 2) of this process leave it: those of containers and of systemd."""
+    with suppress(OSError, ValueError):
+        own = next(line[4:] for line in membership.read_text().splitlines() if line.startswith("0::/"))
+        for group in (root / own, *(root / own).parents):
+            with suppress(OSError, ValueError):  # no limit is the word max
+                limit = int((group / "memory.max").read_text())
+                facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                yield limit - int((group / "memory.current").read_text()) + int(facts["inactive_file"])  # which is given up
+            if group == root:
+                return
+
+
+def _free_in_address_space() -> Iterator[int]:
+    """Yield what `ulimit -v` leaves, where it was used."""
+    with suppress(ImportError, OSError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY and Path("/proc/self/status").is_file():
+            yield limit - int(_status("VmSize"))
 
 
 def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
@@ -71,7 +106,7 @@ def peak_bytes(once: Callable[[], object], device: torch.device) -> float | None
         return float(torch.cuda.max_memory_allocated(device) - before)
     before_pass = _reset_resident_peak() if device.type == "cpu" else None
     once()
-    return None if before_pass is None else max(_resident("VmHWM") - before_pass, 0.0)
+    return None if before_pass is None else max(_status("VmHWM") - before_pass, 0.0)
 
 
 def _reset_resident_peak() -> float | None:
@@ -79,19 +114,20 @@ def _reset_resident_peak() -> float | None:
     clear = Path("/proc/self/clear_refs")
     if not clear.exists():
         return None
-    _hand_back()  # what earlier passes freed would hide the growth
+    hand_back()  # what earlier passes freed would hide the growth
     try:
         clear.write_text("5")
     except OSError:
         return None
-    return _resident("VmRSS")
+    return _status("VmRSS")
 
 
 def _held() -> float:
-    return _resident("VmRSS") if Path("/proc/self/status").is_file() else 400 * 2**20  # torch, when it is loaded
+    return _status("VmRSS") if Path("/proc/self/status").is_file() else 400 * 2**20  # torch, when it is loaded
 
 
-def _resident(field: str) -> float:
+def _status(field: str) -> float:
+    """Return bytes that the kernel tells of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1024.0
 
@@ -130,10 +166,10 @@ def keep_freed_memory() -> None:
 def trim(limit: int | None) -> None:
     """Hand back what is freed once the process nears `limit` bytes (RESIDENT without): tiles of other shapes leave gaps."""
     if sys.platform.startswith("linux") and _held() > _MOST * (limit or RESIDENT):
-        _hand_back()
+        hand_back()
 
 
-def _hand_back() -> None:
+def hand_back() -> None:
     """Let glibc return what is freed to the system; nothing elsewhere."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -143,4 +179,4 @@ def out_of_memory(error: BaseException) -> bool:
     """Tell whether `error` says that memory ran out, on whatever device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

@@ -17,9 +17,10 @@ import torch
 from srcli.engine.device import Precision
 from srcli.engine.journal import Account, Journal
 from srcli.engine.likeness import likeness
+from srcli.engine.memory import out_of_memory
 from srcli.engine.runner import Work
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
-from srcli.errors import UserError
+from srcli.errors import OutOfMemory, UserError
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
@@ -169,6 +170,10 @@ def _through(
             results, precision = resizer.several(pictures, _size(pictures[0], job), told)
     except UserError as error:
         results = [error] * len(group)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        results = [OutOfMemory(f"'{job.source}' needs more memory than there is") for job, _ in group]
     seconds = (time.monotonic() - started) / len(group)
     agreement, passes = resizer.agreement, tuple(resizer.taken())
     for (job, decoded), result in zip(group, results, strict=True):

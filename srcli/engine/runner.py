@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
-from srcli.engine.memory import budget, bytes_per_px, keep_freed_memory, out_of_memory, trim
+from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, out_of_memory, trim
 from srcli.errors import OutOfMemory, UsageError
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
@@ -128,7 +128,8 @@ class Runner:
                     raise
                 half = max(span.stop - span.start for tile in todo for span in tile) // 2
                 if half < SMALLEST_TILE:
-                    raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; use --device cpu") from error
+                    advice = "close other programs" if self.device.type == "cpu" else "use --device cpu"
+                    raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; {advice}") from error
             self._work.smaller += 1
             todo, whole = (  # by rows, as before
                 deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
@@ -136,6 +137,8 @@ class Runner:
             )
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
+            else:
+                hand_back()
 
     @torch.inference_mode()
     def whole(self, x: Tensor, precision: Precision) -> Tensor:

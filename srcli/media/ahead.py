@@ -54,9 +54,17 @@ def _in_order(
         except UserError as error:
             return item, error
 
+    def submit(item: T) -> Future[tuple[T, R | UserError]]:
+        try:
+            return pool.submit(outcome, item)
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise MemoryError(str(error)) from error  # for its stack
+
     pending: deque[tuple[Future[tuple[T, R | UserError]], int]] = deque()
     for item in items:
-        pending.append((pool.submit(outcome, item), weigh(item)))
+        pending.append((submit(item), weigh(item)))
         del item  # it may be large, and its turn in the caller is over
         while len(pending) > depth or (most and len(pending) > 1 and sum(weight for _, weight in pending) > most):
             yield pending.popleft()[0].result()

@@ -1,11 +1,17 @@
+import json
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from srcli.engine import memory
 from srcli.engine.runner import Runner
+from srcli.engine.upscale import Upscaler
 from srcli.models import create
+from srcli.zoo import open_model
 from tests.conftest import photograph
 
 CPU = torch.device("cpu")
@@ -55,3 +61,58 @@ def test_small_pictures_are_not_measured():
     pixels = photograph(40, 50)
     assert runner._side(*pixels.shape[:2], "fp32", 1, 0) == 50
     assert not runner._bytes_per_px
+
+
+def test_what_a_control_group_leaves_is_all_that_is_free(tmp_path):
+    (tmp_path / "membership").write_text("4:memory:/old\n0::/user/session\n")
+    (tmp_path / "user" / "session").mkdir(parents=True)
+    for group, limit in ((tmp_path, None), (tmp_path / "user", "5000"), (tmp_path / "user" / "session", "max")):
+        for name, text in (("memory.max", limit), ("memory.current", "4000"), ("memory.stat", "anon 100\ninactive_file 300")):
+            if limit:
+                (group / name).write_text(text)
+    assert list(memory._free_in_groups(tmp_path / "membership", tmp_path)) == [5000 - 4000 + 300]
+    assert list(memory._free_in_groups(tmp_path / "none", tmp_path)) == []
+
+
+BOUNDED = """
+import resource, sys
+import torch
+from srcli.cli import app
+from srcli.engine import memory
+
+resource.setrlimit(resource.RLIMIT_AS, (int(memory._status("VmSize")) + int(sys.argv[1]) * 2**20,) * 2)
+app(["upscale", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux keeps to RLIMIT_AS")
+def test_where_memory_runs_out_for_real_the_tiles_become_smaller(tmp_path):
+    Image.fromarray(photograph(400, 500)).save(tmp_path / "in.png")
+
+    def run(mib: int) -> subprocess.CompletedProcess:
+        flags = f"{mib} {tmp_path}/in.png -o {tmp_path}/out.png -m rfdn -s 4 --precision fp32 --tile 0 --threads 1"
+        command = [
+            sys.executable,
+            "-c",
+            BOUNDED,
+            *flags.split(),
+            "--report",
+            str(tmp_path / "report.json"),
+            "--exists",
+            "overwrite",
+        ]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = run(700)  # the picture whole takes 700 MiB itself, beside libraries and threads
+    assert done.returncode == 0, done.stderr
+    [file] = json.loads((tmp_path / "report.json").read_text())["files"]
+    assert file["passes"][0]["smaller"] >= 1
+    whole = Upscaler(open_model("rfdn", 4)[0], precision="fp32").pixels(photograph(400, 500)).astype(int)
+    assert np.abs(np.asarray(Image.open(tmp_path / "out.png")).astype(int) - whole).max() <= 1
+    (tmp_path / "out.png").unlink()
+    failed = run(20)
+    assert failed.returncode not in (0, 2)
+    assert "Traceback" not in failed.stderr
+    assert "memory" in failed.stderr
+    assert not list(tmp_path.glob("*out*"))
