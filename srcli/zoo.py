@@ -56,7 +56,7 @@ def shipped() -> list[Shipped]:
 
 
 def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
-    """Return the file `reference` stands for: a path, a folder of save_pretrained or of a run, hf:owner/repo, or a shipped name.
+    """Return the file `reference` stands for: a path, a folder of save_pretrained or a run, hf:owner/repo, or a shipped name.
 
     The hash of shipped and downloaded files is checked.
 
