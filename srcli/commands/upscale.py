@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
+_STAGES = ("decode", "network", "encode")
 
 
 def upscale(
@@ -509,7 +510,7 @@ def _refuse_sizes(
 
 def _show(done: Any, json: bool, *, quiet: bool = False) -> None:
     if json:
-        console.record(done)
+        console.record(done, bottleneck=_slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None)
     elif not quiet and not done.error:
         size = f"  {done.width}x{done.height}" if done.width else ""
         console.result(f"{done.output}{size}")
@@ -550,9 +551,13 @@ def _mib(size: int) -> str:
 
 def _bottleneck(busy: list[float], elapsed: float) -> str:
     """Say how long each stage was at work, and so what the others waited for."""
-    stages = dict(zip(("decode", "network", "encode"), busy, strict=True))
-    shares = ", ".join(f"{name} {100 * seconds / max(elapsed, 1e-9):.0f} %" for name, seconds in stages.items())
-    return f"{elapsed:.1f} s, busy {shares}: the rest waits for {max(stages, key=stages.__getitem__)}"
+    shares = ", ".join(f"{name} {100 * seconds / max(elapsed, 1e-9):.0f} %" for name, seconds in zip(_STAGES, busy, strict=True))
+    return f"{elapsed:.1f} s, busy {shares}: the rest waits for {_slowest(busy)}"
+
+
+def _slowest(busy: list[float]) -> str:
+    """Name the stage that was at work the longest."""
+    return max(zip(busy, _STAGES, strict=True))[1]
 
 
 def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:

@@ -314,6 +314,14 @@ def test_a_result_that_hardly_resembles_its_input_is_pointed_out(folder, tmp_pat
     assert "dB from the input" not in upscale(folder / "p1.png", "-s", 2).stderr
 
 
+def test_records_name_the_stage_that_the_others_wait_for(folder):
+    first, second = (upscale(folder, "-s", 2, "--json", "--exists", "skip") for _ in range(2))
+    for record in map(json.loads, first.stdout.splitlines()):
+        times = {"decode": record["decode"], "network": record["seconds"], "encode": record["encode"]}
+        assert times[record["bottleneck"]] == max(times.values()) > 0
+    assert {json.loads(line)["bottleneck"] for line in second.stdout.splitlines()} == {None}
+
+
 def test_a_report_of_nothing_done_says_why(folder, tmp_path):
     report = tmp_path / "r.json"
     assert upscale(folder, "-s", 2, "-o", folder, "--report", report).exit_code == 2
