@@ -551,7 +551,8 @@ def _mib(size: int) -> str:
 
 def _bottleneck(busy: list[float], elapsed: float) -> str:
     """Say how long each stage was at work, and so what the others waited for."""
-    shares = ", ".join(f"{name} {100 * seconds / max(elapsed, 1e-9):.0f} %" for name, seconds in zip(_STAGES, busy, strict=True))
+    stages = zip(_STAGES, busy, strict=True)
+    shares = ", ".join(f"{name} {100 * seconds / max(elapsed, 1e-9):.0f} %" for name, seconds in stages)
     return f"{elapsed:.1f} s, busy {shares}: the rest waits for {_slowest(busy)}"
 
 
