@@ -143,7 +143,7 @@ def plan_jobs(
     wanted = _format(format)
     if name and (suffix is not None or (output is not None and _is_file(output))):
         raise UsageError("--name names the results, and so does " + ("-o" if suffix is None else "--suffix") + ": choose one")
-    found = [entry for entry in _find(_listed_too(sources), recursive, output) if only is None or entry.path in only]
+    found = [entry for entry in _find([*_listed_too(sources)], recursive, output) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = _single(found, output, wanted, scale)
@@ -262,7 +262,7 @@ def is_sequence(path: Path) -> bool:
     return bool(_NUMBER.search(path.name)) and path.suffix.lower() in SUFFIXES and not os.path.lexists(path)
 
 
-def _find(sources: Iterable[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
+def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
         if is_sequence(path):
@@ -286,7 +286,17 @@ def _find(sources: Iterable[str | Path], recursive: bool, output: Path | None) -
                 raise BadPicture(f"no picture matches '{source}'")
             yield from (_Found(picture) for picture in pictures)
         else:
-            raise BadPicture(f"'{source}' is a link to nothing" if path.is_symlink() else f"there is no '{source}'")
+            raise BadPicture(f"'{source}' is a link to nothing" if path.is_symlink() else _missing(source, sources))
+
+
+def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:
+    """Say that `source` is not there, and which name it may be a part of that a shell has split."""
+    at = sources.index(source)
+    for end in range(at + 2, len(sources) + 1):
+        name = " ".join(map(str, sources[at:end]))
+        if Path(name).exists():
+            return f"there is no '{source}'; put quotes around a name with spaces: \"{name}\""
+    return f"there is no '{source}'"
 
 
 def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:

@@ -142,6 +142,12 @@ def test_a_file_named_twice_is_one_job():
 REFUSED = {
     "no input": ([], {}, UsageError, "no input given"),
     "missing": (["no.png"], {}, BadPicture, "there is no 'no.png'"),
+    "a name without quotes": (
+        ["my", "nice", "photo.png"],
+        {},
+        BadPicture,
+        "there is no 'my'; put quotes around a name with spaces: \"my nice photo.png\"",
+    ),
     "no match": (["no*.png"], {}, BadPicture, "no picture matches 'no*.png'"),
     "dead link": (["dead.png"], {}, BadPicture, "'dead.png' is a link to nothing"),
     "empty folder": (["empty"], {}, BadFolder, "no pictures in 'empty'"),
@@ -203,6 +209,7 @@ def test_refused_in_planning(case):
     picture("long.jpg", width=20000)
     Path("empty").mkdir()
     Path("notes").write_text("no")
+    Path("my nice photo.png").write_bytes(Path("a.png").read_bytes())
     Path("dead.png").symlink_to("nowhere")
     before = sorted(Path().rglob("*"))
     with pytest.raises(error) as caught:
