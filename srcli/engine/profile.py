@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from srcli.engine.device import DTYPES, Precision, check_precision
-from srcli.engine.memory import peak_bytes
+from srcli.engine.memory import keep_freed_memory, peak_bytes
 from srcli.engine.published import Challenge, challenge_for, counting_of, deviation, published_for
 from srcli.errors import UsageError
 from srcli.models import ARCHS
@@ -230,6 +230,8 @@ def _measured(counted: Profile, model: SRModel, device: torch.device, precision:
     """Add median, quartiles and peak memory of passes as the Upscaler makes them: folded, channels_last, autocast."""
     check_precision(precision, device)
     network = deepcopy(model).eval().fold().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(0)
     x = torch.rand(1, model.channels, *counted.input).to(device, memory_format=torch.channels_last)
 

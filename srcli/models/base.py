@@ -62,6 +62,8 @@ class SRModel(nn.Module):
         """Compute normalised weights once and for all, in place: the same function, quicker; for inference only."""
         for module in list(self.modules()):
             if parametrize.is_parametrized(module, "weight"):
+                shared = type(module)  # by a copy and its original: what is removed from it would be gone from both
+                module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
                 parametrize.remove_parametrizations(module, "weight")
         return self
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -220,3 +221,13 @@ def test_folding_changes_the_tensors_but_not_the_function(arch):
     names = [name for name, _ in model.fold().named_parameters()]
     assert not [name for name in names if "parametrizations" in name]
     torch.testing.assert_close(whole(model, x), before, rtol=0, atol=1e-5)
+
+
+def test_folding_a_copy_leaves_the_original_whole():
+    model = fresh("fdiwn")
+    x = picture(model, 24, 31)
+    before = whole(model, x)
+    folded = deepcopy(model).fold()
+    torch.testing.assert_close(whole(folded, x), before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole(model, x), before, atol=0, rtol=0)
+    assert "parametrizations" not in str(list(folded.state_dict()))
