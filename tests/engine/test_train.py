@@ -3,6 +3,7 @@ import errno
 import json
 import math
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli import checkpoint
+from srcli import checkpoint, zoo
 from srcli.engine.data import Patches, Stream
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
@@ -141,7 +142,12 @@ def test_weights_that_ship_are_a_start_by_their_name(config, tmp_path, scale, to
     assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["init"] == "mfdn"
 
 
-def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path):
+def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path, monkeypatch):
+    all_files, folder = zoo.weights_folder(), tmp_path / "weights"
+    folder.mkdir()
+    for name in ("standard_x4.safetensors", "SHA256SUMS"):
+        shutil.copy(all_files / name, folder)
+    monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
     events = train(replace(config, arch="standard", init="standard", steps=1), tmp_path / "run", device="cpu")
     assert next(events).notes[0].startswith("started from 'standard' (x4); new: ")
 
