@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
-_STAGES = ("decode", "network", "encode")
 
 
 def upscale(
@@ -551,14 +550,12 @@ def _mib(size: int) -> str:
 
 def _bottleneck(busy: list[float], elapsed: float) -> str:
     """Say how long each stage was at work, and so what the others waited for."""
-    stages = zip(_STAGES, busy, strict=True)
-    shares = ", ".join(f"{name} {100 * seconds / max(elapsed, 1e-9):.0f} %" for name, seconds in stages)
-    return f"{elapsed:.1f} s, busy {shares}: the rest waits for {_slowest(busy)}"
+    return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {_slowest(busy)}"
 
 
 def _slowest(busy: list[float]) -> str:
     """Name the stage that was at work the longest."""
-    return max(zip(busy, _STAGES, strict=True))[1]
+    return max(zip(busy, video.STAGES, strict=True))[1]
 
 
 def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from srcli.media.streams import Kind
 
 _PANEL = "Video"
+STAGES = ("decode", "network", "encode")  # whose work overlaps
 
 Codec = Annotated[
     str | None,
@@ -222,7 +223,8 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     if quiet or json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept
-    parts = [f"{computed} frames in {done.seconds:.1f} s ({_busy(done)})"] if computed else []
+    at_work = busy((done.decode, done.network, done.encode), done.seconds)
+    parts = [f"{computed} frames in {done.seconds:.1f} s ({at_work})"] if computed else []
     if done.kept:
         parts.append(f"{done.kept} kept from an earlier run")
     if done.repeated:
@@ -254,10 +256,10 @@ def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int |
     return done
 
 
-def _busy(done: "VideoDone") -> str:
-    """Say how long each stage was at work; they overlap."""
-    stages = {"decode": done.decode, "network": done.network, "encode": done.encode}
-    return ", ".join(f"{name} {seconds / max(done.seconds, 1e-9):.0%}" for name, seconds in stages.items())
+def busy(seconds: "Sequence[float]", elapsed: float) -> str:
+    """Say for how much of the time each of the STAGES was at work; they overlap."""
+    shares = (100 * at_work / max(elapsed, 1e-9) for at_work in seconds)
+    return ", ".join(f"{name} {share:.0f} %" for name, share in zip(STAGES, shares, strict=True))
 
 
 def _pace(progress: "Progress") -> str:
