@@ -86,6 +86,8 @@ def train_command(training: Mapping[str, Any], arch: str, scale: int) -> str:
     names += ["clip", "ema", "init", "precision", "seed"]
     if training.get("degradation") not in (None, "bicubic"):
         names.append("degradation")
+    if training.get("teacher"):
+        names += ["teacher", "teacher_weight"]
     if training.get("finish"):
         names += ["finish", "finish_patch", "finish_loss", "finish_rate"]
     flags = " ".join(f"--{n.replace('_', '-')} {training[n]}" for n in names if training.get(n) is not None)

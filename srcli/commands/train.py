@@ -71,6 +71,12 @@ def train(
     frequency: Annotated[
         float | None, typer.Option("--frequency", help="Weight of the spectra in the frequency loss.  [default: 0.05]")
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", help="Weights, as -m takes them, whose SR is learnt besides HR.")
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option("--teacher-weight", help="Its share of the loss.  [default: 0.9]", min=0, max=1)
+    ] = None,
     optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or muon.  [default: muon]")] = None,
     weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="Of adamw and muon.  [default: 0]")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, step or constant.  [default: cosine]")] = None,
@@ -141,6 +147,8 @@ def train(
         "loss": loss,
         "beta": beta,
         "frequency": frequency,
+        "teacher": teacher,
+        "teacher_weight": teacher_weight,
         "optimizer": optimizer,
         "weight_decay": weight_decay,
         "schedule": schedule,

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
 from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.device import DTYPES, Precision
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved
+from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.settings import Leg, TrainConfig
 from srcli.errors import TrainingFailed
@@ -32,12 +33,17 @@ WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of 
 class Run:
     """What outlives a step: the networks, optimisers and counters."""
 
-    def __init__(self, config: TrainConfig, model: SRModel, ranks: Team, precision: Precision) -> None:
+    def __init__(
+        self, config: TrainConfig, model: SRModel, ranks: Team, precision: Precision, teacher: SRModel | None = None
+    ) -> None:
         self.config, self.ranks, self.precision = config, ranks, precision
+        self.teacher = teacher
         self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
         if ranks.world > 1 and ranks.device.type == "cuda":
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        if teacher is not None:
+            teacher.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = _optimizers(config, self.model)
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
         self.step = 0
@@ -89,6 +95,20 @@ class Run:
         config, ranks, leg = self.config, self.ranks, self.leg()
         part, parts = turn * ranks.world + ranks.rank, config.accumulate * ranks.world
         return patches.draw(config.seed, step, leg.batch, part=part, parts=parts, patch=leg.patch)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return what the stage's loss says of `network` on a batch, the teacher's SR taking its share of HR's place."""
+        config, leg = self.config, self.leg()
+        loss_of = make_loss(leg.loss, beta=config.beta, weight=config.frequency)
+        lr = batch.lr.contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            sr = network(lr)
+        loss = loss_of(sr.float(), batch.hr)
+        if self.teacher is None or not leg.teacher_weight:
+            return loss
+        with torch.no_grad(), self.autocast():
+            taught = self.teacher(lr)
+        return torch.lerp(loss, loss_of(sr.float(), taught.float()), leg.teacher_weight)
 
     def set_rates(self) -> float:
         """Set this step's learning rates; return the main one."""
@@ -169,7 +189,8 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
         "data": Path(config.data).name,
         "lr_dir": Path(config.lr_dir).name if config.lr_dir else None,
         "val": Path(config.val).name if config.val else None,
-        "init": Path(config.init).name if Path(config.init).is_file() else config.init,
+        "init": _name(config.init),
+        "teacher": _name(config.teacher) if config.teacher else None,
         "lr": config.rate,
         "steps_done": run.step,
         "minutes_done": round(run.elapsed / 60, 1),
@@ -221,6 +242,11 @@ def writing(out: Path) -> Iterator[None]:
 def kept(out: Path) -> str:
     """Say whether the run can go on from a checkpoint."""
     return f"the last checkpoint, '{out / 'last.pt'}', is kept" if (out / "last.pt").exists() else "nothing was saved yet"
+
+
+def _name(reference: str) -> str:
+    """Return what a card says of weights: a file's name without its folder."""
+    return Path(reference).name if Path(reference).is_file() else reference
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ class Stage:
     patch: int | None = None  # LR px
     batch: int | None = None
     loss: LossName | None = None
+    teacher_weight: float | None = None
     rate: float | None = None  # its first, as a share of the peak rates, with a schedule of its own; None: the schedule goes on
 
 
@@ -31,6 +32,7 @@ class Leg:
     patch: int
     batch: int
     loss: LossName
+    teacher_weight: float
     rate: float
     since: float
     length: float
@@ -56,6 +58,8 @@ class TrainConfig:
     loss: LossName = "l1"
     beta: float = 0.5  # knee of smooth-l1
     frequency: float = 0.05  # weight of the spectra in the frequency loss
+    teacher: str | None = None  # what `open_model` takes: weights whose SR is learnt besides HR
+    teacher_weight: float = 0.9  # its share of the loss
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
     lr: float | None = None  # of the optimiser named; None: RATES
     adam_lr: float = 1e-3  # with muon: for the first and last convolution, biases and whatever else Muon leaves
@@ -66,7 +70,7 @@ class TrainConfig:
     milestones: tuple[int, ...] = ()  # steps at which schedule "step" halves instead
     warmup: int = 100  # steps; at most a tenth of the run
     stage: tuple[Stage, ...] = ()  # the parts of the run that follow its first
-    finish: float = 0.0  # short for one such stage: its share, patch, loss and rate
+    finish: float = 0.0  # short for one such stage, without the teacher: its share, patch, loss and rate
     finish_patch: int | None = None  # LR px; None: twice `patch`
     finish_loss: LossName = "mse"
     finish_rate: float = 0.1
@@ -90,12 +94,15 @@ class TrainConfig:
         """
         later = self.stage
         if self.finish:
-            later = (Stage(self.finish, self.finish_patch or 2 * self.patch, None, self.finish_loss, self.finish_rate),)
+            patch = self.finish_patch or 2 * self.patch
+            later = (Stage(self.finish, patch, None, self.finish_loss, 0.0, self.finish_rate),)
         left = list(accumulate((s.share for s in reversed(later)), initial=0.0))[::-1]  # of the run, from each stage on
-        legs = [Leg(0.0, self.patch, self.batch, self.loss, 1.0, 0.0, 1 - left[0])]
+        legs = [Leg(0.0, self.patch, self.batch, self.loss, self.teacher_weight, 1.0, 0.0, 1 - left[0])]
         for stage, remaining in zip(later, left, strict=False):
             before, begin = legs[-1], 1 - remaining
-            leg = Leg(begin, stage.patch or before.patch, stage.batch or before.batch, stage.loss or before.loss, 0, 0, 0)
+            taught = before.teacher_weight if stage.teacher_weight is None else stage.teacher_weight
+            patch, batch, loss = stage.patch or before.patch, stage.batch or before.batch, stage.loss or before.loss
+            leg = Leg(begin, patch, batch, loss, taught, 0, 0, 0)
             if stage.rate is not None:
                 legs.append(replace(leg, rate=stage.rate, since=begin, length=stage.share))
                 continue
@@ -114,6 +121,9 @@ def check_settings(config: TrainConfig) -> None:
         if value is not None and value <= 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
     check_source(config)
+    for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
+        if not 0 <= weight <= 1:
+            raise UsageError(f"--teacher-weight is a share of the loss, from 0 to 1, not {weight}")
     if not 0 <= config.finish < 1:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
     if config.milestones and config.schedule != "step":

@@ -21,7 +21,6 @@ from srcli.engine.data import Patches, Stream, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.losses import make_loss
 from srcli.engine.run import Run, Source, kept, save_best, save_last, saved_state, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
@@ -64,12 +63,14 @@ def train(
         with ranks.together():
             torch.manual_seed(config.seed)
             model, notes = _fresh_model(config)
-            if (side := min(leg.patch for leg in config.legs())) < model.min_side:
-                raise UsageError(f"'{config.arch}' needs patches of at least {model.min_side} px, not {side}")
+            teacher = _teacher(config, notes)
+            for network in (model, teacher):
+                if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
+                    raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
             patches, skipped = _load(config, ranks.device)
             if config.val is not None and ranks.leads:
                 check_validation(Path(config.val), config.scale)
-            run = Run(config, model, ranks, precision)
+            run = Run(config, model, ranks, precision, teacher)
             if state is not None:
                 run.restore(state)
             board = Board(out / "tensorboard") if tensorboard else None
@@ -187,14 +188,11 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
 def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:
     """Leave this step's gradients in the parameters; return its loss."""
     config, ranks = run.config, run.ranks
-    loss_of = make_loss(run.leg().loss, beta=config.beta, weight=config.frequency)
     total = torch.zeros((), device=ranks.device)
     for turn in range(config.accumulate):
         batch = run.draw(patches, run.step, turn)
         with ranks.alone(network) if turn < config.accumulate - 1 else nullcontext():
-            with run.autocast():
-                sr = network(batch.lr.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(sr.float(), batch.hr) / config.accumulate
+            loss = run.loss(network, batch) / config.accumulate
             run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
@@ -239,6 +237,15 @@ def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRM
         return open_model(reference, scale, say=say)
     except (UsageError, WeightsNotFound):
         return open_model(reference, say=say)
+
+
+def _teacher(config: TrainConfig, notes: list[str]) -> SRModel | None:
+    """Open the weights that teach, as they are used for inference."""
+    if config.teacher is None:
+        return None
+    teacher, card = open_model(config.teacher, config.scale, say=notes.append)
+    notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
+    return teacher.fold().eval().requires_grad_(False)
 
 
 def _told(arguments: dict[str, Any]) -> str:

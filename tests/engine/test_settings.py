@@ -10,7 +10,7 @@ CONFIG = TrainConfig("rfdn", 2, "photos", steps=100)
 
 def test_finish_is_short_for_one_stage():
     short = replace(CONFIG, finish=0.2, finish_rate=0.3)
-    assert short.legs() == replace(CONFIG, stage=(Stage(0.2, patch=96, loss="mse", rate=0.3),)).legs()
+    assert short.legs() == replace(CONFIG, stage=(Stage(0.2, patch=96, loss="mse", teacher_weight=0.0, rate=0.3),)).legs()
 
 
 def test_a_stage_takes_from_the_one_before_what_it_does_not_say():
@@ -38,6 +38,8 @@ def test_the_schedule_goes_on_through_stages_and_begins_anew_with_a_rate():
         ({"stage": (Stage(0.5), Stage(0.5))}, "leave nothing"),
         ({"stage": (Stage(0.5, patch=0),)}, "above 0"),
         ({"stage": (Stage(0.5),), "finish": 0.1}, "--finish is short"),
+        ({"teacher_weight": 1.1}, "--teacher-weight"),
+        ({"stage": (Stage(0.5, teacher_weight=-0.1),)}, "--teacher-weight"),
         ({"milestones": (5,)}, "--schedule step"),
         ({"halve_every": 0}, "--halve-every"),
     ],

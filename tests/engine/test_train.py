@@ -211,7 +211,7 @@ def test_the_last_stage_has_its_own_patch_loss_and_rate(config, tmp_path, monkey
         return make(name, **kwargs)
 
     monkeypatch.setattr(Patches, "draw", spy_draw)
-    monkeypatch.setattr("srcli.engine.train.make_loss", spy_loss)
+    monkeypatch.setattr("srcli.engine.run.make_loss", spy_loss)
     config = replace(config, steps=5, warmup=0, finish=0.4, finish_patch=24, finish_rate=0.2, lr=1.0, adam_lr=0.0)
     rates = []
     for steps in range(1, 6):
@@ -220,6 +220,37 @@ def test_the_last_stage_has_its_own_patch_loss_and_rate(config, tmp_path, monkey
     assert drawn == [16, 16, 16, 24, 24]
     assert losses == ["l1", "l1", "l1", "mse", "mse"]
     assert rates == pytest.approx([1.0, 0.75, 0.25, 0.2, 0.1])
+
+
+def _losses(config, out):
+    return [e.loss for e in train(config, out, device="cpu") if isinstance(e, Step)]
+
+
+def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
+    start = replace(config, init="rfdn", steps=1)
+    (hr,) = _losses(start, tmp_path / "hr")
+    (itself,) = _losses(replace(start, teacher="rfdn", teacher_weight=1.0), tmp_path / "itself")
+    (share,) = _losses(replace(start, teacher="rfdn", teacher_weight=0.75), tmp_path / "share")
+    assert itself < 1e-6 < 1e-3 < hr
+    assert share == pytest.approx(hr / 4, rel=1e-4)
+
+
+def test_the_teacher_is_silent_in_the_last_stage(config, tmp_path):
+    config = replace(config, steps=2, init="rfdn", finish=0.5, finish_loss="l1", finish_patch=16, lr=0.0, adam_lr=0.0)
+    taught = replace(config, teacher="rfdn", teacher_weight=1.0)
+    events = [*train(taught, tmp_path / "taught", device="cpu", stop_after=1)]
+    assert events[0].notes[-1] == "taught by 'rfdn' (rfdn x2)"
+    assert next(e.loss for e in events if isinstance(e, Step)) < 1e-6
+    events = [*train(taught, tmp_path / "taught", device="cpu", resume=True)]
+    assert next(e.loss for e in events if isinstance(e, Step)) > 1e-3
+    assert checkpoint.read_card(tmp_path / "taught" / "best.safetensors").training["teacher"] == "rfdn"
+
+
+def test_a_teacher_of_another_scale_is_refused(config, tmp_path):
+    model = create("fsrcnn", 3)
+    checkpoint.save(tmp_path / "x3.safetensors", model, checkpoint.card_of(model))
+    with pytest.raises(UsageError, match="x3, not x2"):
+        next(train(replace(config, teacher=str(tmp_path / "x3.safetensors")), tmp_path / "run", device="cpu"))
 
 
 def test_stages_change_patch_batch_and_loss_under_one_schedule(config, tmp_path, monkeypatch):
