@@ -45,7 +45,7 @@ def evaluate(
         list[Path] | None, typer.Option("--lr-dir", help="Folder of LR pictures, one for each HR_DIR; else LR is made.")
     ] = None,
     scale: Scale = None,
-    channel: Annotated[str, typer.Option("--channel", help="y or rgb.")] = "y",
+    channel: Annotated[str, typer.Option("--channel", help="y, rgb, or both side by side.")] = "y",
     shave: Annotated[int | None, typer.Option("--shave", help="Px cut off each side; by default the scale.", min=0)] = None,
     against: Annotated[str | None, typer.Option("--against", help="published: the papers' rows beside ours.")] = None,
     report: Annotated[
@@ -69,7 +69,7 @@ def evaluate(
 
     Example: srcli eval Set5 Set14 -m rfdn -m mfdn
     """
-    one_of("--channel", channel, ("y", "rgb"))
+    one_of("--channel", channel, ("y", "rgb", "both"))
     one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
     if against is not None:
         one_of("--against", against, ("published",))
@@ -211,14 +211,15 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
 
 def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
-    from srcli.engine.evaluate import duels
+    from srcli.engine.evaluate import duels, rgb_cells
 
-    columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", "seconds")
+    rgb = ("RGB PSNR", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
+    columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", *rgb, "seconds")
     cells = []
     for s in (r.summary for r in results):
         psnr = (f"{s.psnr:.2f}", _interval(s.psnr_interval, 2))
         ssim = (f"{s.ssim:.4f}", _interval(s.ssim_interval, 4))
-        cells.append((s.model, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, f"{s.seconds:.1f}"))
+        cells.append((s.model, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
     console.table("", columns, cells)
     for contest in duels(results):
         console.result(f"{contest.dataset}: {contest}")
@@ -269,11 +270,13 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
 def _write_csv(path: Path, results: Sequence["Result"]) -> None:
     with _written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv_module.writer(file)
-        writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", "seconds"])
+        rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
+        writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds"])
         for r in results:
             for s in r.scores:
-                scores = (f"{s.psnr:.4f}", f"{s.ssim:.5f}", f"{s.seconds:.3f}")
-                writer.writerow([r.entry.name, r.summary.dataset, s.picture, r.summary.scale, *scores])
+                pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])
+                scores = [cell for psnr, ssim in pairs for cell in (f"{psnr:.4f}", f"{ssim:.5f}")]
+                writer.writerow([r.entry.name, r.summary.dataset, s.picture, r.summary.scale, *scores, f"{s.seconds:.3f}"])
 
 
 def _interval(interval: "Interval", digits: int) -> str:

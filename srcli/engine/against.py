@@ -25,9 +25,9 @@ class Row(NamedTuple):
 
 def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> None:
     """Raise UsageError where the papers' tables have no row to stand beside ours."""
-    if protocol.channel != "y" or protocol.shave != protocol.scale:
+    if protocol.channel == "rgb" or protocol.shave != protocol.scale:
         raise UsageError(
-            "the papers score on Y and shave the scale: --against published goes with neither --channel nor --shave"
+            "the papers score on Y and shave the scale: --against published goes with neither --channel rgb nor --shave"
         )
     known = [name for d in datasets if (name := dataset_of(d.name))]
     if not known:

@@ -21,7 +21,7 @@ from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor
 from srcli.ops.resize import resize
 
-Channel = Literal["y", "rgb"]
+Channel = Literal["y", "rgb", "both"]
 
 BASELINE = "bicubic"
 
@@ -33,18 +33,25 @@ _WEIGHTS = {".safetensors", ".pth", ".pt", ".ckpt"}
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One picture's scores; `ssim` is nan where less than 11 px are left. `gray`: read as three equal channels."""
+    """One picture's scores; SSIM is nan where less than 11 px are left. `gray`: read as three equal channels.
+
+    `rgb`: PSNR and SSIM of RGB beside those of Y, where both were asked for.
+    """
 
     picture: str
     psnr: float
     ssim: float
     seconds: float
     gray: bool = False
+    rgb: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The means over a data set with their 95 % bootstrap intervals, and how they were counted."""
+    """The means over a data set with their 95 % bootstrap intervals, and how they were counted.
+
+    `rgb_psnr` and `rgb_ssim`: the means of RGB beside those of Y, where both were asked for.
+    """
 
     model: str
     dataset: str
@@ -56,6 +63,8 @@ class Summary:
     ssim_interval: Interval
     protocol: str
     seconds: float
+    rgb_psnr: float | None = None
+    rgb_ssim: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How scores are counted: on Y or RGB, `border` px shaved off, LR made by bicubic or given."""
+    """How scores are counted: on Y, RGB or both, `border` px shaved off, LR made by bicubic or given."""
 
     scale: int
     channel: Channel = "y"
@@ -144,7 +153,7 @@ class Protocol:
         return self.scale if self.border is None else self.border
 
     def __str__(self) -> str:
-        channel = "Y (BT.601)" if self.channel == "y" else "RGB"
+        channel = {"y": "Y (BT.601)", "rgb": "RGB", "both": "Y (BT.601) and RGB"}[self.channel]
         source = "SR given" if self.sr_given else "LR given" if self.lr_given else "LR MATLAB bicubic, 8 bit"
         return f"{channel}, shave {self.shave}, modcrop {self.scale}, {source}, SR 8 bit RGB"
 
@@ -169,7 +178,7 @@ def evaluate(
         seconds = time.monotonic() - started
         if save:
             write_image(Picture(pixels=sr, alpha=None), save / f"{path.stem}.png", format="png")
-        yield Score(path.name, *compare(sr, pair.hr, protocol), seconds, pair.gray)
+        yield _score(path, sr, pair.hr, protocol, seconds, pair.gray)
 
 
 def evaluate_pictures(
@@ -178,7 +187,7 @@ def evaluate_pictures(
     """Score ready SR pictures, of any tool, that carry the names of the HR pictures in `folder`."""
     for path in list_pictures(folder) if pictures is None else pictures:
         hr, gray = _read_hr(path, protocol.scale)
-        yield Score(path.name, *compare(read_ready(path, sr_folder, hr, protocol.scale), hr, protocol), 0.0, gray)
+        yield _score(path, read_ready(path, sr_folder, hr, protocol.scale), hr, protocol, 0.0, gray)
 
 
 def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | None = None) -> Iterator[Score]:
@@ -218,7 +227,7 @@ def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int) -> np.nd
 
 
 def compare(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> tuple[float, float]:
-    """Return (PSNR in dB, SSIM) of two (H, W, 3) uint8 pictures."""
+    """Return (PSNR in dB, SSIM) of two (H, W, 3) uint8 pictures; those of Y where the protocol asks for both."""
     a, b = (shave(_channel(to_tensor(x).double(), protocol.channel), protocol.shave) for x in (sr, hr))
     if min(a.shape[-2:]) < 1:
         raise UsageError(f"--shave {protocol.shave} leaves nothing of a {hr.shape[1]}x{hr.shape[0]} picture")
@@ -234,6 +243,7 @@ def shrink(hr: np.ndarray, scale: int) -> np.ndarray:
 def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score]) -> Summary:
     """Return the means of `scores`; pictures too small for SSIM do not count in its mean."""
     psnrs, ssims = [s.psnr for s in scores], [s.ssim for s in scores if not math.isnan(s.ssim)]
+    rgb = [s.rgb for s in scores if s.rgb]
     return Summary(
         model,
         dataset_name(folder),
@@ -245,7 +255,16 @@ def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score])
         mean_interval(ssims),
         str(protocol) + (", gray as 3 equal channels" if any(s.gray for s in scores) else ""),
         sum(s.seconds for s in scores),
+        _mean([psnr for psnr, _ in rgb]) if rgb else None,
+        _mean([ssim for _, ssim in rgb if not math.isnan(ssim)]) if rgb else None,
     )
+
+
+def rgb_cells(summary: Summary) -> tuple[str, ...]:
+    """Return the cells of a table for RGB beside Y: PSNR and SSIM, or none where it was not asked for."""
+    if summary.rgb_psnr is None or summary.rgb_ssim is None:
+        return ()
+    return f"{summary.rgb_psnr:.2f}", "-" if math.isnan(summary.rgb_ssim) else f"{summary.rgb_ssim:.4f}"
 
 
 def versus(a: Result, b: Result) -> Versus:
@@ -344,8 +363,13 @@ def _of_dataset(ready: Path, dataset: Dataset) -> Path:
     return next((ready / name for name in (dataset.name, dataset.folder.name) if name and (ready / name).is_dir()), ready)
 
 
+def _score(path: Path, sr: np.ndarray, hr: np.ndarray, protocol: Protocol, seconds: float, gray: bool) -> Score:
+    rgb = compare(sr, hr, replace(protocol, channel="rgb")) if protocol.channel == "both" else None
+    return Score(path.name, *compare(sr, hr, protocol), seconds, gray, rgb)
+
+
 def _channel(x: Tensor, channel: Channel) -> Tensor:
-    return luma(x) if channel == "y" else x
+    return x if channel == "rgb" else luma(x)
 
 
 def _read_hr(path: Path, scale: int) -> tuple[np.ndarray, bool]:

@@ -9,7 +9,7 @@ import numpy as np
 from srcli.engine.against import GRAY, ranking, shown
 from srcli.engine.bootstrap import Interval
 from srcli.engine.crops import CROP, Box, busiest, spread
-from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore
+from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore, rgb_cells
 from srcli.pages import Html, crop, details, element, join, look, looks, overview, page, section, table
 from srcli.pages.charts import Dot, Series, scatter, spread_of, whisker
 
@@ -69,7 +69,8 @@ _PAIRED = element(
 
 
 def _scores(results: Sequence[Result], labels: dict[str, str]) -> Html:
-    columns = ("Model", "Data set", "Pictures", "PSNR (dB)", "95 % interval", "SSIM", "95 % interval", "Seconds")
+    rgb = ("RGB PSNR (dB)", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
+    columns = ("Model", "Data set", "Pictures", "PSNR (dB)", "95 % interval", "SSIM", "95 % interval", *rgb, "Seconds")
     rows = [
         (
             labels[s.model],
@@ -79,6 +80,7 @@ def _scores(results: Sequence[Result], labels: dict[str, str]) -> Html:
             _interval(s.psnr_interval, 2),
             _number(s.ssim, 4),
             _interval(s.ssim_interval, 4),
+            *rgb_cells(s),
             f"{s.seconds:.1f}",
         )
         for s in (r.summary for r in results)

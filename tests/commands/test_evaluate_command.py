@@ -91,6 +91,19 @@ def test_the_papers_rows_stand_beside_ours(sets):
     ]
 
 
+def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(sets):
+    hr, files = sets / "Set5" / "HR", ("--csv", sets / "scores.csv", "--report", sets / "report.html")
+    (alone,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "rgb", "--json"))
+    (both,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "both", "--json", *files))
+    assert (both["rgb_psnr"], both["rgb_ssim"]) == (alone["psnr"], alone["ssim"])
+    head, first, *_ = (sets / "scores.csv").read_text().splitlines()
+    assert head == "model,dataset,picture,scale,psnr,ssim,rgb_psnr,rgb_ssim,seconds"
+    assert len(first.split(",")) == 9
+    assert f"{alone['psnr']:.2f}" in (sets / "report.html").read_text(encoding="utf-8")
+    table = srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "both").stdout
+    assert "RGB PSNR" in table and f"{alone['psnr']:.2f}" in table
+
+
 def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
     (record,) = _records(srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json"))
     assert record["pictures"] == 1

@@ -72,6 +72,19 @@ def test_shave_and_channel_change_what_is_counted():
     assert compare(blue, hr, Protocol(2))[0] > compare(blue, hr, Protocol(2, channel="rgb"))[0]
 
 
+def test_both_channels_are_scored_as_each_alone(upscaler, folder):
+    def means(channel):
+        protocol = Protocol(2, channel)
+        return summarize("bicubic", folder, protocol, list(evaluate(upscaler, folder, protocol)))
+
+    y, rgb, both = means("y"), means("rgb"), means("both")
+    assert (both.psnr, both.ssim, both.psnr_interval) == (y.psnr, y.ssim, y.psnr_interval)
+    assert (both.rgb_psnr, both.rgb_ssim) == (rgb.psnr, rgb.ssim)
+    assert rgb.psnr != y.psnr
+    assert (y.rgb_psnr, y.rgb_ssim) == (None, None)
+    assert both.protocol.startswith("Y (BT.601) and RGB, ")
+
+
 def test_a_picture_too_small_for_ssim_counts_for_psnr_alone(upscaler, tmp_path):
     Image.fromarray(photograph(12, 12)).save(tmp_path / "small.png")
     Image.fromarray(photograph(40, 40)).save(tmp_path / "z.png")
