@@ -62,7 +62,7 @@ def train(
         state = ranks.given(state)
         with ranks.together():
             torch.manual_seed(config.seed)
-            model, notes = _fresh_model(config)
+            model, notes = _fresh_model(config if state is None else replace(config, init="random"))  # a start may be gone
             teacher = _teacher(config, notes)
             for network in (model, teacher):
                 if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:

@@ -152,6 +152,18 @@ def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path, monkey
     assert next(events).notes[0].startswith("started from 'standard' (x4); new: ")
 
 
+def test_a_run_goes_on_after_its_start_is_gone(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "start", device="cpu"))
+    start = tmp_path / "start" / "best.safetensors"
+    config = replace(config, init=str(start), steps=3)
+    list(train(config, tmp_path / "whole", device="cpu"))
+    list(train(config, tmp_path / "run", device="cpu", stop_after=1))
+    start.unlink()
+    list(train(config, tmp_path / "run", device="cpu", resume=True))
+    whole, resumed = (_weights(tmp_path / name)["model"] for name in ("whole", "run"))
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
 def test_a_start_that_does_not_exist_is_refused(config, tmp_path):
     with pytest.raises(WeightsNotFound, match="did you mean 'rfdn'"):
         next(train(replace(config, init="rdfn"), tmp_path / "run", device="cpu"))
