@@ -509,7 +509,9 @@ def _refuse_sizes(
 
 def _show(done: Any, json: bool, *, quiet: bool = False) -> None:
     if json:
-        console.record(done, bottleneck=_slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None)
+        console.record(
+            done, bottleneck=video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
+        )
     elif not quiet and not done.error:
         size = f"  {done.width}x{done.height}" if done.width else ""
         console.result(f"{done.output}{size}")
@@ -550,12 +552,7 @@ def _mib(size: int) -> str:
 
 def _bottleneck(busy: list[float], elapsed: float) -> str:
     """Say how long each stage was at work, and so what the others waited for."""
-    return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {_slowest(busy)}"
-
-
-def _slowest(busy: list[float]) -> str:
-    """Name the stage that was at work the longest."""
-    return max(zip(busy, video.STAGES, strict=True))[1]
+    return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {video.slowest(busy)}"
 
 
 def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:

@@ -215,15 +215,16 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     if not quiet:
         for line in done.notes:
             console.note(f"{done.input}: {line}")
+    stages = (done.decode, done.network, done.encode)
     if json:
-        console.record(done)
+        console.record(done, bottleneck=slowest(stages) if any(stages) else None)
     elif done.status != "failed" and not quiet:
         size = f"  {done.width}x{done.height}" if done.width else ""
         console.result(f"{done.output}{size}" + (f"  {done.frames} frames" if done.frames else ""))
     if quiet or json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept
-    at_work = busy((done.decode, done.network, done.encode), done.seconds)
+    at_work = busy(stages, done.seconds)
     parts = [f"{computed} frames in {done.seconds:.1f} s ({at_work})"] if computed else []
     if done.kept:
         parts.append(f"{done.kept} kept from an earlier run")
@@ -260,6 +261,11 @@ def busy(seconds: "Sequence[float]", elapsed: float) -> str:
     """Say for how much of the time each of the STAGES was at work; they overlap."""
     shares = (100 * at_work / max(elapsed, 1e-9) for at_work in seconds)
     return ", ".join(f"{name} {share:.0f} %" for name, share in zip(STAGES, shares, strict=True))
+
+
+def slowest(seconds: "Sequence[float]") -> str:
+    """Name the stage that was at work the longest, for which the others wait."""
+    return max(zip(seconds, STAGES, strict=True))[1]
 
 
 def _pace(progress: "Progress") -> str:

@@ -365,6 +365,9 @@ def test_json_tells_what_became_of_a_video(tmp_path):
     result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--json")
     record = json.loads(result.stdout)
     assert (record["frames"], record["width"], record["height"], record["status"]) == (12, 128, 96, "done")
+    assert record[record["bottleneck"]] == max(record[stage] for stage in ("decode", "network", "encode")) > 0
+    (planned,) = done(tmp_path / "clip.mp4", "-o", tmp_path / "other.mp4", "-s", 2, "--json", "--dry-run").stdout.splitlines()
+    assert json.loads(planned)["bottleneck"] is None
 
 
 def test_a_dry_run_writes_nothing(tmp_path):
