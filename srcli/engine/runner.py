@@ -281,7 +281,7 @@ def _precision(model: SRModel, wanted: Literal["auto"] | Precision, device: torc
         return model.precision
     chosen: Precision = fast_precision(device) if wanted == "auto" else wanted
     check_precision(chosen, device)
-    return chosen
+    return chosen if model.learnt else "fp32"  # interpolation is in float32 also under autocast
 
 
 def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:

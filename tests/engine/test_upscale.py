@@ -100,6 +100,11 @@ def test_fp16_on_the_cpu_is_refused_with_what_to_use(rfdn):
         Upscaler(rfdn, precision="fp16")
 
 
+def test_interpolation_says_that_it_is_in_float32():
+    upscaler = Upscaler(create("bicubic", 2), precision="bf16")
+    assert upscaler.precision == upscaler.choose(photograph()) == "fp32"
+
+
 def test_a_tile_that_is_not_finite_is_redone_in_float32(rfdn, monkeypatch):
     upscaler = Upscaler(rfdn, precision="bf16", tile=32)
     exact = Upscaler(rfdn, precision="fp32", tile=32).pixels(photograph())
