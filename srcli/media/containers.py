@@ -32,6 +32,7 @@ _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/p
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
 _NO_DATE = "1970-01-01T00:00:00"
+_SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
@@ -51,6 +52,26 @@ class Done:
     def shown(self) -> list[int]:
         """Time stamps in decoding order."""
         return [pts for segment in self.segments for pts in segment.shown]
+
+
+@dataclass(slots=True)
+class _Span:
+    """From when to when the packets of a sound track reach, in seconds."""
+
+    start: Fraction | None = None
+    stop: Fraction = Fraction(0)
+
+    def add(self, packet: AnyPacket) -> None:
+        if packet.pts is None:
+            return
+        start = packet.pts * packet.time_base
+        stop = start + (packet.duration or 0) * packet.time_base
+        self.stop = stop if self.start is None else max(stop, self.stop)
+        self.start = start if self.start is None else min(start, self.start)
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.start is None else float(self.stop - self.start)
 
 
 class _Copy(NamedTuple):
@@ -79,8 +100,9 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         _start(output.container, container)
         begin, end = _window(given, tracks, clip)
         sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
+        sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            sources.append(_copied(given, plan.copies, begin, end))
+            sources.append(_measured(_copied(given, plan.copies, begin, end), sounds))
             _add_chapters(output.container, given, begin, end)
         try:
             for packet in heapq.merge(*sources, key=_time):
@@ -88,15 +110,21 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         except (av.FFmpegError, ValueError) as error:
             raise BadVideo(f"cannot write '{target}': {error}") from error
         kinds, tags = plan.kinds, dict(output.container.metadata)
-    return verify(target, tracks, kinds, begin, tags)
+    return verify(target, tracks, kinds, begin, tags, list(sounds.values()))
 
 
 def verify(
-    path: Path, tracks: Sequence[Done], kinds: Sequence[str], begin: Fraction, tags: Mapping[str, str]
+    path: Path,
+    tracks: Sequence[Done],
+    kinds: Sequence[str],
+    begin: Fraction,
+    tags: Mapping[str, str],
+    sounds: Sequence[_Span] = (),
 ) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
-    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing.
+    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing, and
+    which of the `sounds` last longer or shorter than they were copied.
     """
     with decoding(path), av.open(str(path), metadata_errors="replace") as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
@@ -105,8 +133,11 @@ def verify(
         videos = real_videos(container)
         times: dict[int, list[int]] = {stream.index: [] for stream in videos}
         ends: dict[int, Fraction] = {}
-        for packet in container.demux(*videos):
-            if packet.size and packet.pts is not None:
+        heard = {stream.index: _Span() for stream in container.streams.audio}
+        for packet in container.demux(*videos, *container.streams.audio):
+            if packet.size and packet.stream.index in heard:
+                heard[packet.stream.index].add(packet)
+            elif packet.size and packet.pts is not None:
                 times[packet.stream.index].append(packet.pts)
                 stop = (packet.pts + (packet.duration or 0)) * packet.time_base
                 ends[packet.stream.index] = max(stop, ends.get(packet.stream.index, stop))
@@ -114,7 +145,12 @@ def verify(
             _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index], begin)
         there = {key.lower() for key in container.metadata}
     lost = sorted(key for key in tags if key.lower() not in there)
-    return (f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}",) if lost else ()
+    notes = [f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
+    for number, (kept, copied) in enumerate(zip(heard.values(), sounds, strict=True), 1):
+        if abs(kept.seconds - copied.seconds) > _SOUND_OFF:
+            length = f"lasts {kept.seconds:.2f} s in the result, but {copied.seconds:.2f} s were copied"
+            notes.append(f"sound track {number} {length}: listen to its end, and please report this")
+    return tuple(notes)
 
 
 def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fraction, begin: Fraction) -> None:
@@ -407,6 +443,14 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
             yield converted
     except av.FFmpegError:
         return  # the data end early, which the reader of the video track has said
+
+
+def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, _Span]) -> Iterator[AnyPacket]:
+    """Pass packets on, and note how far those of each sound track reach."""
+    for packet in packets:
+        if packet.stream.index in sounds:
+            sounds[packet.stream.index].add(packet)
+        yield packet
 
 
 def _add_chapters(output: OutputContainer, given: InputContainer, begin: Fraction, end: Fraction | None) -> None:

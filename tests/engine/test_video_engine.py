@@ -258,6 +258,20 @@ def test_a_result_with_other_times_fails(tmp_path, monkeypatch, change, text):
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
+def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
+    clip = make_clip(tmp_path / name, frames=20, tone=True)
+    assert run(clip, tmp_path / f"whole {name}").notes == ()
+    measured = containers._measured
+
+    def forgetful(packets, sounds):
+        return (p for p in measured(packets, sounds) if p.stream.type != "audio" or p.pts * p.time_base < 0.4)
+
+    monkeypatch.setattr(containers, "_measured", forgetful)
+    (note,) = run(clip, tmp_path / f"cut {name}").notes
+    assert re.match(r"sound track 1 lasts 0\.\d+ s in the result, but 0\.\d+ s were copied: listen to its end", note)
+
+
 def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "clip.mkv", frames=10, tone=True)
     monkeypatch.setattr(containers._Plan, "kinds", property(lambda self: ["video", "audio", "audio"]))
