@@ -169,14 +169,16 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if not ranks.leads:
             continue
         yield from (Noted(line) for line in patches.news())
-        if config.val and (at_end or run.elapsed >= next_validation):
+        if config.val and not stop and (at_end or run.elapsed >= next_validation):
+            if at_end:
+                yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
             next_validation = run.elapsed + config.validate_every * 60
             measure_norms(run, patches)
             yield validate(run, out)
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
             last_save = run.elapsed
-            if not config.val:
+            if run.best == -math.inf:  # not validated, or not yet
                 measure_norms(run, patches)
                 save_best(run, out)
             yield save_last(run, out)

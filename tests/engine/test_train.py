@@ -90,6 +90,20 @@ def test_a_run_that_is_asked_to_stop_saves_and_ends(config, tmp_path):
     assert events[-1].step == 1
 
 
+def test_a_run_that_is_asked_to_stop_does_not_validate_first(config, pictures, tmp_path):
+    validated = replace(config, val=str(pictures))
+    events = list(train(validated, tmp_path / "run", device="cpu", stopping=lambda: True))
+    assert [type(e) for e in events] == [Started, Step, Saved]
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["steps_done"] == 1
+
+
+def test_the_last_steps_are_saved_before_they_are_validated(config, pictures, tmp_path):
+    events = list(train(replace(config, val=str(pictures), steps=2), tmp_path / "run", device="cpu"))
+    kinds = [type(e) for e in events if not isinstance(e, Step)]
+    assert kinds == [Started, Saved, Validated, Saved]
+    assert _weights(tmp_path / "run")["best"] == next(e.psnr for e in events if isinstance(e, Validated))
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(config, tmp_path):
     list(train(config, tmp_path / "run", device="cpu", stop_after=2))
     state = _weights(tmp_path / "run")
