@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from srcli.errors import BadFolder
 
@@ -69,6 +70,28 @@ def _temporary(path: Path) -> Iterator[Path]:
             if temporary.exists():  # not swept before it was locked
                 yield temporary
                 return
+
+
+def hold(file: IO[Any]) -> bool:
+    """Lock an open file until it is closed; False where another process holds it, as far as the file system tells."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems have no locks
+        return True
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds the file, where there is one."""
+    try:
+        with path.open("rb") as file:
+            return not hold(file)
+    except OSError:
+        return False
 
 
 def make_folder(path: Path) -> None:

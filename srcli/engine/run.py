@@ -23,10 +23,11 @@ from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.settings import Leg, TrainConfig
 from srcli.errors import TrainingFailed
-from srcli.files import atomic
+from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
 
 Source = Patches | Stream
+LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
@@ -205,6 +206,8 @@ def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, An
     """Return the state to resume; None for a fresh run; raise where the folder and the flags do not agree."""
     if out.exists() and not out.is_dir():
         raise TrainingFailed(f"'{out}' is a file; --out names a folder")
+    if is_held(out / LOG):
+        raise TrainingFailed(f"another process trains in '{out}'; stop it, or name another --out")
     last = out / "last.pt"
     if not last.exists():
         return None

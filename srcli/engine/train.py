@@ -21,11 +21,11 @@ from srcli.engine.data import Patches, Stream, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.run import Run, Source, kept, save_best, save_last, saved_state, writing
+from srcli.engine.run import LOG, Run, Source, kept, save_best, save_last, saved_state, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
 from srcli.errors import TrainingFailed, UsageError, WeightsNotFound
-from srcli.files import atomic, make_folder
+from srcli.files import atomic, hold, make_folder
 from srcli.models import arch_name, create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_array
@@ -94,7 +94,8 @@ def train(
             precision,
             tuple(notes),
         )
-        with writing(out), (out / "log.jsonl").open("a") as log, closing(board) if board else nullcontext():
+        with writing(out), (out / LOG).open("a") as log, closing(board) if board else nullcontext():
+            hold(log)
             for event in chain([started], loop):
                 if not isinstance(event, Saved):
                     log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")

@@ -71,6 +71,15 @@ def test_a_folder_that_holds_a_run_is_refused_without_resume(config, tmp_path):
         next(train(config, tmp_path / "run", device="cpu"))
 
 
+def test_a_folder_in_which_another_process_trains_is_refused(config, tmp_path):
+    run = train(config, tmp_path / "run", device="cpu")
+    next(run)
+    with pytest.raises(TrainingFailed, match=f"another process trains in '{tmp_path / 'run'}'"):
+        next(train(config, tmp_path / "run", device="cpu", resume=True))
+    run.close()
+    assert isinstance(next(train(config, tmp_path / "run", device="cpu", resume=True)), Started)
+
+
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
