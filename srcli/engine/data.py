@@ -3,9 +3,9 @@
 Every draw is a function of (seed, step), so a resumed run sees the same patches.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,14 +17,16 @@ from torch import Tensor
 
 from srcli.engine.degrade import degrade, degrade_picture
 from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError
+from srcli.files import make_folder
+from srcli.media.pixels import reduced
+from srcli.media.probe import probe
+from srcli.media.read import read_image
 from srcli.ops.pixels import quantize
 from srcli.ops.resize import resize
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
 
 Degradation = Literal["bicubic", "photo"]
-
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
 
 
 class Batch(NamedTuple):
@@ -45,27 +47,44 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Read a picture as (H, W, 3) uint8; gray becomes three equal channels. Raises what Pillow raises."""
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
+    """Read a picture as `srcli upscale` does, upright; gray becomes three equal channels, alpha is left out. Raises BadPicture.
+
+    Returns (H, W, 3) uint8; what has more bits is rounded.
+    """
+    pixels = read_image(path).pixels
+    eight = pixels if pixels.dtype == np.uint8 else reduced(pixels, 8)
+    return np.repeat(eight, 3, 2) if eight.shape[2] == 1 else eight
 
 
-def partner(path: Path, folder: Path, scale: int) -> Path:
+def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> Path:
     """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
 
     It has the same name, or x4, _x4 or the like behind it. It lies in `folder`, or where DIV2K and EDSR (X4), BasicSR
-    (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale.
+    (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the sub-folder that the HR has below
+    `root`.
     """
-    stems = [path.stem + ending for ending in ("", f"x{scale}", f"_x{scale}", f"x{scale}m", "_LR", "_lr", "_SR", "_sr")]
+    within = path.relative_to(root).parent if root and path.is_relative_to(root) else Path()
+    stems = [path.name] + [
+        path.stem + ending for ending in ("", f"x{scale}", f"_x{scale}", f"x{scale}m", "_LR", "_lr", "_SR", "_sr")
+    ]
     places = ("", f"X{scale}", f"x{scale}", f"X{scale}_sub", f"x{scale}_sub", f"LRbicx{scale}", f"LR_bicubic/X{scale}")
-    for place in places:
-        if not (folder / place).is_dir():
-            continue
-        for stem in stems:
-            for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
-                if (candidate := folder / place / f"{stem}{suffix}").is_file():
-                    return candidate
-    raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[:3])} ...)")
+    for below in dict.fromkeys((within, Path())):
+        for where in [folder / place / below for place in places]:
+            if not where.is_dir():
+                continue
+            for stem in stems:
+                for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
+                    if (candidate := where / f"{stem}{suffix}").is_file():
+                        return candidate
+    raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")
+
+
+def counterpart(path: Path, root: Path, folder: Path) -> Path:
+    """Return where in `folder` what is made of a picture below `root` goes: a PNG that `partner` finds, and no other's."""
+    twins = [p for p in path.parent.glob(f"{escape(path.stem)}.*") if p != path and p.suffix.lower() in SUFFIXES]
+    target = folder / path.relative_to(root).parent / f"{path.name if twins else path.stem}.png"
+    make_folder(target.parent)
+    return target
 
 
 def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:
@@ -74,11 +93,10 @@ def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path
     def read(path: Path) -> np.ndarray | str:
         try:
             return read_rgb(path)
-        except _UNREADABLE as error:
-            return f"{error}"
+        except BadPicture as error:
+            return str(error)
 
-    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with ThreadPoolExecutor(threads) as pool:
         yield from zip(files, pool.map(read, files), strict=True)
 
 
@@ -86,10 +104,10 @@ def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> N
     """Write the `photo` LR of every picture in `folder` as PNG to `lr_folder`; picture n's choices depend on (seed, n)."""
     for n, (path, pixels) in enumerate(read_pictures(list_pictures(folder))):
         if isinstance(pixels, str):
-            raise BadPicture(f"'{path}' cannot be read: {pixels}")
+            raise BadPicture(pixels)
         height, width = (size // scale * scale for size in pixels.shape[:2])
         lr = degrade_picture(pixels[:height, :width], scale, (seed, n + 1))
-        Image.fromarray(lr).save(lr_folder / f"{path.stem}.png")
+        Image.fromarray(lr).save(counterpart(path, folder, lr_folder))
 
 
 class Patches:
@@ -241,8 +259,7 @@ class Stream:
         self._next: tuple[tuple[int, ...], Future[Patches]] | None = None
         self._reader = ThreadPoolExecutor(1)
         self._closed = False
-        with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with ThreadPoolExecutor(4) as pool:
             for pair, sizes in zip(files, pool.map(_sizes, files), strict=True):
                 self._survey(pair, sizes)
 
@@ -320,11 +337,10 @@ class Stream:
     def _read(self, seed: int, chapter: int, patch: int) -> Patches:
         patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation)
         plan = self.plan(seed, chapter, patch)
-        with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            for crop, pair in zip(plan, pool.map(self._cut, plan), strict=True):
+        with ThreadPoolExecutor(4) as pool:
+            for pair in pool.map(self._cut, plan):
                 if isinstance(pair, str):
-                    self._news.append(f"'{self._files[crop.picture][0].name}' is skipped: {pair}")
+                    self._news.append(f"skipped: {pair}")
                 elif pair is not None:
                     patches._take(*pair)
         if not len(patches) and not self._closed:
@@ -343,8 +359,8 @@ class Stream:
                 return hr, None
             lr = read_rgb(lr_path)[crop.row : crop.row + crop.height, crop.column : crop.column + crop.width]
             return hr, np.ascontiguousarray(lr)
-        except _UNREADABLE as error:
-            return f"{error}"
+        except BadPicture as error:
+            return str(error)
 
     def _survey(self, pair: tuple[Path, Path | None], sizes: tuple[tuple[int, int], tuple[int, int] | None] | None) -> None:
         if sizes is None:
@@ -369,10 +385,10 @@ def _sizes(pair: tuple[Path, Path | None]) -> tuple[tuple[int, int], tuple[int, 
         if path is None:
             continue
         try:
-            with Image.open(path) as image:
-                sizes.append((image.height, image.width))
-        except _UNREADABLE:
+            facts = probe(path)
+        except BadPicture:
             return None
+        sizes.append((facts.height, facts.width))
     return sizes[0], sizes[1] if len(sizes) > 1 else None
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval
-from srcli.engine.data import SUFFIXES, list_pictures, partner, read_rgb
+from srcli.engine.data import SUFFIXES, counterpart, list_pictures, partner, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image
@@ -172,12 +171,12 @@ def evaluate(
     `pictures`: only these of the folder. `save`: a folder that takes the SR pictures as PNG. Raises BadFolder, BadPicture.
     """
     for path in list_pictures(folder) if pictures is None else pictures:
-        pair = read_pair(path, protocol, lr_folder)
+        pair = read_pair(path, protocol, lr_folder, folder)
         started = time.monotonic()
         sr = upscaler.pixels(pair.lr)
         seconds = time.monotonic() - started
         if save:
-            write_image(Picture(pixels=sr, alpha=None), save / f"{path.stem}.png", format="png")
+            write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
         yield _score(path, sr, pair.hr, protocol, seconds, pair.gray)
 
 
@@ -187,7 +186,7 @@ def evaluate_pictures(
     """Score ready SR pictures, of any tool, that carry the names of the HR pictures in `folder`."""
     for path in list_pictures(folder) if pictures is None else pictures:
         hr, gray = _read_hr(path, protocol.scale)
-        yield _score(path, read_ready(path, sr_folder, hr, protocol.scale), hr, protocol, 0.0, gray)
+        yield _score(path, read_ready(path, sr_folder, hr, protocol.scale, folder), hr, protocol, 0.0, gray)
 
 
 def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | None = None) -> Iterator[Score]:
@@ -201,14 +200,14 @@ def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair) -> np.ndarra
     """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8."""
     if isinstance(entry.source, Path):
         scale = pair.hr.shape[0] // pair.lr.shape[0]
-        return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale)
+        return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale, dataset.folder)
     return entry.source.pixels(pair.lr)
 
 
-def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None) -> Pair:
-    """Read an HR picture, and its LR or make it; raise BadPicture where they do not fit."""
+def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, root: Path | None = None) -> Pair:
+    """Read an HR picture below `root`, and its LR or make it; raise BadPicture where they do not fit."""
     hr, gray = _read_hr(path, protocol.scale)
-    lr = _read(partner(path, lr_folder, protocol.scale)) if lr_folder else shrink(hr, protocol.scale)
+    lr = read_rgb(partner(path, lr_folder, protocol.scale, root)) if lr_folder else shrink(hr, protocol.scale)
     if (lr.shape[0] * protocol.scale, lr.shape[1] * protocol.scale) != hr.shape[:2]:
         raise BadPicture(
             f"the LR of '{path.name}' is {lr.shape[1]}x{lr.shape[0]}; x{protocol.scale} of it is not "
@@ -217,10 +216,10 @@ def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None) -> 
     return Pair(lr, hr, gray)
 
 
-def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int) -> np.ndarray:
+def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int, root: Path | None = None) -> np.ndarray:
     """Read the SR of the HR picture at `path` that a tool made, cropped to the HR; raise BadPicture, BadFolder."""
-    ready = partner(path, sr_folder, scale)
-    sr = _read(ready)
+    ready = partner(path, sr_folder, scale, root)
+    sr = read_rgb(ready)
     if sr.shape[0] < hr.shape[0] or sr.shape[1] < hr.shape[1]:
         raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, smaller than its HR {hr.shape[1]}x{hr.shape[0]}")
     return sr[: hr.shape[0], : hr.shape[1]]
@@ -374,16 +373,9 @@ def _channel(x: Tensor, channel: Channel) -> Tensor:
 
 def _read_hr(path: Path, scale: int) -> tuple[np.ndarray, bool]:
     """Return the picture cropped to a multiple of `scale`, and whether it is gray."""
-    pixels = _read(path)
+    pixels = read_rgb(path)
     height, width = (n // scale * scale for n in pixels.shape[:2])
     if not height or not width:
         raise BadPicture(f"'{path}' is smaller than {scale} px")
     gray = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     return pixels[:height, :width], gray
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return read_rgb(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadPicture(f"'{path}' cannot be read: {error}") from error

@@ -49,7 +49,8 @@ class Run:
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
         self.step = 0
         self.elapsed = 0.0
-        self.best = -math.inf
+        self.best = -math.inf  # PSNR of a validation
+        self.validated = 0  # the step of the newest one
         self._legs = config.legs()
 
     def state(self) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class Run:
             "world": self.ranks.world,
             "elapsed": self.elapsed,
             "best": self.best,
+            "validated": self.validated,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -68,7 +70,10 @@ class Run:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
-        self.step, self.elapsed, self.best = state["step"], state["elapsed"], state["best"]
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        self.validated = state.get("validated", self.step)
+        if state["config"]["val"] == self.config.val:  # what other pictures gave is no measure for these
+            self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -207,7 +212,7 @@ def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, An
     if out.exists() and not out.is_dir():
         raise TrainingFailed(f"'{out}' is a file; --out names a folder")
     if is_held(out / LOG):
-        raise TrainingFailed(f"another process trains in '{out}'; stop it, or name another --out")
+        raise TrainingFailed(busy(out))
     last = out / "last.pt"
     if not last.exists():
         return None
@@ -230,6 +235,10 @@ def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, An
     if differing:
         raise TrainingFailed(f"the run in '{last.parent}' had other settings: {'; '.join(differing)}")
     return state
+
+
+def busy(out: Path) -> str:
+    return f"another process trains in '{out}'; stop it, or name another --out"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from srcli.engine.data import Patches, Stream, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.run import LOG, Run, Source, kept, save_best, save_last, saved_state, writing
+from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
 from srcli.errors import TrainingFailed, UsageError, WeightsNotFound
@@ -95,7 +95,8 @@ def train(
             tuple(notes),
         )
         with writing(out), (out / LOG).open("a") as log, closing(board) if board else nullcontext():
-            hold(log)
+            if not hold(log):  # begun while this one was loading
+                raise TrainingFailed(busy(out))
             for event in chain([started], loop):
                 if not isinstance(event, Saved):
                     log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
@@ -144,6 +145,9 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
     next_validation = run.elapsed + config.validate_every * 60
     at_end = False
+    if ranks.leads and config.val and run.step and run.fraction() >= 1 and run.validated < run.step:
+        yield _scored(run, patches, out)  # what ended the run before came in its last validation
+        yield save_last(run, out)
     while not at_end:
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
             break
@@ -174,8 +178,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
             if at_end:
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
             next_validation = run.elapsed + config.validate_every * 60
-            measure_norms(run, patches)
-            yield validate(run, out)
+            yield _scored(run, patches, out)
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
             last_save = run.elapsed
@@ -186,6 +189,12 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
             clock = told = time.monotonic()
     with suppress(RuntimeError):  # the work is done: a rank that has left already is no loss
         ranks.told(0.0)  # the others stay until rank 0 has written
+
+
+def _scored(run: Run, patches: Source, out: Path) -> Validated:
+    measure_norms(run, patches)
+    run.validated = run.step
+    return validate(run, out)
 
 
 def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:
@@ -256,8 +265,9 @@ def _told(arguments: dict[str, Any]) -> str:
 
 
 def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
-    s, hr = config.scale, list_pictures(Path(config.data))
-    files = [(path, partner(path, Path(config.lr_dir), s) if config.lr_dir else None) for path in hr]
+    s, root = config.scale, Path(config.data)
+    lr_dir = Path(config.lr_dir) if config.lr_dir else None
+    files = [(path, partner(path, lr_dir, s, root) if lr_dir else None) for path in list_pictures(root)]
     source: Source
     if config.cache_mib is None:
         source = Patches(s, config.patch, device, degradation=config.degradation)

@@ -49,7 +49,7 @@ def check_validation(folder: Path, scale: int) -> None:
     """Raise TrainingFailed, before the run starts, where a picture cannot be scored."""
     for path, pixels in read_pictures(list_pictures(folder)):
         if isinstance(pixels, str):
-            raise TrainingFailed(f"'{path}' of --val cannot be read: {pixels}; a score is over all pictures: mend or remove it")
+            raise TrainingFailed(f"--val: {pixels}; a score is over all pictures: mend or remove it")
         if min(pixels.shape[:2]) < 3 * scale:
             raise TrainingFailed(f"'{path}' of --val is smaller than {3 * scale} px; a score is over all pictures: remove it")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.engine.data import Patches, Stream, list_pictures, partner, read_pictures
+from srcli.engine.data import Patches, Stream, counterpart, list_pictures, partner, read_pictures
 from srcli.engine.evaluate import shrink
 from srcli.errors import BadFolder, TrainingFailed, UsageError
 from tests.conftest import photograph
@@ -124,6 +124,35 @@ def test_a_given_lr_is_cut_where_the_hr_is_and_turned_with_it():
     torch.testing.assert_close(ours.lr, theirs.lr, atol=1.01 / 255, rtol=0)
 
 
+def test_a_partner_lies_in_the_same_sub_folder_first_and_keeps_its_suffix(tmp_path):
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    for name in ("one/a.png", "two/a.png", "two/b.jpg", "two/b.png", "c.png"):
+        (hr / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photograph(24, 24)).save(hr / name)
+    made = {path: counterpart(path, hr, lr) for path in list_pictures(hr)}
+    assert len(set(made.values())) == 5
+    for target in made.values():
+        target.write_bytes(b"")
+    assert all(partner(path, lr, 4, hr) == target for path, target in made.items())
+    (lr / "X4" / "one").mkdir(parents=True)
+    (lr / "one" / "a.png").rename(lr / "X4" / "one" / "ax4.png")
+    assert partner(hr / "one" / "a.png", lr, 4, hr) == lr / "X4" / "one" / "ax4.png"
+
+
+def test_pictures_are_read_as_upscale_reads_them(tmp_path):
+    gray = photograph(20, 30)[..., 0]
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(gray.astype(np.float32) / 255).save(tmp_path / "float.tiff")
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.rot90(gray)).save(tmp_path / "turned.png", exif=exif)
+    read = {path.name: pixels for path, pixels in read_pictures(list_pictures(tmp_path))}
+    for pixels in read.values():
+        np.testing.assert_array_equal(pixels, np.repeat(gray[..., None], 3, 2))
+    assert len(read) == 4
+
+
 def test_an_unreadable_picture_is_told_with_its_reason(folder):
     (folder / "broken.png").write_bytes(b"no picture")
     read = dict(read_pictures(list_pictures(folder)))
@@ -200,7 +229,7 @@ def test_a_picture_that_breaks_while_streaming_is_told(stream, tmp_path):
     whole = (tmp_path / "large" / "1.png").read_bytes()
     (tmp_path / "large" / "1.png").write_bytes(whole[: len(whole) // 2])
     source.draw(0, 0, 4)
-    assert source.news()[0].startswith("'1.png' is skipped:")
+    assert source.news()[0] == f"skipped: '{tmp_path / 'large' / '1.png'}' is truncated"
     assert all("1.png" in line for line in source.news())
 
 

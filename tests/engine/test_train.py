@@ -113,6 +113,32 @@ def test_the_last_steps_are_saved_before_they_are_validated(config, pictures, tm
     assert _weights(tmp_path / "run")["best"] == next(e.psnr for e in events if isinstance(e, Validated))
 
 
+def test_a_run_that_was_killed_in_its_last_validation_makes_up_for_it(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), steps=2)
+    run = train(config, tmp_path / "run", device="cpu")
+    next(e for e in run if isinstance(e, Saved))
+    run.close()
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    events = list(train(config, tmp_path / "run", device="cpu", resume=True))
+    assert [type(e) for e in events] == [Started, Validated, Saved]
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["steps_done"] == 2
+    assert [type(e) for e in train(config, tmp_path / "run", device="cpu", resume=True)] == [Started]
+
+
+def test_the_best_on_other_pictures_does_not_count(config, pictures, tmp_path):
+    easy = tmp_path / "easy"
+    easy.mkdir()
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(easy / "flat.png")
+    list(train(replace(config, val=str(easy), steps=1), tmp_path / "run", device="cpu"))
+    (validated,) = [
+        e
+        for e in train(replace(config, val=str(pictures), steps=2), tmp_path / "run", device="cpu", resume=True)
+        if isinstance(e, Validated)
+    ]
+    assert validated.best
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["steps_done"] == 2
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(config, tmp_path):
     list(train(config, tmp_path / "run", device="cpu", stop_after=2))
     state = _weights(tmp_path / "run")
@@ -364,7 +390,7 @@ def test_a_validation_picture_that_cannot_be_scored_is_named_before_the_run(conf
     val = tmp_path / "val"
     val.mkdir()
     (val / "broken.png").write_bytes(b"x")
-    with pytest.raises(TrainingFailed, match=r"broken\.png' of --val cannot be read"):
+    with pytest.raises(TrainingFailed, match=r"--val: '.*broken\.png' .*; a score is over all"):
         next(train(replace(config, val=str(val)), tmp_path / "run", device="cpu"))
     Image.fromarray(np.zeros((5, 40, 3), np.uint8)).save(val / "broken.png")
     with pytest.raises(TrainingFailed, match=r"broken\.png' of --val is smaller than 6 px"):
