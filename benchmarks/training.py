@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from srcli.engine.compiler import compile_network
+from srcli.engine.data import Batch
 from srcli.engine.device import fast_precision, pick_device
 from srcli.engine.distributed import Team
-from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
@@ -35,12 +35,9 @@ def network_alone(config: TrainConfig, device: torch.device) -> Callable[[], Non
         compile_network(run.model, device)
     lr = torch.rand(config.batch, 3, config.patch, config.patch, device=device).contiguous(memory_format=torch.channels_last)
     hr = torch.rand(config.batch, 3, config.patch * config.scale, config.patch * config.scale, device=device)
-    loss_of = make_loss(config.loss)
 
     def once() -> None:
-        with run.autocast():
-            sr = run.model(lr)
-        run.scaler.scale(loss_of(sr.float(), hr)).backward()  # type: ignore[no-untyped-call]
+        run.scaler.scale(run.loss(run.model, Batch(lr, hr))).backward()  # type: ignore[no-untyped-call]
         run.model.zero_grad(set_to_none=True)
 
     return once

@@ -1,6 +1,8 @@
 """The page a Hub repository of srcli's weights shows: licence, scores, recipe and use, written from the files' cards."""
 
-from collections.abc import Mapping, Sequence
+import json
+import shlex
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -80,18 +82,45 @@ def label_of(card: Card) -> str:
     return ARCHS[card.arch].label if card.arch in ARCHS else card.arch
 
 
-def train_command(training: Mapping[str, Any], arch: str, scale: int) -> str:
-    """Return the command line that repeats a training, of what its card says of it."""
-    names = ["data", "val", "minutes", "steps", "batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup"]
-    names += ["clip", "ema", "init", "precision", "seed"]
-    if training.get("degradation") not in (None, "bicubic"):
-        names.append("degradation")
-    if training.get("teacher"):
-        names += ["teacher", "teacher_weight"]
-    if training.get("finish"):
-        names += ["finish", "finish_patch", "finish_loss", "finish_rate"]
-    flags = " ".join(f"--{n.replace('_', '-')} {training[n]}" for n in names if training.get(n) is not None)
-    return f"srcli train --arch {arch} --scale {scale} --out run {flags}"
+# flags of a recipe that is printed: always, where they are not what they are without being said, and where the first is given
+_ALWAYS = (
+    *("data", "val", "minutes", "steps", "batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup"),
+    *("clip", "ema", "init", "precision", "seed"),
+)
+_UNLESS: dict[str, Any] = {
+    "lr_dir": None,
+    "degradation": "bicubic",
+    "cache_mib": None,
+    "accumulate": 1,
+    "beta": 0.5,
+    "frequency": 0.05,
+    "weight_decay": 0.0,
+    "halve_every": 200_000,
+    "milestones": [],
+}
+_BETAS = [0.9, 0.99]
+_TOGETHER = (("teacher", "teacher_weight"), ("finish", "finish_patch", "finish_loss", "finish_rate"))
+
+
+def train_command(card: Card) -> str:
+    """Return the command line that repeats a training, of what its card says of it, and the file of what has no flag."""
+    training = card.training
+    names = [n for n in _ALWAYS if training.get(n) is not None]
+    names += [n for n, plain in _UNLESS.items() if n in training and training[n] != plain]
+    names += [n for group in _TOGETHER if training.get(group[0]) for n in group if training.get(n) is not None]
+    flags = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in card.config.items()]
+    flags += [f"--{n.replace('_', '-')} {_flag(training[n])}" for n in names]
+    file = [] if list(training.get("betas", _BETAS)) == _BETAS else [f"betas = {json.dumps(training['betas'])}"]
+    for stage in training.get("stage") or ():
+        file += ["[[stage]]", *(f"{key} = {json.dumps(value)}" for key, value in stage.items() if value is not None)]
+    if file:
+        flags.append("--config run.toml")
+        file.insert(0, "# run.toml:")
+    return "\n".join([" ".join(["srcli train --arch", card.arch, "--scale", str(card.scale), "--out run", *flags]), *file])
+
+
+def _flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else shlex.quote(str(value))
 
 
 def _recipe(entry: Entry) -> list[str]:
@@ -108,7 +137,7 @@ def _recipe(entry: Entry) -> list[str]:
         minutes = f" in {training['minutes_done']} minutes" if "minutes_done" in training else ""
         machine = f" ({training['machine']})" if training.get("machine") else ""
         lines[-1] = f"Trained for {training['steps_done']:,} steps{minutes}{machine} with"
-    lines += ["", "```sh", train_command(training, card.arch, card.scale), "```"]
+    lines += ["", "```sh", train_command(card), "```"]
     for run in training.get("averaged_with", []):
         lines += ["", f"The weights are the mean of this run and one of {run['steps_done']:,} steps before it."]
     return lines

@@ -145,6 +145,26 @@ def test_float16_inputs_are_fed(tmp_path):
     np.testing.assert_array_equal(Upscaler(model).pixels(picture), picture.repeat(2, 0).repeat(2, 1))
 
 
+def test_a_file_in_float16_is_scored_in_float16_and_named(tmp_path, folder):
+    path = foreign(tmp_path / "half.onnx", "h", "w", kind=onnx.TensorProto.FLOAT16)
+    result = srcli("eval", folder, "-m", path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.rstrip().endswith("fp32, cpu; half.onnx in fp16")
+    assert "leave --precision at auto" in srcli("eval", folder, "-m", path, "--precision", "bf16").stderr
+
+
+def test_an_onnx_file_is_no_start_of_a_training(rfdn, folder, tmp_path):
+    flags = ("--arch", "rfdn", "--set", "channels=8", "--set", "blocks=1", "-s", 2, "--steps", 1, "--patch", 16)
+    result = srcli("train", *flags, "--data", folder, "--out", tmp_path / "run", "--init", rfdn)
+    assert result.exit_code == 1
+    assert "cannot be trained: start from the weights that it was made of" in result.stderr
+
+
+def test_a_file_is_called_what_the_model_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert srcli("export", "rfdn-photo", "-s", 2).stdout.startswith("rfdn-photo_x2.onnx  rfdn x2")
+
+
 @pytest.mark.parametrize(
     ("made", "text"),
     [

@@ -157,7 +157,7 @@ def readme(cards: dict[Path, Card]) -> str:
             ),
             "",
             "```",
-            train_command(card.training, card.arch, card.scale),
+            train_command(card),
             "```",
             "",
         ]

@@ -31,6 +31,7 @@ from srcli.files import atomic, make_folder
 if TYPE_CHECKING:
     from srcli.engine.bootstrap import Interval
     from srcli.engine.evaluate import Dataset, Entry, Result
+    from srcli.models.base import SRModel
 
 
 def evaluate(
@@ -118,10 +119,13 @@ def evaluate(
         if wanted:
             check_box(wanted, datasets[0].pictures[0], protocol)
 
+    def made_ready(network: "SRModel") -> Upscaler:
+        # what comes in a file of one precision is in that one; fp32 is what is asked for where nothing is said
+        wanted = "auto" if precision == "fp32" and network.precision else precision
+        return Upscaler(network, device=where, precision=wanted, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
+
     entries = [
-        Entry(name, label, Upscaler(networks[name], device=where, precision=precision, tile=side, ensemble=ensemble))  # type: ignore[arg-type]
-        if name in networks
-        else Entry(label, label, Path(name))
+        Entry(name, label, made_ready(networks[name])) if name in networks else Entry(label, label, Path(name))
         for name, label in zip(names, labels, strict=True)
     ]
     results = []
@@ -139,7 +143,8 @@ def evaluate(
                     bar.update(done, f"{entry.label} {dataset.name}")
                 results.append(conclude(entry, dataset, counted, scores))
 
-    computed = f"{precision}, {where}"
+    others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
+    computed = f"{precision}, {where}" + "".join(f"; {label} in {own}" for label, own in others)
     if csv:
         _write_csv(csv, results)
     if json:

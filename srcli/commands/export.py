@@ -1,5 +1,6 @@
 """srcli export: a network as ONNX, pt2 or OpenVINO, for other programs."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,8 @@ def export(
     if output and output.suffix != suffix:
         raise UsageError(f"--format {kind} writes a file that ends in {suffix}, not '{output.name}'")
     network, card = zoo.open_model(model, scale, offline=offline, say=console.note)
-    target = output or Path(f"{network.arch}_x{network.scale}{suffix}")
+    named = Path(model).name.removesuffix(f"_x{network.scale}") if re.fullmatch(r"[\w-]+", model) else network.arch
+    target = output or Path(f"{named}_x{network.scale}{suffix}")
     for part in parts_of(target):
         if part.exists() and not overwrite:
             raise OutputExists(f"'{part}' exists; replace it with --overwrite")

@@ -86,7 +86,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
         "source": card.source,
         **{s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s['protocol']})" for s in card.scores},
         "training": ", ".join(f"{k}={v}" for k, v in card.training.items()),
-        "recipe": train_command(card.training, card.arch, card.scale) if card.training else "",
+        "recipe": train_command(card) if card.training else "",
     }
     for name, value in lines.items():
         if value:

@@ -28,7 +28,7 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
         chosen["arch"] = arch_name(str(chosen["arch"]))
         if network:
             chosen["network"] = _checked(network, arguments(chosen["arch"]), f"'{chosen['arch']}'")
-    base = recipe(recipe_name, chosen.get("arch", "")) if recipe_name else {}
+    base = recipe(recipe_name, chosen["arch"]) if recipe_name and "arch" in chosen else {}  # without one it is asked for
     if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
         base.pop("steps", None)
     if "steps" in flags or "minutes" in flags:
@@ -43,10 +43,10 @@ def read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read '{path}': {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{path}' is not TOML: {error}") from error
 
 

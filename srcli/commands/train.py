@@ -111,7 +111,7 @@ def train(
     compile: Annotated[
         str | None, typer.Option("--compile", help="Compile the network: auto (on CUDA), on or off.  [default: auto]")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of every draw.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of every draw.  [default: 0]", min=0)] = None,
     validate_every: Annotated[
         float | None, typer.Option("--validate-every", help="Minutes between validations.  [default: 10]")
     ] = None,

@@ -21,10 +21,12 @@ from srcli.engine.distributed import Team
 from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
+from srcli.engine.runner import in_color
 from srcli.engine.settings import Leg, TrainConfig
 from srcli.errors import TrainingFailed
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
+from srcli.ops.color import luma
 
 Source = Patches | Stream
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
@@ -107,14 +109,15 @@ class Run:
         config, leg = self.config, self.leg()
         loss_of = make_loss(leg.loss, beta=config.beta, weight=config.frequency)
         lr = batch.lr.contiguous(memory_format=torch.channels_last)
+        of_luma = self.model.channels == 1  # as in their papers; colour is not theirs to learn
         with self.autocast():
-            sr = network(lr)
-        loss = loss_of(sr.float(), batch.hr)
+            sr = network(luma(lr) if of_luma else lr)
+        loss = loss_of(sr.float(), luma(batch.hr) if of_luma else batch.hr)
         if self.teacher is None or not leg.teacher_weight:
             return loss
         with torch.no_grad(), self.autocast():
-            taught = self.teacher(lr)
-        return torch.lerp(loss, loss_of(sr.float(), taught.float()), leg.teacher_weight)
+            taught = in_color(self.teacher, lr).float()
+        return torch.lerp(loss, loss_of(sr.float(), luma(taught) if of_luma else taught), leg.teacher_weight)
 
     def set_rates(self) -> float:
         """Set this step's learning rates; return the main one."""
@@ -165,10 +168,9 @@ def _optimizers(config: TrainConfig, model: SRModel) -> list[torch.optim.Optimiz
         kernels = hidden_kernels(model)
         taken = {id(p) for p in kernels}
         rest = [p for p in model.parameters() if id(p) not in taken]
-        optimizers: list[torch.optim.Optimizer] = [
-            Muon(kernels, lr=config.rate, weight_decay=config.weight_decay),
-            torch.optim.Adam(rest, lr=config.adam_lr, betas=config.betas),
-        ]
+        optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(rest, lr=config.adam_lr, betas=config.betas)]
+        if kernels:
+            optimizers.insert(0, Muon(kernels, lr=config.rate, weight_decay=config.weight_decay))
     else:
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         optimizers = [kind(model.parameters(), lr=config.rate, betas=config.betas, weight_decay=config.weight_decay)]

@@ -120,6 +120,11 @@ def check_settings(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    for name in ("lr", "adam_lr", "weight_decay", "beta", "frequency", "clip", "warmup", "finish_rate", "seed"):
+        if (getattr(config, name) or 0) < 0:
+            raise UsageError(f"--{name.replace('_', '-')} must not be below 0, as is {getattr(config, name)}")
+    if config.weight_decay and config.optimizer == "adam":
+        raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
     check_source(config)
     for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
         if not 0 <= weight <= 1:

@@ -21,6 +21,7 @@ from srcli.engine.data import Patches, Stream, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
+from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
@@ -75,6 +76,8 @@ def train(
                 run.restore(state)
             board = Board(out / "tensorboard") if tensorboard else None
         notes += skipped + _notes_on_ranks(run, state)
+        if config.optimizer == "muon" and not hidden_kernels(model):
+            notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
         if resume and state is None:
             notes.append(f"nothing to resume in '{out}': starting at step 0")
         wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")
@@ -211,7 +214,12 @@ def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:
 
 
 def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
-    model = create(config.arch, config.scale, **(config.network or {}))
+    try:
+        model = create(config.arch, config.scale, **(config.network or {}))
+    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+        if not config.network:
+            raise
+        raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
     if config.init == "random":
@@ -231,6 +239,8 @@ def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
             f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, "
             f"the run's has {_told(model.config)}; give the same with --set"
         )
+    if not source.state_dict():
+        raise TrainingFailed(f"'{config.init}' cannot be trained: start from the weights that it was made of")
     model.start_as_upsampler()
     own = model.state_dict()
     fitting = (

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
-from srcli.engine.data import Patches, Stream
+from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
@@ -21,6 +21,8 @@ from srcli.engine.settings import Stage, TrainConfig
 from srcli.engine.train import train
 from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
+from srcli.models.blocks import bicubic
+from srcli.ops.color import luma
 
 
 @pytest.fixture
@@ -287,6 +289,30 @@ def _losses(config, out):
     return [e.loss for e in train(config, out, device="cpu") if isinstance(e, Step)]
 
 
+@pytest.mark.parametrize("arch", ["srcnn", "fsrcnn", "vdsr", "idn"])
+def test_networks_of_luma_are_trained_on_luma(config, pictures, tmp_path, arch):
+    config = replace(config, arch=arch, steps=3, val=str(pictures))
+    events = list(train(config, tmp_path / "run", device="cpu"))
+    assert [e for e in events if isinstance(e, Validated)]
+    taught = replace(config, teacher="rfdn", teacher_weight=1.0, val=None, steps=1)
+    assert all(math.isfinite(loss) for loss in _losses(taught, tmp_path / "taught"))
+
+
+def test_the_loss_of_a_luma_network_is_that_of_y(config, tmp_path):
+    config = replace(config, arch="vdsr", steps=1)
+    run = Run(config, create("vdsr", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    run.model.start_as_upsampler()  # bicubic
+    hr = torch.rand(2, 3, 16, 16)
+    lr = torch.rand(2, 3, 8, 8)
+    expected = (luma(bicubic(lr, 2)) - luma(hr)).abs().mean()
+    torch.testing.assert_close(run.loss(run.model, Batch(lr, hr)), expected, atol=1e-6, rtol=0)
+
+
+def test_a_network_without_kernels_for_muon_is_trained_by_adam(config, tmp_path):
+    events = list(train(replace(config, arch="rdsrn", steps=1, patch=8), tmp_path / "run", device="cpu"))
+    assert "Adam trains all of 'rdsrn', at --adam-lr" in events[0].notes[-1]
+
+
 def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
     start = replace(config, init="rfdn", steps=1)
     (hr,) = _losses(start, tmp_path / "hr")
@@ -516,6 +542,9 @@ def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pi
         ({"lr_dir": "lr", "degradation": "photo"}, UsageError, "--lr-dir"),
         ({"finish": 1.0}, UsageError, "--finish"),
         ({"accumulate": 0}, UsageError, "--accumulate"),
+        ({"adam_lr": -1.0}, UsageError, "--adam-lr must not be below 0"),
+        ({"optimizer": "adam", "weight_decay": 0.1}, UsageError, "--weight-decay is of adamw and muon"),
+        ({"network": {"channels": -2}}, UsageError, "no 'rfdn' can be built with channels=-2"),
         ({"precision": "fp16"}, DeviceUnavailable, "fp16"),
     ],
 )

@@ -1,0 +1,45 @@
+"""The command that a weights file's card prints repeats the training."""
+
+import json
+import shlex
+from dataclasses import asdict, replace
+
+import pytest
+from typer.testing import CliRunner
+
+from srcli.checkpoint import Card
+from srcli.cli import app
+from srcli.engine.settings import Stage, TrainConfig
+from srcli.modelcard import train_command
+
+PLAIN = TrainConfig("rfdn", 2, "photos", steps=4, lr=0.005)
+
+
+def card_of(config: TrainConfig) -> Card:
+    """Make the card as it comes out of a file."""
+    training = {k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")}
+    return Card(config.arch, config.scale, config.network or {}, training=json.loads(json.dumps(training)))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PLAIN,
+        replace(PLAIN, network={"channels": 32, "attention": "cca"}, accumulate=3, weight_decay=0.01, cache_mib=64, seed=7),
+        replace(PLAIN, loss="smooth-l1", beta=0.1, schedule="step", milestones=(2, 3), optimizer="adam", betas=(0.9, 0.999)),
+        replace(PLAIN, loss="frequency", frequency=0.1, schedule="step", halve_every=2, lr_dir="photos", val="photos"),
+        replace(PLAIN, steps=None, minutes=0.5, degradation="photo", finish=0.25, finish_patch=20, finish_loss="l1"),
+        replace(PLAIN, stage=(Stage(0.5, patch=20, batch=2), Stage(0.25, loss="mse", teacher_weight=0.0, rate=0.1))),
+        replace(PLAIN, teacher="my rfdn.safetensors", teacher_weight=0.5, init="random"),
+    ],
+)
+def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    command, *file = train_command(card_of(config)).splitlines()
+    (tmp_path / "run.toml").write_text("\n".join(file))
+    asked = []
+    monkeypatch.setattr("srcli.engine.train.train", lambda config, *_, **__: asked.append(config) or iter(()))
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert asked == [config]
