@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from srcli.models.base import SRModel
 
 RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-memory: more is quicker only for what does not fit
+_TORCH = 600 * 2**20  # bytes of a process that holds torch, a network and little else
 _ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
 _MOST = 0.6  # share of the limit from which freed memory is handed back
 _NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN where it cannot allocate for a kernel
@@ -65,6 +66,14 @@ def _free_in_address_space() -> Iterator[int]:
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY and Path("/proc/self/status").is_file():
             yield limit - int(_status("VmSize"))
+
+
+def resident_limit() -> int:
+    """Return the bytes that this process is to keep to: RESIDENT, and what it holds already beyond torch and a network.
+
+    A training holds its pictures, a program that imports srcli its own.
+    """
+    return RESIDENT + max(int(_held()) - _TORCH, 0)
 
 
 def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
-from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, out_of_memory, trim
+from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, out_of_memory, resident_limit, trim
 from srcli.errors import OutOfMemory, UsageError
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
@@ -66,7 +66,7 @@ class Runner:
         self.model = copy.deepcopy(model).eval().fold().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scale = model.scale
         self.precision, self.casts = _precision(model, precision, device), model.precision is None
-        self.tile, self.memory = tile, memory
+        self.tile, self.memory = tile, memory or (resident_limit() if device.type == "cpu" else None)
         self.not_compiled: str | None = None  # the reason, where it was asked for
         if compile:
             pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do

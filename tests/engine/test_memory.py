@@ -56,6 +56,19 @@ def test_the_limit_decides_the_tiles():
     assert sides[1] == (2000, 2000)
 
 
+def test_what_a_process_holds_before_makes_no_tile_smaller(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
+    sides = []
+    for held in (400 * 2**20, 5 * 2**30):
+        monkeypatch.setattr(memory, "_held", lambda held=held: held)
+        runner = Runner(create("rfdn", 2), device=CPU, precision="fp32")
+        runner._bytes_per_px["fp32"] = 8000.0
+        sides.append(runner._side(300, 400, "fp32", 1, 0))
+    assert memory._held() > memory.RESIDENT
+    assert sides[0][0] * sides[0][1] <= sides[1][0] * sides[1][1]
+    assert Runner(create("rfdn", 2), device=CPU, memory=2**30).memory == 2**30  # what is asked for is kept to
+
+
 def test_small_pictures_are_not_measured():
     runner = Runner(create("rfdn", 2), device=CPU, precision="fp32")
     pixels = photograph(40, 50)
