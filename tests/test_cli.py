@@ -186,7 +186,7 @@ def test_eval_prints_bicubic_first_and_the_protocol_with_every_number(folder):
     result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--json")
     assert result.exit_code == 0, result.output
     (record,) = _records(result)
-    scores = {"psnr", "psnr_interval", "ssim", "ssim_interval", "versus"}
+    scores = {"psnr", "psnr_interval", "ssim", "ssim_interval", "versus", "rgb_psnr", "rgb_ssim"}
     assert set(record) == scores | {"model", "dataset", "scale", "pictures", "protocol", "seconds"}
     assert (record["model"], record["dataset"], record["scale"], record["pictures"]) == ("bicubic", "my pictures", 2, 3)
     table = srcli("eval", folder, "-m", "bicubic", "-s", 2)
