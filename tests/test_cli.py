@@ -138,7 +138,7 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["plot", "{folder}", "--by", "weeks"], 2, "not 'weeks'"),
         (["train", "--arch", "rfdn", "--scale", "4", "--out", "run"], 2, "--data is missing"),
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--steps", "1"], 2, "--out is missing"),
-        (["train", "--scale", "2", "--patch", "5", "--data", "{folder}", "--samples", "grid.doc"], 1, "grid.doc"),
+        (["train", "--scale", "2", "--patch", "5", "--data", "{folder}", "--samples", "grid.doc"], 2, "grid.doc"),
         (
             ["train", "--arch", "rdfn", "--scale", "4", "--data", "{folder}", "--out", "run", "--steps", "1"],
             2,
@@ -292,6 +292,16 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
+    before = (folder / "p1.png").read_bytes()
+    refused = srcli("train", "--data", folder, *flags[:-1], folder / "p1.png")
+    assert (refused.exit_code, "is a picture of --data" in refused.stderr) == (2, True)
+    assert (folder / "p1.png").read_bytes() == before
+
+
+def test_a_run_that_was_to_stop_before_its_end_is_not_called_done(folder, tmp_path):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 4, "--stop-after", 2))
+    assert "step 2 saved; continue with --resume" in result.stderr
+    assert "done: weights" in srcli(*_train_flags(folder, tmp_path / "run", "--steps", 4, "--resume")).stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -4,6 +4,7 @@ import csv as csv_module
 import dataclasses
 import difflib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,12 +87,16 @@ def evaluate(
         raise UsageError("--box needs --figure")
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"a report is a .html file, not '{report.name}'")
+    if csv and csv.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"):
+        raise UsageError(f"--csv is a table, not a picture: '{csv}'")
     for file in (csv, report, figure):
-        _check_target(file)
+        _check_target(file, [*folders, *(lr_dir or []), *(sr or [])])
+    if save and any(save.resolve().is_relative_to(folder.resolve()) for folder in folders):
+        raise UsageError(f"--save '{save}' lies in a folder of HR pictures, which would count them the next time")
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Entry, Protocol, conclude, open_datasets, score, short_names
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_partners, conclude, open_datasets, score, short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 
@@ -128,6 +133,7 @@ def evaluate(
         Entry(name, label, made_ready(networks[name])) if name in networks else Entry(label, label, Path(name))
         for name, label in zip(names, labels, strict=True)
     ]
+    check_partners(datasets, entries, factor)
     results = []
     total = len(entries) * sum(len(dataset.pictures) for dataset in datasets)
     done = 0
@@ -145,12 +151,12 @@ def evaluate(
 
     others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
     computed = f"{precision}, {where}" + "".join(f"; {label} in {own}" for label, own in others)
-    if csv:
-        _write_csv(csv, results)
     if json:
         _records(results, against is not None)
     else:
         _show(results, against is not None, computed)
+    if csv:
+        _write_csv(csv, results)
     if report:
         from srcli.engine.report import render
 
@@ -169,10 +175,14 @@ def evaluate(
             console.result(str(file))
 
 
-def _check_target(file: Path | None) -> None:
-    """Raise BadFolder or UsageError where a file cannot be written."""
+def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
+    """Raise BadFolder or UsageError where a file cannot be written, or is one of the pictures in `sources`."""
+    if file and file.exists() and any(file.resolve().is_relative_to(folder.resolve()) for folder in sources):
+        raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
     if file and not file.parent.is_dir():
         raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
+    if file and not os.access(file.parent, os.W_OK | os.X_OK):
+        raise BadFolder(f"the folder '{file.parent}' cannot be written to")
     if file and file.is_dir():
         raise UsageError(f"'{file}' is a folder; name a file")
 

@@ -190,6 +190,10 @@ def train(
     from srcli.engine.train import train as run
 
     if samples:
+        if samples.suffix.lower() != ".png" or samples.is_dir():
+            raise UsageError(f"--samples is a .png file, not '{samples}'")
+        if samples.exists() and samples.resolve().is_relative_to(Path(values["data"]).resolve()):
+            raise UsageError(f"'{samples}' is a picture of --data; name another file")
         draw_samples(TrainConfig(**values), samples)
         return
     assert out is not None
@@ -238,7 +242,7 @@ def train(
     if stop.saved and not json:
         console.note(
             f"step {stop.saved.step:,} saved; continue with --resume"
-            if stop.was_asked
+            if stop.was_asked or (stop.latest and stop.latest.fraction < 1)
             else f"done: weights in {out}/best.safetensors, after {stop.saved.step:,} steps"
         )
     if stop.was_asked:

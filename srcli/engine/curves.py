@@ -1,6 +1,7 @@
 """Loss and validation PSNR over the length of training runs, from their log.jsonl."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,11 @@ Axis = Literal["steps", "hours"]
 
 _SIZE = (9.0, 7.0)  # inches
 _DASHES = ("-", "--", ":")
+_HELD = {  # what the records have that are drawn
+    "started": {"step"},
+    "step": {"step", "loss", "elapsed"},
+    "validated": {"step", "psnr", "elapsed"},
+}
 _SMOOTHING = 0.02  # of a run's length is averaged to one point of the bold line
 
 
@@ -37,7 +43,7 @@ class Curves(NamedTuple):
 def read_curves(run: Path) -> Curves:
     """Read a run's folder; steps that a resumed run did anew count as it did them last. Raises BadFolder."""
     try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (run / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise BadFolder(f"'{run}' is not a training run: its log.jsonl cannot be read ({error.strerror})") from error
     records: list[dict[str, Any]] = []
@@ -46,15 +52,17 @@ def read_curves(run: Path) -> Curves:
             record = json.loads(line)
         except ValueError:
             continue  # cut off where the process was killed
-        if record.get("event") not in ("started", "step", "validated"):
+        if not isinstance(record, dict) or record.get("event") not in _HELD:
             continue
+        if not all(isinstance(record.get(name), int | float) for name in _HELD[record["event"]]):
+            continue  # damaged
         # a run that was killed goes on from its checkpoint; the first logs did not tell that it did
         first = record["step"] + (record["event"] == "started")
         if records and records[-1]["step"] > record["step"]:
             records = [r for r in records if r["step"] < first]
         records.append(record)
     loss, psnr = _track(records, "step", "loss"), _track(records, "validated", "psnr")
-    if not loss.steps:
+    if not any(map(math.isfinite, loss.values)):
         raise BadFolder(f"the run in '{run}' has not logged a step yet")
     return Curves(run.resolve().name, loss, psnr)
 

@@ -196,6 +196,15 @@ def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | No
     return evaluate(entry.source, dataset.folder, protocol, pictures=dataset.pictures, lr_folder=dataset.lr_folder, save=save)
 
 
+def check_partners(datasets: Sequence[Dataset], entries: Sequence[Entry], scale: int) -> None:
+    """Raise BadFolder where a picture has no LR that was to be given, or no ready SR: before anything is computed."""
+    for dataset in datasets:
+        ready = [_of_dataset(entry.source, dataset) for entry in entries if isinstance(entry.source, Path)]
+        for folder in [*ready, *([dataset.lr_folder] if dataset.lr_folder else [])]:
+            for path in dataset.pictures:
+                partner(path, folder, scale, dataset.folder)
+
+
 def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair) -> np.ndarray:
     """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8."""
     if isinstance(entry.source, Path):

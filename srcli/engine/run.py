@@ -30,6 +30,7 @@ from srcli.ops.color import luma
 
 Source = Patches | Stream
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
+_KEPT = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what every last.pt has
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
@@ -215,14 +216,20 @@ def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, An
         raise TrainingFailed(f"'{out}' is a file; --out names a folder")
     if is_held(out / LOG):
         raise TrainingFailed(busy(out))
-    last = out / "last.pt"
+    last, best = out / "last.pt", out / "best.safetensors"
     if not last.exists():
+        if best.exists():
+            raise TrainingFailed(
+                f"'{out}' holds weights, but no last.pt to resume: --init '{best}' and another --out go on from them"
+            )
         return None
     if not resume:
         raise TrainingFailed(f"'{last.parent}' holds a run; add --resume to continue it, or name another --out")
     try:
         state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
         before = state["config"]
+        if missing := _KEPT - state.keys() or {"arch", "scale", "data"} - before.keys():
+            raise KeyError(*sorted(missing))
     except Exception as error:
         raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
     free = {"steps", "minutes", "data", "lr_dir", "val", "validate_every", "precision", "compile", "init"}

@@ -1,5 +1,6 @@
 """The settings of a training run: everything that decides what it computes, and the stages they make."""
 
+import math
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
@@ -116,6 +117,10 @@ def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):
         raise UsageError("give either --steps or --minutes")
+    if config.minutes is not None and not math.isfinite(config.minutes):
+        raise UsageError(f"--minutes is a number, not {config.minutes}")
+    if not all(0 <= beta < 1 for beta in config.betas):
+        raise UsageError(f"betas are from 0 to below 1, not {', '.join(map(str, config.betas))}")
     for name in ("steps", "minutes", "batch", "patch", "accumulate", "finish_patch", "cache_mib", "halve_every"):
         value = getattr(config, name)
         if value is not None and value <= 0:
@@ -123,6 +128,11 @@ def check_settings(config: TrainConfig) -> None:
     for name in ("lr", "adam_lr", "weight_decay", "beta", "frequency", "clip", "warmup", "finish_rate", "seed"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"--{name.replace('_', '-')} must not be below 0, as is {getattr(config, name)}")
+    if not 0 <= config.ema <= 1:
+        raise UsageError(f"--ema is from 0 to 1, not {config.ema}")
+    for name in ("lr", "adam_lr"):
+        if not math.isfinite(getattr(config, name) or 0):
+            raise UsageError(f"--{name.replace('_', '-')} is a number, not {getattr(config, name)}")
     if config.weight_decay and config.optimizer == "adam":
         raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
     check_source(config)
@@ -144,6 +154,8 @@ def check_settings(config: TrainConfig) -> None:
 
 
 def check_source(config: TrainConfig) -> None:
-    """Raise UsageError where the LR is both given and to be made."""
+    """Raise UsageError where there is no such scale, or the LR is both given and to be made."""
+    if config.scale not in (2, 3, 4):
+        raise UsageError(f"--scale is 2, 3 or 4, not {config.scale}")
     if config.lr_dir is not None and config.degradation != "bicubic":
         raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")

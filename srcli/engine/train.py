@@ -74,10 +74,19 @@ def train(
             run = Run(config, model, ranks, precision, teacher)
             if state is not None:
                 run.restore(state)
+                notes += [
+                    f"--{name.replace('_', '-')} was {before or 'not given'}"
+                    for name in ("data", "lr_dir", "val")
+                    if (before := state["config"].get(name)) != getattr(config, name)
+                ]
+                if ranks.leads and not (out / "best.safetensors").exists():
+                    run.best = -math.inf
             board = Board(out / "tensorboard") if tensorboard else None
         notes += skipped + _notes_on_ranks(run, state)
         if config.optimizer == "muon" and not hidden_kernels(model):
             notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
+        if state is not None and run.fraction() >= 1:
+            notes.append("the run is at its end; a larger --steps or --minutes lengthens it")
         if resume and state is None:
             notes.append(f"nothing to resume in '{out}': starting at step 0")
         wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")

@@ -104,6 +104,30 @@ def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(s
     assert "RGB PSNR" in table and f"{alone['psnr']:.2f}" in table
 
 
+def test_what_would_replace_or_join_the_pictures_is_refused_before_anything_is_scored(sets):
+    hr = sets / "Set5" / "HR"
+    picture = hr / "p1.png"
+    before = picture.read_bytes()
+    for flags, text in (
+        (("--csv", picture), "not a picture"),
+        (("--figure", picture, "--picture", "p1"), "would be replaced"),
+        (("--save", hr), "would count them the next time"),
+    ):
+        result = srcli("eval", hr, "-m", "bicubic", "-s", 2, *flags)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert text in result.stderr
+    assert picture.read_bytes() == before
+    assert len(list(hr.iterdir())) == 3
+
+
+def test_a_missing_partner_is_told_before_anything_is_scored(sets, monkeypatch):
+    (sets / "perfect" / "Set5" / "p2.png").unlink()
+    monkeypatch.setattr("srcli.engine.evaluate.compare", lambda *_: pytest.fail("scored"))
+    result = srcli("eval", sets / "Set5" / "HR", "-m", "bicubic", "--sr", sets / "perfect", "-s", 2)
+    assert result.exit_code == 1
+    assert "no partner of 'p2.png'" in result.stderr
+
+
 def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
     (record,) = _records(srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json"))
     assert record["pictures"] == 1

@@ -27,6 +27,15 @@ def test_steps_done_anew_after_a_resume_count_once(tmp_path):
     assert curves.psnr.values == []
 
 
+def test_damaged_lines_are_passed_over(tmp_path):
+    run = _write(tmp_path / "run", [_step(1, 0.5)])
+    with (run / "log.jsonl").open("ab") as log:
+        log.write(b'\n[1, 2]\n{"event": "step"}\n{"event": "step", "step": 2, "loss": "x", "elapsed": 1}\n\x81\xff\n')
+    assert read_curves(run).loss.steps == [1]
+    with pytest.raises(BadFolder, match="has not logged a step"):
+        read_curves(_write(tmp_path / "nan", [_step(1, float("nan"))]))
+
+
 def test_smoothing_keeps_a_line_a_line():
     line = np.linspace(1, 3, 501)
     assert smooth(line.tolist())[5:-5] == pytest.approx(line[5:-5])  # fewer neighbours on one side at the ends

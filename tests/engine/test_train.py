@@ -82,6 +82,35 @@ def test_a_folder_in_which_another_process_trains_is_refused(config, tmp_path):
     assert isinstance(next(train(config, tmp_path / "run", device="cpu", resume=True)), Started)
 
 
+def test_weights_without_a_checkpoint_are_not_replaced(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    (tmp_path / "run" / "last.pt").unlink()
+    for resume in (False, True):
+        with pytest.raises(TrainingFailed, match=r"holds weights, but no last\.pt"):
+            next(train(config, tmp_path / "run", device="cpu", resume=resume))
+
+
+def test_a_checkpoint_that_lacks_something_is_damaged(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    state = _weights(tmp_path / "run")
+    for lacking in ({k: v for k, v in state.items() if k != "optimizers"}, {**state, "config": {}}):
+        torch.save(lacking, tmp_path / "run" / "last.pt")
+        with pytest.raises(TrainingFailed, match="is damaged"):
+            next(train(config, tmp_path / "run", device="cpu", resume=True))
+
+
+def test_resuming_tells_of_other_folders_and_makes_up_for_lost_weights(config, pictures, tmp_path):
+    other = shutil.copytree(pictures, tmp_path / "other")
+    config = replace(config, val=str(pictures), steps=1)
+    list(train(config, tmp_path / "run", device="cpu"))
+    (tmp_path / "run" / "best.safetensors").unlink()
+    events = list(train(replace(config, data=str(other), steps=2, lr=None), tmp_path / "run", device="cpu", resume=True))
+    assert f"--data was {pictures}" in events[0].notes
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    events = list(train(replace(config, data=str(other), steps=2), tmp_path / "run", device="cpu", resume=True))
+    assert any("at its end" in note for note in events[0].notes)
+
+
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
@@ -542,6 +571,11 @@ def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pi
         ({"lr_dir": "lr", "degradation": "photo"}, UsageError, "--lr-dir"),
         ({"finish": 1.0}, UsageError, "--finish"),
         ({"accumulate": 0}, UsageError, "--accumulate"),
+        ({"scale": 0}, UsageError, "--scale is 2, 3 or 4"),
+        ({"steps": None, "minutes": math.nan}, UsageError, "--minutes is a number"),
+        ({"betas": (0.9, 1.5)}, UsageError, "betas are from 0"),
+        ({"ema": 1.5}, UsageError, "--ema is from 0 to 1"),
+        ({"lr": math.inf}, UsageError, "--lr is a number"),
         ({"adam_lr": -1.0}, UsageError, "--adam-lr must not be below 0"),
         ({"optimizer": "adam", "weight_decay": 0.1}, UsageError, "--weight-decay is of adamw and muon"),
         ({"network": {"channels": -2}}, UsageError, "no 'rfdn' can be built with channels=-2"),
