@@ -86,10 +86,9 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
         wanted = DEFAULT_SCALE if DEFAULT_SCALE in same else min(same)
     if wanted not in same:
         scales = ", ".join(f"x{s}" for s in sorted(same))
-        raise WeightsNotFound(
-            f"no weights for '{name}' at x{wanted}; there is {scales}, "
-            f"or train with: srcli train --arch {name} --scale {wanted}"
-        )
+        trained = name in ARCHS and wanted in ARCHS[name].scales
+        hint = f", or train with: srcli train --arch {name} --scale {wanted}" if trained else ""
+        raise WeightsNotFound(f"no weights for '{name}' at x{wanted}; there is {scales}{hint}")
     _verify(same[wanted])
     return same[wanted]
 

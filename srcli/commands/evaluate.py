@@ -150,7 +150,11 @@ def evaluate(
                 results.append(conclude(entry, dataset, counted, scores))
 
     others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
-    computed = f"{precision}, {where}" + "".join(f"; {label} in {own}" for label, own in others)
+    computed = (
+        f"{precision}, {where}"
+        + (", self-ensemble" if ensemble else "")
+        + "".join(f"; {label} in {own}" for label, own in others)
+    )
     if json:
         _records(results, against is not None)
     else:

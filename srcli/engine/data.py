@@ -26,6 +26,9 @@ from srcli.ops.resize import resize
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
 
+# what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
+HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
+
 Degradation = Literal["bicubic", "photo"]
 
 
@@ -44,6 +47,16 @@ def list_pictures(folder: Path) -> list[Path]:
     if not files:
         raise BadFolder(f"no pictures in '{folder}'")
     return files
+
+
+def hr_folder(folder: Path) -> Path:
+    """Return the folder of the HR pictures in a download that has LR beside them (HR, GT, DIV2K_train_HR), else `folder`."""
+    if not folder.is_dir() or any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+        return folder
+    inside = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    called = [inside[name] for name in HR_FOLDERS if name in inside]
+    ending = [path for name, path in inside.items() if name.endswith("_hr")]
+    return called[0] if called else ending[0] if len(ending) == 1 else folder
 
 
 def read_rgb(path: Path) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval
-from srcli.engine.data import SUFFIXES, counterpart, list_pictures, partner, read_rgb
+from srcli.engine.data import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image
@@ -24,8 +24,6 @@ Channel = Literal["y", "rgb", "both"]
 
 BASELINE = "bicubic"
 
-# what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
-_HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 _ANY_RUN = {"best", "last"}  # what srcli train calls its weights
 _WEIGHTS = {".safetensors", ".pth", ".pt", ".ckpt"}
 
@@ -321,7 +319,7 @@ def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> l
 
     A folder without pictures that has one called HR, GT or the like (EDSR's and BasicSR's benchmarks) stands for that one.
     """
-    folders = [_hr_folder(folder) for folder in folders]
+    folders = [hr_folder(folder) for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("the same data set is given twice")
     names = [dataset_name(folder) for folder in folders]
@@ -336,7 +334,7 @@ def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> l
 def dataset_name(folder: Path) -> str:
     """Return what a data set is called: its folder, or the folder above one that is called HR or the like."""
     whole = folder.resolve()
-    return whole.parent.name if whole.name.lower() in _HR_FOLDERS else whole.name
+    return whole.parent.name if whole.name.lower() in HR_FOLDERS else whole.name
 
 
 def short_names(references: Sequence[str]) -> list[str]:
@@ -357,13 +355,6 @@ def _signless(value: float) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
-
-
-def _hr_folder(folder: Path) -> Path:
-    inside = {path.name.lower(): path for path in folder.iterdir()}
-    if any(path.suffix.lower() in SUFFIXES for path in inside.values()):
-        return folder
-    return next((inside[name] for name in _HR_FOLDERS if name in inside and inside[name].is_dir()), folder)
 
 
 def _of_dataset(ready: Path, dataset: Dataset) -> Path:

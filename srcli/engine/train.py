@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from srcli import checkpoint
 from srcli.engine.board import Board
 from srcli.engine.compiler import compile_network
-from srcli.engine.data import Patches, Stream, list_pictures, partner
+from srcli.engine.data import Patches, Stream, hr_folder, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
@@ -70,7 +70,7 @@ def train(
                     raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
             patches, skipped = _load(config, ranks.device)
             if config.val is not None and ranks.leads:
-                check_validation(Path(config.val), config.scale)
+                check_validation(hr_folder(Path(config.val)), config.scale)
             run = Run(config, model, ranks, precision, teacher)
             if state is not None:
                 run.restore(state)
@@ -284,7 +284,7 @@ def _told(arguments: dict[str, Any]) -> str:
 
 
 def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
-    s, root = config.scale, Path(config.data)
+    s, root = config.scale, hr_folder(Path(config.data))
     lr_dir = Path(config.lr_dir) if config.lr_dir else None
     files = [(path, partner(path, lr_dir, s, root) if lr_dir else None) for path in list_pictures(root)]
     source: Source

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from srcli.engine.data import degrade_folder, list_pictures, read_pictures, read_rgb
+from srcli.engine.data import degrade_folder, hr_folder, list_pictures, read_pictures, read_rgb
 from srcli.engine.degrade import degrade_picture
 from srcli.engine.evaluate import Protocol, evaluate, shrink, summarize
 from srcli.engine.events import Validated
@@ -57,7 +57,7 @@ def check_validation(folder: Path, scale: int) -> None:
 def validate(run: Run, out: Path) -> Validated:
     """Score the averaged weights as `srcli eval` does, in the precision of training; keep the best."""
     assert run.config.val is not None
-    folder, protocol = Path(run.config.val), Protocol(run.config.scale)
+    folder, protocol = hr_folder(Path(run.config.val)), Protocol(run.config.scale)
     with _lr_of(run, folder) as lr_folder:
         scores = list(evaluate(_upscaler(run), folder, protocol, lr_folder=lr_folder))
     summary = summarize("", folder, protocol, scores)
@@ -72,7 +72,7 @@ def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the names of some validation pictures with (H, W, 3) uint8 from their middle: LR enlarged, SR and HR."""
     assert run.config.val is not None
     s = run.config.scale
-    for n, path in enumerate(list_pictures(Path(run.config.val))[:_CROPS]):
+    for n, path in enumerate(list_pictures(hr_folder(Path(run.config.val)))[:_CROPS]):
         hr = read_rgb(path)
         height, width = (size // s for size in hr.shape[:2])
         hr = hr[: height * s, : width * s]

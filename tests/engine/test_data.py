@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.engine.data import Patches, Stream, counterpart, list_pictures, partner, read_pictures
+from srcli.engine.data import Patches, Stream, counterpart, hr_folder, list_pictures, partner, read_pictures
 from srcli.engine.evaluate import shrink
 from srcli.errors import BadFolder, TrainingFailed, UsageError
 from tests.conftest import photograph
@@ -151,6 +151,24 @@ def test_pictures_are_read_as_upscale_reads_them(tmp_path):
     for pixels in read.values():
         np.testing.assert_array_equal(pixels, np.repeat(gray[..., None], 3, 2))
     assert len(read) == 4
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (["HR", "LR_bicubic"], "HR"),
+        (["GTmod12", "LRbicx2", "original"], "GTmod12"),
+        (["DIV2K_train_HR", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
+        (["a_HR", "b_HR"], "."),
+        (["cats", "dogs"], "."),
+    ],
+)
+def test_the_hr_of_a_download_is_found(tmp_path, made, found):
+    for name in made:
+        (tmp_path / name).mkdir()
+    assert hr_folder(tmp_path) == tmp_path / found
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "here.png")
+    assert hr_folder(tmp_path) == tmp_path
 
 
 def test_an_unreadable_picture_is_told_with_its_reason(folder):
