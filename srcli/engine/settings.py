@@ -139,6 +139,8 @@ def check_settings(config: TrainConfig) -> None:
     for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
         if not 0 <= weight <= 1:
             raise UsageError(f"--teacher-weight is a share of the loss, from 0 to 1, not {weight}")
+    if config.teacher is None and any(stage.teacher_weight for stage in config.stage):
+        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher")
     if not 0 <= config.finish < 1:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
     if config.milestones and config.schedule != "step":

@@ -25,7 +25,7 @@ from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
-from srcli.errors import TrainingFailed, UsageError, WeightsNotFound
+from srcli.errors import TrainingFailed, UsageError, UserError, WeightsNotFound
 from srcli.files import atomic, hold, make_folder
 from srcli.models import arch_name, create
 from srcli.models.base import SRModel
@@ -274,7 +274,10 @@ def _teacher(config: TrainConfig, notes: list[str]) -> SRModel | None:
     """Open the weights that teach, as they are used for inference."""
     if config.teacher is None:
         return None
-    teacher, card = open_model(config.teacher, config.scale, say=notes.append)
+    try:
+        teacher, card = open_model(config.teacher, config.scale, say=notes.append)
+    except UserError as error:
+        raise type(error)(f"--teacher: {error}") from error
     notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
     return teacher.fold().eval().requires_grad_(False)
 
