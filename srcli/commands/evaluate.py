@@ -4,7 +4,6 @@ import csv as csv_module
 import dataclasses
 import difflib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +90,7 @@ def evaluate(
         raise UsageError(f"--csv is a table, not a picture: '{csv}'")
     for file in (csv, report, figure):
         _check_target(file, [*folders, *(lr_dir or []), *(sr or [])])
-    if save and any(save.resolve().is_relative_to(folder.resolve()) for folder in folders):
+    if save and _lies_in(save, folders):
         raise UsageError(f"--save '{save}' lies in a folder of HR pictures, which would count them the next time")
     side = parse_tile(tile)
 
@@ -181,14 +180,18 @@ def evaluate(
 
 def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
     """Raise BadFolder or UsageError where a file cannot be written, or is one of the pictures in `sources`."""
-    if file and file.exists() and any(file.resolve().is_relative_to(folder.resolve()) for folder in sources):
+    if file and file.exists() and _lies_in(file, sources):
         raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
     if file and not file.parent.is_dir():
         raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
-    if file and not os.access(file.parent, os.W_OK | os.X_OK):
-        raise BadFolder(f"the folder '{file.parent}' cannot be written to")
+    if file:
+        make_folder(file.parent)  # is there, but may not be written to
     if file and file.is_dir():
         raise UsageError(f"'{file}' is a folder; name a file")
+
+
+def _lies_in(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def verify(
     kinds: Sequence[str],
     begin: Fraction,
     tags: Mapping[str, str],
-    sounds: Sequence[_Span] = (),
+    sounds: Sequence[_Span],
 ) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
