@@ -27,6 +27,7 @@ from srcli.commands.options import (
 )
 from srcli.errors import BadFolder, UsageError
 from srcli.files import atomic, make_folder
+from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from srcli.engine.bootstrap import Interval
@@ -86,7 +87,7 @@ def evaluate(
         raise UsageError("--box needs --figure")
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"a report is a .html file, not '{report.name}'")
-    if csv and csv.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"):
+    if csv and csv.suffix.lower() in SUFFIXES:
         raise UsageError(f"--csv is a table, not a picture: '{csv}'")
     for file in (csv, report, figure):
         _check_target(file, [*folders, *(lr_dir or []), *(sr or [])])
