@@ -278,7 +278,7 @@ def _records(results: Sequence["Result"], published: bool) -> None:
     for i, result in enumerate(results):
         before = [r for r in results[:i] if r.dataset == result.dataset]
         contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
-        console.record(result.summary, versus=contests)
+        console.record(result.summary, **result.entry.computed(), versus=contests)
     for row in ranking(results) if published else []:
         for dataset, score in row.scores.items():
             if not row.ours:

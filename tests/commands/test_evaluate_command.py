@@ -104,6 +104,16 @@ def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(s
     assert "RGB PSNR" in table and f"{alone['psnr']:.2f}" in table
 
 
+def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets):
+    hr = sets / "Set5" / "HR"
+    (hr / "more").mkdir()
+    (hr / "p1.png").rename(hr / "more" / "p2.png")
+    (record,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--device", "cpu", "--json", "--csv", sets / "scores.csv"))
+    assert (record["precision"], record["device"], record["ensemble"]) == ("fp32", "cpu", False)
+    lines = (sets / "scores.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[2] for line in lines] == ["more/p2.png", "p0.png", "p2.png"]
+
+
 def test_what_would_replace_or_join_the_pictures_is_refused_before_anything_is_scored(sets):
     hr = sets / "Set5" / "HR"
     picture = hr / "p1.png"
