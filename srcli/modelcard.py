@@ -89,6 +89,7 @@ _ALWAYS = (
 )
 _UNLESS: dict[str, Any] = {
     "lr_dir": None,
+    "val_lr_dir": None,
     "degradation": "bicubic",
     "cache_mib": None,
     "accumulate": 1,

@@ -138,6 +138,16 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["plot", "{folder}", "--by", "weeks"], 2, "not 'weeks'"),
         (["train", "--arch", "rfdn", "--scale", "4", "--out", "run"], 2, "--data is missing"),
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--steps", "1"], 2, "--out is missing"),
+        (
+            ["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run", "--finish-patch", "64"],
+            2,
+            "--finish-patch needs --finish",
+        ),
+        (
+            ["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run", "--teacher-weight", "0.5"],
+            2,
+            "--teacher-weight needs --teacher",
+        ),
         (["train", "--scale", "2", "--patch", "5", "--data", "{folder}", "--samples", "grid.doc"], 2, "grid.doc"),
         (
             ["train", "--arch", "rdfn", "--scale", "4", "--data", "{folder}", "--out", "run", "--steps", "1"],
@@ -186,7 +196,18 @@ def test_eval_prints_bicubic_first_and_the_protocol_with_every_number(folder):
     result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--json")
     assert result.exit_code == 0, result.output
     (record,) = _records(result)
-    scores = {"psnr", "psnr_interval", "ssim", "ssim_interval", "versus", "rgb_psnr", "rgb_ssim"}
+    scores = {
+        "psnr",
+        "psnr_interval",
+        "ssim",
+        "ssim_interval",
+        "versus",
+        "rgb_psnr",
+        "rgb_ssim",
+        "precision",
+        "device",
+        "ensemble",
+    }
     assert set(record) == scores | {"model", "dataset", "scale", "pictures", "protocol", "seconds"}
     assert (record["model"], record["dataset"], record["scale"], record["pictures"]) == ("bicubic", "my pictures", 2, 3)
     table = srcli("eval", folder, "-m", "bicubic", "-s", 2)
@@ -301,7 +322,8 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
 def test_a_run_that_was_to_stop_before_its_end_is_not_called_done(folder, tmp_path):
     result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 4, "--stop-after", 2))
     assert "step 2 saved; continue with --resume" in result.stderr
-    assert "done: weights" in srcli(*_train_flags(folder, tmp_path / "run", "--steps", 4, "--resume")).stderr
+    assert "done: weights" in srcli("train", "--out", tmp_path / "run", "--resume").stderr
+    assert "--data is missing" in srcli("train", "--scale", 2, "--resume", "--samples", tmp_path / "grid.png").stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -25,6 +25,13 @@ CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "compile": ("auto", "on", "off"),
 }
+PARTNERS = {  # settings that say nothing by themselves
+    "teacher_weight": "teacher",
+    "finish_patch": "finish",
+    "finish_loss": "finish",
+    "finish_rate": "finish",
+    "val_lr_dir": "val",
+}
 
 
 def train(
@@ -51,6 +58,7 @@ def train(
     ] = None,
     samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
     val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
+    val_lr_dir: Annotated[Path | None, typer.Option("--val-lr-dir", help="Folder with the LR of --val; made without.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.")] = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", help="Length of the run in minutes of training, over all resumes.")
@@ -117,7 +125,7 @@ def train(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A TOML file of these options; flags win over it.")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="paper: the values of the network's paper.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, by default as it was.")] = False,
     stop_after: Annotated[int | None, typer.Option("--stop-after", help="Save and stop after N steps in all.", min=1)] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write curves and crops to OUT/tensorboard too.")] = False,
     device: Device = "auto",
@@ -137,6 +145,7 @@ def train(
         "degradation": degradation,
         "cache_mib": cache_mib,
         "val": str(val) if val else None,
+        "val_lr_dir": str(val_lr_dir) if val_lr_dir else None,
         "steps": steps,
         "minutes": minutes,
         "batch": batch,
@@ -171,15 +180,17 @@ def train(
     if samples:
         values.setdefault("arch", "bicubic")  # no network is needed
     for name in ("arch", "scale", "data"):
-        if name not in values:
+        if name not in values and (samples or not resume):
             raise UsageError(f"--{name} is missing; {_EXAMPLE}")
     if out is None and not samples:
         raise UsageError(f"--out is missing; {_EXAMPLE}")
     for name, choices in CHOICES.items():
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
-    need_folder(Path(values["data"]))
-    for name in ("lr_dir", "val"):
+    for name, of in PARTNERS.items():
+        if name in values and of not in values and not resume:
+            raise UsageError(f"--{name.replace('_', '-')} needs --{of}")
+    for name in ("data", "lr_dir", "val", "val_lr_dir"):
         if values.get(name):
             need_folder(Path(values[name]))
 
@@ -201,7 +212,7 @@ def train(
     follows = rank_and_world()[0] > 0
     with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
         events = run(
-            TrainConfig(**values),
+            values if resume else TrainConfig(**values),
             out,
             device=device,
             resume=resume,
@@ -216,7 +227,7 @@ def train(
             match event:
                 case Started():
                     bar.message(
-                        f"{values['arch']} x{values['scale']}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
+                        f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
                         f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
                     )
                     for line in event.notes:

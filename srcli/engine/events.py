@@ -8,6 +8,8 @@ from pathlib import Path
 class Started:
     """The run is set up: what it trains on, from where, and what the user should know."""
 
+    arch: str
+    scale: int
     step: int
     pictures: int
     megapixels: float

@@ -4,9 +4,9 @@ import copy
 import io
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,18 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import Leg, TrainConfig
-from srcli.errors import TrainingFailed
+from srcli.engine.settings import NEEDED, Leg, Stage, TrainConfig
+from srcli.errors import TrainingFailed, UsageError
 from srcli.files import atomic, is_held
+from srcli.models import arch_name
 from srcli.models.base import SRModel
 from srcli.ops.color import luma
 
 Source = Patches | Stream
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
 _KEPT = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what every last.pt has
+# of a resume
+_FREE = {"steps", "minutes", "data", "lr_dir", "val", "val_lr_dir", "validate_every", "precision", "compile", "init"}
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
@@ -75,7 +78,7 @@ class Run:
         """Go on where `state` was taken."""
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.validated = state.get("validated", self.step)
-        if state["config"]["val"] == self.config.val:  # what other pictures gave is no measure for these
+        if _scored_on(state["config"]) == _scored_on(asdict(self.config)):  # what other pictures gave is no measure for these
             self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
@@ -196,8 +199,7 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
     training = {
         **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
         "data": Path(config.data).name,
-        "lr_dir": Path(config.lr_dir).name if config.lr_dir else None,
-        "val": Path(config.val).name if config.val else None,
+        **{name: Path(folder).name if (folder := getattr(config, name)) else None for name in ("lr_dir", "val", "val_lr_dir")},
         "init": _name(config.init),
         "teacher": _name(config.teacher) if config.teacher else None,
         "lr": config.rate,
@@ -210,8 +212,8 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
         checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
 
 
-def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any] | None:
-    """Return the state to resume; None for a fresh run; raise where the folder and the flags do not agree."""
+def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:
+    """Return the state to resume; None for a fresh run; raise where the folder does not allow either."""
     if out.exists() and not out.is_dir():
         raise TrainingFailed(f"'{out}' is a file; --out names a folder")
     if is_held(out / LOG):
@@ -227,23 +229,39 @@ def saved_state(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, An
         raise TrainingFailed(f"'{last.parent}' holds a run; add --resume to continue it, or name another --out")
     try:
         state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
-        before = state["config"]
-        if missing := _KEPT - state.keys() or {"arch", "scale", "data"} - before.keys():
+        if missing := _KEPT - state.keys() or NEEDED - state["config"].keys():
             raise KeyError(*sorted(missing))
     except Exception as error:
         raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
-    free = {"steps", "minutes", "data", "lr_dir", "val", "validate_every", "precision", "compile", "init"}
-    now = asdict(config)
+    return state
+
+
+def settled(given: TrainConfig | Mapping[str, Any], state: dict[str, Any] | None, out: Path) -> TrainConfig:
+    """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
+
+    Raises UsageError where one is missing, TrainingFailed where the run had another.
+    """
     # a setting that the run's srcli did not have was at what is now its default
-    before = {f.name: before.get(f.name, f.default) for f in fields(config)}
+    before = {f.name: state["config"].get(f.name, f.default) for f in fields(TrainConfig)} if state else {}
+    if isinstance(given, TrainConfig):
+        config = given
+    else:
+        open_ = before | ({"steps": None, "minutes": None} if {"steps", "minutes"} & given.keys() and before else {})
+        values = open_ | dict(given)
+        if missing := sorted(NEEDED - values.keys()):
+            raise UsageError(f"nothing to resume in '{out}', and --{missing[0]} is missing")
+        stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
+        config = TrainConfig(**values | {"stage": stages})
+    config = replace(config, arch=arch_name(config.arch))
+    now = asdict(config)
     differing = [
         f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
-        if name not in free and _plain(was) != _plain(now[name])
+        if name not in _FREE and _plain(was) != _plain(now[name])
     ]
     if differing:
-        raise TrainingFailed(f"the run in '{last.parent}' had other settings: {'; '.join(differing)}")
-    return state
+        raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing)}")
+    return config
 
 
 def busy(out: Path) -> str:
@@ -268,6 +286,10 @@ def kept(out: Path) -> str:
 def _name(reference: str) -> str:
     """Return what a card says of weights: a file's name without its folder."""
     return Path(reference).name if Path(reference).is_file() else reference
+
+
+def _scored_on(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return config["val"], config.get("val_lr_dir")
 
 
 def _plain(value: Any) -> Any:

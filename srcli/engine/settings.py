@@ -10,6 +10,7 @@ from srcli.errors import UsageError
 
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
+NEEDED = {"arch", "scale", "data"}  # by every run
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 
 
@@ -51,6 +52,7 @@ class TrainConfig:
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
     cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory
     val: str | None = None
+    val_lr_dir: str | None = None  # folder with the LR of `val`; None: made from it
     steps: int | None = None  # exactly one of steps and minutes bounds the run and its schedule
     minutes: float | None = None
     batch: int = 16
@@ -136,6 +138,8 @@ def check_settings(config: TrainConfig) -> None:
     if config.weight_decay and config.optimizer == "adam":
         raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
     check_source(config)
+    if config.val_lr_dir is not None and config.val is None:
+        raise UsageError("--val-lr-dir is the LR of --val, which is missing")
     for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
         if not 0 <= weight <= 1:
             raise UsageError(f"--teacher-weight is a share of the loss, from 0 to 1, not {weight}")

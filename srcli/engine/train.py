@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, replace
 from itertools import chain
@@ -22,12 +22,12 @@ from srcli.engine.device import check_precision, fast_precision
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.optim import hidden_kernels
-from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, writing
+from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, settled, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
 from srcli.errors import TrainingFailed, UsageError, UserError, WeightsNotFound
 from srcli.files import atomic, hold, make_folder
-from srcli.models import arch_name, create
+from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_array
 from srcli.zoo import open_model
@@ -38,7 +38,7 @@ TELL_EVERY = 1.0  # second between the records of steps
 
 
 def train(
-    config: TrainConfig,
+    settings: TrainConfig | Mapping[str, Any],
     out: Path,
     *,
     device: str = "auto",
@@ -47,21 +47,22 @@ def train(
     stopping: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
 ) -> Iterator[Event]:
-    """Train as `config` says, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
+    """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
+    With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`.
     `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step; True saves and stops.
     `tensorboard`: draw curves and validation crops there too. Raises TrainingFailed before anything is written where the run
     cannot start.
     """
-    config = replace(config, arch=arch_name(config.arch))
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
-            precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
-            check_precision(precision, ranks.device)
-            check_settings(config)
-            state = saved_state(config, out, resume=resume) if ranks.leads else None
+            state = saved_state(out, resume=resume) if ranks.leads else None
         state = ranks.given(state)
         with ranks.together():
+            config = settled(settings, state, out)
+            check_settings(config)
+            precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
+            check_precision(precision, ranks.device)
             torch.manual_seed(config.seed)
             model, notes = _fresh_model(config if state is None else replace(config, init="random"))  # a start may be gone
             teacher = _teacher(config, notes)
@@ -70,19 +71,21 @@ def train(
                     raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
             patches, skipped = _load(config, ranks.device)
             if config.val is not None and ranks.leads:
-                check_validation(hr_folder(Path(config.val)), config.scale)
+                check_validation(config)
             run = Run(config, model, ranks, precision, teacher)
             if state is not None:
                 run.restore(state)
                 notes += [
                     f"--{name.replace('_', '-')} was {before or 'not given'}"
-                    for name in ("data", "lr_dir", "val")
+                    for name in ("data", "lr_dir", "val", "val_lr_dir")
                     if (before := state["config"].get(name)) != getattr(config, name)
                 ]
                 if ranks.leads and not (out / "best.safetensors").exists():
                     run.best = -math.inf
             board = Board(out / "tensorboard") if tensorboard else None
         notes += skipped + _notes_on_ranks(run, state)
+        if config.lr_dir and config.val and not config.val_lr_dir:
+            notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
         if config.optimizer == "muon" and not hidden_kernels(model):
             notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
         if state is not None and run.fraction() >= 1:
@@ -98,6 +101,8 @@ def train(
             return
         make_folder(out)
         started = Started(
+            config.arch,
+            config.scale,
             run.step,
             len(patches),
             patches.pixels / 1e6,

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from srcli.engine.data import degrade_folder, hr_folder, list_pictures, read_pictures, read_rgb
+from srcli.engine.data import degrade_folder, hr_folder, list_pictures, read_pictures
 from srcli.engine.degrade import degrade_picture
-from srcli.engine.evaluate import Protocol, evaluate, shrink, summarize
+from srcli.engine.evaluate import Protocol, evaluate, read_pair, summarize
 from srcli.engine.events import Validated
 from srcli.engine.run import Run, Source, save_best
+from srcli.engine.settings import TrainConfig
 from srcli.engine.upscale import Upscaler
-from srcli.errors import TrainingFailed
+from srcli.errors import TrainingFailed, UserError
 
 NORM_BATCHES = 24  # over which the averaged weights' batch-norm statistics are measured
 _CROPS, _CROP = 4, 48  # pictures to look at, and LR px of a side
@@ -45,13 +46,21 @@ def measure_norms(run: Run, patches: Source) -> None:
         norm.eval()
 
 
-def check_validation(folder: Path, scale: int) -> None:
+def check_validation(config: TrainConfig) -> None:
     """Raise TrainingFailed, before the run starts, where a picture cannot be scored."""
+    assert config.val is not None
+    folder, scale = hr_folder(Path(config.val)), config.scale
     for path, pixels in read_pictures(list_pictures(folder)):
         if isinstance(pixels, str):
             raise TrainingFailed(f"--val: {pixels}; a score is over all pictures: mend or remove it")
         if min(pixels.shape[:2]) < 3 * scale:
             raise TrainingFailed(f"'{path}' of --val is smaller than {3 * scale} px; a score is over all pictures: remove it")
+    if config.val_lr_dir is not None:
+        for path in list_pictures(folder):
+            try:
+                read_pair(path, Protocol(scale), Path(config.val_lr_dir), folder)
+            except UserError as error:
+                raise TrainingFailed(f"--val-lr-dir: {error}; a score is over all pictures") from error
 
 
 def validate(run: Run, out: Path) -> Validated:
@@ -71,12 +80,13 @@ def validate(run: Run, out: Path) -> Validated:
 def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the names of some validation pictures with (H, W, 3) uint8 from their middle: LR enlarged, SR and HR."""
     assert run.config.val is not None
-    s = run.config.scale
-    for n, path in enumerate(list_pictures(hr_folder(Path(run.config.val)))[:_CROPS]):
-        hr = read_rgb(path)
-        height, width = (size // s for size in hr.shape[:2])
-        hr = hr[: height * s, : width * s]
-        lr = degrade_picture(hr, s, (0, n + 1)) if run.config.degradation == "photo" else shrink(hr, s)
+    s, folder = run.config.scale, hr_folder(Path(run.config.val))
+    given = Path(run.config.val_lr_dir) if run.config.val_lr_dir else None
+    for n, path in enumerate(list_pictures(folder)[:_CROPS]):
+        lr, hr, _ = read_pair(path, Protocol(s), given, folder)
+        if run.config.degradation == "photo" and given is None:
+            lr = degrade_picture(hr, s, (0, n + 1))
+        height, width = lr.shape[:2]
         top, left = (max(size - _CROP, 0) // 2 for size in (height, width))
         lr = lr[top : top + _CROP, left : left + _CROP]
         hr = hr[top * s : (top + _CROP) * s, left * s : (left + _CROP) * s]
@@ -89,9 +99,9 @@ def _upscaler(run: Run) -> Upscaler:
 
 @contextmanager
 def _lr_of(run: Run, folder: Path) -> Iterator[Path | None]:
-    """Give the folder of the LR where it is not bicubic."""
-    if run.config.degradation == "bicubic":
-        yield None
+    """Give the folder of the LR where it is given, or not bicubic."""
+    if run.config.val_lr_dir is not None or run.config.degradation == "bicubic":
+        yield Path(run.config.val_lr_dir) if run.config.val_lr_dir else None
         return
     with TemporaryDirectory() as temporary:
         degrade_folder(folder, Path(temporary), run.config.scale, seed=0)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
-from srcli.engine.data import Batch, Patches, Stream
+from srcli.engine.data import Batch, Patches, Stream, degrade_folder
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
@@ -115,6 +115,23 @@ def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
         next(train(replace(config, batch=3), tmp_path / "run", device="cpu", resume=True))
+
+
+def test_resuming_without_settings_takes_those_of_the_run(config, tmp_path):
+    last = Stage(0.5, patch=18, loss="mse")
+    config = replace(config, stage=(last,), milestones=(4,), schedule="step", network={"channels": 48}, lr=3e-3, steps=6)
+    list(train(config, tmp_path / "a", device="cpu"))
+    list(train(config, tmp_path / "b", device="cpu", stop_after=3))
+    started, *_ = train({"validate_every": 5.0}, tmp_path / "b", device="cpu", resume=True)
+    assert (started.arch, started.scale, started.step) == ("rfdn", 2, 3)
+    a, b = _weights(tmp_path / "a"), _weights(tmp_path / "b")
+    assert b["config"] == {**a["config"], "validate_every": 5.0}
+    assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
+    list(train({"minutes": 1e-9}, tmp_path / "b", device="cpu", resume=True))  # replaces the steps
+    with pytest.raises(TrainingFailed, match=r"lr was 0\.003, is 0\.1"):
+        next(train({"lr": 0.1}, tmp_path / "b", device="cpu", resume=True))
+    with pytest.raises(UsageError, match=f"nothing to resume in '{tmp_path / 'c'}', and --arch is missing"):
+        next(train({}, tmp_path / "c", device="cpu", resume=True))
 
 
 def test_resuming_nothing_starts_at_step_0_and_says_so(config, tmp_path):
@@ -560,9 +577,25 @@ def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pi
     assert photo[0] < plain[0]
 
 
+def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pictures, tmp_path):
+    config = replace(config, steps=1, val=str(pictures), lr=0.0, adam_lr=0.0)
+    lr = tmp_path / "lr"
+    degrade_folder(pictures, lr / "X2", 2, seed=0)
+    made, given = (
+        [e.psnr for e in train(c, tmp_path / name, device="cpu") if isinstance(e, Validated)]
+        for name, c in {"made": replace(config, degradation="photo"), "given": replace(config, val_lr_dir=str(lr))}.items()
+    )
+    assert made == given
+    next(lr.rglob("*.png")).unlink()
+    with pytest.raises(TrainingFailed, match=r"--val-lr-dir: no partner of '.*' in '.*lr'"):
+        next(train(replace(config, val_lr_dir=str(lr)), tmp_path / "c", device="cpu"))
+    assert not (tmp_path / "c").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
+        ({"val_lr_dir": "lr"}, UsageError, "--val-lr-dir is the LR of --val"),
         ({"steps": None}, UsageError, "--steps or --minutes"),
         ({"minutes": 1.0}, UsageError, "--steps or --minutes"),
         ({"arch": "bicubic"}, TrainingFailed, "nothing to train"),
