@@ -25,13 +25,14 @@ from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, settled, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
-from srcli.errors import TrainingFailed, UsageError, UserError, WeightsNotFound
+from srcli.errors import BadFolder, TrainingFailed, UsageError, UserError, WeightsNotFound
 from srcli.files import atomic, hold, make_folder
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_array
 from srcli.zoo import open_model
 
+_FOLDERS = ("data", "lr_dir", "val", "val_lr_dir")  # among the settings
 _SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
 TELL_EVERY = 1.0  # second between the records of steps
@@ -60,6 +61,8 @@ def train(
         state = ranks.given(state)
         with ranks.together():
             config = settled(settings, state, out)
+            if state is not None and ranks.leads:
+                _check_folders(config)
             check_settings(config)
             precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
             check_precision(precision, ranks.device)
@@ -77,7 +80,7 @@ def train(
                 run.restore(state)
                 notes += [
                     f"--{name.replace('_', '-')} was {before or 'not given'}"
-                    for name in ("data", "lr_dir", "val", "val_lr_dir")
+                    for name in _FOLDERS
                     if (before := state["config"].get(name)) != getattr(config, name)
                 ]
                 if ranks.leads and not (out / "best.safetensors").exists():
@@ -225,6 +228,15 @@ def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:
             run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
+
+
+def _check_folders(config: TrainConfig) -> None:
+    """Raise BadFolder where a folder that a run was begun with is not there: moved, or named from another folder."""
+    for name in _FOLDERS:
+        folder = getattr(config, name)
+        if folder and not Path(folder).is_dir():
+            flag = f"--{name.replace('_', '-')}"
+            raise BadFolder(f"{flag} of the run is '{folder}', and there is no such folder here; name it anew with {flag}")
 
 
 def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:

@@ -19,7 +19,7 @@ from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
 from srcli.engine.settings import Stage, TrainConfig
 from srcli.engine.train import train
-from srcli.errors import DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
+from srcli.errors import BadFolder, DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
 from srcli.models.blocks import bicubic
 from srcli.ops.color import luma
@@ -117,7 +117,7 @@ def test_resuming_with_other_settings_names_them(config, tmp_path):
         next(train(replace(config, batch=3), tmp_path / "run", device="cpu", resume=True))
 
 
-def test_resuming_without_settings_takes_those_of_the_run(config, tmp_path):
+def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_path):
     last = Stage(0.5, patch=18, loss="mse")
     config = replace(config, stage=(last,), milestones=(4,), schedule="step", network={"channels": 48}, lr=3e-3, steps=6)
     list(train(config, tmp_path / "a", device="cpu"))
@@ -130,6 +130,10 @@ def test_resuming_without_settings_takes_those_of_the_run(config, tmp_path):
     list(train({"minutes": 1e-9}, tmp_path / "b", device="cpu", resume=True))  # replaces the steps
     with pytest.raises(TrainingFailed, match=r"lr was 0\.003, is 0\.1"):
         next(train({"lr": 0.1}, tmp_path / "b", device="cpu", resume=True))
+    moved = pictures.rename(tmp_path / "moved")
+    with pytest.raises(BadFolder, match=f"--data of the run is '{pictures}', and there is no such folder here"):
+        next(train({}, tmp_path / "b", device="cpu", resume=True))
+    assert f"--data was {pictures}" in next(train({"data": str(moved)}, tmp_path / "b", device="cpu", resume=True)).notes
     with pytest.raises(UsageError, match=f"nothing to resume in '{tmp_path / 'c'}', and --arch is missing"):
         next(train({}, tmp_path / "c", device="cpu", resume=True))
 
