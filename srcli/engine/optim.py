@@ -27,20 +27,22 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     shapes[(p.shape[0], p[0].numel())].append(p)
             for (rows, columns), params in shapes.items():
-                updates = torch.stack([self._momentum(p, group["momentum"]).reshape(rows, columns) for p in params])
+                updates = torch.stack([u.reshape(rows, columns) for u in self._momenta(params, group["momentum"])])
                 updates = orthogonalize(updates) * (0.2 * max(rows, columns) ** 0.5)
-                for p, update in zip(params, updates, strict=True):
-                    if group["weight_decay"]:
-                        p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.add_(update.view_as(p), alpha=-group["lr"])
+                if group["weight_decay"]:
+                    torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+                changes = [update.view_as(p) for p, update in zip(params, updates, strict=True)]
+                torch._foreach_add_(params, changes, alpha=-group["lr"])
 
-    def _momentum(self, p: Tensor, momentum: float) -> Tensor:
-        assert p.grad is not None
-        state = self.state[p]
-        if not state:
-            state["momentum"] = torch.zeros_like(p)
-        buffer: Tensor = state["momentum"].lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(buffer, momentum)  # Nesterov
+    def _momenta(self, params: list[Tensor], momentum: float) -> tuple[Tensor, ...]:
+        """Return the Nesterov momenta; the kernels of one shape in one call each, of which a GPU has one to launch."""
+        for p in params:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        buffers = [self.state[p]["momentum"] for p in params]
+        gradients = [p.grad for p in params if p.grad is not None]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, buffers, momentum)
 
 
 def orthogonalize(x: Tensor) -> Tensor:

@@ -161,8 +161,7 @@ class Run:
     def _average(self) -> None:
         """Move the averaged weights towards the newest; batch norm's statistics are copied."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step)) if self.config.ema else 0.0
-        for averaged, newest in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
-            averaged.lerp_(newest, 1 - decay)
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1 - decay)
         for statistic, measured in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
             statistic.copy_(measured)
 
