@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=48)
     parser.add_argument("--optimizer", default="muon")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--degradation", default="bicubic", choices=["bicubic", "photo"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--data", type=Path, help="folder of pictures; noise without")
@@ -102,6 +103,7 @@ def main() -> None:
             patch=a.patch,
             optimizer=a.optimizer,
             precision=a.precision,
+            degradation=a.degradation,
             compile=a.compile,
         )
         clock = Clock(network_alone(config, device), device, a.block)
@@ -110,7 +112,8 @@ def main() -> None:
     print(f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, {started.device} in {started.precision}")
     print("\n".join(started.notes) or f"compile {a.compile}")
     loop, network = (statistics.median(times[2:]) for times in (clock.loop, clock.network))
-    print(f"{a.arch} x{a.scale}, batch {a.batch}, patch {a.patch}, {a.optimizer}, {a.blocks} blocks of {a.block} steps")
+    facts = f"batch {a.batch}, patch {a.patch}, {a.optimizer}, {a.degradation} LR"
+    print(f"{a.arch} x{a.scale}, {facts}, {a.blocks} blocks of {a.block} steps")
     print(f"loop     {1 / loop:8.2f} steps/s {1e3 * loop:9.2f} ms")
     print(f"network  {1 / network:8.2f} steps/s {1e3 * network:9.2f} ms, {network / loop:.1%} of a step")
 

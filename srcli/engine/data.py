@@ -4,7 +4,7 @@ Every draw is a function of (seed, step), so a resumed run sees the same patches
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from glob import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -129,8 +129,17 @@ class Patches:
     Bicubic LR patches of `patch` px equal the crops of the whole picture's LR; a photo's are degraded one by one.
     """
 
-    def __init__(self, scale: int, patch: int, device: torch.device, *, degradation: Degradation = "bicubic") -> None:
+    def __init__(
+        self,
+        scale: int,
+        patch: int,
+        device: torch.device,
+        *,
+        degradation: Degradation = "bicubic",
+        pool: Executor | None = None,  # degrades; ends with `close`
+    ) -> None:
         self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
+        self.pool = pool
         self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
         self._weights: list[int] = []
@@ -159,7 +168,9 @@ class Patches:
         return []
 
     def close(self) -> None:
-        """Do nothing: nothing is read ahead."""
+        """Let the threads end that degrade."""
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -220,7 +231,7 @@ class Patches:
             return Batch(torch.stack(given).float() / 255, hr)
         if self.degradation == "photo":
             keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
-            return Batch(degrade(context, s, keys)[..., 2:-2, 2:-2].contiguous(), hr)
+            return Batch(degrade(context, s, keys, pool=self.pool)[..., 2:-2, 2:-2].contiguous(), hr)
         return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr)
 
 
@@ -257,8 +268,10 @@ class Stream:
         *,
         mebibytes: int,
         degradation: Degradation = "bicubic",
+        pool: Executor | None = None,  # degrades; ends with `close`
     ) -> None:
         self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
+        self.pool = pool
         self._bytes = mebibytes * 2**20 // 2
         self._files: list[tuple[Path, Path | None]] = []
         self._sizes: list[tuple[int, int]] = []  # LR height, width
@@ -312,6 +325,8 @@ class Stream:
         """Stop reading ahead."""
         self._closed = True
         self._reader.shutdown(cancel_futures=True)
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
 
     def plan(self, seed: int, chapter: int, patch: int) -> list[Crop]:
         """List a chapter's crops: pictures by area, positions on the LR grid, as many as half the cache holds."""
@@ -348,7 +363,7 @@ class Stream:
         return 3 * (height + 4) * (width + 4) * self.scale**2 + 3 * height * width
 
     def _read(self, seed: int, chapter: int, patch: int) -> Patches:
-        patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation)
+        patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation, pool=self.pool)
         plan = self.plan(seed, chapter, patch)
         with ThreadPoolExecutor(4) as pool:
             for pair in pool.map(self._cut, plan):

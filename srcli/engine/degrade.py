@@ -2,11 +2,12 @@
 
 The practical pipelines of Zhang et al. (BSRGAN, ICCV 2021) and Wang et al. (Real-ESRGAN, ICCVW 2021) in random order, at
 strengths met in photographs and web pictures rather than at their worst. Every picture's choices are a function of the key
-given for it. JPEG is encoded on the host by Pillow, as the pictures met are; the rest runs where the tensor lies.
+given for it. JPEG is encoded on the host by Pillow, as the pictures met are, so the trainer keeps the rest there too.
 """
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 import torch
@@ -24,9 +25,16 @@ PHOTONS = (200.0, 4000.0)  # at white: ISO 3200 to base ISO, shrunken
 QUALITY_BEFORE, QUALITY_LAST = (75, 97), (50, 96)
 
 
-def degrade(hr: Tensor, scale: int, keys: Sequence[Sequence[int]]) -> Tensor:
-    """Make LR (N, 3, H, W) from (N, 3, s*H, s*W) in [0, 1], rounded to 8 bit; picture n by the choices of keys[n]."""
-    return torch.cat([_degrade(x[None], scale, np.random.default_rng(key)) for x, key in zip(hr, keys, strict=True)])
+def degrade(hr: Tensor, scale: int, keys: Sequence[Sequence[int]], *, pool: Executor | None = None) -> Tensor:
+    """Make LR (N, 3, H, W) from (N, 3, s*H, s*W) in [0, 1], rounded to 8 bit; picture n by the choices of keys[n].
+
+    `pool`: its threads take a picture each.
+    """
+
+    def one(pair: tuple[Tensor, Sequence[int]]) -> Tensor:
+        return _degrade(pair[0][None], scale, np.random.default_rng(pair[1]))
+
+    return torch.cat(list((pool.map if pool else map)(one, zip(hr, keys, strict=True))))
 
 
 def degrade_picture(hr: np.ndarray, scale: int, key: Sequence[int]) -> np.ndarray:

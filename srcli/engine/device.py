@@ -1,5 +1,7 @@
 """Which device and number format to compute with; what this machine can do is asked here and nowhere else."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import torch
@@ -47,6 +49,23 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     """Raise DeviceUnavailable where `precision` does not run on `device`."""
     if precision == "fp16" and device.type == "cpu":
         raise DeviceUnavailable("fp16 does not run on the CPU; use --precision bf16 or fp32")
+
+
+def single_threads(count: int) -> ThreadPoolExecutor:
+    """Return a pool of `count` threads in each of which torch computes with that one thread."""
+    all_are_there, own = threading.Barrier(count + 1), torch.get_num_threads()
+
+    def enter() -> None:
+        torch.get_num_threads()  # the first time a thread asks, torch gives it the number of all
+        torch.set_num_threads(1)
+        all_are_there.wait()
+
+    pool = ThreadPoolExecutor(count, "single")
+    for _ in range(count):
+        pool.submit(enter)
+    all_are_there.wait()
+    torch.set_num_threads(own)  # of the threads that are still to come
+    return pool
 
 
 def use_threads(count: int) -> None:

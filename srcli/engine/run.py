@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
+from srcli.engine.ahead import Ahead
 from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.device import DTYPES, Precision
 from srcli.engine.distributed import Team
@@ -29,7 +30,7 @@ from srcli.models import arch_name
 from srcli.models.base import SRModel
 from srcli.ops.color import luma
 
-Source = Patches | Stream
+Source = Patches | Stream | Ahead
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
 _KEPT = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what every last.pt has
 # of a resume

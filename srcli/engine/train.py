@@ -15,10 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from srcli import checkpoint
+from srcli.engine.ahead import Ahead
 from srcli.engine.board import Board
 from srcli.engine.compiler import compile_network
 from srcli.engine.data import Patches, Stream, hr_folder, list_pictures, partner
-from srcli.engine.device import check_precision, fast_precision
+from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.optim import hidden_kernels
@@ -307,12 +308,15 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]
     s, root = config.scale, hr_folder(Path(config.data))
     lr_dir = Path(config.lr_dir) if config.lr_dir else None
     files = [(path, partner(path, lr_dir, s, root) if lr_dir else None) for path in list_pictures(root)]
-    source: Source
+    photo, threads = config.degradation == "photo", torch.get_num_threads()
+    where = torch.device("cpu") if photo else device  # JPEG is encoded there
+    source: Patches | Stream
+    pool = single_threads(threads) if photo and threads > 1 else None
     if config.cache_mib is None:
-        source = Patches(s, config.patch, device, degradation=config.degradation)
+        source = Patches(s, config.patch, where, degradation=config.degradation, pool=pool)
         source.read(files)
     else:
-        source = Stream(files, s, config.patch, device, mebibytes=config.cache_mib, degradation=config.degradation)
+        source = Stream(files, s, config.patch, where, mebibytes=config.cache_mib, degradation=config.degradation, pool=pool)
     notes = []
     if source.unreadable:
         notes.append(f"{len(source.unreadable)} unreadable pictures skipped: {', '.join(source.unreadable[:5])}")
@@ -325,7 +329,7 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]
     if source.unlike and not len(source):
         raise TrainingFailed(f"no LR in '{config.lr_dir}' is 1/{s} of the size of its HR")
     source.check(max(leg.patch for leg in config.legs()))
-    return source, notes
+    return source if where == device else Ahead(source, device, turns=config.accumulate), notes
 
 
 def _notes_on_ranks(run: Run, state: dict[str, Any] | None) -> list[str]:
