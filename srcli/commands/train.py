@@ -123,6 +123,9 @@ def train(
     validate_every: Annotated[
         float | None, typer.Option("--validate-every", help="Minutes between validations.  [default: 10]")
     ] = None,
+    validate_steps: Annotated[
+        int | None, typer.Option("--validate-steps", help="Steps between validations instead.", min=1)
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A TOML file of these options; flags win over it.")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="paper: the values of the network's paper.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, by default as it was.")] = False,
@@ -175,6 +178,7 @@ def train(
         "compile": compile,
         "seed": seed,
         "validate_every": validate_every,
+        "validate_steps": validate_steps,
     }
     values = merge({k: v for k, v in flags.items() if v is not None}, read(config), recipe)
     if samples:

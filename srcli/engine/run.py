@@ -34,7 +34,19 @@ Source = Patches | Stream | Ahead
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
 _KEPT = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what every last.pt has
 # of a resume
-_FREE = {"steps", "minutes", "data", "lr_dir", "val", "val_lr_dir", "validate_every", "precision", "compile", "init"}
+_FREE = {
+    "steps",
+    "minutes",
+    "data",
+    "lr_dir",
+    "val",
+    "val_lr_dir",
+    "validate_every",
+    "validate_steps",
+    "precision",
+    "compile",
+    "init",
+}
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 

@@ -84,6 +84,7 @@ class TrainConfig:
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on CUDA
     seed: int = 0
     validate_every: float = 10.0  # minutes
+    validate_steps: int | None = None  # steps between validations instead
 
     @property
     def rate(self) -> float:
@@ -123,7 +124,17 @@ def check_settings(config: TrainConfig) -> None:
         raise UsageError(f"--minutes is a number, not {config.minutes}")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are from 0 to below 1, not {', '.join(map(str, config.betas))}")
-    for name in ("steps", "minutes", "batch", "patch", "accumulate", "finish_patch", "cache_mib", "halve_every"):
+    for name in (
+        "steps",
+        "minutes",
+        "batch",
+        "patch",
+        "accumulate",
+        "finish_patch",
+        "cache_mib",
+        "halve_every",
+        "validate_steps",
+    ):
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")

@@ -195,7 +195,8 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if not ranks.leads:
             continue
         yield from (Noted(line) for line in patches.news())
-        if config.val and not stop and (at_end or run.elapsed >= next_validation):
+        due = not run.step % config.validate_steps if config.validate_steps else run.elapsed >= next_validation
+        if config.val and not stop and (at_end or due):
             if at_end:
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
             next_validation = run.elapsed + config.validate_every * 60

@@ -158,6 +158,14 @@ def test_a_run_that_is_asked_to_stop_does_not_validate_first(config, pictures, t
     assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["steps_done"] == 1
 
 
+def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_steps(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), validate_steps=2, steps=5)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=3))
+    list(train(config, tmp_path / "run", device="cpu", resume=True))
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in log if e["event"] == "validated"] == [2, 3, 4, 5]  # at a run's end too
+
+
 def test_the_last_steps_are_saved_before_they_are_validated(config, pictures, tmp_path):
     events = list(train(replace(config, val=str(pictures), steps=2), tmp_path / "run", device="cpu"))
     kinds = [type(e) for e in events if not isinstance(e, Step)]
