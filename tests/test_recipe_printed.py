@@ -40,7 +40,7 @@ def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
     command, *file = train_command(card_of(config)).splitlines()
     (tmp_path / "run.toml").write_text("\n".join(file))
     asked = []
-    monkeypatch.setattr("srcli.engine.train.train", lambda config, *_, **__: asked.append(config) or iter(()))
+    monkeypatch.setattr("srcli.engine.train.train", lambda given, *_, **__: asked.append(TrainConfig(**given)) or iter(()))
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert asked == [config]

@@ -4,7 +4,7 @@ import csv as csv_module
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,7 +156,9 @@ def evaluate(
         + "".join(f"; {label} in {own}" for label, own in others)
     )
     if json:
-        _records(results, against is not None)
+        made = {"device": str(where), "ensemble": ensemble}
+        facts = {n: {"precision": m.precision or (precision if m.learnt else "fp32"), **made} for n, m in networks.items()}
+        _records(results, facts, against is not None)
     else:
         _show(results, against is not None, computed)
     if csv:
@@ -207,11 +209,13 @@ def _written(path: Path) -> Iterator[Path]:
 
 def _only(name: str, datasets: Sequence["Dataset"]) -> "Dataset":
     """Return the data set that has the picture `name`, with nothing else; raise UsageError."""
+    from srcli.engine.evaluate import within
+
     found = [
         dataclasses.replace(dataset, pictures=[path])
         for dataset in datasets
         for path in dataset.pictures
-        if name.lower() in (path.name.lower(), path.stem.lower())
+        if name.lower() in (path.name.lower(), path.stem.lower(), within(path, dataset.folder).lower())
     ]
     if len(found) > 1:
         raise UsageError(f"'{name}' is the name of {len(found)} pictures: {', '.join(str(d.pictures[0]) for d in found)}")
@@ -270,15 +274,18 @@ def _show_published(results: Sequence["Result"]) -> None:
         console.footnotes([f"here {GRAY}"], numbered=False)
 
 
-def _records(results: Sequence["Result"], published: bool) -> None:
-    """Print a record for every model and data set, with how it stands against those before it, then the papers' rows."""
+def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], published: bool) -> None:
+    """Print a record for every model and data set, with how it stands against those before it, then the papers' rows.
+
+    `made`: how the pictures of an entry were made.
+    """
     from srcli.engine.against import ranking
     from srcli.engine.evaluate import versus
 
     for i, result in enumerate(results):
         before = [r for r in results[:i] if r.dataset == result.dataset]
         contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
-        console.record(result.summary, **result.entry.computed(), versus=contests)
+        console.record(result.summary, **made.get(result.entry.name, {}), versus=contests)
     for row in ranking(results) if published else []:
         for dataset, score in row.scores.items():
             if not row.ours:

@@ -28,7 +28,9 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
         chosen["arch"] = arch_name(str(chosen["arch"]))
         if network:
             chosen["network"] = _checked(network, arguments(chosen["arch"]), f"'{chosen['arch']}'")
-    base = recipe(recipe_name, chosen["arch"]) if recipe_name and "arch" in chosen else {}  # without one it is asked for
+    if recipe_name and "arch" not in chosen:
+        raise UsageError("--recipe needs --arch")
+    base = recipe(recipe_name, chosen["arch"]) if recipe_name else {}
     if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
         base.pop("steps", None)
     if "steps" in flags or "minutes" in flags:

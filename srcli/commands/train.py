@@ -25,13 +25,6 @@ CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "compile": ("auto", "on", "off"),
 }
-PARTNERS = {  # settings that say nothing by themselves
-    "teacher_weight": "teacher",
-    "finish_patch": "finish",
-    "finish_loss": "finish",
-    "finish_rate": "finish",
-    "val_lr_dir": "val",
-}
 
 
 def train(
@@ -191,9 +184,6 @@ def train(
     for name, choices in CHOICES.items():
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
-    for name, of in PARTNERS.items():
-        if name in values and of not in values and not resume:
-            raise UsageError(f"--{name.replace('_', '-')} needs --{of}")
     for name in ("data", "lr_dir", "val", "val_lr_dir"):
         if values.get(name):
             need_folder(Path(values[name]))
@@ -216,7 +206,7 @@ def train(
     follows = rank_and_world()[0] > 0
     with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
         events = run(
-            values if resume else TrainConfig(**values),
+            values,
             out,
             device=device,
             resume=resume,

@@ -35,7 +35,7 @@ class Ahead:
             wanted = self._next[1]
         else:
             wanted = self._begin(seed, step, batch, part, parts, patch)
-        drawn = wanted.result()
+        drawn = Batch(*(x.to(self._device) for x in wanted.result()))  # in this thread, which computes there
         turn, part = divmod(part, ranks := parts // self._turns)
         step, turn = step + (turn + 1) // self._turns, (turn + 1) % self._turns
         following = (seed, step, batch, turn * ranks + part, parts, patch)
@@ -48,12 +48,9 @@ class Ahead:
 
     def close(self) -> None:
         """Stop drawing."""
-        self._thread.shutdown(cancel_futures=True)
-        self._source.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._source.close()  # ends a draw that reads, too
+        self._thread.shutdown()
 
     def _begin(self, seed: int, step: int, batch: int, part: int, parts: int, patch: int | None) -> "Future[Batch]":
-        def draw() -> Batch:
-            drawn = self._source.draw(seed, step, batch, part=part, parts=parts, patch=patch)
-            return Batch(*(x.to(self._device) for x in drawn))
-
-        return self._thread.submit(draw)
+        return self._thread.submit(self._source.draw, seed, step, batch, part=part, parts=parts, patch=patch)

@@ -1,4 +1,4 @@
-"""Training patches: pictures, or crops of them, held decoded as uint8 on the training device, cut and degraded there.
+"""Training patches: pictures, or crops of them, held decoded as uint8 on the device that they are cut and degraded on.
 
 Every draw is a function of (seed, step), so a resumed run sees the same patches.
 """

@@ -61,10 +61,16 @@ def single_threads(count: int) -> ThreadPoolExecutor:
         all_are_there.wait()
 
     pool = ThreadPoolExecutor(count, "single")
-    for _ in range(count):
-        pool.submit(enter)
-    all_are_there.wait()
-    torch.set_num_threads(own)  # of the threads that are still to come
+    try:
+        for _ in range(count):
+            pool.submit(enter)
+        all_are_there.wait()
+    except BaseException:  # no more threads can be started, or Ctrl-C: those that wait must not wait for ever
+        all_are_there.abort()
+        pool.shutdown()
+        raise
+    finally:
+        torch.set_num_threads(own)  # of the threads that are still to come
     return pool
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -116,12 +116,6 @@ class Entry:
     label: str
     source: Upscaler | Path
 
-    def computed(self) -> dict[str, Any]:
-        """Say how its pictures are made, for a record; nothing of ready ones."""
-        if isinstance(self.source, Path):
-            return {}
-        return {"precision": self.source.precision, "device": str(self.source.device), "ensemble": self.source.ensemble}
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -181,7 +175,7 @@ def evaluate(
         seconds = time.monotonic() - started
         if save:
             write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
-        yield _score(_within(path, folder), sr, pair.hr, protocol, seconds, pair.gray)
+        yield _score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray)
 
 
 def evaluate_pictures(
@@ -191,7 +185,7 @@ def evaluate_pictures(
     for path in list_pictures(folder) if pictures is None else pictures:
         hr, gray = _read_hr(path, protocol.scale)
         sr = read_ready(path, sr_folder, hr, protocol.scale, folder)
-        yield _score(_within(path, folder), sr, hr, protocol, 0.0, gray)
+        yield _score(within(path, folder), sr, hr, protocol, 0.0, gray)
 
 
 def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | None = None) -> Iterator[Score]:
@@ -369,7 +363,7 @@ def _of_dataset(ready: Path, dataset: Dataset) -> Path:
     return next((ready / name for name in (dataset.name, dataset.folder.name) if name and (ready / name).is_dir()), ready)
 
 
-def _within(path: Path, folder: Path) -> str:
+def within(path: Path, folder: Path) -> str:
     """Return a picture's name, with the folders it has below `folder`."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 

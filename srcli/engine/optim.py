@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised (Jordan et al. 2024), on kernels reshaped to (out, in*k*k).
+    """Momentum whose update is orthogonalised (Jordan et al. 2024), on kernels reshaped to (out, k*k*in).
 
     Nesterov momentum 0.95, five Newton-Schulz steps, the update scaled by 0.2*sqrt(max(rows, columns)) so that its
     size matches Adam's (Liu et al. 2025, arXiv 2502.16982). torch.optim.Muon takes 2-D parameters only.
@@ -27,11 +27,12 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     shapes[(p.shape[0], p[0].numel())].append(p)
             for (rows, columns), params in shapes.items():
-                updates = torch.stack([u.reshape(rows, columns) for u in self._momenta(params, group["momentum"])])
+                momenta = self._momenta(params, group["momentum"])
+                updates = torch.stack([u.movedim(1, -1).reshape(rows, columns) for u in momenta])  # as channels_last has them
                 updates = orthogonalize(updates) * (0.2 * max(rows, columns) ** 0.5)
                 if group["weight_decay"]:
                     torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-                changes = [update.view_as(p) for p, update in zip(params, updates, strict=True)]
+                changes = [u.view(p.movedim(1, -1).shape).movedim(-1, 1) for p, u in zip(params, updates, strict=True)]
                 torch._foreach_add_(params, changes, alpha=-group["lr"])
 
     def _momenta(self, params: list[Tensor], momentum: float) -> tuple[Tensor, ...]:

@@ -23,7 +23,7 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import NEEDED, Leg, Stage, TrainConfig
+from srcli.engine.settings import NEEDED, PARTNERS, Leg, Stage, TrainConfig
 from srcli.errors import TrainingFailed, UsageError
 from srcli.files import atomic, is_held
 from srcli.models import arch_name
@@ -46,6 +46,13 @@ _FREE = {
     "precision",
     "compile",
     "init",
+}
+_REPLACED = {  # settings of a run that do not hold where one of these is given
+    "steps": {"minutes"},
+    "minutes": {"steps"},
+    "validate_steps": {"validate_every"},
+    "lr_dir": {"data"},
+    "val_lr_dir": {"val"},
 }
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
@@ -258,10 +265,15 @@ def settled(given: TrainConfig | Mapping[str, Any], state: dict[str, Any] | None
     if isinstance(given, TrainConfig):
         config = given
     else:
-        open_ = before | ({"steps": None, "minutes": None} if {"steps", "minutes"} & given.keys() and before else {})
+        open_ = {name: value for name, value in before.items() if not _REPLACED.get(name, set()) & given.keys()}
         values = open_ | dict(given)
         if missing := sorted(NEEDED - values.keys()):
-            raise UsageError(f"nothing to resume in '{out}', and --{missing[0]} is missing")
+            raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
+        for name in PARTNERS.keys() & given.keys():
+            if not values.get(PARTNERS[name]):
+                raise UsageError(f"--{name.replace('_', '-')} needs --{PARTNERS[name]}")
+        if {"validate_every", "validate_steps"} <= given.keys():
+            raise UsageError("give either --validate-every or --validate-steps")
         stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
         config = TrainConfig(**values | {"stage": stages})
     config = replace(config, arch=arch_name(config.arch))

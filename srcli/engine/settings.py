@@ -11,6 +11,12 @@ from srcli.errors import UsageError
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 NEEDED = {"arch", "scale", "data"}  # by every run
+PARTNERS = {  # settings that say nothing without another
+    "teacher_weight": "teacher",
+    "finish_patch": "finish",
+    "finish_loss": "finish",
+    "finish_rate": "finish",
+}
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 
 

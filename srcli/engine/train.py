@@ -166,8 +166,9 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
     next_validation = run.elapsed + config.validate_every * 60
     at_end = False
-    if ranks.leads and config.val and run.step and run.fraction() >= 1 and run.validated < run.step:
-        yield _scored(run, patches, out)  # what ended the run before came in its last validation
+    due = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
+    if ranks.leads and config.val and due and run.validated < run.step:
+        yield _scored(run, patches, out)  # what ended the run before came before this validation
         yield save_last(run, out)
     while not at_end:
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
@@ -312,6 +313,7 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]
     photo, threads = config.degradation == "photo", torch.get_num_threads()
     where = torch.device("cpu") if photo else device  # JPEG is encoded there
     source: Patches | Stream
+    threads = min(threads, max(leg.batch for leg in config.legs()))
     pool = single_threads(threads) if photo and threads > 1 else None
     if config.cache_mib is None:
         source = Patches(s, config.patch, where, degradation=config.degradation, pool=pool)

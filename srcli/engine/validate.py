@@ -37,8 +37,9 @@ def measure_norms(run: Run, patches: Source) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over the batches
         norm.train()
-    for step in range(max(run.step - NORM_BATCHES, 0), run.step):
-        lr = run.draw(patches, step, 0).lr.contiguous(memory_format=torch.channels_last)
+    turns = run.config.accumulate
+    for n in range(max(run.step * turns - NORM_BATCHES, 0), run.step * turns):
+        lr = run.draw(patches, *divmod(n, turns)).lr.contiguous(memory_format=torch.channels_last)
         with run.autocast():
             run.averaged(lr)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -112,6 +112,8 @@ def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets)
     assert (record["precision"], record["device"], record["ensemble"]) == ("fp32", "cpu", False)
     lines = (sets / "scores.csv").read_text().splitlines()[1:]
     assert [line.split(",")[2] for line in lines] == ["more/p2.png", "p0.png", "p2.png"]
+    (one,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--json", "--picture", "more/p2.png"))
+    assert one["pictures"] == 1
 
 
 def test_what_would_replace_or_join_the_pictures_is_refused_before_anything_is_scored(sets):

@@ -20,12 +20,19 @@ class Counted(Patches):
     def __init__(self) -> None:
         super().__init__(2, 8, CPU)
         self.add(photograph(64, 72))
-        self.drawn: list[tuple[int, int, int | None]] = []
+        self.drawn: list[tuple[int, int]] = []
         self.threads: set[int] = set()
+        self.more = threading.Condition()
+
+    def wait(self, draws: int) -> bool:
+        with self.more:
+            return self.more.wait_for(lambda: len(self.drawn) >= draws, timeout=60)
 
     def draw(self, seed, step, batch, *, part=0, parts=1, patch=None):
-        self.drawn.append((step, part, patch))
-        self.threads.add(threading.get_ident())
+        with self.more:
+            self.drawn.append((step, part))
+            self.threads.add(threading.get_ident())
+            self.more.notify_all()
         return super().draw(seed, step, batch, part=part, parts=parts, patch=patch)
 
 
@@ -46,9 +53,9 @@ def test_what_is_drawn_ahead_is_what_is_asked_for_next(source, turns, ranks, ran
         pair = ahead.draw(7, step, 2, part=part, parts=parts)
         same = Patches.draw(source, 7, step, 2, part=part, parts=parts)
         assert torch.equal(pair.lr, same.lr) and torch.equal(pair.hr, same.hr)
+    assert source.wait(len(asked) + 1)  # the one after the last begins unasked
     ahead.close()
-    assert [(step, part) for step, part, _ in source.drawn][: len(asked)] == asked
-    assert len(source.drawn) <= len(asked) + 1
+    assert source.drawn == [*asked, (4, rank)]
     assert threading.get_ident() not in source.threads and len(source.threads) == 1
 
 
@@ -67,14 +74,41 @@ def test_an_error_of_the_source_reaches_who_asked(source):
     ahead.close()
 
 
-def test_a_pool_degrades_as_one_thread_does_and_leaves_torch_its_threads():
-    hr, keys, own = torch.rand(5, 3, 64, 48), [(3, n) for n in range(1, 6)], torch.get_num_threads()
+@pytest.fixture
+def two_threads():
+    own = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield 2
+    torch.set_num_threads(own)
+
+
+def test_a_pool_degrades_as_one_thread_does_and_leaves_torch_its_threads(two_threads):
+    hr, keys = torch.rand(5, 3, 64, 48), [(3, n) for n in range(1, 6)]
     with single_threads(3) as pool:
         assert torch.equal(degrade(hr, 4, keys, pool=pool), degrade(hr, 4, keys))
         assert set(pool.map(lambda _: torch.get_num_threads(), range(20))) == {1}
-        assert torch.get_num_threads() == own
+        assert torch.get_num_threads() == two_threads
     later: list[int] = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
     thread.start()
     thread.join()
-    assert later == [own]
+    assert later == [two_threads]
+
+
+def test_a_pool_that_cannot_start_its_threads_ends(two_threads, monkeypatch):
+    started = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        plain(thread)
+
+    plain = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start"):
+        single_threads(3)
+    for thread in started:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert torch.get_num_threads() == two_threads

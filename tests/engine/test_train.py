@@ -16,8 +16,8 @@ from srcli.engine.data import Batch, Patches, Stream, degrade_folder
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
-from srcli.engine.run import Run
-from srcli.engine.settings import Stage, TrainConfig
+from srcli.engine.run import Run, settled
+from srcli.engine.settings import PARTNERS, Stage, TrainConfig
 from srcli.engine.train import train
 from srcli.errors import BadFolder, DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
@@ -134,8 +134,26 @@ def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_
     with pytest.raises(BadFolder, match=f"--data of the run is '{pictures}', and there is no such folder here"):
         next(train({}, tmp_path / "b", device="cpu", resume=True))
     assert f"--data was {pictures}" in next(train({"data": str(moved)}, tmp_path / "b", device="cpu", resume=True)).notes
-    with pytest.raises(UsageError, match=f"nothing to resume in '{tmp_path / 'c'}', and --arch is missing"):
+    with pytest.raises(UsageError, match=f"--arch is missing, and '{tmp_path / 'c'}' holds no run"):
         next(train({}, tmp_path / "c", device="cpu", resume=True))
+
+
+def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, pictures, tmp_path):
+    lr = tmp_path / "lr"
+    degrade_folder(pictures, lr, 2, seed=0)
+    folders = {"lr_dir": str(lr), "val": str(pictures), "val_lr_dir": str(lr)}
+    list(train(replace(config, **folders, steps=1, validate_steps=1), tmp_path / "run", device="cpu"))
+    kept = _weights(tmp_path / "run")["config"]
+    assert {name: kept[name] for name in folders} == folders
+    given = {"data": str(pictures), "val": str(pictures), "validate_every": 3.0, "minutes": 1.0}
+    state = {"config": kept}
+    now = settled(given, state, tmp_path)
+    assert (now.lr_dir, now.val_lr_dir, now.validate_steps, now.steps) == (None, None, None, None)
+    for partnerless, partner in PARTNERS.items():
+        with pytest.raises(UsageError, match=f"--{partnerless.replace('_', '-')} needs --{partner}"):
+            settled({partnerless: kept[partnerless]}, state, tmp_path)
+    with pytest.raises(UsageError, match="either --validate-every or --validate-steps"):
+        settled({"validate_every": 3.0, "validate_steps": 2}, state, tmp_path)
 
 
 def test_resuming_nothing_starts_at_step_0_and_says_so(config, tmp_path):
@@ -164,6 +182,12 @@ def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_step
     list(train(config, tmp_path / "run", device="cpu", resume=True))
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 3, 4, 5]  # at a run's end too
+    stopped = tmp_path / "stopped"
+    asked = iter([False, True])
+    list(train(config, stopped, device="cpu", stopping=lambda: next(asked)))  # after step 2, without a validation
+    list(train(config, stopped, device="cpu", resume=True))
+    log = [json.loads(line) for line in (stopped / "log.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]
 
 
 def test_the_last_steps_are_saved_before_they_are_validated(config, pictures, tmp_path):
@@ -521,9 +545,12 @@ gpu = pytest.mark.gpu
 
 
 @gpu
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_training_on_cuda_lowers_the_loss_and_resumes(config, pictures, tmp_path, precision):
-    config = replace(config, steps=60, batch=4, precision=precision, compile="off", val=str(pictures), finish=0.2)
+@pytest.mark.parametrize(
+    ("precision", "degradation"), [("fp32", "bicubic"), ("bf16", "bicubic"), ("fp16", "bicubic"), ("bf16", "photo")]
+)
+def test_training_on_cuda_lowers_the_loss_and_resumes(config, pictures, tmp_path, precision, degradation):
+    config = replace(config, precision=precision, degradation=degradation)
+    config = replace(config, steps=60, batch=4, compile="off", val=str(pictures), finish=0.2)
     start = next(e for e in train(replace(config, steps=1), tmp_path / "one", device="cuda") if isinstance(e, Step))
     list(train(config, tmp_path / "run", device="cuda", stop_after=40))
     events = list(train(config, tmp_path / "run", device="cuda", resume=True, stop_after=48))
