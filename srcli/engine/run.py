@@ -23,7 +23,7 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import NEEDED, PARTNERS, Leg, Stage, TrainConfig
+from srcli.engine.settings import NEEDED, PARTNERS, RATES, Leg, Stage, TrainConfig
 from srcli.errors import TrainingFailed, UsageError
 from srcli.files import atomic, is_held
 from srcli.models import arch_name
@@ -51,8 +51,6 @@ _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
     "minutes": {"steps"},
     "validate_steps": {"validate_every"},
-    "lr_dir": {"data"},
-    "val_lr_dir": {"val"},
 }
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
@@ -61,9 +59,16 @@ class Run:
     """What outlives a step: the networks, optimisers and counters."""
 
     def __init__(
-        self, config: TrainConfig, model: SRModel, ranks: Team, precision: Precision, teacher: SRModel | None = None
+        self,
+        config: TrainConfig,
+        model: SRModel,
+        ranks: Team,
+        precision: Precision,
+        teacher: SRModel | None = None,
+        scored_on: str | None = None,
     ) -> None:
         self.config, self.ranks, self.precision = config, ranks, precision
+        self.scored_on = scored_on  # the fingerprint of what `best` was measured on
         self.teacher = teacher
         self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -88,6 +93,7 @@ class Run:
             "elapsed": self.elapsed,
             "best": self.best,
             "validated": self.validated,
+            "scored_on": self.scored_on,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -98,7 +104,7 @@ class Run:
         """Go on where `state` was taken."""
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.validated = state.get("validated", self.step)
-        if _scored_on(state["config"]) == _scored_on(asdict(self.config)):  # what other pictures gave is no measure for these
+        if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
             self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
@@ -204,7 +210,9 @@ def _optimizers(config: TrainConfig, model: SRModel) -> list[torch.optim.Optimiz
 
 
 def save_last(run: Run, out: Path) -> Saved:
-    """Write what the run goes on from to `last.pt`."""
+    """Write what the run goes on from to `last.pt`; raise TrainingFailed where nothing can go on from it."""
+    if not all(p.isfinite().all() for p in run.model.parameters()):  # the newest update's, which no loss has shown yet
+        raise TrainingFailed(diverged(run, out))
     buffer = io.BytesIO()  # torch's own writer hides why it cannot write
     torch.save(run.state(), buffer)
     with writing(out), atomic(out / "last.pt") as temporary:
@@ -269,6 +277,10 @@ def settled(given: TrainConfig | Mapping[str, Any], state: dict[str, Any] | None
         values = open_ | dict(given)
         if missing := sorted(NEEDED - values.keys()):
             raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
+        for made, of in {"lr_dir": "data", "val_lr_dir": "val"}.items():
+            if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
+                flag = f"--{made.replace('_', '-')}"
+                raise UsageError(f"the run in '{out}' has {flag} '{before[made]}'; with another --{of} name {flag} too")
         for name in PARTNERS.keys() & given.keys():
             if not values.get(PARTNERS[name]):
                 raise UsageError(f"--{name.replace('_', '-')} needs --{PARTNERS[name]}")
@@ -277,7 +289,9 @@ def settled(given: TrainConfig | Mapping[str, Any], state: dict[str, Any] | None
         stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
         config = TrainConfig(**values | {"stage": stages})
     config = replace(config, arch=arch_name(config.arch))
-    now = asdict(config)
+    now = asdict(config) | {"lr": config.rate}
+    if before:
+        before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]
     differing = [
         f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
@@ -302,6 +316,10 @@ def writing(out: Path) -> Iterator[None]:
         raise TrainingFailed(f"cannot write to '{out}': {reason}; {kept(out)}") from error
 
 
+def diverged(run: Run, out: Path) -> str:
+    return f"the loss is not finite any more near step {run.step}; {kept(out)}; try a lower --lr or --precision fp32"
+
+
 def kept(out: Path) -> str:
     """Say whether the run can go on from a checkpoint."""
     return f"the last checkpoint, '{out / 'last.pt'}', is kept" if (out / "last.pt").exists() else "nothing was saved yet"
@@ -310,10 +328,6 @@ def kept(out: Path) -> str:
 def _name(reference: str) -> str:
     """Return what a card says of weights: a file's name without its folder."""
     return Path(reference).name if Path(reference).is_file() else reference
-
-
-def _scored_on(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    return config["val"], config.get("val_lr_dir")
 
 
 def _plain(value: Any) -> Any:

@@ -23,7 +23,7 @@ from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.optim import hidden_kernels
-from srcli.engine.run import LOG, Run, Source, busy, kept, save_best, save_last, saved_state, settled, writing
+from srcli.engine.run import LOG, Run, Source, busy, diverged, save_best, save_last, saved_state, settled, writing
 from srcli.engine.settings import TrainConfig, check_settings, check_source
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
 from srcli.errors import BadFolder, TrainingFailed, UsageError, UserError, WeightsNotFound
@@ -74,9 +74,10 @@ def train(
                 if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
                     raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
             patches, skipped = _load(config, ranks.device)
+            scored_on = None
             if config.val is not None and ranks.leads:
-                check_validation(config)
-            run = Run(config, model, ranks, precision, teacher)
+                scored_on = check_validation(config)
+            run = Run(config, model, ranks, precision, teacher, scored_on)
             if state is not None:
                 run.restore(state)
                 notes += [
@@ -96,6 +97,8 @@ def train(
             notes.append("the run is at its end; a larger --steps or --minutes lengthens it")
         if resume and state is None:
             notes.append(f"nothing to resume in '{out}': starting at step 0")
+        if stop_after is not None and run.step >= stop_after:
+            notes.append(f"nothing is done: the run is at step {run.step}, --stop-after {stop_after}")
         wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")
         if wanted and (reason := compile_network(run.model, ranks.device)):
             notes.append(f"not compiled: {reason}")
@@ -167,7 +170,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     next_validation = run.elapsed + config.validate_every * 60
     at_end = False
     due = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
-    if ranks.leads and config.val and due and run.validated < run.step:
+    if ranks.leads and config.val is not None and due and run.validated < run.step:
         yield _scored(run, patches, out)  # what ended the run before came before this validation
         yield save_last(run, out)
     while not at_end:
@@ -178,16 +181,19 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         run.update()
         counted += 1
         now = time.monotonic()
-        # rank 0's clock and signals hold for all
-        run.elapsed, stop, tell = ranks.told(run.elapsed + now - clock, stopping(), now - told >= TELL_EVERY)
+        elapsed = run.elapsed + now - clock
+        due = config.val is not None and (
+            not run.step % config.validate_steps if config.validate_steps else elapsed >= next_validation
+        )
+        # rank 0's clock and signals hold for all; what is validated or saved is told, and found finite, before
+        wanted = now - told >= TELL_EVERY or due or elapsed - last_save >= SAVE_EVERY
+        run.elapsed, stop, tell = ranks.told(elapsed, stopping(), wanted)
         clock = now
         at_end = run.fraction() >= 1 or bool(stop) or (stop_after is not None and run.step >= stop_after)
         if at_end or tell:
             mean = ranks.mean(total / counted).item()
             if not math.isfinite(mean):
-                raise TrainingFailed(
-                    f"the loss is not finite any more near step {run.step}; {kept(out)}; try a lower --lr or --precision fp32"
-                )
+                raise TrainingFailed(diverged(run, out))
             if ranks.leads:
                 yield Step(run.step, mean, lr, counted / (now - told), run.elapsed, run.fraction())
             total.zero_()
@@ -196,7 +202,6 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if not ranks.leads:
             continue
         yield from (Noted(line) for line in patches.news())
-        due = not run.step % config.validate_steps if config.validate_steps else run.elapsed >= next_validation
         if config.val and not stop and (at_end or due):
             if at_end:
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed

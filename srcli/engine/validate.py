@@ -1,5 +1,6 @@
 """How good a run's averaged weights are: their batch norm, their scores and crops to look at."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from srcli.engine.data import degrade_folder, hr_folder, list_pictures, read_pictures
+from srcli.engine.data import degrade_folder, hr_folder, list_pictures, partner, read_pictures
 from srcli.engine.degrade import degrade_picture
-from srcli.engine.evaluate import Protocol, evaluate, read_pair, summarize
+from srcli.engine.evaluate import Protocol, evaluate, read_pair, summarize, within
 from srcli.engine.events import Validated
 from srcli.engine.run import Run, Source, save_best
 from srcli.engine.settings import TrainConfig
@@ -47,8 +48,11 @@ def measure_norms(run: Run, patches: Source) -> None:
         norm.eval()
 
 
-def check_validation(config: TrainConfig) -> None:
-    """Raise TrainingFailed, before the run starts, where a picture cannot be scored."""
+def check_validation(config: TrainConfig) -> str:
+    """Raise TrainingFailed, before the run starts, where a picture cannot be scored.
+
+    Returns a fingerprint of the pictures, the same wherever their folder lies and however it is named.
+    """
     assert config.val is not None
     folder, scale = hr_folder(Path(config.val)), config.scale
     for path, pixels in read_pictures(list_pictures(folder)):
@@ -62,6 +66,10 @@ def check_validation(config: TrainConfig) -> None:
                 read_pair(path, Protocol(scale), Path(config.val_lr_dir), folder)
             except UserError as error:
                 raise TrainingFailed(f"--val-lr-dir: {error}; a score is over all pictures") from error
+    given = Path(config.val_lr_dir) if config.val_lr_dir else None
+    files = [(path, partner(path, given, scale, folder) if given else path) for path in list_pictures(folder)]
+    facts = [f"{within(path, folder)} {path.stat().st_size} {lr.stat().st_size}" for path, lr in files]
+    return hashlib.sha256("\n".join([config.degradation, *facts]).encode()).hexdigest()
 
 
 def validate(run: Run, out: Path) -> Validated:

@@ -122,10 +122,10 @@ def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_
     config = replace(config, stage=(last,), milestones=(4,), schedule="step", network={"channels": 48}, lr=3e-3, steps=6)
     list(train(config, tmp_path / "a", device="cpu"))
     list(train(config, tmp_path / "b", device="cpu", stop_after=3))
-    started, *_ = train({"validate_every": 5.0}, tmp_path / "b", device="cpu", resume=True)
+    started, *_ = train({"compile": "off"}, tmp_path / "b", device="cpu", resume=True)
     assert (started.arch, started.scale, started.step) == ("rfdn", 2, 3)
     a, b = _weights(tmp_path / "a"), _weights(tmp_path / "b")
-    assert b["config"] == {**a["config"], "validate_every": 5.0}
+    assert b["config"] == {**a["config"], "compile": "off"}
     assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
     list(train({"minutes": 1e-9}, tmp_path / "b", device="cpu", resume=True))  # replaces the steps
     with pytest.raises(TrainingFailed, match=r"lr was 0\.003, is 0\.1"):
@@ -145,13 +145,16 @@ def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, p
     list(train(replace(config, **folders, steps=1, validate_steps=1), tmp_path / "run", device="cpu"))
     kept = _weights(tmp_path / "run")["config"]
     assert {name: kept[name] for name in folders} == folders
-    given = {"data": str(pictures), "val": str(pictures), "validate_every": 3.0, "minutes": 1.0}
     state = {"config": kept}
-    now = settled(given, state, tmp_path)
-    assert (now.lr_dir, now.val_lr_dir, now.validate_steps, now.steps) == (None, None, None, None)
+    now = settled({"data": str(pictures), "lr": 5e-3, "validate_every": 3.0, "minutes": 1.0}, state, tmp_path)
+    assert (now.lr_dir, now.val_lr_dir, now.validate_steps, now.steps) == (str(lr), str(lr), None, None)
+    for of, made in (("data", "--lr-dir"), ("val", "--val-lr-dir")):
+        with pytest.raises(UsageError, match=f"has {made} '{lr}'; with another --{of} name {made} too"):
+            settled({of: "moved"}, state, tmp_path)
     for partnerless, partner in PARTNERS.items():
+        without = {"config": {**kept, "val": None, "val_lr_dir": None}}
         with pytest.raises(UsageError, match=f"--{partnerless.replace('_', '-')} needs --{partner}"):
-            settled({partnerless: kept[partnerless]}, state, tmp_path)
+            settled({partnerless: 1}, without, tmp_path)
     with pytest.raises(UsageError, match="either --validate-every or --validate-steps"):
         settled({"validate_every": 3.0, "validate_steps": 2}, state, tmp_path)
 
@@ -221,6 +224,48 @@ def test_the_best_on_other_pictures_does_not_count(config, pictures, tmp_path):
     ]
     assert validated.best
     assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["steps_done"] == 2
+
+
+def test_the_best_on_the_same_pictures_counts_wherever_they_lie(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures))
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    best = _weights(tmp_path / "run")["best"]
+    folder = str(pictures.rename(tmp_path / "moved"))
+    moved = {"data": folder, "val": folder, "steps": 2}
+    (validated,) = [e for e in train(moved, tmp_path / "run", device="cpu", resume=True) if isinstance(e, Validated)]
+    assert validated.best == (validated.psnr > best)
+    assert _weights(tmp_path / "run")["best"] == max(best, validated.psnr)
+
+
+def test_weights_that_are_not_finite_are_never_saved(config, pictures, tmp_path, monkeypatch):
+    config = replace(config, val=str(pictures), validate_steps=1, clip=0.0)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=2))
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    plain = Run.update
+
+    def update(run):
+        plain(run)
+        if run.step == 3:
+            next(run.model.parameters()).data.fill_(math.nan)
+
+    monkeypatch.setattr(Run, "update", update)
+    for stop_after in (None, 3):  # the loss of step 4 tells it; the last update is told by no loss
+        with pytest.raises(TrainingFailed, match="not finite"):
+            list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=stop_after))
+        assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_every_validation_follows_a_record_of_its_steps(config, pictures, tmp_path):
+    list(train(replace(config, val=str(pictures), validate_steps=2, steps=5), tmp_path / "run", device="cpu"))
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    kinds = [(e["event"], e["step"]) for e in log[1:]]
+    assert [kinds[kinds.index(("validated", n)) - 1] for n in (2, 4, 5)] == [("step", n) for n in (2, 4, 5)]
+
+
+def test_a_stop_that_is_passed_already_is_told(config, tmp_path):
+    list(train(config, tmp_path / "run", device="cpu", stop_after=2))
+    (started,) = train({}, tmp_path / "run", device="cpu", resume=True, stop_after=1)
+    assert started.notes == ("nothing is done: the run is at step 2, --stop-after 1",)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(config, tmp_path):
