@@ -16,7 +16,6 @@ PARTNERS = {  # settings that say nothing without another
     "finish_patch": "finish",
     "finish_loss": "finish",
     "finish_rate": "finish",
-    "validate_every": "val",
     "validate_steps": "val",
 }
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
