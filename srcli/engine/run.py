@@ -4,9 +4,9 @@ import copy
 import io
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +23,15 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import NEEDED, PARTNERS, RATES, Leg, Stage, TrainConfig
-from srcli.errors import TrainingFailed, UsageError
+from srcli.engine.settings import NEEDED, Leg, TrainConfig
+from srcli.errors import TrainingFailed
 from srcli.files import atomic, is_held
-from srcli.models import arch_name
 from srcli.models.base import SRModel
 from srcli.ops.color import luma
 
 Source = Patches | Stream | Ahead
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
 _KEPT = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what every last.pt has
-# of a resume
-_FREE = {
-    "steps",
-    "minutes",
-    "data",
-    "lr_dir",
-    "val",
-    "val_lr_dir",
-    "validate_every",
-    "validate_steps",
-    "precision",
-    "compile",
-    "init",
-}
-_REPLACED = {  # settings of a run that do not hold where one of these is given
-    "steps": {"minutes"},
-    "minutes": {"steps"},
-    "validate_steps": {"validate_every"},
-}
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
@@ -263,45 +243,6 @@ def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:
     return state
 
 
-def settled(given: TrainConfig | Mapping[str, Any], state: dict[str, Any] | None, out: Path) -> TrainConfig:
-    """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
-
-    Raises UsageError where one is missing, TrainingFailed where the run had another.
-    """
-    # a setting that the run's srcli did not have was at what is now its default
-    before = {f.name: state["config"].get(f.name, f.default) for f in fields(TrainConfig)} if state else {}
-    if isinstance(given, TrainConfig):
-        config = given
-    else:
-        open_ = {name: value for name, value in before.items() if not _REPLACED.get(name, set()) & given.keys()}
-        values = open_ | dict(given)
-        if missing := sorted(NEEDED - values.keys()):
-            raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
-        for made, of in {"lr_dir": "data", "val_lr_dir": "val"}.items():
-            if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
-                flag = f"--{made.replace('_', '-')}"
-                raise UsageError(f"the run in '{out}' has {flag} '{before[made]}'; with another --{of} name {flag} too")
-        for name in PARTNERS.keys() & given.keys():
-            if not values.get(PARTNERS[name]):
-                raise UsageError(f"--{name.replace('_', '-')} needs --{PARTNERS[name]}")
-        if {"validate_every", "validate_steps"} <= given.keys():
-            raise UsageError("give either --validate-every or --validate-steps")
-        stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
-        config = TrainConfig(**values | {"stage": stages})
-    config = replace(config, arch=arch_name(config.arch))
-    now = asdict(config) | {"lr": config.rate}
-    if before:
-        before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]
-    differing = [
-        f"{name} was {was!r}, is {now[name]!r}"
-        for name, was in before.items()
-        if name not in _FREE and _plain(was) != _plain(now[name])
-    ]
-    if differing:
-        raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing)}")
-    return config
-
-
 def busy(out: Path) -> str:
     return f"another process trains in '{out}'; stop it, or name another --out"
 
@@ -328,7 +269,3 @@ def kept(out: Path) -> str:
 def _name(reference: str) -> str:
     """Return what a card says of weights: a file's name without its folder."""
     return Path(reference).name if Path(reference).is_file() else reference
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

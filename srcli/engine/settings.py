@@ -1,12 +1,15 @@
 """The settings of a training run: everything that decides what it computes, and the stages they make."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Literal
 
 from srcli.engine.data import Degradation
-from srcli.errors import UsageError
+from srcli.errors import TrainingFailed, UsageError
+from srcli.models import arch_name
 
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
@@ -17,6 +20,15 @@ PARTNERS = {  # settings that say nothing without another
     "finish_loss": "finish",
     "finish_rate": "finish",
     "validate_steps": "val",
+}
+_FREE = {  # settings that may be others when a run is resumed
+    *("steps", "minutes", "data", "lr_dir", "val", "val_lr_dir", "validate_every", "validate_steps"),
+    *("precision", "compile", "init"),
+}
+_REPLACED = {  # settings of a run that do not hold where one of these is given
+    "steps": {"minutes"},
+    "minutes": {"steps"},
+    "validate_steps": {"validate_every"},
 }
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 
@@ -123,36 +135,71 @@ class TrainConfig:
         return legs
 
 
+def flag(name: str) -> str:
+    """Return a setting as the command line has it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path) -> TrainConfig:
+    """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
+
+    `saved`: those that the run in `out` was begun with; None for a fresh one. Raises UsageError
+    where one is missing, TrainingFailed where the run had another.
+    """
+    # a setting that the run's srcli did not have was at what is now its default
+    before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} if saved else {}
+    if isinstance(given, TrainConfig):
+        config = given
+    else:
+        open_ = {name: value for name, value in before.items() if not _REPLACED.get(name, set()) & given.keys()}
+        values = open_ | dict(given)
+        if missing := sorted(NEEDED - values.keys()):
+            raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
+        for made, of in {"lr_dir": "data", "val_lr_dir": "val"}.items():
+            if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
+                raise UsageError(
+                    f"the run in '{out}' has {flag(made)} '{before[made]}'; with another {flag(of)} name {flag(made)} too"
+                )
+        for name in PARTNERS.keys() & given.keys():
+            if not values.get(PARTNERS[name]):
+                raise UsageError(f"{flag(name)} needs {flag(PARTNERS[name])}")
+        if {"validate_every", "validate_steps"} <= given.keys():
+            raise UsageError("give either --validate-every or --validate-steps")
+        stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
+        config = TrainConfig(**values | {"stage": stages})
+    config = replace(config, arch=arch_name(config.arch))
+    now = asdict(config) | {"lr": config.rate}
+    if before:
+        before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]
+    differing = [
+        f"{name} was {was!r}, is {now[name]!r}"
+        for name, was in before.items()
+        if name not in _FREE and _plain(was) != _plain(now[name])
+    ]
+    if differing:
+        raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing)}")
+    return config
+
+
 def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):
         raise UsageError("give either --steps or --minutes")
-    if config.minutes is not None and not math.isfinite(config.minutes):
-        raise UsageError(f"--minutes is a number, not {config.minutes}")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are from 0 to below 1, not {', '.join(map(str, config.betas))}")
-    for name in (
-        "steps",
-        "minutes",
-        "batch",
-        "patch",
-        "accumulate",
-        "finish_patch",
-        "cache_mib",
-        "halve_every",
-        "validate_steps",
-    ):
+    lengths = ("steps", "minutes", "validate_steps", "halve_every")
+    for name in (*lengths, "batch", "patch", "accumulate", "finish_patch", "cache_mib"):
         value = getattr(config, name)
         if value is not None and value <= 0:
-            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+            raise UsageError(f"{flag(name)} must be above 0, not {value}")
     for name in ("lr", "adam_lr", "weight_decay", "beta", "frequency", "clip", "warmup", "finish_rate", "seed"):
         if (getattr(config, name) or 0) < 0:
-            raise UsageError(f"--{name.replace('_', '-')} must not be below 0, as is {getattr(config, name)}")
+            raise UsageError(f"{flag(name)} must not be below 0, as is {getattr(config, name)}")
     if not 0 <= config.ema <= 1:
         raise UsageError(f"--ema is from 0 to 1, not {config.ema}")
-    for name in ("lr", "adam_lr"):
+    for name in ("minutes", "lr", "adam_lr"):
         if not math.isfinite(getattr(config, name) or 0):
-            raise UsageError(f"--{name.replace('_', '-')} is a number, not {getattr(config, name)}")
+            raise UsageError(f"{flag(name)} is a number, not {getattr(config, name)}")
     if config.weight_decay and config.optimizer == "adam":
         raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
     check_source(config)
@@ -183,3 +230,7 @@ def check_source(config: TrainConfig) -> None:
         raise UsageError(f"--scale is 2, 3 or 4, not {config.scale}")
     if config.lr_dir is not None and config.degradation != "bicubic":
         raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -23,8 +23,8 @@ from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.optim import hidden_kernels
-from srcli.engine.run import LOG, Run, Source, busy, diverged, save_best, save_last, saved_state, settled, writing
-from srcli.engine.settings import TrainConfig, check_settings, check_source
+from srcli.engine.run import LOG, Run, Source, busy, diverged, save_best, save_last, saved_state, writing
+from srcli.engine.settings import TrainConfig, check_settings, check_source, flag, settled
 from srcli.engine.validate import check_validation, crops, measure_norms, validate
 from srcli.errors import BadFolder, TrainingFailed, UsageError, UserError, WeightsNotFound
 from srcli.files import atomic, hold, make_folder
@@ -61,7 +61,7 @@ def train(
             state = saved_state(out, resume=resume) if ranks.leads else None
         state = ranks.given(state)
         with ranks.together():
-            config = settled(settings, state, out)
+            config = settled(settings, state and state["config"], out)
             if state is not None and ranks.leads:
                 _check_folders(config)
             check_settings(config)
@@ -74,14 +74,12 @@ def train(
                 if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
                     raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
             patches, skipped = _load(config, ranks.device)
-            scored_on = None
-            if config.val is not None and ranks.leads:
-                scored_on = check_validation(config)
+            scored_on = check_validation(config) if config.val is not None and ranks.leads else None
             run = Run(config, model, ranks, precision, teacher, scored_on)
             if state is not None:
                 run.restore(state)
                 notes += [
-                    f"--{name.replace('_', '-')} was {before or 'not given'}"
+                    f"{flag(name)} was {before or 'not given'}"
                     for name in _FOLDERS
                     if (before := state["config"].get(name)) != getattr(config, name)
                 ]
@@ -243,8 +241,9 @@ def _check_folders(config: TrainConfig) -> None:
     for name in _FOLDERS:
         folder = getattr(config, name)
         if folder and not Path(folder).is_dir():
-            flag = f"--{name.replace('_', '-')}"
-            raise BadFolder(f"{flag} of the run is '{folder}', and there is no such folder here; name it anew with {flag}")
+            raise BadFolder(
+                f"{flag(name)} of the run is '{folder}', and there is no such folder here; name it anew with {flag(name)}"
+            )
 
 
 def _fresh_model(config: TrainConfig) -> tuple[SRModel, list[str]]:
@@ -315,11 +314,11 @@ def _load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]
     s, root = config.scale, hr_folder(Path(config.data))
     lr_dir = Path(config.lr_dir) if config.lr_dir else None
     files = [(path, partner(path, lr_dir, s, root) if lr_dir else None) for path in list_pictures(root)]
-    photo, threads = config.degradation == "photo", torch.get_num_threads()
-    where = torch.device("cpu") if photo else device  # JPEG is encoded there
+    where, threads = device, 1
+    if config.degradation == "photo":  # JPEG is encoded on the host
+        where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))
+    pool = single_threads(threads) if threads > 1 else None
     source: Patches | Stream
-    threads = min(threads, max(leg.batch for leg in config.legs()))
-    pool = single_threads(threads) if photo and threads > 1 else None
     if config.cache_mib is None:
         source = Patches(s, config.patch, where, degradation=config.degradation, pool=pool)
         source.read(files)

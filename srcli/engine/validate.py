@@ -55,20 +55,20 @@ def check_validation(config: TrainConfig) -> str:
     """
     assert config.val is not None
     folder, scale = hr_folder(Path(config.val)), config.scale
-    for path, pixels in read_pictures(list_pictures(folder)):
+    given, pictures = _given(config), list_pictures(folder)
+    for path, pixels in read_pictures(pictures):
         if isinstance(pixels, str):
             raise TrainingFailed(f"--val: {pixels}; a score is over all pictures: mend or remove it")
         if min(pixels.shape[:2]) < 3 * scale:
             raise TrainingFailed(f"'{path}' of --val is smaller than {3 * scale} px; a score is over all pictures: remove it")
-    if config.val_lr_dir is not None:
-        for path in list_pictures(folder):
-            try:
-                read_pair(path, Protocol(scale), Path(config.val_lr_dir), folder)
-            except UserError as error:
-                raise TrainingFailed(f"--val-lr-dir: {error}; a score is over all pictures") from error
-    given = Path(config.val_lr_dir) if config.val_lr_dir else None
-    files = [(path, partner(path, given, scale, folder) if given else path) for path in list_pictures(folder)]
-    facts = [f"{within(path, folder)} {path.stat().st_size} {lr.stat().st_size}" for path, lr in files]
+    facts = [f"{within(path, folder)} {path.stat().st_size}" for path in pictures]
+    if given:
+        try:
+            for path in pictures:
+                read_pair(path, Protocol(scale), given, folder)
+                facts.append(str(partner(path, given, scale, folder).stat().st_size))
+        except UserError as error:
+            raise TrainingFailed(f"--val-lr-dir: {error}; a score is over all pictures") from error
     return hashlib.sha256("\n".join([config.degradation, *facts]).encode()).hexdigest()
 
 
@@ -90,7 +90,7 @@ def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the names of some validation pictures with (H, W, 3) uint8 from their middle: LR enlarged, SR and HR."""
     assert run.config.val is not None
     s, folder = run.config.scale, hr_folder(Path(run.config.val))
-    given = Path(run.config.val_lr_dir) if run.config.val_lr_dir else None
+    given = _given(run.config)
     for n, path in enumerate(list_pictures(folder)[:_CROPS]):
         lr, hr, _ = read_pair(path, Protocol(s), given, folder)
         if run.config.degradation == "photo" and given is None:
@@ -102,6 +102,11 @@ def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
         yield path.name, np.concatenate([lr.repeat(s, 0).repeat(s, 1), _upscaler(run).pixels(lr), hr], 1)
 
 
+def _given(config: TrainConfig) -> Path | None:
+    """Return the folder of the LR that --val-lr-dir gives."""
+    return Path(config.val_lr_dir) if config.val_lr_dir else None
+
+
 def _upscaler(run: Run) -> Upscaler:
     return Upscaler(run.averaged, device=run.ranks.device, precision=run.precision)
 
@@ -109,8 +114,8 @@ def _upscaler(run: Run) -> Upscaler:
 @contextmanager
 def _lr_of(run: Run, folder: Path) -> Iterator[Path | None]:
     """Give the folder of the LR where it is given, or not bicubic."""
-    if run.config.val_lr_dir is not None or run.config.degradation == "bicubic":
-        yield Path(run.config.val_lr_dir) if run.config.val_lr_dir else None
+    if (given := _given(run.config)) or run.config.degradation == "bicubic":
+        yield given
         return
     with TemporaryDirectory() as temporary:
         degrade_folder(folder, Path(temporary), run.config.scale, seed=0)

@@ -16,8 +16,8 @@ from srcli.engine.data import Batch, Patches, Stream, degrade_folder
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
-from srcli.engine.run import Run, settled
-from srcli.engine.settings import PARTNERS, Stage, TrainConfig
+from srcli.engine.run import Run
+from srcli.engine.settings import PARTNERS, Stage, TrainConfig, settled
 from srcli.engine.train import train
 from srcli.errors import BadFolder, DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
@@ -145,18 +145,17 @@ def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, p
     list(train(replace(config, **folders, steps=1, validate_steps=1), tmp_path / "run", device="cpu"))
     kept = _weights(tmp_path / "run")["config"]
     assert {name: kept[name] for name in folders} == folders
-    state = {"config": kept}
-    now = settled({"data": str(pictures), "lr": 5e-3, "validate_every": 3.0, "minutes": 1.0}, state, tmp_path)
+    now = settled({"data": str(pictures), "lr": 5e-3, "validate_every": 3.0, "minutes": 1.0}, kept, tmp_path)
     assert (now.lr_dir, now.val_lr_dir, now.validate_steps, now.steps) == (str(lr), str(lr), None, None)
     for of, made in (("data", "--lr-dir"), ("val", "--val-lr-dir")):
         with pytest.raises(UsageError, match=f"has {made} '{lr}'; with another --{of} name {made} too"):
-            settled({of: "moved"}, state, tmp_path)
+            settled({of: "moved"}, kept, tmp_path)
     for partnerless, partner in PARTNERS.items():
-        without = {"config": {**kept, "val": None, "val_lr_dir": None}}
+        without = {**kept, "val": None, "val_lr_dir": None}
         with pytest.raises(UsageError, match=f"--{partnerless.replace('_', '-')} needs --{partner}"):
             settled({partnerless: 1}, without, tmp_path)
     with pytest.raises(UsageError, match="either --validate-every or --validate-steps"):
-        settled({"validate_every": 3.0, "validate_steps": 2}, state, tmp_path)
+        settled({"validate_every": 3.0, "validate_steps": 2}, kept, tmp_path)
 
 
 def test_resuming_nothing_starts_at_step_0_and_says_so(config, tmp_path):
