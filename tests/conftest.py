@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 HEIGHT, WIDTH = 37, 53  # odd, and not square
 
 
+def pytest_configure() -> None:
+    """Give each of xdist's processes, before it loads torch, and the programs its tests start, a share of the cores."""
+    if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(processes))))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Return the folder that SRCLI_DATA names; skip where there is none."""
