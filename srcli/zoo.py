@@ -55,6 +55,12 @@ def shipped() -> list[Shipped]:
     return found
 
 
+def on_disk(reference: str) -> Path | None:
+    """Return the weights file that `reference` leads to as a path: of a file, or a folder of save_pretrained or a run."""
+    path = Path(reference)
+    return next((file for file in (path, path / SAVED, path / TRAINED) if file.is_file()), None)
+
+
 def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
     """Return the file `reference` stands for: a path, a folder of save_pretrained or a run, hf:owner/repo, or a shipped name.
 
@@ -62,12 +68,9 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
 
     A name that does not ship is looked up in the repository SRCLI_HUB. `offline`: of the Hub only what is cached.
     """
+    if local := on_disk(reference):
+        return local
     path = Path(reference)
-    if path.is_file():
-        return path
-    for name in (SAVED, TRAINED):
-        if (path / name).is_file():
-            return path / name
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
         pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)

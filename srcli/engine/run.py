@@ -28,6 +28,7 @@ from srcli.errors import TrainingFailed
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
 from srcli.ops.color import luma
+from srcli.zoo import on_disk
 
 Source = Patches | Stream | Ahead
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
@@ -239,7 +240,8 @@ def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:
         if missing := _KEPT - state.keys() or NEEDED - state["config"].keys():
             raise KeyError(*sorted(missing))
     except Exception as error:
-        raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); name another --out") from error
+        instead = f"--init '{best}' and another --out go on from its weights" if best.exists() else "name another --out"
+        raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); {instead}") from error
     return state
 
 
@@ -267,5 +269,5 @@ def kept(out: Path) -> str:
 
 
 def _name(reference: str) -> str:
-    """Return what a card says of weights: a file's name without its folder."""
-    return Path(reference).name if Path(reference).is_file() else reference
+    """Return what a card says of weights: the name of a file or of a run's folder, without what it lies in."""
+    return Path(reference).name if on_disk(reference) else reference

@@ -10,10 +10,12 @@ from typing import Any, Literal
 from srcli.engine.data import Degradation
 from srcli.errors import TrainingFailed, UsageError
 from srcli.models import arch_name
+from srcli.zoo import on_disk
 
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 NEEDED = {"arch", "scale", "data"}  # by every run
+FOLDERS = ("data", "lr_dir", "val", "val_lr_dir")  # among the settings
 PARTNERS = {  # settings that say nothing without another
     "teacher_weight": "teacher",
     "finish_patch": "finish",
@@ -30,6 +32,7 @@ _REPLACED = {  # settings of a run that do not hold where one of these is given
     "minutes": {"steps"},
     "validate_steps": {"validate_every"},
 }
+STARTS = ("auto", "upsampler", "random")  # --init without weights
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
 
 
@@ -140,6 +143,13 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def placed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those settings that name folders, or weights by a path, by a path that holds in any working folder."""
+    paths = [name for name in FOLDERS if values.get(name)]
+    paths += [name for name in ("init", "teacher") if values.get(name) not in {None, *STARTS} and on_disk(values[name])]
+    return {name: str(Path(values[name]).absolute()) for name in paths}
+
+
 def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path) -> TrainConfig:
     """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
 
@@ -147,12 +157,13 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
     where one is missing, TrainingFailed where the run had another.
     """
     # a setting that the run's srcli did not have was at what is now its default
-    before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} if saved else {}
+    before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} | placed(saved) if saved else {}
     if isinstance(given, TrainConfig):
-        config = given
+        config = replace(given, **placed(asdict(given)))
     else:
+        given = {**given, **placed(given)}
         open_ = {name: value for name, value in before.items() if not _REPLACED.get(name, set()) & given.keys()}
-        values = open_ | dict(given)
+        values = open_ | given
         if missing := sorted(NEEDED - values.keys()):
             raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
         for made, of in {"lr_dir": "data", "val_lr_dir": "val"}.items():

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,8 +96,13 @@ def test_a_checkpoint_that_lacks_something_is_damaged(config, tmp_path):
     state = _weights(tmp_path / "run")
     for lacking in ({k: v for k, v in state.items() if k != "optimizers"}, {**state, "config": {}}):
         torch.save(lacking, tmp_path / "run" / "last.pt")
-        with pytest.raises(TrainingFailed, match="is damaged"):
+        with pytest.raises(
+            TrainingFailed, match=r"is damaged \(KeyError\); --init '.*best\.safetensors' and another"
+        ):
             next(train(config, tmp_path / "run", device="cpu", resume=True))
+    (tmp_path / "run" / "best.safetensors").unlink()
+    with pytest.raises(TrainingFailed, match="name another --out"):
+        next(train(config, tmp_path / "run", device="cpu", resume=True))
 
 
 def test_resuming_tells_of_other_folders_and_makes_up_for_lost_weights(config, pictures, tmp_path):
@@ -136,6 +142,23 @@ def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_
     assert f"--data was {pictures}" in next(train({"data": str(moved)}, tmp_path / "b", device="cpu", resume=True)).notes
     with pytest.raises(UsageError, match=f"--arch is missing, and '{tmp_path / 'c'}' holds no run"):
         next(train({}, tmp_path / "c", device="cpu", resume=True))
+
+
+def test_a_run_goes_on_from_any_working_folder(config, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    list(train(replace(config, data=pictures.name, steps=1), Path("teaching"), device="cpu"))
+    taught = replace(config, data=pictures.name, init="teaching", teacher="teaching", steps=2)
+    list(train(taught, Path("taught"), device="cpu", stop_after=1))
+    kept = _weights(tmp_path / "taught")["config"]
+    assert [kept[name] for name in ("data", "init", "teacher")] == [str(pictures), *[str(tmp_path / "teaching")] * 2]
+    _, card = zoo.open_model("taught")
+    assert (card.training["data"], card.training["init"], card.training["teacher"]) == ("hr", "teaching", "teaching")
+    monkeypatch.chdir("/")
+    started, *_ = train({}, tmp_path / "taught", device="cpu", resume=True)
+    assert started.step == 1
+    monkeypatch.chdir(tmp_path)
+    started, *_ = train(taught, tmp_path / "taught", device="cpu", resume=True)  # the same names, from the first folder
+    assert not any("--data was" in note for note in started.notes)
 
 
 def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, pictures, tmp_path):

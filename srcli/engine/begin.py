@@ -1,0 +1,192 @@
+"""What a training run begins with: settings, network, teacher and pictures, and what is to be told of them."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from srcli import checkpoint
+from srcli.engine.ahead import Ahead
+from srcli.engine.compiler import compile_network
+from srcli.engine.data import Patches, Stream, hr_folder, list_pictures, partner
+from srcli.engine.device import check_precision, fast_precision, single_threads
+from srcli.engine.distributed import Team
+from srcli.engine.optim import hidden_kernels
+from srcli.engine.run import Run, Source, saved_state
+from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
+from srcli.engine.validate import check_validation
+from srcli.errors import BadFolder, TrainingFailed, UsageError, UserError, WeightsNotFound
+from srcli.models import create
+from srcli.models.base import SRModel
+from srcli.zoo import open_model
+
+
+def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool) -> tuple[Run, Source, list[str]]:
+    """Return the run, fresh or as `last.pt` in `out` left it, what it draws from, and what is to be told of both.
+
+    Writes nothing. Raises UserError, in every rank, where one of them cannot begin.
+    """
+    with ranks.together():
+        state = saved_state(out, resume=resume) if ranks.leads else None
+    state = ranks.given(state)
+    with ranks.together():
+        config = settled(settings, state and state["config"], out)
+        if state is not None and ranks.leads:
+            _check_folders(config)
+        check_settings(config)
+        precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
+        check_precision(precision, ranks.device)
+        torch.manual_seed(config.seed)
+        model, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
+        teacher = _teacher(config, notes)
+        for network in (model, teacher):
+            if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
+                raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
+        scored_on = check_validation(config) if config.val is not None and ranks.leads else None
+        run = Run(config, model, ranks, precision, teacher, scored_on)
+        if state is not None:
+            run.restore(state)
+            if ranks.leads and not (out / "best.safetensors").exists():
+                run.best = -math.inf
+        patches, skipped = load(config, ranks.device)
+    notes += [*skipped, *_notes(run, state)]
+    if resume and state is None:
+        notes.append(f"nothing to resume in '{out}': starting at step 0")
+    wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")
+    if wanted and (reason := compile_network(run.model, ranks.device)):
+        notes.append(f"not compiled: {reason}")
+    return run, patches, notes
+
+
+def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
+    """Return what batches on `device` are drawn from, and what is to be told of it; raise where it is too little."""
+    s, root = config.scale, hr_folder(Path(config.data))
+    lr_dir = Path(config.lr_dir) if config.lr_dir else None
+    files = [(path, partner(path, lr_dir, s, root) if lr_dir else None) for path in list_pictures(root)]
+    where, threads = device, 1
+    if config.degradation == "photo":  # JPEG is encoded on the host
+        where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))
+    pool = single_threads(threads) if threads > 1 else None
+    source: Patches | Stream
+    if config.cache_mib is None:
+        source = Patches(s, config.patch, where, degradation=config.degradation, pool=pool)
+        source.read(files)
+    else:
+        source = Stream(files, s, config.patch, where, mebibytes=config.cache_mib, degradation=config.degradation, pool=pool)
+    notes = []
+    if source.unreadable:
+        notes.append(f"{len(source.unreadable)} unreadable pictures skipped: {', '.join(source.unreadable[:5])}")
+    if source.unlike:
+        notes.append(
+            f"{len(source.unlike)} pictures skipped, their LR is not 1/{s} of their size: {', '.join(source.unlike[:5])}"
+        )
+    if source.small:
+        notes.append(f"{source.small} pictures smaller than a patch skipped")
+    if source.unlike and not len(source):
+        raise TrainingFailed(f"no LR in '{config.lr_dir}' is 1/{s} of the size of its HR")
+    source.check(max(leg.patch for leg in config.legs()))
+    return source if where == device else Ahead(source, device, turns=config.accumulate), notes
+
+
+def _check_folders(config: TrainConfig) -> None:
+    """Raise BadFolder where a folder that a run was begun with is not there: moved, or named from another folder."""
+    for name in FOLDERS:
+        folder = getattr(config, name)
+        if folder and not Path(folder).is_dir():
+            raise BadFolder(
+                f"{flag(name)} of the run is '{folder}', and there is no such folder here; name it anew with {flag(name)}"
+            )
+
+
+def _network(config: TrainConfig) -> tuple[SRModel, list[str]]:
+    try:
+        model = create(config.arch, config.scale, **(config.network or {}))
+    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+        if not config.network:
+            raise
+        raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
+    if not model.learnt:
+        raise TrainingFailed(f"'{config.arch}' has nothing to train")
+    if config.init == "random":
+        return model, []
+    if config.init in ("auto", "upsampler"):
+        if model.start_as_upsampler():
+            return model, []
+        if config.init == "upsampler":
+            raise UsageError(f"no start as an upsampler is known for '{config.arch}'; use --init random")
+        return model, [f"'{config.arch}' starts from random weights: no start as an upsampler is known for it"]
+    notes: list[str] = []
+    source, card = _opened(config.init, config.scale, notes.append)
+    if card.arch != config.arch:
+        raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
+    if card.config != json.loads(json.dumps(model.config)):
+        raise TrainingFailed(
+            f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, "
+            f"the run's has {_told(model.config)}; give the same with --set"
+        )
+    if not source.state_dict():
+        raise TrainingFailed(f"'{config.init}' cannot be trained: start from the weights that it was made of")
+    model.start_as_upsampler()
+    own = model.state_dict()
+    fitting = (
+        {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
+        if card.scale != config.scale
+        else source.state_dict()
+    )
+    model.load_state_dict(fitting, strict=card.scale == config.scale)
+    fresh = [k for k in own if k not in fitting]
+    return model, [*notes, f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
+
+
+def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRModel, checkpoint.Card]:
+    """Open the weights to start from: of this scale where they are to be had, else as they are."""
+    try:
+        return open_model(reference, scale, say=say)
+    except (UsageError, WeightsNotFound):
+        return open_model(reference, say=say)
+
+
+def _teacher(config: TrainConfig, notes: list[str]) -> SRModel | None:
+    """Open the weights that teach, as they are used for inference."""
+    if config.teacher is None:
+        return None
+    try:
+        teacher, card = open_model(config.teacher, config.scale, say=notes.append)
+    except UserError as error:
+        raise type(error)(f"--teacher: {error}") from error
+    notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
+    return teacher.fold().eval().requires_grad_(False)
+
+
+def _told(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={json.dumps(value)}" for key, value in arguments.items()) or "the table's arguments"
+
+
+def _notes(run: Run, state: dict[str, Any] | None) -> list[str]:
+    """Say what a user may not expect of a run, fresh or gone on with from `state`."""
+    config, ranks = run.config, run.ranks
+    before = {} if state is None else state["config"] | placed(state["config"])
+    notes = [
+        f"{flag(name)} was {before.get(name) or 'not given'}"
+        for name in FOLDERS
+        if state is not None and before.get(name) != getattr(config, name)
+    ]
+    if config.lr_dir and config.val and not config.val_lr_dir:
+        notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
+    if config.optimizer == "muon" and not hidden_kernels(run.model):
+        notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
+    if state is not None and run.fraction() >= 1:
+        notes.append("the run is at its end; a larger --steps or --minutes lengthens it")
+    if ranks.world > 1:
+        patches = ranks.world * config.batch * config.accumulate
+        notes.append(f"{ranks.world} ranks of {config.batch * config.accumulate} patches: {patches} a step")
+        if ranks.device.type != "cuda" and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
+            notes.append("batch norm measures each rank's own patches (SyncBatchNorm needs CUDA); rank 0's statistics are kept")
+    if state is not None and (ranks_before := state.get("world", 1)) != ranks.world:
+        notes.append(f"the run had {ranks_before} ranks and now has {ranks.world}: it sees other patches than it would have")
+    return notes
