@@ -72,14 +72,13 @@ def read_rgb(path: Path) -> np.ndarray:
 def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> Path:
     """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
 
-    It has the same name, or x4, _x4 or the like behind it. It lies in `folder`, or where DIV2K and EDSR (X4), BasicSR
-    (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the sub-folder that the HR has below
-    `root`.
+    It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it. It lies in `folder`, or where
+    DIV2K and EDSR (X4), BasicSR (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the
+    sub-folder that the HR has below `root`.
     """
     within = path.relative_to(root).parent if root and path.is_relative_to(root) else Path()
-    stems = [path.name] + [
-        path.stem + ending for ending in ("", f"x{scale}", f"_x{scale}", f"x{scale}m", "_LR", "_lr", "_SR", "_sr")
-    ]
+    of_scale = (f"x{scale}", f"_x{scale}", f"x{scale}m", f"_x{scale}_LR", f"_x{scale}_SR")
+    stems = [path.name] + [path.stem + ending for ending in ("", *of_scale, "_LR", "_lr", "_SR", "_sr", "_out")]
     places = ("", f"X{scale}", f"x{scale}", f"X{scale}_sub", f"x{scale}_sub", f"LRbicx{scale}", f"LR_bicubic/X{scale}")
     for below in dict.fromkeys((within, Path())):
         for where in [folder / place / below for place in places]:

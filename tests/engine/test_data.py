@@ -105,9 +105,11 @@ def test_a_larger_patch_is_drawn_from_the_pictures_that_hold_it():
         "Set5/LRbicx4/0001.png",
         "Set5/LR_bicubic/X4/0001x4.png",
         "lr/0001.png",
+        "results-Set5/0001_x4_SR.png",
+        "results/0001_out.jpg",
     ],
 )
-def test_the_lr_is_found_in_the_layouts_of_the_field(tmp_path, place):
+def test_the_lr_or_sr_is_found_in_the_layouts_of_the_field(tmp_path, place):
     (tmp_path / place).parent.mkdir(parents=True)
     (tmp_path / place).write_bytes(b"")
     assert partner(Path("hr/0001.png"), tmp_path / Path(place).parts[0], 4) == tmp_path / place
