@@ -96,9 +96,7 @@ def test_a_checkpoint_that_lacks_something_is_damaged(config, tmp_path):
     state = _weights(tmp_path / "run")
     for lacking in ({k: v for k, v in state.items() if k != "optimizers"}, {**state, "config": {}}):
         torch.save(lacking, tmp_path / "run" / "last.pt")
-        with pytest.raises(
-            TrainingFailed, match=r"is damaged \(KeyError\); --init '.*best\.safetensors' and another"
-        ):
+        with pytest.raises(TrainingFailed, match=r"is damaged \(KeyError\); --init '.*best\.safetensors' and another"):
             next(train(config, tmp_path / "run", device="cpu", resume=True))
     (tmp_path / "run" / "best.safetensors").unlink()
     with pytest.raises(TrainingFailed, match="name another --out"):
