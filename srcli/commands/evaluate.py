@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from srcli.engine.evaluate import Dataset, Entry, Result
     from srcli.models.base import SRModel
 
+_MADE = ("precision", "device", "ensemble")  # what is known of how a network's SR was made
+
 
 def evaluate(
     folders: Annotated[list[Path], typer.Argument(metavar="HR_DIR...", help="Folders of HR pictures.")],
@@ -155,14 +157,14 @@ def evaluate(
         + (", self-ensemble" if ensemble else "")
         + "".join(f"; {label} in {own}" for label, own in others)
     )
+    made = {"device": str(where), "ensemble": ensemble}
+    facts = {n: {"precision": m.precision or (precision if m.learnt else "fp32"), **made} for n, m in networks.items()}
     if json:
-        made = {"device": str(where), "ensemble": ensemble}
-        facts = {n: {"precision": m.precision or (precision if m.learnt else "fp32"), **made} for n, m in networks.items()}
         _records(results, facts, against is not None)
     else:
         _show(results, against is not None, computed)
     if csv:
-        _write_csv(csv, results)
+        _write_csv(csv, results, facts)
     if report:
         from srcli.engine.report import render
 
@@ -297,16 +299,18 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in keys}
 
 
-def _write_csv(path: Path, results: Sequence["Result"]) -> None:
+def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str, Any]]) -> None:
     with _written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv_module.writer(file)
         rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
-        writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds"])
+        writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds", *_MADE, "protocol"])
         for r in results:
             for s in r.scores:
                 pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])
                 scores = [cell for psnr, ssim in pairs for cell in (f"{psnr:.4f}", f"{ssim:.5f}")]
-                writer.writerow([r.entry.name, r.summary.dataset, s.picture, r.summary.scale, *scores, f"{s.seconds:.3f}"])
+                how = [made.get(r.entry.name, {}).get(fact, "") for fact in _MADE]
+                names = [r.entry.name, r.summary.dataset, s.picture, r.summary.scale]
+                writer.writerow([*names, *scores, f"{s.seconds:.3f}", *how, r.summary.protocol])
 
 
 def _interval(interval: "Interval", digits: int) -> str:

@@ -1,5 +1,6 @@
 """srcli eval as a user meets it: intervals, comparisons, the papers' rows, the report and the figure."""
 
+import csv
 import json
 import math
 import shutil
@@ -97,8 +98,8 @@ def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(s
     (both,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "both", "--json", *files))
     assert (both["rgb_psnr"], both["rgb_ssim"]) == (alone["psnr"], alone["ssim"])
     head, first, *_ = (sets / "scores.csv").read_text().splitlines()
-    assert head == "model,dataset,picture,scale,psnr,ssim,rgb_psnr,rgb_ssim,seconds"
-    assert len(first.split(",")) == 9
+    assert head == "model,dataset,picture,scale,psnr,ssim,rgb_psnr,rgb_ssim,seconds,precision,device,ensemble,protocol"
+    assert len(next(csv.reader([first]))) == 13
     assert f"{alone['psnr']:.2f}" in (sets / "report.html").read_text(encoding="utf-8")
     table = srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "both").stdout
     assert "RGB PSNR" in table and f"{alone['psnr']:.2f}" in table
@@ -111,7 +112,9 @@ def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets)
     (record,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--device", "cpu", "--json", "--csv", sets / "scores.csv"))
     assert (record["precision"], record["device"], record["ensemble"]) == ("fp32", "cpu", False)
     lines = (sets / "scores.csv").read_text().splitlines()[1:]
-    assert [line.split(",")[2] for line in lines] == ["more/p2.png", "p0.png", "p2.png"]
+    rows = list(csv.reader(lines))
+    assert [row[2] for row in rows] == ["more/p2.png", "p0.png", "p2.png"]
+    assert all(row[-4:] == ["fp32", "cpu", "False", record["protocol"]] for row in rows)
     (one,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--json", "--picture", "more/p2.png"))
     assert one["pictures"] == 1
 
