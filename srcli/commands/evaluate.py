@@ -31,7 +31,7 @@ from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from srcli.engine.bootstrap import Interval
-    from srcli.engine.evaluate import Dataset, Entry, Result
+    from srcli.engine.evaluate import Dataset, Entry, Protocol, Result
     from srcli.models.base import SRModel
 
 _MADE = ("precision", "device", "ensemble")  # what is known of how a network's SR was made
@@ -98,7 +98,7 @@ def evaluate(
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_partners, conclude, open_datasets, score, short_names
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_partners, open_datasets, short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 
@@ -136,21 +136,7 @@ def evaluate(
         for name, label in zip(names, labels, strict=True)
     ]
     check_partners(datasets, entries, factor)
-    results = []
-    total = len(entries) * sum(len(dataset.pictures) for dataset in datasets)
-    done = 0
-    with console.bar(total, quiet=json) as bar:
-        for entry in entries:
-            counted = dataclasses.replace(protocol, sr_given=isinstance(entry.source, Path))
-            for dataset in datasets:
-                target = _target(save, entry, dataset) if save else None
-                scores = []
-                for one in score(entry, dataset, counted, save=target):
-                    scores.append(one)
-                    done += 1
-                    bar.update(done, f"{entry.label} {dataset.name}")
-                results.append(conclude(entry, dataset, counted, scores))
-
+    results = _score(entries, datasets, protocol, save, quiet=json)
     others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
     computed = (
         f"{precision}, {where}"
@@ -181,6 +167,29 @@ def evaluate(
     for file in (report, figure):
         if file and not json:
             console.result(str(file))
+
+
+def _score(
+    entries: list["Entry"], datasets: list["Dataset"], protocol: "Protocol", save: Path | None, *, quiet: bool
+) -> list["Result"]:
+    """Score every entry on every data set, with a bar."""
+    from srcli.engine.evaluate import conclude, score
+
+    results = []
+    total = len(entries) * sum(len(dataset.pictures) for dataset in datasets)
+    done = 0
+    with console.bar(total, quiet=quiet) as bar:
+        for entry in entries:
+            counted = dataclasses.replace(protocol, sr_given=isinstance(entry.source, Path))
+            for dataset in datasets:
+                target = _target(save, entry, dataset) if save else None
+                scores = []
+                for one in score(entry, dataset, counted, save=target):
+                    scores.append(one)
+                    done += 1
+                    bar.update(done, f"{entry.label} {dataset.name}")
+                results.append(conclude(entry, dataset, counted, scores))
+    return results
 
 
 def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
