@@ -31,7 +31,9 @@ class _Boundary(TyperGroup):
         except UserError as error:
             console.error(str(error))
             raise typer.Exit(error.exit_code) from error
-        except MemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
             console.error("there is not enough memory; close other programs, or take smaller pictures")
             raise typer.Exit(OutOfMemory.exit_code) from error
         except KeyboardInterrupt:
@@ -41,6 +43,14 @@ class _Boundary(TyperGroup):
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
             sys.stdout = None
             raise typer.Exit(0) from None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from srcli.engine.memory import out_of_memory  # knows how torch says it, on whatever device
+
+    return out_of_memory(error)
 
 
 app = typer.Typer(

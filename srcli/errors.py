@@ -54,7 +54,7 @@ class DeviceUnavailable(UserError):
 
 
 class OutOfMemory(UserError):
-    """Even the smallest tile does not fit into the memory there is."""
+    """Even the smallest tile, or a step of training, does not fit into the memory there is."""
 
     exit_code = 3
 

@@ -223,7 +223,7 @@ def test_eval_scores_ready_pictures_and_writes_a_csv(folder, tmp_path):
     assert (bicubic["model"], ours["model"]) == ("bicubic", folder.name)
     assert ours["psnr"] == bicubic["psnr"]
     lines = (tmp_path / "all.csv").read_text().splitlines()
-    assert lines[0] == "model,dataset,picture,scale,psnr,ssim,seconds"
+    assert lines[0] == "model,dataset,picture,scale,psnr,ssim,seconds,precision,device,ensemble,protocol"
     assert len(lines) == 1 + 2 * 3
 
 
@@ -241,6 +241,18 @@ def test_profile_without_a_model_knows_every_network():
     from srcli.models import ARCHS
 
     assert {r["model"] for r in _records(srcli("profile", "--json"))} == set(ARCHS)
+
+
+def test_running_out_of_memory_ends_in_a_line_wherever_it_happens(folder, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr("srcli.engine.evaluate.score", fail)
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 2)
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert "error: there is not enough memory" in result.stderr
+    monkeypatch.setattr("srcli.engine.evaluate.score", lambda *_, **__: 1 / 0)  # a bug keeps its traceback
+    assert isinstance(srcli("eval", folder, "-m", "bicubic", "-s", 2).exception, ZeroDivisionError)
 
 
 # train

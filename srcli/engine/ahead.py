@@ -35,7 +35,7 @@ class Ahead:
             wanted = self._next[1]
         else:
             wanted = self._begin(seed, step, batch, part, parts, patch)
-        drawn = Batch(*(x.to(self._device) for x in wanted.result()))  # in this thread, which computes there
+        drawn = Batch(*(x.to(self._device, non_blocking=x.is_pinned()) for x in wanted.result()))  # this thread computes there
         turn, part = divmod(part, ranks := parts // self._turns)
         step, turn = step + (turn + 1) // self._turns, (turn + 1) % self._turns
         following = (seed, step, batch, turn * ranks + part, parts, patch)
@@ -53,4 +53,10 @@ class Ahead:
         self._thread.shutdown()
 
     def _begin(self, seed: int, step: int, batch: int, part: int, parts: int, patch: int | None) -> "Future[Batch]":
-        return self._thread.submit(self._source.draw, seed, step, batch, part=part, parts=parts, patch=patch)
+        return self._thread.submit(self._drawn, seed, step, batch, part, parts, patch)
+
+    def _drawn(self, seed: int, step: int, batch: int, part: int, parts: int, patch: int | None) -> Batch:
+        drawn = self._source.draw(seed, step, batch, part=part, parts=parts, patch=patch)
+        if self._device.type != "cuda":
+            return drawn
+        return Batch(*(x.pin_memory() for x in drawn))  # so that the copy does not wait for the step before

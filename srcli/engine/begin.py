@@ -16,11 +16,12 @@ from srcli.engine.compiler import compile_network
 from srcli.engine.data import Patches, Stream, hr_folder, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import Team
+from srcli.engine.memory import out_of_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
 from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
 from srcli.engine.validate import check_validation
-from srcli.errors import BadFolder, TrainingFailed, UsageError, UserError, WeightsNotFound
+from srcli.errors import BadFolder, OutOfMemory, TrainingFailed, UsageError, UserError, WeightsNotFound
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.zoo import open_model
@@ -75,7 +76,12 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     source: Patches | Stream
     if config.cache_mib is None:
         source = Patches(s, config.patch, where, degradation=config.degradation, pool=pool)
-        source.read(files)
+        try:
+            source.read(files)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise OutOfMemory(f"the memory of {where} does not hold the pictures; --cache-mib N keeps only so much") from error
     else:
         source = Stream(files, s, config.patch, where, mebibytes=config.cache_mib, degradation=config.degradation, pool=pool)
     notes = []

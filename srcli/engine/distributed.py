@@ -18,6 +18,7 @@ import torch.distributed as dist
 # of gloo then outlive `destroy_process_group`, and one that drops a tensor while the interpreter ends aborts the process.
 import torch.distributed.nn.functional
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import _abort_process_group
 from torch.nn.parallel import DistributedDataParallel
 
 from srcli.engine.device import pick_device
@@ -142,5 +143,8 @@ def team(device: str) -> Iterator[Team]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Team(rank, world, where)
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        # the end of nccl's groups waits for the peers, which may wait for this rank's part of a step: for ever
+        (_abort_process_group if where.type == "cuda" else dist.destroy_process_group)()
+        raise
+    dist.destroy_process_group()

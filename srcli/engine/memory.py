@@ -16,13 +16,15 @@ RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-mem
 _TORCH = 600 * 2**20  # bytes of a process that holds torch, a network and little else
 _ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
 _MOST = 0.6  # share of the limit from which freed memory is handed back
-_NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN where it cannot allocate for a kernel
+_NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN, cuBLAS and cuDNN where they cannot allocate for a kernel
     "can't allocate memory",
     "out of memory",
     "bad_alloc",
     "could not create a primitive",
     "could not execute a primitive",
     "could not create a memory object",
+    "STATUS_ALLOC_FAILED",
+    "unable to find an engine",
 )
 _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
@@ -30,7 +32,8 @@ _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one 
 def free_bytes(device: torch.device) -> int:
     """Return the memory that is free on `device`, on the host for this process; 4 GiB where it cannot be asked."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # freed, and kept for what comes next
+        return torch.cuda.mem_get_info(device)[0] + kept
     return max(min([_free_on_host(), *_free_in_groups(), *_free_in_address_space()]), 0)
 
 

@@ -18,10 +18,11 @@ from srcli.engine.begin import begin, load
 from srcli.engine.board import Board
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.run import LOG, Run, Source, busy, diverged, save_best, save_last, writing
+from srcli.engine.memory import out_of_memory
+from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
-from srcli.errors import TrainingFailed
+from srcli.errors import OutOfMemory, TrainingFailed
 from srcli.files import atomic, hold, make_folder
 from srcli.ops.pixels import to_array
 
@@ -107,6 +108,11 @@ def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> It
         if run.ranks.leads:  # nothing is half-done: the ranks talk before a step's update and after it
             save_last(run, out)
         raise RankLost(f"{error}; step {run.step} is saved in '{out / 'last.pt'}', continue with --resume") from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        smaller = "a run of smaller --batch (with --accumulate for as many patches a step) or --patch needs less"
+        raise OutOfMemory(f"the memory of {run.ranks.device} does not hold a step; {smaller}; {kept(out)}") from error
     finally:
         patches.close()
 
@@ -116,6 +122,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     network = ranks.network(run.model, whole=run.model.single_scale_parameters() == _size(run.model))
     total = torch.zeros((), device=ranks.device)
     counted, lr = 0, 0.0
+    owed = 0.0  # seconds of training that the clock has not had yet: the device was behind the host
     clock = told = time.monotonic()
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
     next_validation = run.elapsed + config.validate_every * 60
@@ -132,21 +139,22 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         run.update()
         counted += 1
         now = time.monotonic()
-        elapsed = run.elapsed + now - clock
+        elapsed = run.elapsed + owed + now - clock
         due = config.val is not None and (
             not run.step % config.validate_steps if config.validate_steps else elapsed >= next_validation
         )
         # rank 0's clock and signals hold for all; what is validated or saved is told, and found finite, before
         wanted = now - told >= TELL_EVERY or due or elapsed - last_save >= SAVE_EVERY
         run.elapsed, stop, tell = ranks.told(elapsed, stopping(), wanted)
-        clock = now
+        clock, owed = now, 0.0
         at_end = run.fraction() >= 1 or bool(stop) or (stop_after is not None and run.step >= stop_after)
         if at_end or tell:
-            mean = ranks.mean(total / counted).item()
+            mean = ranks.mean(total / counted).item()  # waits for the device
+            owed = time.monotonic() - now
             if not math.isfinite(mean):
                 raise TrainingFailed(diverged(run, out))
             if ranks.leads:
-                yield Step(run.step, mean, lr, counted / (now - told), run.elapsed, run.fraction())
+                yield Step(run.step, mean, lr, counted / (now + owed - told), run.elapsed, run.fraction())
             total.zero_()
             counted, told = 0, time.monotonic()
             clock = told  # drawing and saving are not training

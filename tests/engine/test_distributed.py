@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from srcli.engine.distributed import team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
 
@@ -85,6 +86,24 @@ def test_two_machines_train_as_two_ranks(pictures, tmp_path):
     list(train(one, tmp_path / "one", device="cpu"))
     for ours, theirs in zip(_gradients(tmp_path / "0"), _gradients(tmp_path / "one"), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("device", "ends"), [("cuda", "aborted"), ("cpu", "destroyed")])
+def test_a_rank_that_fails_on_a_gpu_does_not_wait_for_the_others(monkeypatch, device, ends):
+    done = []
+    monkeypatch.setattr("srcli.engine.distributed.pick_device", torch.device)
+    monkeypatch.setattr("srcli.engine.distributed._abort_process_group", lambda: done.append("aborted"))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("destroyed"))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ZeroDivisionError), team(device) as ranks:
+        assert ranks.device == torch.device("cuda:1" if device == "cuda" else "cpu")
+        raise ZeroDivisionError
+    with team(device):
+        pass
+    assert done == [ends, "destroyed"]
 
 
 @pytest.mark.gpu

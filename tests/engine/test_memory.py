@@ -28,6 +28,28 @@ def test_what_is_promised_and_what_is_held_leaves_the_budget(monkeypatch):
     assert memory.budget(CPU, 2**40) <= 2**20
 
 
+def test_what_torch_keeps_on_a_gpu_is_free(monkeypatch):
+    for name, value in {"mem_get_info": (2**20, 2**34), "memory_reserved": 2**33, "memory_allocated": 2**30}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert memory.free_bytes(torch.device("cuda")) == 2**20 + 2**33 - 2**30
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_running_out_of_memory_is_known_by_its_words(error, expected):
+    assert memory.out_of_memory(error) is expected
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's record of the peak is Linux'")
 def test_the_peak_of_a_pass_is_what_it_takes():
     held = []
@@ -51,7 +73,7 @@ def test_the_limit_decides_the_tiles():
     for limit in (2**30, 2**33):
         runner.memory = limit
         runner._sides.clear()
-        sides.append(runner._side(2000, 2000, "fp32", 1, 0))
+        sides.append(runner._side((2000, 2000, "fp32", 1, 0), 0))
     assert sides[0][0] < 2000
     assert sides[1] == (2000, 2000)
 
@@ -63,7 +85,7 @@ def test_what_a_process_holds_before_makes_no_tile_smaller(monkeypatch):
         monkeypatch.setattr(memory, "_held", lambda held=held: held)
         runner = Runner(create("rfdn", 2), device=CPU, precision="fp32")
         runner._bytes_per_px["fp32"] = 8000.0
-        sides.append(runner._side(300, 400, "fp32", 1, 0))
+        sides.append(runner._side((300, 400, "fp32", 1, 0), 0))
     assert memory._held() > memory.RESIDENT
     assert sides[0][0] * sides[0][1] <= sides[1][0] * sides[1][1]
     assert Runner(create("rfdn", 2), device=CPU, memory=2**30).memory == 2**30  # what is asked for is kept to
@@ -72,7 +94,7 @@ def test_what_a_process_holds_before_makes_no_tile_smaller(monkeypatch):
 def test_small_pictures_are_not_measured():
     runner = Runner(create("rfdn", 2), device=CPU, precision="fp32")
     pixels = photograph(40, 50)
-    assert runner._side(*pixels.shape[:2], "fp32", 1, 0) == 50
+    assert runner._side((*pixels.shape[:2], "fp32", 1, 0), 0) == 50
     assert not runner._bytes_per_px
 
 

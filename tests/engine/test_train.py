@@ -20,7 +20,7 @@ from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
 from srcli.engine.settings import PARTNERS, Stage, TrainConfig, settled
 from srcli.engine.train import train
-from srcli.errors import BadFolder, DeviceUnavailable, TrainingFailed, UsageError, WeightsNotFound
+from srcli.errors import BadFolder, DeviceUnavailable, OutOfMemory, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
 from srcli.models.blocks import bicubic
 from srcli.ops.color import luma
@@ -255,6 +255,44 @@ def test_the_best_on_the_same_pictures_counts_wherever_they_lie(config, pictures
     (validated,) = [e for e in train(moved, tmp_path / "run", device="cpu", resume=True) if isinstance(e, Validated)]
     assert validated.best == (validated.psnr > best)
     assert _weights(tmp_path / "run")["best"] == max(best, validated.psnr)
+
+
+def test_time_that_the_device_took_counts_where_the_host_ran_ahead(config, tmp_path, monkeypatch):
+    now = [0.0]
+
+    class Lazy:
+        """A loss that is computed when it is asked for, 3 s later."""
+
+        def item(self):
+            now[0] += 3.0
+            return 0.5
+
+    def monotonic():
+        now[0] += 0.01
+        return now[0]
+
+    monkeypatch.setattr("srcli.engine.train.time.monotonic", monotonic)
+    monkeypatch.setattr(Team, "mean", lambda self, x: Lazy())
+    monkeypatch.setattr("srcli.engine.train.TELL_EVERY", 0.0)
+    steps = [e for e in train(replace(config, steps=5), tmp_path / "run", device="cpu") if isinstance(e, Step)]
+    assert [e.elapsed for e in steps] == pytest.approx([0.03, 3.06, 6.1, 9.1, 12.1], abs=0.2)
+    assert all(e.steps_per_s == pytest.approx(1 / 3.02, rel=0.01) for e in steps)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_memory_that_does_not_hold_a_step_or_the_pictures_is_told_in_a_line(config, tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    with (
+        monkeypatch.context() as failing,
+        pytest.raises(OutOfMemory, match=r"cpu does not hold a step; .* --batch"),
+    ):
+        failing.setattr("srcli.engine.train._backward", fail)
+        list(train(config, tmp_path / "run", device="cpu"))
+    monkeypatch.setattr(Patches, "read", fail)
+    with pytest.raises(OutOfMemory, match="cpu does not hold the pictures; --cache-mib N"):
+        list(train(config, tmp_path / "run", device="cpu"))
 
 
 def test_weights_that_are_not_finite_are_never_saved(config, pictures, tmp_path, monkeypatch):
