@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--folder", type=int, default=48, help="JPEGs of the folder; 0 leaves it out")
     given = parser.parse_args()
     device = pick_device(given.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # on whose streams graphs are recorded
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU: only a trial"
     print(f"{name}, torch {torch.__version__}")
     formats = ("fp16", "bf16") if device.type == "cuda" else ("bf16",)
@@ -72,7 +75,11 @@ def _ways(model: str, scale: int, shape: tuple[int, int], precision: str, device
     for way in ("eager", "compiled", "graph"):
         if way == "graph" and device.type != "cuda":
             continue
+        torch.compiler.reset()  # else a size is compiled as one of many after the first
         runner = Runner(network, device=device, precision=precision, tile=0, compile=way == "compiled")  # type: ignore[arg-type]
+        if runner.not_compiled:
+            print(f"{model:<12} not compiled: {runner.not_compiled}")
+            continue
 
         def once(runner: Runner = runner) -> torch.Tensor:
             return runner.whole(x, precision)  # type: ignore[arg-type]
@@ -150,8 +157,9 @@ class _Busy:
         self._thread = threading.Thread(target=self._ask, daemon=True)
 
     def _ask(self) -> None:
-        while not self._ended.wait(0.1):
-            self.asked.append(torch.cuda.utilization(self.device))
+        with suppress(ModuleNotFoundError):  # nvidia-ml-py, which asks the driver
+            while not self._ended.wait(0.1):
+                self.asked.append(torch.cuda.utilization(self.device))
 
     def __enter__(self) -> None:
         if self.device.type == "cuda":
@@ -161,7 +169,9 @@ class _Busy:
         self._ended.set()
 
     def __str__(self) -> str:
-        return f"GPU busy {sum(self.asked) / len(self.asked):.0f} %" if self.asked else "no GPU to ask"
+        return (
+            f"GPU busy {sum(self.asked) / len(self.asked):.0f} %" if self.asked else "nobody to ask: pip install nvidia-ml-py"
+        )
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ class ExportedModel(SRModel):
     def __init__(self, path: Path) -> None:
         super().__init__(0)
         self.path = path
-        self._sessions: dict[str, InferenceSession] = {}
-        session = self._session("cpu")
+        self._sessions: dict[torch.device, InferenceSession] = {}
+        session = self._session(torch.device("cpu"))
         if len(session.get_inputs()) != 1 or len(session.get_inputs()[0].shape) != 4:
             raise BadCheckpoint(f"'{path}' does not take one (N, C, H, W) input: it is no network that srcli can run")
         inside = session.get_inputs()[0]
@@ -127,7 +127,7 @@ class ExportedModel(SRModel):
         """Run the file on (N, C, H, W); raise MemoryError where there is too little, BadCheckpoint where it fails."""
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
-        session = self._session(x.device.type)
+        session = self._session(x.device)
         parts = torch.split(x, self._batch) if self._batch else (x,)
         try:
             found = [session.run(None, {self._input: part.to("cpu", self._dtype).numpy()})[0] for part in parts]
@@ -138,7 +138,7 @@ class ExportedModel(SRModel):
             raise BadCheckpoint(f"'{self.path}' fails on a picture of {size}: {_first_line(error)}") from error
         return torch.cat([torch.from_numpy(part).float() for part in found]).to(x.device)
 
-    def _session(self, device: str) -> "InferenceSession":
+    def _session(self, device: torch.device) -> "InferenceSession":
         """Open the file for `device`, once; raise MissingExtra, or BadCheckpoint where it is no ONNX file."""
         if device not in self._sessions:
             ort = import_onnxruntime()
@@ -148,8 +148,9 @@ class ExportedModel(SRModel):
             options = ort.SessionOptions()
             options.intra_op_num_threads = torch.get_num_threads()
             options.log_severity_level = 3  # errors only; they are raised as well
-            on_gpu = device == "cuda" and "CUDAExecutionProvider" in ort.get_available_providers()
-            providers = [*(["CUDAExecutionProvider"] if on_gpu else []), "CPUExecutionProvider"]
+            on_gpu = device.type == "cuda" and "CUDAExecutionProvider" in ort.get_available_providers()
+            cuda = [("CUDAExecutionProvider", {"device_id": device.index or 0})] if on_gpu else []
+            providers = [*cuda, "CPUExecutionProvider"]
             try:
                 self._sessions[device] = ort.InferenceSession(str(self.path), options, providers=providers)
             except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, Unknown) as error:

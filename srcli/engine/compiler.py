@@ -7,6 +7,8 @@ import torch
 
 from srcli.models.base import SRModel
 
+_SHAPES = 64  # that are compiled before new ones run as they are: sizes, whole pictures and tiles, formats; of all scales
+
 
 def compile_network(model: SRModel, device: torch.device, *, dynamic: bool | None = False) -> str | None:
     """Compile `model` in place, its parameters keeping their names; return why it cannot be done.
@@ -17,6 +19,7 @@ def compile_network(model: SRModel, device: torch.device, *, dynamic: bool | Non
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     if reason := _lacks(device):
         return reason
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SHAPES)
     model.compile(dynamic=dynamic)
     return None
 

@@ -1,5 +1,6 @@
 """Which device and number format to compute with; what this machine can do is asked here and nowhere else."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -15,7 +16,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def pick_device(name: str) -> torch.device:
     """Resolve auto, cpu, cuda, cuda:N or mps; raise DeviceUnavailable when it is not there."""
     if name == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and _has_kernels(torch.device("cuda")):
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
@@ -26,6 +27,11 @@ def pick_device(name: str) -> torch.device:
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise DeviceUnavailable(f"'{name}' is not on this machine: torch sees {count} CUDA devices; use --device cpu")
+        if not _has_kernels(device):
+            raise DeviceUnavailable(
+                f"this torch has no kernels for {torch.cuda.get_device_name(device)}; "
+                "take another torch from pytorch.org, or use --device cpu"
+            )
     elif device.type == "mps":
         if not torch.backends.mps.is_available():
             raise DeviceUnavailable("'mps' is not on this machine; use --device cpu")
@@ -34,10 +40,20 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def _has_kernels(device: torch.device) -> bool:
+    """Tell whether torch was built for a CUDA device, as sm_86, or compute_80 that the driver compiles for newer ones."""
+    names = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in torch.cuda.get_arch_list()]
+    built = [(name[1], (int(name[2]), int(name[3]))) for name in names if name]
+    if not built:  # of AMD's the names are others
+        return True
+    own = torch.cuda.get_device_capability(device)
+    return any(known <= own and (kind == "compute" or known[0] == own[0]) for kind, known in built)
+
+
 def fast_precision(device: torch.device) -> Precision:
     """Return the quickest number format `device` has in hardware."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if _has_bf16(device) else "fp16"
     if device.type == "cpu":
         # mkldnn has bf16 kernels from AVX-512 on; without the instructions they are slower than float32
         capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # older torch: unknown
@@ -49,6 +65,13 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     """Raise DeviceUnavailable where `precision` does not run on `device`."""
     if precision == "fp16" and device.type == "cpu":
         raise DeviceUnavailable("fp16 does not run on the CPU; use --precision bf16 or fp32")
+    if precision == "bf16" and device.type == "cuda" and not _has_bf16(device):
+        raise DeviceUnavailable(f"{torch.cuda.get_device_name(device)} has no bf16; use --precision fp16 or fp32")
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Tell whether a CUDA device computes in bf16: NVIDIA's do from Ampere on, of AMD's those that torch runs on."""
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def single_threads(count: int) -> ThreadPoolExecutor:

@@ -15,6 +15,7 @@ from srcli.engine.upscale import PROBE, Resizer, passes
 from srcli.media.footprint import footprint
 from srcli.media.jobs import Job
 
+_PROBE_ON_GPU = 512  # px a side of the timed tile there: small ones wait for their launches
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
 
 
@@ -28,7 +29,6 @@ class Memory(NamedTuple):
 
 def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
     """Estimate the time in the networks from one timed tile of each; reading and writing run beside them."""
-    tile = np.random.default_rng(0).integers(0, 255, (PROBE, PROBE, 3), np.uint8)
     paces: dict[int, float] = {}  # seconds an input px
     total = 0.0
     for job in jobs:
@@ -37,10 +37,12 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
         for s, height, width in _inputs(resizer, job):
             if s not in paces:
                 upscaler = resizer.upscalers[s]
-                upscaler.pixels(tile[:32, :32], precision=upscaler.precision)  # the first run makes ready
+                side = PROBE if upscaler.device.type == "cpu" else _PROBE_ON_GPU
+                tile = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
+                upscaler.pixels(tile, precision=upscaler.precision)  # the first run makes ready, for this size
                 started = time.perf_counter()
                 upscaler.pixels(tile, precision=upscaler.precision)
-                paces[s] = (time.perf_counter() - started) / PROBE**2
+                paces[s] = (time.perf_counter() - started) / side**2
             total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
     return total
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -15,12 +15,14 @@ from srcli.engine.device import DTYPES, Precision, check_precision, fast_precisi
 from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, out_of_memory, resident_limit, trim
 from srcli.errors import OutOfMemory, UsageError
 from srcli.models.base import SRModel, Window
-from srcli.models.statistics import measured_over
+from srcli.models.statistics import are_finite, measured_over
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.ops.resize import resize
 from srcli.ops.tiles import Tile, fewest_reads, plan_tiles, split
 
 Read = Callable[[Tile], Tensor]  # what a tile reads, (N, 1 or 3, h, w) in [0, 1] on the device
+
+_Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count, band
 
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
@@ -72,7 +74,7 @@ class Runner:
             pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do
             self.not_compiled = "it pools over the picture" if pooled else compile_network(self.model, device, dynamic=None)
         self.spared = 0  # tiles whose result was known
-        self._sides: dict[tuple[int, int, Precision, int, int], tuple[int, int]] = {}
+        self._sides: dict[_Frame, tuple[int, int]] = {}
         self._bytes_per_px: dict[Precision, float] = {}
         self._work = self._none()
         if device.type == "cpu":
@@ -107,7 +109,8 @@ class Runner:
         where no other tile decides it.
         """
         tiling = self.model.tiling
-        side = self._side(height, width, precision, count, promised, band)
+        frame = height, width, precision, count, band
+        side = self._side(frame, promised)
         todo = deque(plan_tiles(height, width, side, tiling.overlap, tiling.phase))
         whole = todo.copy()
         if known and tiling.kind in ("local", "strided"):
@@ -116,6 +119,10 @@ class Runner:
         while True:
             try:
                 with self._statistics_of(whole, read, height, width, precision):
+                    if precision != "fp32" and not are_finite(self.model):
+                        self._work.redone += len(whole)
+                        precision = "fp32"
+                        continue
                     for done in self._flights(todo, read, height, width, precision, finish):
                         yield done
                         self._work.add(todo.popleft())
@@ -126,11 +133,12 @@ class Runner:
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                half = max(span.stop - span.start for tile in todo for span in tile) // 2
+                half = _largest(todo) // 2
                 if half < SMALLEST_TILE:
                     advice = "close other programs" if self.device.type == "cpu" else "use --device cpu"
                     raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; {advice}") from error
             self._work.smaller += 1
+            self._sides[frame] = (max(_largest(whole) // 2, SMALLEST_TILE),) * 2  # for the next picture of its size
             todo, whole = (  # by rows, as before
                 deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
                 for tiles in (todo, whole)
@@ -145,15 +153,13 @@ class Runner:
         """Run the network on (N, 1 or 3, H, W) taken as a whole picture."""
         return self._give(x, None, precision)
 
-    def _side(
-        self, height: int, width: int, precision: Precision, count: int, promised: int, band: int = 0
-    ) -> tuple[int, int] | int:
-        if self.tile is not None:
-            return self.tile or max(height, width)
-        if height * width * count <= _AT_ONCE:
-            return max(height, width)
-        frame = height, width, precision, count, band
+    def _side(self, frame: _Frame, promised: int) -> tuple[int, int] | int:
+        height, width, precision, count, band = frame
         if frame not in self._sides:  # the same for every frame of a video, whatever else the process holds by then
+            if self.tile is not None:
+                return self.tile or max(height, width)
+            if height * width * count <= _AT_ONCE:
+                return max(height, width)
             per_px = count * self._per_px(precision)
             area, beside = budget(self.device, self.memory, promised) / per_px, band / per_px
             least, tiling = self._read_by(SMALLEST_TILE) + SMALLEST_TILE * beside, self.model.tiling
@@ -244,6 +250,10 @@ class Runner:
             return in_color(self.model, x, window)
 
 
+def _largest(plan: Iterable[Tile]) -> int:
+    return max(span.stop - span.start for tile in plan for span in tile)
+
+
 class _Flight(NamedTuple):
     """A tile's result on its way to the host."""
 
@@ -298,6 +308,10 @@ def in_color(model: SRModel, x: Tensor, window: Window | None = None) -> Tensor:
     if x.shape[1] == 1:
         luma = x * (219 / 255) + 16 / 255
         return (model(luma, window).float() - 16 / 255) * (255 / 219)
-    ycbcr = rgb_to_ycbcr(x.float())
-    chroma = resize(ycbcr[:, 1:], x.shape[-2] * s, x.shape[-1] * s)
-    return ycbcr_to_rgb(torch.cat([model(ycbcr[:, :1], window).float(), chroma], 1))
+    in_float32 = torch.autocast(x.device.type, enabled=False)  # only the network may be in another format
+    with in_float32:
+        ycbcr = rgb_to_ycbcr(x.float())
+        chroma = resize(ycbcr[:, 1:], x.shape[-2] * s, x.shape[-1] * s)
+    y = model(ycbcr[:, :1], window).float()
+    with in_float32:
+        return ycbcr_to_rgb(torch.cat([y, chroma], 1))

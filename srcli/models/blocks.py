@@ -78,10 +78,11 @@ def look_up(grid: Tensor, size: tuple[int, int], window: Window | None) -> Tenso
 def _cells(size: int, origin: int, whole: int, cells: int, like: Tensor) -> Tensor:
     """Return the (size, cells) bilinear weights of a tile's rows over its own cells."""
     whole_cells = ((whole - 3) // 2 + 1 - 7) // 3 + 1
-    position = (torch.arange(origin, origin + size, dtype=torch.float64) + 0.5) * (whole_cells / whole) - 0.5
+    where = like.device if like.is_cuda else torch.device("cpu")  # a copy to a GPU would wait for it; MPS has no float64
+    position = (torch.arange(origin, origin + size, dtype=torch.float64, device=where) + 0.5) * (whole_cells / whole) - 0.5
     position = (position.clamp(0, whole_cells - 1) - origin // 6).clamp(0, cells - 1)
     low = position.floor().clamp(max=max(cells - 2, 0)).long()
-    weights = torch.zeros(size, cells, dtype=torch.float64)
+    weights = torch.zeros(size, cells, dtype=torch.float64, device=where)
     weights.scatter_(1, low[:, None], (1 - (position - low))[:, None])
     if cells > 1:
         weights.scatter_(1, low[:, None] + 1, (position - low)[:, None])

@@ -115,6 +115,12 @@ def measured_over(model: SRModel, sweep: Callable[[], None], sweeps: int = SWEEP
             pool.release()
 
 
+def are_finite(model: SRModel) -> bool:
+    """Tell whether all figures are finite that `model` uses inside `measured_over`."""
+    pools = [m for m in model.modules() if isinstance(m, PictureStatistics)]
+    return all(bool(x.isfinite().all()) for pool in pools for figures in pool.fixed for x in figures)
+
+
 def _of(x: Tensor) -> Statistics:
     variance, mean = torch.var_mean(x.float(), (-2, -1), correction=0, keepdim=True)
     return Statistics(mean, variance)

@@ -1,5 +1,7 @@
 """ITU-R BT.601 studio-swing colour, as MATLAB's rgb2ycbcr and ycbcr2rgb have it."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -11,19 +13,28 @@ _FORWARD = torch.tensor(
 _OFFSET = torch.tensor([16.0, 128.0, 128.0], dtype=torch.float64)
 
 
+@lru_cache(maxsize=16)
+def _constants(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the matrix of [0, 1], its inverse, and the (1, 3, 1, 1) offset; a copy to a GPU each time would wait for it."""
+    with torch.inference_mode(False):  # they serve training too
+        matrices = (_FORWARD / 255, torch.linalg.inv(_FORWARD / 255), (_OFFSET / 255).view(1, 3, 1, 1))
+        forward, inverse, offset = (x.to(device, dtype) for x in matrices)
+    return forward, inverse, offset
+
+
 def luma(rgb: Tensor) -> Tensor:
     """Return (N, 1, H, W) studio-swing Y in [16/255, 235/255] of (N, 3, H, W) RGB in [0, 1]."""
-    weights = (_FORWARD[0] / 255).to(rgb)
-    return (rgb * weights.view(1, 3, 1, 1)).sum(1, keepdim=True) + 16 / 255
+    forward, _, _ = _constants(rgb.device, rgb.dtype)
+    return (rgb * forward[0].view(1, 3, 1, 1)).sum(1, keepdim=True) + 16 / 255
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
     """Turn (N, 3, H, W) RGB in [0, 1] into studio-swing YCbCr in [0, 1]."""
-    matrix, offset = (_FORWARD / 255).to(rgb), (_OFFSET / 255).to(rgb)
-    return torch.einsum("oc,nchw->nohw", matrix, rgb) + offset.view(1, 3, 1, 1)
+    forward, _, offset = _constants(rgb.device, rgb.dtype)
+    return torch.einsum("oc,nchw->nohw", forward, rgb) + offset
 
 
 def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
     """Turn (N, 3, H, W) studio-swing YCbCr in [0, 1] into RGB, unclamped."""
-    matrix, offset = torch.linalg.inv(_FORWARD / 255).to(ycbcr), (_OFFSET / 255).to(ycbcr)
-    return torch.einsum("oc,nchw->nohw", matrix, ycbcr - offset.view(1, 3, 1, 1))
+    _, inverse, offset = _constants(ycbcr.device, ycbcr.dtype)
+    return torch.einsum("oc,nchw->nohw", inverse, ycbcr - offset)

@@ -12,9 +12,10 @@ def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Turn (H, W, C) uint8, uint16 or float32 pixels into a (1, C, H, W) float32 tensor in [0, 1]."""
     maximum = MAXIMA[pixels.dtype]
     host = torch.from_numpy(np.ascontiguousarray(pixels))
-    if torch.device(device).type == "cuda":
-        host = host.pin_memory()  # the copy then runs beside the device's work
-    planes = host.to(device, non_blocking=True).permute(2, 0, 1)
+    beside = torch.device(device).type == "cuda"
+    if beside:
+        host = host.pin_memory()  # the copy then runs beside the device's work; on others `host` could be gone before it ends
+    planes = host.to(device, non_blocking=beside).permute(2, 0, 1)
     return planes[None].to(torch.float32, memory_format=torch.contiguous_format) / maximum
 
 

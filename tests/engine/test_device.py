@@ -32,6 +32,47 @@ def test_a_torch_that_cannot_tell_computes_in_float32(monkeypatch):
     assert fast_precision(CPU) == "fp32"
 
 
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp16"), ((8, 0), "bf16"), ((12, 0), "bf16")])
+def test_bf16_is_for_gpus_that_compute_in_it(monkeypatch, capability, expected):
+    asked = []
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: asked.append(device) or capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    second = torch.device("cuda:1")
+    assert fast_precision(second) == expected
+    assert asked == [second]  # not the card that is first
+    if expected == "fp16":
+        with pytest.raises(DeviceUnavailable, match="Tesla T4 has no bf16; use --precision fp16 or fp32"):
+            check_precision("bf16", second)
+    else:
+        check_precision("bf16", second)
+
+
+@pytest.mark.parametrize(
+    ("built", "capability", "expected"),
+    [
+        (["sm_75", "sm_80", "sm_86", "sm_90"], (8, 6), True),
+        (["sm_75", "sm_80", "sm_90"], (8, 9), True),  # the same generation
+        (["sm_75", "sm_80", "sm_90"], (6, 1), False),
+        (["sm_75", "sm_80", "sm_90a"], (12, 0), False),
+        (["sm_75", "sm_80", "compute_80"], (12, 0), True),  # by the driver
+        (["gfx1100"], (11, 0), True),
+    ],
+)
+def test_a_gpu_that_torch_was_not_built_for_is_passed_over(monkeypatch, built, capability, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GTX 1080")
+    assert (pick_device("auto").type == "cuda") is expected
+    if expected:
+        assert pick_device("cuda").type == "cuda"
+    else:
+        with pytest.raises(DeviceUnavailable, match="this torch has no kernels for GTX 1080"):
+            pick_device("cuda")
+
+
 def test_half_precision_on_the_cpu_is_refused():
     with pytest.raises(DeviceUnavailable, match="bf16"):
         check_precision("fp16", CPU)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from srcli.engine.device import DTYPES
 from srcli.engine.evaluate import shrink
 from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
@@ -12,6 +13,7 @@ from srcli.foreign import convert
 from srcli.media.image import Picture
 from srcli.media.jobs import plan_jobs
 from srcli.models import ARCHS, create
+from srcli.ops.color import rgb_to_ycbcr
 from srcli.ops.pixels import to_tensor
 from tests.conftest import photograph
 
@@ -230,6 +232,47 @@ def test_a_network_with_statistics_measures_the_whole_again_in_smaller_tiles(mon
     monkeypatch.setattr(Runner, "_tile", failing)
     result = Upscaler(model, precision="fp32", tile=0).pixels(pixels)
     assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_memory_that_ran_out_is_remembered_for_the_next_picture_of_that_size(bicubic, monkeypatch):
+    upscaler, honest, failed = Upscaler(bicubic, tile=0), Runner._tile, []
+
+    def limited(self, x, tile, height, width, precision):
+        if max(x.shape[-2:]) > 90:
+            failed.append(x.shape)
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(self, x, tile, height, width, precision)
+
+    monkeypatch.setattr(Runner, "_tile", limited)
+    first = upscaler.pixels(photograph(150, 170))
+    assert len(failed) == 1
+    np.testing.assert_array_equal(upscaler.pixels(photograph(150, 170)), first)
+    assert len(failed) == 1
+
+
+def test_statistics_that_are_not_finite_are_measured_again_in_float32(monkeypatch):
+    model = create("imdn", 2)
+    exact = Upscaler(model, precision="fp32", tile=45).pixels(photograph(90, 90))
+    monkeypatch.setitem(DTYPES, "bf16", torch.float16)  # the format that overflows
+    upscaler = Upscaler(model, precision="bf16", tile=45)
+    hook = next(m for m in upscaler.model.modules() if isinstance(m, torch.nn.Conv2d)).register_forward_hook(
+        lambda module, inputs, out: out * 1e4 * 1e4 if out.dtype == torch.float16 else out
+    )
+    np.testing.assert_array_equal(upscaler.pixels(photograph(90, 90)), exact)
+    hook.remove()
+    assert upscaler.runner.taken().redone > 0
+
+
+@pytest.mark.parametrize("arch", ["vdsr", "srcnn"])
+def test_colour_is_computed_in_float32_whatever_the_network_computes_in(arch):
+    model = create(arch, 2)
+    model.start_as_upsampler()
+    whole, fast = (Runner(model, device=torch.device("cpu"), precision=p) for p in ("fp32", "bf16"))
+    x = torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0))
+    exact, near = whole.whole(x, "fp32"), fast.whole(x, "bf16")
+    colour = rgb_to_ycbcr(exact)[:, 1:] - rgb_to_ycbcr(near)[:, 1:]
+    assert colour.abs().max() < 1e-4  # a level is 4e-3
+    assert near.dtype == torch.float32
 
 
 def test_a_probe_that_agrees_amply_is_the_last(rfdn, monkeypatch):
