@@ -17,7 +17,7 @@ from srcli.commands.profile import profile
 from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
-from srcli.errors import OutOfMemory, UserError
+from srcli.errors import OutOfMemory, UserError, out_of_memory
 
 INTERRUPTED = 130
 
@@ -32,7 +32,7 @@ class _Boundary(TyperGroup):
             console.error(str(error))
             raise typer.Exit(error.exit_code) from error
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             console.error("there is not enough memory; close other programs, or take smaller pictures")
             raise typer.Exit(OutOfMemory.exit_code) from error
@@ -43,14 +43,6 @@ class _Boundary(TyperGroup):
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
             sys.stdout = None
             raise typer.Exit(0) from None
-
-
-def _out_of_memory(error: Exception) -> bool:
-    if "torch" not in sys.modules:
-        return isinstance(error, MemoryError)
-    from srcli.engine.memory import out_of_memory  # knows how torch says it, on whatever device
-
-    return out_of_memory(error)
 
 
 app = typer.Typer(

@@ -1,5 +1,16 @@
 """Errors a user can mend, each with its exit code; everything else is a bug and keeps its traceback."""
 
+_NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN, cuBLAS and cuDNN where they cannot allocate for a kernel
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "could not execute a primitive",
+    "could not create a memory object",
+    "STATUS_ALLOC_FAILED",
+    "unable to find an engine",
+)
+
 
 class UserError(Exception):
     """Report one line on stderr and exit with `exit_code`."""
@@ -61,3 +72,10 @@ class OutOfMemory(UserError):
 
 class TrainingFailed(UserError):
     """Training cannot start, or cannot go on."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether `error` says that memory ran out, on whatever device."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without loading torch
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

@@ -16,12 +16,11 @@ from srcli.engine.compiler import compile_network
 from srcli.engine.data import Patches, Stream, hr_folder, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import Team
-from srcli.engine.memory import out_of_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
 from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
 from srcli.engine.validate import check_validation
-from srcli.errors import BadFolder, OutOfMemory, TrainingFailed, UsageError, UserError, WeightsNotFound
+from srcli.errors import BadFolder, OutOfMemory, TrainingFailed, UsageError, UserError, WeightsNotFound, out_of_memory
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.zoo import open_model

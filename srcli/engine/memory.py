@@ -16,16 +16,6 @@ RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-mem
 _TORCH = 600 * 2**20  # bytes of a process that holds torch, a network and little else
 _ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
 _MOST = 0.6  # share of the limit from which freed memory is handed back
-_NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN, cuBLAS and cuDNN where they cannot allocate for a kernel
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "could not create a primitive",
-    "could not execute a primitive",
-    "could not create a memory object",
-    "STATUS_ALLOC_FAILED",
-    "unable to find an engine",
-)
 _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
 
@@ -185,10 +175,3 @@ def hand_back() -> None:
     """Let glibc return what is freed to the system; nothing elsewhere."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether `error` says that memory ran out, on whatever device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

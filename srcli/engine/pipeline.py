@@ -17,10 +17,9 @@ import torch
 from srcli.engine.device import Precision
 from srcli.engine.journal import Account, Journal
 from srcli.engine.likeness import likeness
-from srcli.engine.memory import out_of_memory
 from srcli.engine.runner import Work
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
-from srcli.errors import OutOfMemory, UserError
+from srcli.errors import OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image

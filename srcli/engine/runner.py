@@ -12,8 +12,8 @@ from torch import Tensor
 
 from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
-from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, out_of_memory, resident_limit, trim
-from srcli.errors import OutOfMemory, UsageError
+from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, resident_limit, trim
+from srcli.errors import OutOfMemory, UsageError, out_of_memory
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import are_finite, measured_over
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb

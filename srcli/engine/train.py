@@ -18,11 +18,10 @@ from srcli.engine.begin import begin, load
 from srcli.engine.board import Board
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.memory import out_of_memory
 from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
-from srcli.errors import OutOfMemory, TrainingFailed
+from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory
 from srcli.files import atomic, hold, make_folder
 from srcli.ops.pixels import to_array
 

@@ -34,22 +34,6 @@ def test_what_torch_keeps_on_a_gpu_is_free(monkeypatch):
     assert memory.free_bytes(torch.device("cuda")) == 2**20 + 2**33 - 2**30
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA"), True),
-        (MemoryError(), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
-        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_running_out_of_memory_is_known_by_its_words(error, expected):
-    assert memory.out_of_memory(error) is expected
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's record of the peak is Linux'")
 def test_the_peak_of_a_pass_is_what_it_takes():
     held = []
