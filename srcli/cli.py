@@ -17,7 +17,7 @@ from srcli.commands.profile import profile
 from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
-from srcli.errors import OutOfMemory, UserError, out_of_memory
+from srcli.errors import OutOfMemory, UserError, out_of_memory, quoted
 
 INTERRUPTED = 130
 
@@ -34,7 +34,7 @@ class _Boundary(TyperGroup):
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            console.error("there is not enough memory; close other programs, or take smaller pictures")
+            console.error(f"there is not enough memory; close other programs, or take smaller pictures{quoted(error)}")
             raise typer.Exit(OutOfMemory.exit_code) from error
         except KeyboardInterrupt:
             console.note("interrupted")

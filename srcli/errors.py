@@ -74,6 +74,12 @@ class TrainingFailed(UserError):
     """Training cannot start, or cannot go on."""
 
 
+def quoted(error: BaseException) -> str:
+    """Return the first line of what a library said, short and in brackets, to stand behind ours; nothing where it said nothing."""
+    lines = str(error).strip().splitlines()
+    return f" ({lines[0][:120]})" if lines else ""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether `error` says that memory ran out, on whatever device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without loading torch

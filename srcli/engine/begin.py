@@ -20,10 +20,10 @@ from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
 from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
 from srcli.engine.validate import check_validation
-from srcli.errors import BadFolder, OutOfMemory, TrainingFailed, UsageError, UserError, WeightsNotFound, out_of_memory
+from srcli.errors import BadFolder, OutOfMemory, TrainingFailed, UsageError, UserError, WeightsNotFound, out_of_memory, quoted
 from srcli.models import create
 from srcli.models.base import SRModel
-from srcli.zoo import open_model
+from srcli.zoo import on_disk, open_model
 
 
 def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool) -> tuple[Run, Source, list[str]]:
@@ -43,7 +43,7 @@ def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, 
         check_precision(precision, ranks.device)
         torch.manual_seed(config.seed)
         model, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
-        teacher = _teacher(config, notes)
+        teacher = _teacher(config, out, notes)
         for network in (model, teacher):
             if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
                 raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
@@ -80,7 +80,8 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            raise OutOfMemory(f"the memory of {where} does not hold the pictures; --cache-mib N keeps only so much") from error
+            less = "--cache-mib N keeps only so much"
+            raise OutOfMemory(f"the memory of {where} does not hold the pictures; {less}{quoted(error)}") from error
     else:
         source = Stream(files, s, config.patch, where, mebibytes=config.cache_mib, degradation=config.degradation, pool=pool)
     notes = []
@@ -104,7 +105,7 @@ def _check_folders(config: TrainConfig) -> None:
         folder = getattr(config, name)
         if folder and not Path(folder).is_dir():
             raise BadFolder(
-                f"{flag(name)} of the run is '{folder}', and there is no such folder here; name it anew with {flag(name)}"
+                f"{flag(name)} of the run is '{folder}', and there is no such folder; name it anew with {flag(name)}"
             )
 
 
@@ -156,10 +157,14 @@ def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRM
         return open_model(reference, say=say)
 
 
-def _teacher(config: TrainConfig, notes: list[str]) -> SRModel | None:
+def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None:
     """Open the weights that teach, as they are used for inference."""
     if config.teacher is None:
         return None
+    if (file := on_disk(config.teacher)) and file.resolve().parent == out.resolve():
+        raise UsageError(
+            f"--teacher '{config.teacher}' is the run's own folder here; name the teacher's file, or work elsewhere"
+        )
     try:
         teacher, card = open_model(config.teacher, config.scale, say=notes.append)
     except UserError as error:
@@ -177,8 +182,8 @@ def _notes(run: Run, state: dict[str, Any] | None) -> list[str]:
     config, ranks = run.config, run.ranks
     before = {} if state is None else state["config"] | placed(state["config"])
     notes = [
-        f"{flag(name)} was {before.get(name) or 'not given'}"
-        for name in FOLDERS
+        f"{flag(name)} was {state['config'].get(name) or 'not given'}"
+        for name in (*FOLDERS, "teacher")
         if state is not None and before.get(name) != getattr(config, name)
     ]
     if config.lr_dir and config.val and not config.val_lr_dir:

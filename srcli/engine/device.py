@@ -16,7 +16,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def pick_device(name: str) -> torch.device:
     """Resolve auto, cpu, cuda, cuda:N or mps; raise DeviceUnavailable when it is not there."""
     if name == "auto":
-        if torch.cuda.is_available() and _has_kernels(torch.device("cuda")):
+        if torch.cuda.is_available() and has_kernels(torch.device("cuda")):
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
@@ -27,7 +27,7 @@ def pick_device(name: str) -> torch.device:
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise DeviceUnavailable(f"'{name}' is not on this machine: torch sees {count} CUDA devices; use --device cpu")
-        if not _has_kernels(device):
+        if not has_kernels(device):
             raise DeviceUnavailable(
                 f"this torch has no kernels for {torch.cuda.get_device_name(device)}; "
                 "take another torch from pytorch.org, or use --device cpu"
@@ -40,10 +40,10 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _has_kernels(device: torch.device) -> bool:
+def has_kernels(device: torch.device) -> bool:
     """Tell whether torch was built for a CUDA device, as sm_86, or compute_80 that the driver compiles for newer ones."""
-    names = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in torch.cuda.get_arch_list()]
-    built = [(name[1], (int(name[2]), int(name[3]))) for name in names if name]
+    names = [re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", name) for name in torch.cuda.get_arch_list()]
+    built = [(name[1], (int(name[2]), int(name[3]))) for name in names if name and (name[1] == "sm" or not name[4])]
     if not built:  # of AMD's the names are others
         return True
     own = torch.cuda.get_device_capability(device)

@@ -21,7 +21,7 @@ import torch
 from PIL import features
 
 from srcli import __version__, zoo
-from srcli.engine.device import fast_precision, pick_device
+from srcli.engine.device import fast_precision, has_kernels, pick_device
 from srcli.engine.tiling import made_picture
 from srcli.engine.upscale import PROBE, Upscaler
 from srcli.errors import UserError
@@ -63,6 +63,9 @@ def examine() -> Iterator[Finding]:
 
 def _devices() -> Finding:
     names = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    if lost := [name for i, name in enumerate(names) if not has_kernels(torch.device("cuda", i))]:
+        advice = "without them --device auto is the CPU; pytorch.org has torch for other GPUs"
+        return Finding("devices", "missing", f"this torch has no kernels for {', '.join(lost)}", advice)
     if torch.backends.mps.is_available():
         names.append("mps")
     if names:

@@ -270,4 +270,4 @@ def kept(out: Path) -> str:
 
 def _name(reference: str) -> str:
     """Return what a card says of weights: the name of a file or of a run's folder, without what it lies in."""
-    return Path(reference).name if on_disk(reference) else reference
+    return Path(reference).name if on_disk(reference) or Path(reference).is_absolute() else reference

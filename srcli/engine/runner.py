@@ -2,7 +2,7 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor
 from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
 from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, resident_limit, trim
-from srcli.errors import OutOfMemory, UsageError, out_of_memory
+from srcli.errors import OutOfMemory, UsageError, out_of_memory, quoted
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import are_finite, measured_over
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
@@ -25,7 +25,15 @@ Read = Callable[[Tile], Tensor]  # what a tile reads, (N, 1 or 3, h, w) in [0, 1
 _Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count, band
 
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
+_STAYS_SHRUNK = 100  # pictures or frames of a size, then the memory is tried again: what took it may be gone
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
+
+
+class _Shrunk(NamedTuple):
+    """What fitted when memory had run out: the height and width that tiles gave, and for how many more pictures they will."""
+
+    side: tuple[int, int]
+    pictures: int
 
 
 @dataclass(slots=True)
@@ -75,6 +83,7 @@ class Runner:
             self.not_compiled = "it pools over the picture" if pooled else compile_network(self.model, device, dynamic=None)
         self.spared = 0  # tiles whose result was known
         self._sides: dict[_Frame, tuple[int, int]] = {}
+        self._shrunk: dict[_Frame, _Shrunk] = {}
         self._bytes_per_px: dict[Precision, float] = {}
         self._work = self._none()
         if device.type == "cpu":
@@ -133,16 +142,19 @@ class Runner:
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                half = _largest(todo) // 2
+                half = max(span.stop - span.start for tile in todo for span in tile) // 2
                 if half < SMALLEST_TILE:
                     advice = "close other programs" if self.device.type == "cpu" else "use --device cpu"
-                    raise OutOfMemory(f"a tile of {2 * half} px does not fit into the memory; {advice}") from error
+                    raise OutOfMemory(
+                        f"a tile of {2 * half} px does not fit into the memory; {advice}{quoted(error)}"
+                    ) from error
             self._work.smaller += 1
-            self._sides[frame] = (max(_largest(whole) // 2, SMALLEST_TILE),) * 2  # for the next picture of its size
             todo, whole = (  # by rows, as before
                 deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
                 for tiles in (todo, whole)
             )
+            gives = (max(span.stop - span.start for span in spans) for spans in zip(*whole, strict=True))
+            self._shrunk[frame] = _Shrunk((next(gives), next(gives)), _STAYS_SHRUNK)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             else:
@@ -155,11 +167,15 @@ class Runner:
 
     def _side(self, frame: _Frame, promised: int) -> tuple[int, int] | int:
         height, width, precision, count, band = frame
+        if shrunk := self._shrunk.pop(frame, None):
+            if shrunk.pictures > 1:
+                self._shrunk[frame] = shrunk._replace(pictures=shrunk.pictures - 1)
+            return shrunk.side
+        if self.tile is not None:
+            return self.tile or max(height, width)
+        if height * width * count <= _AT_ONCE:
+            return max(height, width)
         if frame not in self._sides:  # the same for every frame of a video, whatever else the process holds by then
-            if self.tile is not None:
-                return self.tile or max(height, width)
-            if height * width * count <= _AT_ONCE:
-                return max(height, width)
             per_px = count * self._per_px(precision)
             area, beside = budget(self.device, self.memory, promised) / per_px, band / per_px
             least, tiling = self._read_by(SMALLEST_TILE) + SMALLEST_TILE * beside, self.model.tiling
@@ -248,10 +264,6 @@ class Runner:
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32"):
             return in_color(self.model, x, window)
-
-
-def _largest(plan: Iterable[Tile]) -> int:
-    return max(span.stop - span.start for tile in plan for span in tile)
 
 
 class _Flight(NamedTuple):

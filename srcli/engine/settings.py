@@ -186,6 +186,7 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
         f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
         if name not in _FREE and _plain(was) != _plain(now[name])
+        if name != "teacher" or None in (was, now[name])  # may have moved, but not come or gone
     ]
     if differing:
         raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing)}")

@@ -21,7 +21,7 @@ from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
-from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory
+from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
 from srcli.files import atomic, hold, make_folder
 from srcli.ops.pixels import to_array
 
@@ -111,7 +111,7 @@ def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> It
         if not out_of_memory(error):
             raise
         smaller = "a run of smaller --batch (with --accumulate for as many patches a step) or --patch needs less"
-        raise OutOfMemory(f"the memory of {run.ranks.device} does not hold a step; {smaller}; {kept(out)}") from error
+        raise OutOfMemory(f"memory does not hold a step; {smaller}; {kept(out)}{quoted(error)}") from error
     finally:
         patches.close()
 

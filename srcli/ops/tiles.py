@@ -69,6 +69,7 @@ def _spans(begin: int, end: int, size: int, side: int, overlap: int, phase: int)
     side = side if side >= end - begin else max(side // phase, 1) * phase
     overlap = -(-overlap // phase) * phase
     return [
-        Span(max(start - overlap, 0), start, min(start + side, end), min(start + side + overlap, size))
+        Span(max(start - overlap, 0), start, stop, min(stop + overlap, size))
         for start in range(begin, end, side)
+        for stop in [min(start + side, end)]
     ]

@@ -56,6 +56,7 @@ def test_bf16_is_for_gpus_that_compute_in_it(monkeypatch, capability, expected):
         (["sm_75", "sm_80", "sm_90"], (6, 1), False),
         (["sm_75", "sm_80", "sm_90a"], (12, 0), False),
         (["sm_75", "sm_80", "compute_80"], (12, 0), True),  # by the driver
+        (["sm_75", "compute_90a"], (10, 0), False),  # for that one generation
         (["gfx1100"], (11, 0), True),
     ],
 )

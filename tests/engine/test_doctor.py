@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from srcli import zoo
@@ -69,6 +70,15 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     finding = doctor._writable("this folder", tmp_path / "gone")
     assert finding.state == "missing"
     assert "-o" in finding.advice
+
+
+def test_a_gpu_that_torch_was_not_built_for_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GTX 1080")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90"])
+    finding = doctor._devices()
+    assert (finding.state, finding.found) == ("missing", "this torch has no kernels for cuda:0 GTX 1080")
 
 
 def test_a_missing_extra_names_its_install(monkeypatch):

@@ -135,7 +135,7 @@ def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_
     with pytest.raises(TrainingFailed, match=r"lr was 0\.003, is 0\.1"):
         next(train({"lr": 0.1}, tmp_path / "b", device="cpu", resume=True))
     moved = pictures.rename(tmp_path / "moved")
-    with pytest.raises(BadFolder, match=f"--data of the run is '{pictures}', and there is no such folder here"):
+    with pytest.raises(BadFolder, match=f"--data of the run is '{pictures}', and there is no such folder;"):
         next(train({}, tmp_path / "b", device="cpu", resume=True))
     assert f"--data was {pictures}" in next(train({"data": str(moved)}, tmp_path / "b", device="cpu", resume=True)).notes
     with pytest.raises(UsageError, match=f"--arch is missing, and '{tmp_path / 'c'}' holds no run"):
@@ -157,6 +157,31 @@ def test_a_run_goes_on_from_any_working_folder(config, pictures, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     started, *_ = train(taught, tmp_path / "taught", device="cpu", resume=True)  # the same names, from the first folder
     assert not any("--data was" in note for note in started.notes)
+
+
+def test_a_teacher_that_moved_is_named_anew_and_told(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "old", device="cpu"))
+    taught = replace(config, teacher=str(tmp_path / "old"), init=str(tmp_path / "old"), steps=4)
+    list(train(taught, tmp_path / "taught", device="cpu", stop_after=1))
+    moved = (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.raises(WeightsNotFound, match=r"--teacher: no weights file '.*old'"):
+        next(train({}, tmp_path / "taught", device="cpu", resume=True))
+    started, *_ = train({"teacher": str(moved)}, tmp_path / "taught", device="cpu", resume=True, stop_after=2)
+    assert f"--teacher was {tmp_path / 'old'}" in started.notes
+    _, card = zoo.open_model(str(tmp_path / "taught"))
+    assert (card.training["init"], card.training["teacher"]) == ("old", "new")  # no place of this machine
+    with pytest.raises(TrainingFailed, match="teacher was '.*new', is None"):
+        next(train(replace(taught, teacher=None), tmp_path / "taught", device="cpu", resume=True))
+
+
+def test_a_run_does_not_teach_itself(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    list(train(replace(config, teacher="rfdn", steps=1), Path("rfdn"), device="cpu"))  # the shipped one
+    for given in ({}, {"teacher": "rfdn/best.safetensors"}):
+        with pytest.raises(UsageError, match=r"--teacher '.*rfdn.*' is the run's own folder here"):
+            next(train(given, Path("rfdn"), device="cpu", resume=True))
+    monkeypatch.chdir("/")
+    assert "taught by 'rfdn' (rfdn x2)" in next(train({}, tmp_path / "rfdn", device="cpu", resume=True)).notes
 
 
 def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, pictures, tmp_path):
@@ -286,7 +311,7 @@ def test_memory_that_does_not_hold_a_step_or_the_pictures_is_told_in_a_line(conf
 
     with (
         monkeypatch.context() as failing,
-        pytest.raises(OutOfMemory, match=r"cpu does not hold a step; .* --batch"),
+        pytest.raises(OutOfMemory, match=r"memory does not hold a step; .* --batch .*; nothing was saved yet"),
     ):
         failing.setattr("srcli.engine.train._backward", fail)
         list(train(config, tmp_path / "run", device="cpu"))

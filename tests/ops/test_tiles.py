@@ -36,6 +36,12 @@ def test_a_split_tile_gives_what_it_gave_and_reads_as_much_around():
         np.testing.assert_array_equal(given, expected)
 
 
+def test_halves_of_a_long_tile_read_less_than_it():
+    tile = plan_tiles(400, 226, (31, 226), 16)[6]
+    reads = [(t.rows.last - t.rows.first) * (t.columns.last - t.columns.first) for t in (tile, *split(tile, 400, 226, 113, 16))]
+    assert reads == [63 * 226, 63 * 129, 63 * 129]
+
+
 @pytest.mark.parametrize(("height", "width"), [(500, 500), (1000, 90), (77, 2000)])
 def test_the_fewest_reads_stay_within_the_area_and_beat_squares(height, width):
     area, overlap, phase = 300 * 300, 72, 6
