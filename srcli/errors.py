@@ -75,7 +75,7 @@ class TrainingFailed(UserError):
 
 
 def quoted(error: BaseException) -> str:
-    """Return the first line of what a library said, short and in brackets, to stand behind ours; nothing where it said nothing."""
+    """Return the first line of what a library said, short and in brackets, to stand behind ours; nothing where it is mute."""
     lines = str(error).strip().splitlines()
     return f" ({lines[0][:120]})" if lines else ""
 

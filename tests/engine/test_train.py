@@ -170,7 +170,7 @@ def test_a_teacher_that_moved_is_named_anew_and_told(config, tmp_path):
     assert f"--teacher was {tmp_path / 'old'}" in started.notes
     _, card = zoo.open_model(str(tmp_path / "taught"))
     assert (card.training["init"], card.training["teacher"]) == ("old", "new")  # no place of this machine
-    with pytest.raises(TrainingFailed, match="teacher was '.*new', is None"):
+    with pytest.raises(TrainingFailed, match=r"teacher was '.*new', is None"):
         next(train(replace(taught, teacher=None), tmp_path / "taught", device="cpu", resume=True))
 
 
