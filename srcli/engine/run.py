@@ -23,7 +23,7 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import NEEDED, Leg, TrainConfig
+from srcli.engine.settings import FOLDERS, NEEDED, Leg, TrainConfig
 from srcli.errors import TrainingFailed
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
@@ -206,8 +206,7 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
     config = run.config
     training = {
         **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
-        "data": Path(config.data).name,
-        **{name: Path(folder).name if (folder := getattr(config, name)) else None for name in ("lr_dir", "val", "val_lr_dir")},
+        **{name: Path(folder).name if (folder := getattr(config, name)) else None for name in FOLDERS},
         "init": _name(config.init),
         "teacher": _name(config.teacher) if config.teacher else None,
         "lr": config.rate,

@@ -139,7 +139,7 @@ class Runner:
                         if self.device.type == "cpu" and len(whole) > 1:
                             trim(self.memory)
                 return
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 half = max(span.stop - span.start for tile in todo for span in tile) // 2
@@ -153,8 +153,8 @@ class Runner:
                 deque(sorted(part for tile in tiles for part in split(tile, height, width, half, tiling.overlap, tiling.phase)))
                 for tiles in (todo, whole)
             )
-            gives = (max(span.stop - span.start for span in spans) for spans in zip(*whole, strict=True))
-            self._shrunk[frame] = _Shrunk((next(gives), next(gives)), _STAYS_SHRUNK)
+            down, across = (max(span.stop - span.start for span in spans) for spans in zip(*whole, strict=True))
+            self._shrunk[frame] = _Shrunk((down, across), _STAYS_SHRUNK)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             else:

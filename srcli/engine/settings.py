@@ -24,8 +24,8 @@ PARTNERS = {  # settings that say nothing without another
     "validate_steps": "val",
 }
 _FREE = {  # settings that may be others when a run is resumed
-    *("steps", "minutes", "data", "lr_dir", "val", "val_lr_dir", "validate_every", "validate_steps"),
-    *("precision", "compile", "init"),
+    *FOLDERS,
+    *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile", "init"),
 }
 _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
