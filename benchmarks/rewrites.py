@@ -2,7 +2,8 @@
 
 Processor milliseconds of one thread, least of the rounds, so that it can be read on a machine that is not quite idle:
 convolutions by their number of channels, mfdn with its norms folded, memory kept or handed back between passes, small pictures
-in one pass or one by one, and convolutions with the activation fused by oneDNN.
+in one pass or one by one, convolutions with the activation fused by oneDNN, and the layers that srcli computes in another way
+than torch, beside torch's.
 """
 
 import copy
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from srcli.engine.memory import keep_freed_memory
+from srcli.models.blocks import NearestConv
+from srcli.models.depthwise import Depthwise
 from srcli.zoo import open_model
 
 SIDE = 256
@@ -51,6 +54,18 @@ def main(rounds: int) -> None:
     print("\nrfdn x4, bf16, ms a picture of 48x48")
     for count in (1, 4, 16):
         print(f"{count:>2} in one pass{_network('rfdn', rounds, count=count, side=48) / count:>12.1f}")
+    print(f"\nlayers, ms\n{'':<52}{'torch':>8}{'srcli':>8}")
+    with torch.inference_mode():
+        for factor in (2, 3):
+            for fast in (False, True):
+                layer, x = NearestConv(52, 52, factor).eval(), _activations(1, 52, SIDE, fast)
+                plain, quick = _in_format(layer, x, rounds), _in_format(_folded(layer), x, rounds)
+                print(f"{f'3x3 after nearest x{factor}, {x.dtype}'.replace('torch.', ''):<52}{plain:>8.1f}{quick:>8.1f}")
+    for size in (5, 7):
+        quick, plain = Depthwise(52, size), nn.Conv2d(52, 52, size, padding=size // 2, groups=52)
+        x = _activations(8, 52, 48, fast=True)
+        times = [_learning(layer, x, rounds) for layer in (plain, quick)]
+        print(f"{f'depthwise {size}x{size}, bf16, learning from 8 patches of 48':<52}{times[0]:>8.1f}{times[1]:>8.1f}")
 
 
 def _convolution(inputs: int, outputs: int, rounds: int) -> tuple[float, float]:
@@ -79,6 +94,30 @@ def _network(
     x = torch.rand(count, 3, side, side).to(memory_format=torch.channels_last)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
         return _least(lambda: network(x), rounds)
+
+
+def _activations(count: int, channels: int, side: int, fast: bool) -> Tensor:
+    x = torch.rand(count, channels, side, side, dtype=torch.bfloat16 if fast else torch.float32)
+    return x.to(memory_format=torch.channels_last)
+
+
+def _folded(layer: NearestConv) -> NearestConv:
+    folded = copy.deepcopy(layer)
+    folded.fold()
+    return folded
+
+
+def _in_format(layer: nn.Module, x: Tensor, rounds: int) -> float:
+    layer = layer.to(x.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _least(lambda: layer(x), rounds)
+
+
+def _learning(layer: nn.Module, x: Tensor, rounds: int) -> float:
+    def once() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x).sum().backward()
+
+    return _least(once, rounds)
 
 
 def _least(once: Callable[[], object], rounds: int) -> float:

@@ -35,6 +35,56 @@ class ESA(nn.Module):
         return x * torch.sigmoid(self.expand(far + self.local(near)))
 
 
+class NearestConv(nn.Conv2d):
+    """3x3 convolution, padded with zeros, of the nearest-neighbour enlargement of its input by `factor` (2 or 3).
+
+    In training and once folded it is computed on the grid of its input, where the copies of a px are one: 2x2 kernels, sums of
+    the taps that meet the same px, one for each of the factor**2 outputs of a px. The same function but for rounding, with 4 in
+    place of 9 multiplications an output. Before it is folded it is computed, and so counted, as papers write it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+        self.factor = factor
+        self.folded = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.folded:
+            return self._spread(x, self.weight, self.bias)
+        if self.training and torch.is_grad_enabled():
+            return self._spread(x, *self._merged())
+        return super().forward(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Keep the 2x2 kernels in place of the 3x3 one."""
+        if self.folded:
+            return
+        weight, bias = self._merged()
+        self.weight, self.bias = nn.Parameter(weight, self.weight.requires_grad), nn.Parameter(bias, self.weight.requires_grad)
+        self.folded = True
+
+    def _merged(self) -> tuple[Tensor, Tensor]:
+        """Return the 2x2 kernels (factor**2 * outputs, inputs, 2, 2), by place and then by channel, and their bias."""
+        assert self.bias is not None
+        factor = self.factor
+        # place p of cell i is row factor*i - 1 + p of the output; tap t of the kernel meets row i - 1 or row i of the input
+        meets = self.weight.new_zeros(factor, 2, 3)
+        for p in range(factor):
+            for t in range(3):
+                meets[p, (p + t - 2) // factor + 1, t] = 1
+        with torch.autocast(self.weight.device.type, enabled=False):
+            kernels = torch.einsum("oiyx,pay,qbx->pqoiab", self.weight, meets, meets)
+        return kernels.flatten(0, 2), self.bias.repeat(factor**2)
+
+    def _spread(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        factor, (height, width) = self.factor, x.shape[-2:]
+        cells = F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1)
+        cells = cells.permute(0, 2, 3, 1).reshape(-1, height + 1, width + 1, factor, factor, self.out_channels)
+        rows = cells.transpose(2, 3).reshape(-1, factor * (height + 1), factor * (width + 1), self.out_channels)
+        return rows[:, 1 : factor * height + 1, 1 : factor * width + 1].contiguous().permute(0, 3, 1, 2)  # (N, C, H, W)
+
+
 class CCA(nn.Module):
     """Contrast channel attention: a gate a channel from its standard deviation plus its mean over the picture.
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.models.base import SRModel, Tiling, Window, as_autocast, pass_rgb_through, silence_rgb, start_bilinear
-from srcli.models.blocks import ESA
+from srcli.models.blocks import ESA, NearestConv
+from srcli.models.depthwise import Depthwise
 
 SLOPE = 0.05
 UPSAMPLER_SLOPE = 0.2
@@ -76,7 +77,7 @@ class MFDN(SRModel):
 
     def fold(self) -> Self:
         for module in self.modules():
-            if isinstance(module, Multiception):
+            if isinstance(module, Multiception | NearestConv):
                 module.fold()
         return super().fold()
 
@@ -122,7 +123,7 @@ class Multiception(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernels: list[int]) -> None:
         super().__init__()
-        self.depthwise = nn.ModuleList(nn.Conv2d(inputs, inputs, k, padding=k // 2, groups=inputs) for k in kernels)
+        self.depthwise = nn.ModuleList(Depthwise(inputs, k) for k in kernels)
         self.norm1: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(inputs * len(kernels))
         self.pointwise = nn.Conv2d(inputs * len(kernels), outputs, 1)
         self.norm2: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(outputs)
@@ -170,12 +171,12 @@ class AttentiveUpsample(nn.Module):
     def __init__(self, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv1 = NearestConv(inputs, inputs, factor)
         self.gate = nn.Conv2d(inputs, inputs, 1)
         self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
+        x = self.conv1(x)
         x = F.leaky_relu(x * torch.sigmoid(self.gate(x)), UPSAMPLER_SLOPE)
         return F.leaky_relu(self.conv2(x), UPSAMPLER_SLOPE)
 

@@ -5,11 +5,14 @@ enlarged picture: 261,403 / 261,403 / 272,419 parameters and 70.5 / 39.0 / 28.2 
 x3 have the same tensors, so a file of weights does not tell them apart.
 """
 
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.models.base import SRModel, Tiling, Window, coarser, silence
+from srcli.models.blocks import NearestConv
 
 SLOPE = 0.2
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
@@ -42,6 +45,11 @@ class PAN(SRModel):
             feature = stage(feature)
         out: Tensor = self.last(feature)
         return out + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+    def fold(self) -> Self:
+        for stage in self.upsample:
+            stage.conv1.fold()  # type: ignore[union-attr,operator]
+        return super().fold()
 
     def start_as_upsampler(self) -> bool:
         silence(self.last)
@@ -76,12 +84,11 @@ class UPA(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
-        self.factor = factor
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = NearestConv(inputs, outputs, factor)
         self.gate = nn.Conv2d(outputs, outputs, 1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
+        x = self.conv1(x)
         x = F.leaky_relu(x * torch.sigmoid(self.gate(x)), SLOPE)
         return F.leaky_relu(self.conv2(x), SLOPE)
