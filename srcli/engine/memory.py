@@ -1,12 +1,15 @@
 """How much memory there is, and how much a network needs for a px of input."""
 
 import ctypes
+import math
+import mmap
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +19,7 @@ RESIDENT = 1400 * 2**20  # bytes a process on the CPU keeps to without --max-mem
 _TORCH = 600 * 2**20  # bytes of a process that holds torch, a network and little else
 _ROOM = 0.8  # share of what is left that the network is given; kernels' own buffers and fragments take the rest
 _MOST = 0.6  # share of the limit from which freed memory is handed back
+_LARGE = 2**24  # bytes of an array that is kept off the heap
 _MEASURED = (32, 128)  # px a side of the tile that makes ready, and of the one that is measured
 
 
@@ -153,6 +157,22 @@ def values_per_px(model: SRModel) -> float:
         for handle in handles:
             handle.remove()
     return 3 * max(largest, output.numel()) / side**2
+
+
+def off_heap(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array whose values are not set; a large one lies in pages of its own, which the system has back with it.
+
+    Among the activations on the heap it would leave gaps that no tile fits into, and the peak would be a matter of chance.
+    Raises MemoryError.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE:
+        return np.empty(shape, dtype)
+    try:
+        pages = mmap.mmap(-1, size, access=mmap.ACCESS_COPY)  # of this process alone
+    except OSError as error:
+        raise MemoryError(f"cannot allocate {size} bytes") from error
+    return np.frombuffer(pages, dtype).reshape(shape)
 
 
 def keep_freed_memory() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from srcli import hub, zoo
 from srcli.engine.device import Precision
+from srcli.engine.memory import off_heap
 from srcli.engine.runner import Runner, Work
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.media.animation import Animation, Frame
@@ -153,7 +154,7 @@ class Upscaler:
         if results is None:
             kind = (pictures[0].shape, pictures[0].dtype, precision)
             before = self._before.get(kind) if alpha is None and len(pictures) == 1 else None
-            results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
+            results = [off_heap((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
             if before:
                 results[0][:] = before[1]
             for (rows, columns), values in self._tiles(pictures, alpha, precision, tick, before=before and before[0]):
@@ -216,7 +217,7 @@ class Upscaler:
         ):
             where, columns = _output(tile, s)
             if band is None:
-                band = where, np.empty((where.stop - where.start, width * s, channels), dtype)
+                band = where, off_heap((where.stop - where.start, width * s, channels), dtype)
             band[1][where.start - band[0].start : where.stop - band[0].start, columns] = values[0].numpy()
             if where.stop == band[0].stop and columns.stop == width * s:
                 yield band[1]

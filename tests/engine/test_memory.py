@@ -34,6 +34,34 @@ def test_what_torch_keeps_on_a_gpu_is_free(monkeypatch):
     assert memory.free_bytes(torch.device("cuda")) == 2**20 + 2**33 - 2**30
 
 
+def test_arrays_off_the_heap_are_arrays():
+    for side in (3, 3000):
+        values = memory.off_heap((side, side, 3), np.dtype(np.uint16))
+        assert (values.shape, values.dtype, values.flags.writeable) == ((side, side, 3), np.uint16, True)
+        values[:] = 7
+        assert values.sum(dtype=np.int64) == 7 * 3 * side**2
+    with pytest.raises(MemoryError):
+        memory.off_heap((2**30, 2**30), np.dtype(np.uint8))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap is glibc's")
+def test_a_large_array_takes_its_memory_with_it():
+    """On a heap that keeps what is freed it stays, and beneath what came after it for good."""
+    words = f"""
+import numpy as np
+from srcli.engine import memory
+memory.keep_freed_memory()
+taken = memory.off_heap(({100 * 2**20},), np.dtype(np.uint8))
+taken[:] = 1
+after = np.ones(2**20)
+before = memory._held()
+del taken
+print(before - memory._held())
+"""
+    run = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert float(run.stdout) > 99 * 2**20
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's record of the peak is Linux'")
 def test_the_peak_of_a_pass_is_what_it_takes():
     held = []
