@@ -63,7 +63,7 @@ def main(rounds: int) -> None:
                 print(f"{f'3x3 after nearest x{factor}, {x.dtype}'.replace('torch.', ''):<52}{plain:>8.1f}{quick:>8.1f}")
     for size in (5, 7):
         quick, plain = Depthwise(52, size), nn.Conv2d(52, 52, size, padding=size // 2, groups=52)
-        x = _activations(8, 52, 48, fast=True)
+        x = _activations(8, 52, 48, fast=True).requires_grad_()
         times = [_learning(layer, x, rounds) for layer in (plain, quick)]
         print(f"{f'depthwise {size}x{size}, bf16, learning from 8 patches of 48':<52}{times[0]:>8.1f}{times[1]:>8.1f}")
 

@@ -160,18 +160,20 @@ def values_per_px(model: SRModel) -> float:
 
 
 def off_heap(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an array whose values are not set; a large one lies in pages of its own, which the system has back with it.
+    """Return an array whose values are not set; a large one is mapped by itself, so that freeing it returns its memory.
 
-    Among the activations on the heap it would leave gaps that no tile fits into, and the peak would be a matter of chance.
-    Raises MemoryError.
+    On a heap that keeps what is freed (`keep_freed_memory`) it would leave gaps among the activations, and the peak would be
+    a matter of chance. Elsewhere than on Linux it is any array. Raises MemoryError.
     """
     size = math.prod(shape) * dtype.itemsize
-    if size < _LARGE:
+    if size < _LARGE or not sys.platform.startswith("linux"):
         return np.empty(shape, dtype)
     try:
         pages = mmap.mmap(-1, size, access=mmap.ACCESS_COPY)  # of this process alone
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise MemoryError(f"cannot allocate {size} bytes") from error
+    with suppress(OSError):  # a kernel without huge pages
+        pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, dtype).reshape(shape)
 
 

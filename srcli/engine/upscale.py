@@ -154,7 +154,7 @@ class Upscaler:
         if results is None:
             kind = (pictures[0].shape, pictures[0].dtype, precision)
             before = self._before.get(kind) if alpha is None and len(pictures) == 1 else None
-            results = [off_heap((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
+            results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
             if before:
                 results[0][:] = before[1]
             for (rows, columns), values in self._tiles(pictures, alpha, precision, tick, before=before and before[0]):

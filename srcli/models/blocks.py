@@ -36,7 +36,7 @@ class ESA(nn.Module):
 
 
 class NearestConv(nn.Conv2d):
-    """3x3 convolution, padded with zeros, of the nearest-neighbour enlargement of its input by `factor` (2 or 3).
+    """3x3 convolution, padded with zeros, of the nearest-neighbour enlargement of its input by `factor` (2 or more).
 
     In training and once folded it is computed on the grid of its input, where the copies of a px are one: 2x2 kernels, sums of
     the taps that meet the same px, one for each of the factor**2 outputs of a px. The same function but for rounding, with 4 in
@@ -61,7 +61,10 @@ class NearestConv(nn.Conv2d):
         if self.folded:
             return
         weight, bias = self._merged()
-        self.weight, self.bias = nn.Parameter(weight, self.weight.requires_grad), nn.Parameter(bias, self.weight.requires_grad)
+        assert self.bias is not None
+        self.weight = nn.Parameter(weight, self.weight.requires_grad)
+        self.bias = nn.Parameter(bias, self.bias.requires_grad)
+        self.kernel_size = (2, 2)
         self.folded = True
 
     def _merged(self) -> tuple[Tensor, Tensor]:
@@ -79,10 +82,12 @@ class NearestConv(nn.Conv2d):
 
     def _spread(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         factor, (height, width) = self.factor, x.shape[-2:]
-        cells = F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1)
-        cells = cells.permute(0, 2, 3, 1).reshape(-1, height + 1, width + 1, factor, factor, self.out_channels)
-        rows = cells.transpose(2, 3).reshape(-1, factor * (height + 1), factor * (width + 1), self.out_channels)
-        return rows[:, 1 : factor * height + 1, 1 : factor * width + 1].contiguous().permute(0, 3, 1, 2)  # (N, C, H, W)
+        # one name all through, so that no more than two of these are held at once
+        out = F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1)
+        out = out.permute(0, 2, 3, 1).reshape(-1, height + 1, width + 1, factor, factor, self.out_channels)
+        out = out.transpose(2, 3).reshape(-1, factor * (height + 1), factor * (width + 1), self.out_channels)
+        out = out[:, 1 : factor * height + 1, 1 : factor * width + 1].contiguous()
+        return out.permute(0, 3, 1, 2)  # (N, C, factor * H, factor * W)
 
 
 class CCA(nn.Module):

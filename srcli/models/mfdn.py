@@ -170,7 +170,6 @@ class AttentiveUpsample(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
-        self.factor = factor
         self.conv1 = NearestConv(inputs, inputs, factor)
         self.gate = nn.Conv2d(inputs, inputs, 1)
         self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
@@ -186,7 +185,7 @@ class AttentiveUpsample(nn.Module):
 
         At x3 the kernel is [1 1 1]/3 both ways, which is bilinear too.
         """
-        line = torch.tensor([1.0, 2.0, 1.0]) / 4 if self.factor == 2 else torch.ones(3) / 3
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4 if self.conv1.factor == 2 else torch.ones(3) / 3
         self.gate.weight.zero_()
         self.gate.bias.zero_()  # type: ignore[union-attr]
         pass_rgb_through(self.conv1)

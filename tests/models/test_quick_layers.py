@@ -46,6 +46,23 @@ def test_a_depthwise_layer_learns_in_the_format_of_autocast():
         assert (one - other).norm() < 0.02 * other.norm()
 
 
+def test_large_kernels_learn_by_windows():
+    x = torch.rand(1, 4, 8, 8)
+    for size, quick in ((3, False), (5, True)):
+        layer = Depthwise(4, size)
+        assert ("_ByWindows" in layer(x).grad_fn.name()) is quick
+        assert "_ByWindows" not in layer.eval()(x).grad_fn.name()
+
+
+def test_what_does_not_learn_has_no_gradient():
+    layer = Depthwise(4, 5)
+    layer.weight.requires_grad_(False)
+    x = torch.rand(1, 4, 8, 8)
+    layer(x).sum().backward()
+    assert (layer.weight.grad, x.grad) == (None, None)
+    assert layer.bias.grad.tolist() == [64] * 4
+
+
 def test_a_frozen_depthwise_layer_passes_the_gradient_on():
     layer = Depthwise(4, 5).requires_grad_(False)
     x = torch.rand(1, 4, 8, 8, requires_grad=True)
@@ -54,9 +71,9 @@ def test_a_frozen_depthwise_layer_passes_the_gradient_on():
     assert layer.weight.grad is None
 
 
-@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("side", [(5, 8), (1, 1)])
-def test_a_convolution_of_the_nearest_enlargement_is_the_same_on_the_smaller_grid(factor, side):
+def test_a_convolution_of_the_nearest_enlargement_is_the_same_on_the_smaller_grid(factor, side, monkeypatch):
     torch.manual_seed(0)
     layer = NearestConv(5, 4, factor).double()
     x = torch.rand(2, 5, *side, dtype=torch.float64)
@@ -65,11 +82,17 @@ def test_a_convolution_of_the_nearest_enlargement_is_the_same_on_the_smaller_gri
         return F.conv2d(F.interpolate(x, scale_factor=factor, mode="nearest"), layer.weight, layer.bias, padding=1)
 
     plain = gradients(layer, defined, x)
-    torch.testing.assert_close(gradients(layer, layer, x), plain, rtol=1e-12, atol=1e-12)
+    interpolated = []
+    with monkeypatch.context() as patch:
+        patch.setattr(F, "interpolate", lambda *args, **more: interpolated.append(args))
+        torch.testing.assert_close(gradients(layer, layer, x), plain, rtol=1e-12, atol=1e-12)
+    assert interpolated == []
+    layer.bias.requires_grad_(False)
     folded = deepcopy(layer)
     folded.fold()
     folded.fold()  # nothing more
     assert folded.weight.shape == (4 * factor**2, 5, 2, 2)
+    assert (folded.weight.requires_grad, folded.bias.requires_grad) == (True, False)
     with torch.no_grad():
         torch.testing.assert_close(folded(x), plain[0], rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(layer(x), plain[0], rtol=0, atol=0)  # as papers count it
