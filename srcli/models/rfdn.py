@@ -77,8 +77,9 @@ class RFDB(nn.Module):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         kept, before = [], x
         for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(F.leaky_relu(distil(x), SLOPE))
-            x = F.leaky_relu(refine(x) + x, SLOPE)  # shallow residual block
-        kept.append(F.leaky_relu(self.last(x), SLOPE))
-        out: Tensor = self.attention(self.fuse(torch.cat(kept, 1)), window)
+            kept.append(distil(x))
+            x = F.leaky_relu_(refine(x).add_(x), SLOPE)  # shallow residual block
+        kept.append(self.last(x))
+        # the four are activated as one and in place: half the memory traffic, and no gradient of slices
+        out: Tensor = self.attention(self.fuse(F.leaky_relu_(torch.cat(kept, 1), SLOPE)), window)
         return out + before if self.residual else out
