@@ -91,6 +91,7 @@ _UNLESS: dict[str, Any] = {
     "lr_dir": None,
     "val_lr_dir": None,
     "degradation": "bicubic",
+    "shrink": 1.0,
     "cache_mib": None,
     "accumulate": 1,
     "beta": 0.5,
@@ -100,7 +101,11 @@ _UNLESS: dict[str, Any] = {
     "milestones": [],
 }
 _BETAS = [0.9, 0.99]
-_TOGETHER = (("teacher", "teacher_weight"), ("finish", "finish_patch", "finish_loss", "finish_rate"))
+_TOGETHER = (
+    ("teacher", "teacher_weight"),
+    ("teacher_dir", "teacher_weight"),
+    ("finish", "finish_patch", "finish_loss", "finish_rate"),
+)
 
 
 def train_command(card: Card) -> str:

@@ -146,7 +146,7 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (
             ["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run", "--teacher-weight", "0.5"],
             2,
-            "--teacher-weight needs --teacher",
+            "--teacher-weight needs --teacher or --teacher-dir",
         ),
         (["train", "--scale", "2", "--patch", "5", "--data", "{folder}", "--samples", "grid.doc"], 2, "grid.doc"),
         (

@@ -31,6 +31,7 @@ def card_of(config: TrainConfig) -> Card:
         replace(PLAIN, steps=None, minutes=0.5, degradation="photo", finish=0.25, finish_patch=20, finish_loss="l1"),
         replace(PLAIN, stage=(Stage(0.5, patch=20, batch=2), Stage(0.25, loss="mse", teacher_weight=0.0, rate=0.1))),
         replace(PLAIN, val="photos", val_lr_dir="photos"),
+        replace(PLAIN, teacher_dir="photos", teacher_weight=0.25),
         replace(PLAIN, teacher="my rfdn.safetensors", teacher_weight=0.5, init="random"),
     ],
 )

@@ -45,6 +45,10 @@ def train(
         str | None,
         typer.Option("--degradation", help="How LR is made: bicubic, or photo (blur, noise, JPEG).  [default: bicubic]"),
     ] = None,
+    shrink: Annotated[
+        float | None,
+        typer.Option("--shrink", help="Reduce pictures by random factors from this, such as 0.6, to 1.  [default: 1]"),
+    ] = None,
     cache_mib: Annotated[
         int | None,
         typer.Option("--cache-mib", help="Stream pictures from disk, this much of them in memory; all of them without.", min=1),
@@ -74,6 +78,10 @@ def train(
     ] = None,
     teacher: Annotated[
         str | None, typer.Option("--teacher", help="Weights, as -m takes them, whose SR is learnt besides HR.")
+    ] = None,
+    teacher_dir: Annotated[
+        Path | None,
+        typer.Option("--teacher-dir", help="Folder with a teacher's SR of --data instead, as 'srcli eval --save' makes it."),
     ] = None,
     teacher_weight: Annotated[
         float | None, typer.Option("--teacher-weight", help="Its share of the loss.  [default: 0.9]", min=0, max=1)
@@ -139,6 +147,7 @@ def train(
         "data": str(data) if data else None,
         "lr_dir": str(lr_dir) if lr_dir else None,
         "degradation": degradation,
+        "shrink": shrink,
         "cache_mib": cache_mib,
         "val": str(val) if val else None,
         "val_lr_dir": str(val_lr_dir) if val_lr_dir else None,
@@ -153,6 +162,7 @@ def train(
         "beta": beta,
         "frequency": frequency,
         "teacher": teacher,
+        "teacher_dir": str(teacher_dir) if teacher_dir else None,
         "teacher_weight": teacher_weight,
         "optimizer": optimizer,
         "weight_decay": weight_decay,
@@ -184,7 +194,7 @@ def train(
     for name, choices in CHOICES.items():
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
-    for name in ("data", "lr_dir", "val", "val_lr_dir"):
+    for name in ("data", "lr_dir", "teacher_dir", "val", "val_lr_dir"):
         if values.get(name):
             need_folder(Path(values[name]))
 

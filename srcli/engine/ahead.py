@@ -3,6 +3,7 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
+from torch import Tensor
 
 from srcli.engine.data import Batch, Patches, Stream
 
@@ -35,7 +36,7 @@ class Ahead:
             wanted = self._next[1]
         else:
             wanted = self._begin(seed, step, batch, part, parts, patch)
-        drawn = Batch(*(x.to(self._device, non_blocking=x.is_pinned()) for x in wanted.result()))  # this thread computes there
+        drawn = wanted.result().each(lambda x: x.to(self._device, non_blocking=x.is_pinned()))  # this thread computes there
         turn, part = divmod(part, ranks := parts // self._turns)
         step, turn = step + (turn + 1) // self._turns, (turn + 1) % self._turns
         following = (seed, step, batch, turn * ranks + part, parts, patch)
@@ -59,4 +60,4 @@ class Ahead:
         drawn = self._source.draw(seed, step, batch, part=part, parts=parts, patch=patch)
         if self._device.type != "cuda":
             return drawn
-        return Batch(*(x.pin_memory() for x in drawn))  # so that the copy does not wait for the step before
+        return drawn.each(Tensor.pin_memory)  # so that the copy does not wait for the step before

@@ -13,9 +13,10 @@ from torch import nn
 from srcli import checkpoint
 from srcli.engine.ahead import Ahead
 from srcli.engine.compiler import compile_network
-from srcli.engine.data import Patches, Stream, hr_folder, list_pictures, partner
+from srcli.engine.data import Files, Patches, Stream, hr_folder, list_pictures, partner
 from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import Team
+from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
 from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
@@ -54,6 +55,8 @@ def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, 
             if ranks.leads and not (out / "best.safetensors").exists():
                 run.best = -math.inf
         patches, skipped = load(config, ranks.device)
+    if ranks.device.type == "cpu":
+        keep_freed_memory()  # every step takes the same again
     notes += [*skipped, *_notes(run, state)]
     if resume and state is None:
         notes.append(f"nothing to resume in '{out}': starting at step 0")
@@ -66,15 +69,17 @@ def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, 
 def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     """Return what batches on `device` are drawn from, and what is to be told of it; raise where it is too little."""
     s, root = config.scale, hr_folder(Path(config.data))
-    lr_dir = Path(config.lr_dir) if config.lr_dir else None
-    files = [(path, partner(path, lr_dir, s, root) if lr_dir else None) for path in list_pictures(root)]
+    given = [Path(folder) if folder else None for folder in (config.lr_dir, config.teacher_dir)]
+    files = [
+        Files(path, *(partner(path, folder, s, root) if folder else None for folder in given)) for path in list_pictures(root)
+    ]
     where, threads = device, 1
     if config.degradation == "photo":  # JPEG is encoded on the host
         where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))
     pool = single_threads(threads) if threads > 1 else None
     source: Patches | Stream
     if config.cache_mib is None:
-        source = Patches(s, config.patch, where, degradation=config.degradation, pool=pool)
+        source = Patches(s, config.patch, where, degradation=config.degradation, shrink=config.shrink, pool=pool)
         try:
             source.read(files)
         except (MemoryError, RuntimeError) as error:
@@ -83,20 +88,33 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
             less = "--cache-mib N keeps only so much"
             raise OutOfMemory(f"the memory of {where} does not hold the pictures; {less}{quoted(error)}") from error
     else:
-        source = Stream(files, s, config.patch, where, mebibytes=config.cache_mib, degradation=config.degradation, pool=pool)
+        source = Stream(
+            files,
+            s,
+            config.patch,
+            where,
+            mebibytes=config.cache_mib,
+            degradation=config.degradation,
+            shrink=config.shrink,
+            pool=pool,
+        )
     notes = []
     if source.unreadable:
         notes.append(f"{len(source.unreadable)} unreadable pictures skipped: {', '.join(source.unreadable[:5])}")
     if source.unlike:
-        notes.append(
-            f"{len(source.unlike)} pictures skipped, their LR is not 1/{s} of their size: {', '.join(source.unlike[:5])}"
-        )
+        notes.append(f"{len(source.unlike)} pictures skipped, {_unlike(config)}: {', '.join(source.unlike[:5])}")
     if source.small:
         notes.append(f"{source.small} pictures smaller than a patch skipped")
     if source.unlike and not len(source):
-        raise TrainingFailed(f"no LR in '{config.lr_dir}' is 1/{s} of the size of its HR")
+        raise TrainingFailed(f"no picture in '{config.data}' has what it is trained with: {_unlike(config)}")
     source.check(max(leg.patch for leg in config.legs()))
     return source if where == device else Ahead(source, device, turns=config.accumulate), notes
+
+
+def _unlike(config: TrainConfig) -> str:
+    """Say of pictures whose LR or SR does not fit their HR what it is not."""
+    lr, sr = f"LR is not 1/{config.scale} of their size", "SR is not of their size"
+    return f"their {' or '.join([lr] * bool(config.lr_dir) + [sr] * bool(config.teacher_dir))}"
 
 
 def _check_folders(config: TrainConfig) -> None:

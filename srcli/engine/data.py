@@ -3,7 +3,7 @@
 Every draw is a function of (seed, step), so a resumed run sees the same patches.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from glob import escape
 from pathlib import Path
@@ -32,11 +32,24 @@ HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 Degradation = Literal["bicubic", "photo"]
 
 
+class Files(NamedTuple):
+    """A picture to train on: its HR and, where they are given, its LR and a teacher's SR."""
+
+    hr: Path
+    lr: Path | None = None
+    taught: Path | None = None
+
+
 class Batch(NamedTuple):
-    """A batch of pairs in [0, 1]: `lr` (N, 3, P, P), `hr` (N, 3, s*P, s*P)."""
+    """A batch in [0, 1]: `lr` (N, 3, P, P), `hr` (N, 3, s*P, s*P), `taught` as `hr`: a teacher's SR where it is at hand."""
 
     lr: Tensor
     hr: Tensor
+    taught: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with every tensor changed."""
+        return Batch(change(self.lr), change(self.hr), None if self.taught is None else change(self.taught))
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -135,31 +148,32 @@ class Patches:
         device: torch.device,
         *,
         degradation: Degradation = "bicubic",
+        shrink: float = 1.0,
         pool: Executor | None = None,  # degrades; ends with `close`
     ) -> None:
+        """`shrink`: pictures of which nothing is given are reduced by random factors from this to 1."""
         self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
-        self.pool = pool
+        self.shrink, self.pool = shrink, pool
         self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
+        self._taught: list[Tensor | None] = []  # a teacher's SR, (3, s*H, s*W) uint8, where it is at hand
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
         self._weights: list[int] = []
         self._sides: list[int] = []  # the shorter side in LR px
         self.largest = 0  # the largest LR patch that some picture gave holds
         self.unreadable: list[str] = []
-        self.unlike: list[str] = []  # HR whose LR has another size
+        self.unlike: list[str] = []  # HR whose LR or SR has another size
         self.small = 0
 
-    def read(self, files: Sequence[tuple[Path, Path | None]]) -> None:
-        """Add all pairs of HR and, where it is given, LR files; count and name those that cannot be used."""
-        s = self.scale
-        hr = read_pictures([path for path, _ in files])
-        lr = read_pictures([path for _, path in files if path is not None])
-        for (path, lr_path), (_, pixels) in zip(files, hr, strict=True):
-            given = next(lr)[1] if lr_path is not None else None
-            if isinstance(pixels, str) or isinstance(given, str):
-                self.unreadable.append(path.name)
-            elif given is not None and given.shape[:2] != (pixels.shape[0] // s, pixels.shape[1] // s):
-                self.unlike.append(path.name)
-            elif not self.add(pixels, given):
+    def read(self, files: Sequence[Files]) -> None:
+        """Add all pictures; count and name those that cannot be used."""
+        pictures = read_pictures([path for picture in files for path in picture if path is not None])
+        for picture in files:
+            hr, lr, taught = (next(pictures)[1] if path is not None else None for path in picture)
+            if hr is None or isinstance(hr, str) or isinstance(lr, str) or isinstance(taught, str):
+                self.unreadable.append(picture.hr.name)
+            elif not _fit(self.scale, *(None if pixels is None else pixels.shape[:2] for pixels in (hr, lr, taught))):
+                self.unlike.append(picture.hr.name)
+            elif not self.add(hr, lr, taught):
                 self.small += 1
 
     def news(self) -> list[str]:
@@ -180,32 +194,37 @@ class Patches:
         margin = 4 * self.scale
         return sum((p.shape[1] - margin) * (p.shape[2] - margin) for p in self._pictures)
 
-    def add(self, pixels: np.ndarray, lr: np.ndarray | None = None) -> bool:
-        """Take a (H, W, 3) uint8 picture, and its LR where that is given; False where it is smaller than a patch."""
+    def add(self, pixels: np.ndarray, lr: np.ndarray | None = None, taught: np.ndarray | None = None) -> bool:
+        """Take a (H, W, 3) uint8 picture, and its LR and SR where they are given; False where it is smaller than a patch."""
         s = self.scale
         height, width = pixels.shape[0] // s, pixels.shape[1] // s  # LR size
         self.largest = max(self.largest, min(height, width))
         if min(height, width) < self.patch:
             return False
-        self._take(_window(pixels[: height * s, : width * s], 0, 0, height, width, s), lr)
+        self._take(_window(pixels[: height * s, : width * s], 0, 0, height, width, s), lr, taught)
         return True
 
-    def _take(self, padded: np.ndarray, lr: np.ndarray | None) -> None:
+    def _take(self, padded: np.ndarray, lr: np.ndarray | None, taught: np.ndarray | None) -> None:
         """Take pixels that carry the context their patches need."""
         height, width = (n // self.scale - 4 for n in padded.shape[:2])
-        self._given.append(None if lr is None else torch.from_numpy(lr).permute(2, 0, 1).contiguous().to(self.device))
-        self._pictures.append(torch.from_numpy(padded).permute(2, 0, 1).contiguous().to(self.device))
+        self._given.append(None if lr is None else self._held(lr))
+        self._taught.append(None if taught is None else self._held(taught))
+        self._pictures.append(self._held(padded))
         self._weights.append(height * width)
         self._sides.append(min(height, width))
+
+    def _held(self, pixels: np.ndarray) -> Tensor:
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(self.device)
 
     def check(self, patch: int) -> None:
         """Raise TrainingFailed, with the largest patch that fits, where no picture holds one."""
         _check_patch(patch, self.largest, self.scale)
 
     def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
-        """Draw `batch` pairs for `step`: pictures by area, positions on the LR grid, one of 8 flips and rotations each.
+        """Draw `batch` pairs for `step`: pictures by area, one of 8 flips and rotations each.
 
-        They are part number `part` of one draw of `parts * batch` pairs; only they are cut out. `patch`: LR px, where
+        Positions are any px of HR, so that a place gives many LR; where LR or SR is given, those on the grid of LR. The
+        pairs are part number `part` of one draw of `parts * batch` pairs; only they are cut out. `patch`: LR px, where
         not the patch that all pictures hold.
         """
         rng = np.random.default_rng([seed, step])
@@ -214,24 +233,34 @@ class Patches:
         chances = np.asarray(self._weights, dtype=np.float64) * (np.asarray(self._sides) >= patch)
         pictures = rng.choice(len(chances), size=parts * batch, p=chances / chances.sum())
         turns = rng.integers(8, size=parts * batch)
-        crops, given = [], []
+        crops, given, taught = [], [], []
         for i, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
-            source, ready = self._pictures[picture], self._given[picture]
-            rows, columns = ((n - 4 * s) // s - patch + 1 for n in source.shape[1:])
-            row, column = int(rng.integers(rows)), int(rng.integers(columns))  # on the LR grid
+            source, ready, sr = self._pictures[picture], self._given[picture], self._taught[picture]
+            of_grid = s if ready is not None or sr is not None else 1  # px of HR between positions
+            size = self._size(rng, side, source) if of_grid == 1 and self.shrink < 1 else side
+            row, column = (of_grid * int(rng.integers((n - size) // of_grid + 1)) for n in source.shape[1:])
             if i // batch != part:
                 continue
-            crops.append(_turn(source[:, row * s : row * s + side, column * s : column * s + side], turn))
+            crop = source[:, row : row + size, column : column + size]
+            crops.append(_turn(crop if size == side else _reduced(crop, side), turn))
             if ready is not None:
-                given.append(_turn(ready[:, row : row + patch, column : column + patch], turn))
+                given.append(_turn(ready[:, row // s : row // s + patch, column // s : column // s + patch], turn))
+            if sr is not None:
+                taught.append(_turn(sr[:, row : row + patch * s, column : column + patch * s], turn))
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
         hr = F.pad(context, [-2 * s] * 4)
+        learnt = torch.stack(taught).float() / 255 if taught else None
         if given:
-            return Batch(torch.stack(given).float() / 255, hr)
+            return Batch(torch.stack(given).float() / 255, hr, learnt)
         if self.degradation == "photo":
             keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
             return Batch(degrade(context, s, keys, pool=self.pool)[..., 2:-2, 2:-2].contiguous(), hr)
-        return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr)
+        return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr, learnt)
+
+    def _size(self, rng: np.random.Generator, side: int, source: Tensor) -> int:
+        """Choose the px a side that a patch with its context is reduced from: in steps of 8, each of which has its matrix."""
+        most = min(int(side / self.shrink), *source.shape[1:])
+        return side + 8 * int(rng.integers((most - side) // 8 + 1))
 
 
 class Crop(NamedTuple):
@@ -260,23 +289,25 @@ class Stream:
 
     def __init__(
         self,
-        files: Sequence[tuple[Path, Path | None]],  # HR, and its LR where that is given
+        files: Sequence[Files],
         scale: int,
         patch: int,
         device: torch.device,
         *,
         mebibytes: int,
         degradation: Degradation = "bicubic",
+        shrink: float = 1.0,
         pool: Executor | None = None,  # degrades; ends with `close`
     ) -> None:
         self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
-        self.pool = pool
+        self.shrink, self.pool = shrink, pool
         self._bytes = mebibytes * 2**20 // 2
-        self._files: list[tuple[Path, Path | None]] = []
+        self._files: list[Files] = []
         self._sizes: list[tuple[int, int]] = []  # LR height, width
+        self._bytes_per_px = 3 * (1 + scale**2 * (files[0].taught is not None))  # of LR: LR and SR
         self.largest = 0
         self.unreadable: list[str] = []
-        self.unlike: list[str] = []  # HR whose LR has another size
+        self.unlike: list[str] = []  # HR whose LR or SR has another size
         self.small = 0
         self._news: list[str] = []
         self._known: dict[int, _Shares] = {}
@@ -285,8 +316,8 @@ class Stream:
         self._reader = ThreadPoolExecutor(1)
         self._closed = False
         with ThreadPoolExecutor(4) as pool:
-            for pair, sizes in zip(files, pool.map(_sizes, files), strict=True):
-                self._survey(pair, sizes)
+            for picture, sizes in zip(files, pool.map(_sizes, files), strict=True):
+                self._survey(picture, sizes)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -358,65 +389,83 @@ class Stream:
         return 4 * patch
 
     def _cost(self, height: Any, width: Any) -> Any:
-        """Bytes of a crop of that LR size with its context, and its LR."""
-        return 3 * (height + 4) * (width + 4) * self.scale**2 + 3 * height * width
+        """Bytes of a crop of that LR size with its context, its LR and, where there is one, its SR."""
+        return 3 * (height + 4) * (width + 4) * self.scale**2 + self._bytes_per_px * height * width
 
     def _read(self, seed: int, chapter: int, patch: int) -> Patches:
-        patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation, pool=self.pool)
+        patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation, shrink=self.shrink, pool=self.pool)
         plan = self.plan(seed, chapter, patch)
         with ThreadPoolExecutor(4) as pool:
-            for pair in pool.map(self._cut, plan):
-                if isinstance(pair, str):
-                    self._news.append(f"skipped: {pair}")
-                elif pair is not None:
-                    patches._take(*pair)
+            for cut in pool.map(self._cut, plan):
+                if isinstance(cut, str):
+                    self._news.append(f"skipped: {cut}")
+                elif cut is not None:
+                    patches._take(*cut)
         if not len(patches) and not self._closed:
             raise TrainingFailed(f"none of the pictures chosen can be read; {'; '.join(self._news[:3])}")
         return patches
 
-    def _cut(self, crop: Crop) -> tuple[np.ndarray, np.ndarray | None] | str | None:
-        """Return the crop with its context, and its LR; why it cannot be read; None where nobody needs it any more."""
+    def _cut(self, crop: Crop) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None] | str | None:
+        """Return the crop with its context, its LR and SR; why it cannot be read; None where nobody needs it any more."""
         if self._closed:
             return None
-        path, lr_path = self._files[crop.picture]
+        picture = self._files[crop.picture]
         try:
             s, (height, width) = self.scale, self._sizes[crop.picture]
-            hr = _window(read_rgb(path)[: height * s, : width * s], *crop[1:], s)
-            if lr_path is None:
-                return hr, None
-            lr = read_rgb(lr_path)[crop.row : crop.row + crop.height, crop.column : crop.column + crop.width]
-            return hr, np.ascontiguousarray(lr)
+            hr = _window(read_rgb(picture.hr)[: height * s, : width * s], *crop[1:], s)
+            lr = None if picture.lr is None else _crop(read_rgb(picture.lr), crop, 1)
+            return hr, lr, None if picture.taught is None else _crop(read_rgb(picture.taught), crop, s)
         except BadPicture as error:
             return str(error)
 
-    def _survey(self, pair: tuple[Path, Path | None], sizes: tuple[tuple[int, int], tuple[int, int] | None] | None) -> None:
+    def _survey(self, picture: Files, sizes: "_Sizes | None") -> None:
         if sizes is None:
-            self.unreadable.append(pair[0].name)
+            self.unreadable.append(picture.hr.name)
             return
-        height, width = (n // self.scale for n in sizes[0])
-        if sizes[1] not in (None, (height, width)):
-            self.unlike.append(pair[0].name)
+        if not _fit(self.scale, *sizes):
+            self.unlike.append(picture.hr.name)
             return
+        height, width = (n // self.scale for n in sizes.hr)
         self.largest = max(self.largest, min(height, width))
         if min(height, width) < self.patch:
             self.small += 1
             return
-        self._files.append(pair)
+        self._files.append(picture)
         self._sizes.append((height, width))
 
 
-def _sizes(pair: tuple[Path, Path | None]) -> tuple[tuple[int, int], tuple[int, int] | None] | None:
-    """Read (height, width) of the pictures from their headers; None where one cannot be read."""
-    sizes = []
-    for path in pair:
-        if path is None:
-            continue
-        try:
-            facts = probe(path)
-        except BadPicture:
-            return None
-        sizes.append((facts.height, facts.width))
-    return sizes[0], sizes[1] if len(sizes) > 1 else None
+class _Sizes(NamedTuple):
+    """(height, width) of a picture's files."""
+
+    hr: tuple[int, ...]
+    lr: tuple[int, ...] | None
+    taught: tuple[int, ...] | None
+
+
+def _sizes(picture: Files) -> _Sizes | None:
+    """Read the sizes from the files' headers; None where one cannot be read."""
+
+    def size(path: Path) -> tuple[int, int]:
+        facts = probe(path)
+        return facts.height, facts.width
+
+    try:
+        return _Sizes(size(picture.hr), *(None if path is None else size(path) for path in picture[1:]))
+    except BadPicture:
+        return None
+
+
+def _fit(s: int, hr: tuple[int, ...] | None, lr: tuple[int, ...] | None, taught: tuple[int, ...] | None) -> bool:
+    """Say whether LR is 1/s of HR in size, and SR as large as HR, or as HR cut to whole px of LR."""
+    assert hr is not None
+    height, width = (n // s for n in hr)
+    return lr in (None, (height, width)) and taught in (None, hr, (height * s, width * s))
+
+
+def _crop(pixels: np.ndarray, crop: Crop, s: int) -> np.ndarray:
+    """Cut the crop out of (H, W, 3) pixels that are `s` times as large as LR."""
+    rows, columns = slice(crop.row * s, (crop.row + crop.height) * s), slice(crop.column * s, (crop.column + crop.width) * s)
+    return np.ascontiguousarray(pixels[rows, columns])
 
 
 def _check_patch(patch: int, largest: int, scale: int) -> None:
@@ -438,6 +487,11 @@ def _window(pixels: np.ndarray, row: int, column: int, height: int, width: int, 
         index = np.arange((first - 2) * s, (first + size + 2) * s) % (2 * n)
         picked.append(np.where(index < n, index, 2 * n - 1 - index))
     return np.asarray(pixels[picked[0][:, None], picked[1]])
+
+
+def _reduced(pixels: Tensor, side: int) -> Tensor:
+    """Reduce (3, H, H) uint8 pixels to `side`, as a picture that is reduced and stored."""
+    return (quantize(resize(pixels[None].float() / 255, side, side))[0] * 255).to(torch.uint8)
 
 
 def _turn(x: Tensor, turn: int) -> Tensor:

@@ -124,11 +124,17 @@ class Run:
         with self.autocast():
             sr = network(luma(lr) if of_luma else lr)
         loss = loss_of(sr.float(), luma(batch.hr) if of_luma else batch.hr)
-        if self.teacher is None or not leg.teacher_weight:
+        taught = self._taught(batch, lr) if leg.teacher_weight else None
+        if taught is None:
             return loss
-        with torch.no_grad(), self.autocast():
-            taught = in_color(self.teacher, lr).float()
         return torch.lerp(loss, loss_of(sr.float(), luma(taught) if of_luma else taught), leg.teacher_weight)
+
+    def _taught(self, batch: Batch, lr: Tensor) -> Tensor | None:
+        """Return a teacher's SR of the batch, ready or computed; None without a teacher."""
+        if batch.taught is not None or self.teacher is None:
+            return batch.taught
+        with torch.no_grad(), self.autocast():
+            return in_color(self.teacher, lr).float()
 
     def set_rates(self) -> float:
         """Set this step's learning rates; return the main one."""

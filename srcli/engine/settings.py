@@ -15,13 +15,14 @@ from srcli.zoo import on_disk
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 NEEDED = {"arch", "scale", "data"}  # by every run
-FOLDERS = ("data", "lr_dir", "val", "val_lr_dir")  # among the settings
+FOLDERS = ("data", "lr_dir", "teacher_dir", "val", "val_lr_dir")  # among the settings
+_TEACHERS = ("teacher", "teacher_dir")  # of which a run has one or none
 PARTNERS = {  # settings that say nothing without another
-    "teacher_weight": "teacher",
-    "finish_patch": "finish",
-    "finish_loss": "finish",
-    "finish_rate": "finish",
-    "validate_steps": "val",
+    "teacher_weight": _TEACHERS,
+    "finish_patch": ("finish",),
+    "finish_loss": ("finish",),
+    "finish_rate": ("finish",),
+    "validate_steps": ("val",),
 }
 _FREE = {  # settings that may be others when a run is resumed
     *FOLDERS,
@@ -72,6 +73,7 @@ class TrainConfig:
     network: dict[str, Any] | None = None  # arguments of the network's that are not the table's
     lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
+    shrink: float = 1.0  # pictures are reduced by random factors from this to 1
     cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory
     val: str | None = None
     val_lr_dir: str | None = None  # folder with the LR of `val`; None: made from it
@@ -84,6 +86,7 @@ class TrainConfig:
     beta: float = 0.5  # knee of smooth-l1
     frequency: float = 0.05  # weight of the spectra in the frequency loss
     teacher: str | None = None  # what `open_model` takes: weights whose SR is learnt besides HR
+    teacher_dir: str | None = None  # folder with a teacher's SR of `data`, made before, in a teacher's place
     teacher_weight: float = 0.9  # its share of the loss
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
     lr: float | None = None  # of the optimiser named; None: RATES
@@ -166,14 +169,14 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
         values = open_ | given
         if missing := sorted(NEEDED - values.keys()):
             raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
-        for made, of in {"lr_dir": "data", "val_lr_dir": "val"}.items():
+        for made, of in {"lr_dir": "data", "teacher_dir": "data", "val_lr_dir": "val"}.items():
             if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
                 raise UsageError(
                     f"the run in '{out}' has {flag(made)} '{before[made]}'; with another {flag(of)} name {flag(made)} too"
                 )
         for name in PARTNERS.keys() & given.keys():
-            if not values.get(PARTNERS[name]):
-                raise UsageError(f"{flag(name)} needs {flag(PARTNERS[name])}")
+            if not any(values.get(partner) for partner in PARTNERS[name]):
+                raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
         if {"validate_every", "validate_steps"} <= given.keys():
             raise UsageError("give either --validate-every or --validate-steps")
         stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
@@ -185,8 +188,8 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
     differing = [
         f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
-        if name not in _FREE and _plain(was) != _plain(now[name])
-        if name != "teacher" or None in (was, now[name])  # may have moved, but not come or gone
+        if (name not in _FREE or name in _TEACHERS) and _plain(was) != _plain(now[name])
+        if name not in _TEACHERS or None in (was, now[name])  # may have moved, but not come or gone
     ]
     if differing:
         raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing)}")
@@ -220,8 +223,10 @@ def check_settings(config: TrainConfig) -> None:
     for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
         if not 0 <= weight <= 1:
             raise UsageError(f"--teacher-weight is a share of the loss, from 0 to 1, not {weight}")
-    if config.teacher is None and any(stage.teacher_weight for stage in config.stage):
-        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher")
+    if config.teacher is not None and config.teacher_dir is not None:
+        raise UsageError("give either --teacher or --teacher-dir")
+    if config.teacher is config.teacher_dir is None and any(stage.teacher_weight for stage in config.stage):
+        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher or --teacher-dir")
     if not 0 <= config.finish < 1:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
     if config.milestones and config.schedule != "step":
@@ -242,6 +247,12 @@ def check_source(config: TrainConfig) -> None:
         raise UsageError(f"--scale is 2, 3 or 4, not {config.scale}")
     if config.lr_dir is not None and config.degradation != "bicubic":
         raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")
+    if not 0 < config.shrink <= 1:
+        raise UsageError(f"--shrink is a factor from above 0 to 1, not {config.shrink:g}")
+    if config.shrink < 1 and (name := next((n for n in ("lr_dir", "teacher_dir") if getattr(config, n)), None)):
+        raise UsageError(f"--shrink makes pictures that nothing in {flag(name)} is of")
+    if config.teacher_dir is not None and config.degradation != "bicubic":
+        raise UsageError(f"--degradation {config.degradation} makes LR that no SR in --teacher-dir is of; use --teacher")
 
 
 def _plain(value: Any) -> Any:

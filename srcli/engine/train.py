@@ -87,7 +87,7 @@ def draw_samples(config: TrainConfig, path: Path) -> None:
     """Write a grid of pairs that training would draw to a picture file: LR, enlarged without smoothing, left of its HR."""
     check_source(config)
     with closing(load(config, torch.device("cpu"))[0]) as source:
-        lr, hr = source.draw(config.seed, 0, _SAMPLES)
+        lr, hr, _ = source.draw(config.seed, 0, _SAMPLES)
     large = nn.functional.interpolate(lr, scale_factor=config.scale, mode="nearest")
     pairs = nn.functional.pad(torch.cat([large, hr], -1), [4] * 4, value=1.0)  # (N, 3, s*P + 8, 2*s*P + 8)
     rows = [torch.cat(list(pairs[i : i + _ACROSS]), -1) for i in range(0, _SAMPLES, _ACROSS)]

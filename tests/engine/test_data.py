@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.engine.data import Patches, Stream, counterpart, hr_folder, list_pictures, partner, read_pictures
+from srcli.engine.data import Files, Patches, Stream, counterpart, hr_folder, list_pictures, partner, read_pictures
 from srcli.engine.evaluate import shrink
 from srcli.errors import BadFolder, TrainingFailed, UsageError
 from tests.conftest import photograph
@@ -22,14 +23,7 @@ def test_an_lr_patch_is_the_crop_of_the_whole_pictures_lr(scale):
     picture = photograph(97, 83)
     patches = Patches(scale, 8, CPU)
     patches.add(picture)
-    height, width = (n // scale * scale for n in picture.shape[:2])
-    whole = shrink(picture[:height, :width], scale)
-    crops = {
-        np.ascontiguousarray(turned[top : top + 8, left : left + 8]).tobytes()
-        for turned in _turns(whole)
-        for top in range(turned.shape[0] - 7)
-        for left in range(turned.shape[1] - 7)
-    }
+    crops = _lr_crops(picture, scale)
     drawn = _levels(patches.draw(seed=0, step=0, batch=64).lr)
     found = sum(np.ascontiguousarray(patch).tobytes() in crops for patch in drawn)
     # a value halfway between two levels may fall to either side in float32
@@ -45,10 +39,31 @@ def test_patches_reach_the_pictures_edges():
     assert patches.draw(0, 0, 1).hr.shape == (1, 3, 32, 32)
 
 
+def test_patches_lie_at_any_px_of_hr():
+    columns = np.broadcast_to(np.arange(120, dtype=np.uint8)[:, None], (60, 120, 3))
+    patches = Patches(4, 8, CPU)
+    patches.add(columns)
+    first = _levels(patches.draw(0, 0, 64).hr).min(axis=(1, 2, 3))
+    assert set(first % 4) == {0, 1, 2, 3}
+    assert first.max() <= 120 - 32
+
+
+def test_patches_of_reduced_pictures_show_more_of_them():
+    slope = np.broadcast_to(np.arange(240, dtype=np.uint8)[:, None], (240, 240, 3))
+    whole, reduced = Patches(2, 16, CPU), Patches(2, 16, CPU, shrink=0.5)
+    for patches in (whole, reduced):
+        patches.add(slope)
+    shown = [np.ptp(_levels(patches.draw(0, 0, 64).hr), axis=(1, 2, 3)) for patches in (whole, reduced)]
+    assert set(shown[0]) == {31}
+    assert (31, 59) <= (min(shown[1]), max(shown[1])) <= (32, 62)
+    lr, hr, _ = reduced.draw(0, 1, 64)
+    assert (torch.nn.functional.avg_pool2d(hr, 2) - lr).abs().max() < 0.01
+
+
 def test_hr_and_lr_of_a_pair_show_the_same_place():
     patches = Patches(4, 12, CPU)
     patches.add(photograph(160, 160))
-    lr, hr = patches.draw(0, 0, 32)
+    lr, hr, _ = patches.draw(0, 0, 32)
     error = (torch.nn.functional.avg_pool2d(hr, 4) - lr).abs().mean(dim=(1, 2, 3))
     assert error.max() < 0.05
 
@@ -118,12 +133,20 @@ def test_the_lr_or_sr_is_found_in_the_layouts_of_the_field(tmp_path, place):
 def test_a_given_lr_is_cut_where_the_hr_is_and_turned_with_it():
     picture = photograph(97, 83)
     made, given = Patches(4, 8, CPU), Patches(4, 8, CPU)
-    made.add(picture)
+    made.add(picture, taught=picture[:96, :80])  # so that it is cut on the grid of LR too
     given.add(picture, shrink(picture[:96, :80], 4))
     ours, theirs = given.draw(0, 0, 16), made.draw(0, 0, 16)
     assert torch.equal(ours.hr, theirs.hr)
     # a value halfway between two levels may fall to either side in float32
     torch.testing.assert_close(ours.lr, theirs.lr, atol=1.01 / 255, rtol=0)
+
+
+def test_a_teachers_sr_is_cut_where_the_hr_is_and_turned_with_it():
+    patches = Patches(3, 8, CPU)
+    hr = photograph(60, 90)
+    assert patches.add(hr, taught=255 - hr[:60, :87])
+    batch = patches.draw(0, 0, 8)
+    np.testing.assert_array_equal(_levels(batch.taught), 255 - _levels(batch.hr))
 
 
 def test_a_partner_lies_in_the_same_sub_folder_first_and_keeps_its_suffix(tmp_path):
@@ -194,7 +217,7 @@ def stream(tmp_path):
     made = []
 
     def make(**more):
-        made.append(Stream([(p, None) for p in list_pictures(folder)], 2, 8, CPU, mebibytes=1, **more))
+        made.append(Stream([Files(p) for p in list_pictures(folder)], 2, 8, CPU, mebibytes=1, **more))
         return made[-1]
 
     yield make
@@ -203,16 +226,26 @@ def stream(tmp_path):
 
 
 def test_a_streamed_lr_patch_is_the_crop_of_the_whole_pictures_lr(stream):
-    crops = {
-        np.ascontiguousarray(turned[top : top + 8, left : left + 8]).tobytes()
-        for i, (height, width) in enumerate([(150, 210), (60, 50), (301, 98)])
-        for turned in _turns(shrink(photograph(height, width, i)[: height // 2 * 2], 2))
-        for top in range(turned.shape[0] - 7)
-        for left in range(turned.shape[1] - 7)
-    }
+    sizes = enumerate([(150, 210), (60, 50), (301, 98)])
+    crops = set[bytes]().union(*(_lr_crops(photograph(height, width, i), 2) for i, (height, width) in sizes))
     drawn = _levels(stream().draw(seed=0, step=0, batch=64).lr)
     # a value halfway between two levels may fall to either side in float32
     assert sum(np.ascontiguousarray(patch).tobytes() in crops for patch in drawn) >= 60
+
+
+def test_a_streams_crops_have_a_teachers_sr(tmp_path):
+    files = []
+    for n in range(3):
+        hr = photograph(61 + n, 90, seed=n)
+        files.append(Files(tmp_path / f"{n}.png", None, tmp_path / f"{n}_sr.png"))
+        Image.fromarray(hr).save(files[-1].hr)
+        Image.fromarray(255 - hr[: len(hr) // 2 * 2]).save(files[-1].taught)
+    with closing(Stream(files, 2, 8, CPU, mebibytes=1)) as stream:
+        assert len(stream) == 3
+        assert stream._cost(8, 8) == 3 * (12 * 12 * 4 + 8 * 8 + 16 * 16)
+        for step in range(3):
+            batch = stream.draw(0, step, 8)
+            np.testing.assert_array_equal(_levels(batch.taught), 255 - _levels(batch.hr))
 
 
 def test_a_stream_resumed_anywhere_draws_the_same(stream):
@@ -251,6 +284,22 @@ def test_a_picture_that_breaks_while_streaming_is_told(stream, tmp_path):
     source.draw(0, 0, 4)
     assert source.news()[0] == f"skipped: '{tmp_path / 'large' / '1.png'}' is truncated"
     assert all("1.png" in line for line in source.news())
+
+
+def _lr_crops(picture: np.ndarray, scale: int) -> set[bytes]:
+    """List the crops of 8 px of the LR of a picture shifted by any number of HR px, in all turns."""
+    height, width = (n // scale * scale for n in picture.shape[:2])
+    around = np.pad(picture[:height, :width], ((2 * scale, 2 * scale), (2 * scale, 2 * scale), (0, 0)), mode="symmetric")
+    crops = set()
+    for y in range(scale):
+        for x in range(scale):
+            shifted = around[
+                y : y + (height + 4 * scale - y) // scale * scale, x : x + (width + 4 * scale - x) // scale * scale
+            ]
+            for turned in _turns(shrink(shifted, scale)[2:-2, 2:-2]):
+                windows = np.lib.stride_tricks.sliding_window_view(turned, (8, 8), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+                crops.update(window.tobytes() for row in windows for window in row)
+    return crops
 
 
 def _turns(picture: np.ndarray) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.events import Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
-from srcli.engine.settings import PARTNERS, Stage, TrainConfig, settled
+from srcli.engine.settings import PARTNERS, Stage, TrainConfig, flag, settled
 from srcli.engine.train import train
 from srcli.errors import BadFolder, DeviceUnavailable, OutOfMemory, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
@@ -196,9 +196,9 @@ def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, p
     for of, made in (("data", "--lr-dir"), ("val", "--val-lr-dir")):
         with pytest.raises(UsageError, match=f"has {made} '{lr}'; with another --{of} name {made} too"):
             settled({of: "moved"}, kept, tmp_path)
-    for partnerless, partner in PARTNERS.items():
+    for partnerless, partners in PARTNERS.items():
         without = {**kept, "val": None, "val_lr_dir": None}
-        with pytest.raises(UsageError, match=f"--{partnerless.replace('_', '-')} needs --{partner}"):
+        with pytest.raises(UsageError, match=f"{flag(partnerless)} needs {' or '.join(map(flag, partners))}"):
             settled({partnerless: 1}, without, tmp_path)
     with pytest.raises(UsageError, match="either --validate-every or --validate-steps"):
         settled({"validate_every": 3.0, "validate_steps": 2}, kept, tmp_path)
@@ -532,6 +532,37 @@ def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
     assert share == pytest.approx(hr / 4, rel=1e-4)
 
 
+def test_ready_sr_takes_a_teachers_share_of_the_loss(config, pictures, tmp_path):
+    ready = tmp_path / "sr"
+    ready.mkdir()
+    for path in pictures.iterdir():
+        with Image.open(path) as hr:
+            Image.new("RGB", (hr.width // 2 * 2, hr.height // 2 * 2)).save(ready / f"{path.stem}_x2.png")
+    start = replace(config, init="rfdn", steps=1)
+    (hr,) = _losses(start, tmp_path / "hr")
+    (black,) = _losses(replace(start, teacher_dir=str(ready), teacher_weight=1.0), tmp_path / "black")
+    (share,) = _losses(replace(start, teacher_dir=str(ready), teacher_weight=0.25), tmp_path / "share")
+    assert black > 2 * hr
+    assert share == pytest.approx(0.75 * hr + 0.25 * black, rel=1e-5)
+    assert checkpoint.read_card(tmp_path / "share" / "best.safetensors").training["teacher_dir"] == "sr"
+    with pytest.raises(TrainingFailed, match=r"teacher_dir was '.*sr', is None"):
+        next(train(replace(start, steps=2), tmp_path / "share", device="cpu", resume=True))
+
+
+def test_ready_sr_of_another_size_or_missing_is_told(config, pictures, tmp_path):
+    ready = tmp_path / "sr"
+    ready.mkdir()
+    for path in pictures.iterdir():
+        with Image.open(path) as hr:
+            hr.resize((40, 40) if path.stem == "2" else hr.size).save(ready / path.name)
+    taught = replace(config, teacher_dir=str(ready))
+    started = next(train(taught, tmp_path / "run", device="cpu"))
+    assert started.notes == ("1 pictures skipped, their SR is not of their size: 2.png",)
+    (ready / "2.png").unlink()
+    with pytest.raises(BadFolder, match=r"no partner of '2.png' in '.*sr'"):
+        next(train(taught, tmp_path / "other", device="cpu"))
+
+
 def test_the_teacher_is_silent_in_the_last_stage(config, tmp_path):
     config = replace(config, steps=2, init="rfdn", finish=0.5, finish_loss="l1", finish_patch=16, lr=0.0, adam_lr=0.0)
     taught = replace(config, teacher="rfdn", teacher_weight=1.0)
@@ -769,6 +800,8 @@ def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pic
         ({"patch": 400}, TrainingFailed, "--patch 38"),
         ({"finish": 0.1, "finish_patch": 400}, TrainingFailed, "patch of 400 px"),
         ({"lr_dir": "lr", "degradation": "photo"}, UsageError, "--lr-dir"),
+        ({"teacher": "rfdn", "teacher_dir": "sr"}, UsageError, "either --teacher or --teacher-dir"),
+        ({"teacher_dir": "sr", "degradation": "photo"}, UsageError, "--teacher-dir"),
         ({"finish": 1.0}, UsageError, "--finish"),
         ({"accumulate": 0}, UsageError, "--accumulate"),
         ({"scale": 0}, UsageError, "--scale is 2, 3 or 4"),
