@@ -111,10 +111,10 @@ class MFDB(nn.Module):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         kept = []
         for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(F.leaky_relu(distil(x), SLOPE))
-            x = F.leaky_relu(refine(x) + x, SLOPE)
-        kept.append(F.leaky_relu(self.last(x), SLOPE))
-        out: Tensor = self.attention(self.fuse(torch.cat(kept, 1)), window)
+            kept.append(distil(x))
+            x = F.leaky_relu_(refine(x).add_(x), SLOPE)
+        kept.append(self.last(x))
+        out: Tensor = self.attention(self.fuse(F.leaky_relu_(torch.cat(kept, 1), SLOPE)), window)  # as in RFDB
         return out
 
 
