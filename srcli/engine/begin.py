@@ -204,6 +204,8 @@ def _notes(run: Run, state: dict[str, Any] | None) -> list[str]:
         for name in (*FOLDERS, "teacher")
         if state is not None and before.get(name) != getattr(config, name)
     ]
+    if config.teacher_dir:
+        notes.append(f"taught by the SR in '{config.teacher_dir}'")
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):

@@ -557,7 +557,7 @@ def test_ready_sr_of_another_size_or_missing_is_told(config, pictures, tmp_path)
             hr.resize((40, 40) if path.stem == "2" else hr.size).save(ready / path.name)
     taught = replace(config, teacher_dir=str(ready))
     started = next(train(taught, tmp_path / "run", device="cpu"))
-    assert started.notes == ("1 pictures skipped, their SR is not of their size: 2.png",)
+    assert started.notes == ("1 pictures skipped, their SR is not of their size: 2.png", f"taught by the SR in '{ready}'")
     (ready / "2.png").unlink()
     with pytest.raises(BadFolder, match=r"no partner of '2.png' in '.*sr'"):
         next(train(taught, tmp_path / "other", device="cpu"))
