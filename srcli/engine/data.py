@@ -21,7 +21,7 @@ from srcli.files import make_folder
 from srcli.media.pixels import reduced
 from srcli.media.probe import probe
 from srcli.media.read import read_image
-from srcli.ops.pixels import quantize
+from srcli.ops.pixels import quantize, to_levels
 from srcli.ops.resize import resize
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
@@ -491,7 +491,7 @@ def _window(pixels: np.ndarray, row: int, column: int, height: int, width: int, 
 
 def _reduced(pixels: Tensor, side: int) -> Tensor:
     """Reduce (3, H, H) uint8 pixels to `side`, as a picture that is reduced and stored."""
-    return (quantize(resize(pixels[None].float() / 255, side, side))[0] * 255).to(torch.uint8)
+    return to_levels(resize(pixels[None].float() / 255, side, side))[0].permute(2, 0, 1)
 
 
 def _turn(x: Tensor, turn: int) -> Tensor:

@@ -60,6 +60,13 @@ def test_patches_of_reduced_pictures_show_more_of_them():
     assert (torch.nn.functional.avg_pool2d(hr, 2) - lr).abs().max() < 0.01
 
 
+def test_reduced_pictures_keep_their_levels():
+    for level in range(256):
+        patches = Patches(2, 8, CPU, shrink=0.5)
+        patches.add(np.full((48, 48, 3), level, np.uint8))
+        assert (_levels(patches.draw(0, 0, 4).hr) == level).all()
+
+
 def test_hr_and_lr_of_a_pair_show_the_same_place():
     patches = Patches(4, 12, CPU)
     patches.add(photograph(160, 160))
