@@ -31,12 +31,14 @@ def card_of(config: TrainConfig) -> Card:
         replace(PLAIN, steps=None, minutes=0.5, degradation="photo", finish=0.25, finish_patch=20, finish_loss="l1"),
         replace(PLAIN, stage=(Stage(0.5, patch=20, batch=2), Stage(0.25, loss="mse", teacher_weight=0.0, rate=0.1))),
         replace(PLAIN, val="photos", val_lr_dir="photos"),
-        replace(PLAIN, teacher_dir="photos", teacher_weight=0.25),
+        replace(PLAIN, teacher_dir="rfdn/photos", teacher_weight=0.25),
+        replace(PLAIN, shrink=0.6),
         replace(PLAIN, teacher="my rfdn.safetensors", teacher_weight=0.5, init="random"),
     ],
 )
 def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
+    (tmp_path / "rfdn" / "photos").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     command, *file = train_command(card_of(config)).splitlines()
     (tmp_path / "run.toml").write_text("\n".join(file))

@@ -70,6 +70,8 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     """Return what batches on `device` are drawn from, and what is to be told of it; raise where it is too little."""
     s, root = config.scale, hr_folder(Path(config.data))
     given = [Path(folder) if folder else None for folder in (config.lr_dir, config.teacher_dir)]
+    if given[1] and given[1].resolve() in {root.resolve(), Path(config.data).resolve()}:
+        raise UsageError(f"--teacher-dir '{given[1]}' is --data itself; it takes a teacher's SR of that")
     files = [
         Files(path, *(partner(path, folder, s, root) if folder else None for folder in given)) for path in list_pictures(root)
     ]

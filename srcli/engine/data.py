@@ -168,9 +168,11 @@ class Patches:
         """Add all pictures; count and name those that cannot be used."""
         pictures = read_pictures([path for picture in files for path in picture if path is not None])
         for picture in files:
-            hr, lr, taught = (next(pictures)[1] if path is not None else None for path in picture)
+            hr, lr, taught = read = [next(pictures)[1] if path is not None else None for path in picture]
             if hr is None or isinstance(hr, str) or isinstance(lr, str) or isinstance(taught, str):
-                self.unreadable.append(picture.hr.name)
+                self.unreadable += [
+                    path.name for path, each in zip(picture, read, strict=True) if path and isinstance(each, str)
+                ]
             elif not _fit(self.scale, *(None if pixels is None else pixels.shape[:2] for pixels in (hr, lr, taught))):
                 self.unlike.append(picture.hr.name)
             elif not self.add(hr, lr, taught):
@@ -248,19 +250,20 @@ class Patches:
             if sr is not None:
                 taught.append(_turn(sr[:, row : row + patch * s, column : column + patch * s], turn))
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
-        hr = F.pad(context, [-2 * s] * 4)
-        learnt = torch.stack(taught).float() / 255 if taught else None
         if given:
-            return Batch(torch.stack(given).float() / 255, hr, learnt)
-        if self.degradation == "photo":
+            lr = torch.stack(given).float() / 255
+        elif self.degradation == "photo":
             keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
-            return Batch(degrade(context, s, keys, pool=self.pool)[..., 2:-2, 2:-2].contiguous(), hr)
-        return Batch(quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2]), hr, learnt)
+            lr = degrade(context, s, keys, pool=self.pool)[..., 2:-2, 2:-2].contiguous()
+        else:
+            lr = quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2])
+        return Batch(lr, F.pad(context, [-2 * s] * 4), torch.stack(taught).float() / 255 if taught else None)
 
     def _size(self, rng: np.random.Generator, side: int, source: Tensor) -> int:
-        """Choose the px a side that a patch with its context is reduced from: in steps of 8, each of which has its matrix."""
-        most = min(int(side / self.shrink), *source.shape[1:])
-        return side + 8 * int(rng.integers((most - side) // 8 + 1))
+        """Choose the px a side that a patch with its context is reduced from: of about 17, each of which has its matrix."""
+        most = int(side / self.shrink)
+        step = max(1, (most - side) // 16)
+        return side + step * int(rng.integers((min(most, *source.shape[1:]) - side) // step + 1))
 
 
 class Crop(NamedTuple):
@@ -317,7 +320,10 @@ class Stream:
         self._closed = False
         with ThreadPoolExecutor(4) as pool:
             for picture, sizes in zip(files, pool.map(_sizes, files), strict=True):
-                self._survey(picture, sizes)
+                if isinstance(sizes, Path):
+                    self.unreadable.append(sizes.name)
+                else:
+                    self._survey(picture, sizes)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -385,8 +391,8 @@ class Stream:
         return self._known[patch]
 
     def _side(self, patch: int) -> int:
-        """LR px a side of the largest crop."""
-        return 4 * patch
+        """LR px a side of the largest crop: four patches, of the size that they are reduced from."""
+        return int(4 * patch / self.shrink)
 
     def _cost(self, height: Any, width: Any) -> Any:
         """Bytes of a crop of that LR size with its context, its LR and, where there is one, its SR."""
@@ -418,10 +424,7 @@ class Stream:
         except BadPicture as error:
             return str(error)
 
-    def _survey(self, picture: Files, sizes: "_Sizes | None") -> None:
-        if sizes is None:
-            self.unreadable.append(picture.hr.name)
-            return
+    def _survey(self, picture: Files, sizes: "_Sizes") -> None:
         if not _fit(self.scale, *sizes):
             self.unlike.append(picture.hr.name)
             return
@@ -442,17 +445,19 @@ class _Sizes(NamedTuple):
     taught: tuple[int, ...] | None
 
 
-def _sizes(picture: Files) -> _Sizes | None:
-    """Read the sizes from the files' headers; None where one cannot be read."""
-
-    def size(path: Path) -> tuple[int, int]:
-        facts = probe(path)
-        return facts.height, facts.width
-
-    try:
-        return _Sizes(size(picture.hr), *(None if path is None else size(path) for path in picture[1:]))
-    except BadPicture:
-        return None
+def _sizes(picture: Files) -> _Sizes | Path:
+    """Read the sizes from the files' headers; return the first file whose size cannot be read."""
+    sizes: list[tuple[int, int] | None] = []
+    for path in picture:
+        try:
+            facts = None if path is None else probe(path)
+        except BadPicture:
+            assert path is not None
+            return path
+        sizes.append(None if facts is None else (facts.height, facts.width))
+    hr, lr, taught = sizes
+    assert hr is not None
+    return _Sizes(hr, lr, taught)
 
 
 def _fit(s: int, hr: tuple[int, ...] | None, lr: tuple[int, ...] | None, taught: tuple[int, ...] | None) -> bool:

@@ -178,7 +178,7 @@ def off_heap(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next tile: handing it back costs a page fault for every 4 KiB of every layer."""
+    """Let glibc keep what is freed for the next tile or step: handing it back costs a page fault for every 4 KiB."""
     if not sys.platform.startswith("linux"):
         return
     with suppress(OSError, AttributeError):

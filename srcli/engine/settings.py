@@ -25,7 +25,7 @@ PARTNERS = {  # settings that say nothing without another
     "validate_steps": ("val",),
 }
 _FREE = {  # settings that may be others when a run is resumed
-    *FOLDERS,
+    *(name for name in FOLDERS if name not in _TEACHERS),
     *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile", "init"),
 }
 _REPLACED = {  # settings of a run that do not hold where one of these is given
@@ -188,7 +188,7 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
     differing = [
         f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
-        if (name not in _FREE or name in _TEACHERS) and _plain(was) != _plain(now[name])
+        if name not in _FREE and _plain(was) != _plain(now[name])
         if name not in _TEACHERS or None in (was, now[name])  # may have moved, but not come or gone
     ]
     if differing:
@@ -242,17 +242,19 @@ def check_settings(config: TrainConfig) -> None:
 
 
 def check_source(config: TrainConfig) -> None:
-    """Raise UsageError where there is no such scale, or the LR is both given and to be made."""
+    """Raise UsageError where there is no such scale, or what is given beside the HR does not go with what is made of it."""
     if config.scale not in (2, 3, 4):
         raise UsageError(f"--scale is 2, 3 or 4, not {config.scale}")
     if config.lr_dir is not None and config.degradation != "bicubic":
         raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")
-    if not 0 < config.shrink <= 1:
-        raise UsageError(f"--shrink is a factor from above 0 to 1, not {config.shrink:g}")
+    if not 0.1 <= config.shrink <= 1:
+        raise UsageError(f"--shrink is a factor from 0.1 to 1, not {config.shrink:g}")
     if config.shrink < 1 and (name := next((n for n in ("lr_dir", "teacher_dir") if getattr(config, n)), None)):
-        raise UsageError(f"--shrink makes pictures that nothing in {flag(name)} is of")
+        raise UsageError(f"--shrink reduces the pictures, and {flag(name)} has nothing of reduced ones; leave one of them out")
     if config.teacher_dir is not None and config.degradation != "bicubic":
-        raise UsageError(f"--degradation {config.degradation} makes LR that no SR in --teacher-dir is of; use --teacher")
+        raise UsageError(
+            f"--degradation {config.degradation} makes LR anew in every step, and --teacher-dir has no SR of it; use --teacher"
+        )
 
 
 def _plain(value: Any) -> Any:

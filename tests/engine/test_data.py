@@ -60,6 +60,12 @@ def test_patches_of_reduced_pictures_show_more_of_them():
     assert (torch.nn.functional.avg_pool2d(hr, 2) - lr).abs().max() < 0.01
 
 
+def test_the_least_reduction_has_steps_too():
+    patches = Patches(2, 8, CPU, shrink=0.8)
+    patches.add(np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None] * 4, (60, 60, 3)))
+    assert len({int(shown) for shown in np.ptp(_levels(patches.draw(0, 0, 64).hr), axis=(1, 2, 3))}) > 4
+
+
 def test_reduced_pictures_keep_their_levels():
     for level in range(256):
         patches = Patches(2, 8, CPU, shrink=0.5)
@@ -85,8 +91,9 @@ def test_draws_depend_on_seed_and_step_alone():
     assert not torch.equal(first.lr, patches.draw(2, 5, 4).lr)
 
 
-def test_the_parts_of_a_draw_are_the_whole_draw():
-    patches = Patches(2, 8, CPU)
+@pytest.mark.parametrize("factor", [1.0, 0.6])
+def test_the_parts_of_a_draw_are_the_whole_draw(factor):
+    patches = Patches(2, 8, CPU, shrink=factor)
     patches.add(photograph(64, 64))
     patches.add(photograph(50, 40, 1))
     whole = patches.draw(1, 5, 6)
@@ -240,19 +247,59 @@ def test_a_streamed_lr_patch_is_the_crop_of_the_whole_pictures_lr(stream):
     assert sum(np.ascontiguousarray(patch).tobytes() in crops for patch in drawn) >= 60
 
 
-def test_a_streams_crops_have_a_teachers_sr(tmp_path):
-    files = []
-    for n in range(3):
-        hr = photograph(61 + n, 90, seed=n)
-        files.append(Files(tmp_path / f"{n}.png", None, tmp_path / f"{n}_sr.png"))
-        Image.fromarray(hr).save(files[-1].hr)
-        Image.fromarray(255 - hr[: len(hr) // 2 * 2]).save(files[-1].taught)
-    with closing(Stream(files, 2, 8, CPU, mebibytes=1)) as stream:
-        assert len(stream) == 3
-        assert stream._cost(8, 8) == 3 * (12 * 12 * 4 + 8 * 8 + 16 * 16)
+@pytest.fixture
+def trios(tmp_path):
+    """Make three pictures with an LR and an SR that tell where they are cut."""
+    files = [Files(*(tmp_path / f"{n}{kind}.png" for kind in ("", "_lr", "_sr"))) for n in range(3)]
+    for n, picture in enumerate(files):
+        hr = photograph(161 + n, 90, seed=n)
+        Image.fromarray(hr).save(picture.hr)
+        Image.fromarray(hr[: len(hr) // 2 * 2 : 2, ::2]).save(picture.lr)
+        Image.fromarray(255 - hr[: len(hr) // 2 * 2]).save(picture.taught)
+    return files
+
+
+def _source(files: list[Files], *, streamed: bool) -> Patches | Stream:
+    if streamed:
+        return Stream(files, 2, 8, CPU, mebibytes=1)
+    patches = Patches(2, 8, CPU)
+    patches.read(files)
+    return patches
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_given_lr_and_sr_are_cut_where_the_hr_is(trios, streamed):
+    with closing(_source(trios, streamed=streamed)) as source:
+        assert len(source) == 3
+        seen = set()
         for step in range(3):
-            batch = stream.draw(0, step, 8)
-            np.testing.assert_array_equal(_levels(batch.taught), 255 - _levels(batch.hr))
+            lr, hr, taught = map(_levels, source.draw(0, step, 8))
+            np.testing.assert_array_equal(taught, 255 - hr)
+            for small, large in zip(lr, hr, strict=True):
+                # every second px, of the first or of the second: a flip changes which
+                assert any(np.array_equal(small, large[y::2, x::2]) for y in (0, 1) for x in (0, 1))
+                seen.add(small.tobytes())
+        assert len(seen) > 12
+
+
+def test_a_stream_counts_what_a_teachers_sr_takes(trios):
+    with closing(Stream(trios, 2, 8, CPU, mebibytes=1)) as stream:
+        assert stream._cost(8, 8) == 3 * (12 * 12 * 4 + 8 * 8 + 16 * 16)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_of_a_picture_the_file_that_is_broken_is_named(trios, streamed):
+    trios[1].taught.write_bytes(b"x")
+    with closing(_source(trios, streamed=streamed)) as source:
+        assert source.unreadable == ["1_sr.png"]
+
+
+def test_a_stream_reduces_as_far_as_it_is_asked(tmp_path):
+    path = tmp_path / "slope.png"
+    Image.fromarray(np.ascontiguousarray(np.broadcast_to(np.arange(240, dtype=np.uint8)[:, None], (240, 240, 3)))).save(path)
+    with closing(Stream([Files(path)], 2, 8, CPU, mebibytes=4, shrink=0.2)) as stream:
+        shown = np.ptp(_levels(stream.draw(0, 0, 64).hr), axis=(1, 2, 3))
+    assert shown.min() < 20 and shown.max() > 70  # 15 px of HR, or 5 times as many
 
 
 def test_a_stream_resumed_anywhere_draws_the_same(stream):

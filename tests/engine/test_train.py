@@ -533,8 +533,8 @@ def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
 
 
 def test_ready_sr_takes_a_teachers_share_of_the_loss(config, pictures, tmp_path):
-    ready = tmp_path / "sr"
-    ready.mkdir()
+    ready = tmp_path / "rfdn" / "hr"
+    ready.mkdir(parents=True)
     for path in pictures.iterdir():
         with Image.open(path) as hr:
             Image.new("RGB", (hr.width // 2 * 2, hr.height // 2 * 2)).save(ready / f"{path.stem}_x2.png")
@@ -544,9 +544,21 @@ def test_ready_sr_takes_a_teachers_share_of_the_loss(config, pictures, tmp_path)
     (share,) = _losses(replace(start, teacher_dir=str(ready), teacher_weight=0.25), tmp_path / "share")
     assert black > 2 * hr
     assert share == pytest.approx(0.75 * hr + 0.25 * black, rel=1e-5)
-    assert checkpoint.read_card(tmp_path / "share" / "best.safetensors").training["teacher_dir"] == "sr"
-    with pytest.raises(TrainingFailed, match=r"teacher_dir was '.*sr', is None"):
+    assert checkpoint.read_card(tmp_path / "share" / "best.safetensors").training["teacher_dir"] == "rfdn/hr"
+    with pytest.raises(TrainingFailed, match=r"teacher_dir was '.*hr', is None"):
         next(train(replace(start, steps=2), tmp_path / "share", device="cpu", resume=True))
+
+
+@pytest.mark.parametrize("cache_mib", [None, 4])
+def test_a_run_on_reduced_pictures_draws_others(config, tmp_path, cache_mib):
+    config = replace(config, steps=1, cache_mib=cache_mib)
+    whole, reduced = (_losses(replace(config, shrink=factor), tmp_path / f"{factor}") for factor in (1.0, 0.5))
+    assert whole != reduced
+
+
+def test_the_hr_is_not_taken_for_a_teachers_sr(config, pictures, tmp_path):
+    with pytest.raises(UsageError, match=r"--teacher-dir '.*' is --data itself"):
+        next(train(replace(config, teacher_dir=str(pictures)), tmp_path / "run", device="cpu"))
 
 
 def test_ready_sr_of_another_size_or_missing_is_told(config, pictures, tmp_path):
@@ -801,6 +813,10 @@ def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pic
         ({"finish": 0.1, "finish_patch": 400}, TrainingFailed, "patch of 400 px"),
         ({"lr_dir": "lr", "degradation": "photo"}, UsageError, "--lr-dir"),
         ({"teacher": "rfdn", "teacher_dir": "sr"}, UsageError, "either --teacher or --teacher-dir"),
+        ({"shrink": 0.0}, UsageError, "--shrink is a factor from 0.1 to 1"),
+        ({"shrink": 1.5}, UsageError, "--shrink is a factor from 0.1 to 1"),
+        ({"shrink": 0.5, "lr_dir": "lr"}, UsageError, "--lr-dir has nothing of reduced ones"),
+        ({"shrink": 0.5, "teacher_dir": "sr"}, UsageError, "--teacher-dir has nothing of reduced ones"),
         ({"teacher_dir": "sr", "degradation": "photo"}, UsageError, "--teacher-dir"),
         ({"finish": 1.0}, UsageError, "--finish"),
         ({"accumulate": 0}, UsageError, "--accumulate"),
