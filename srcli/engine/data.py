@@ -138,7 +138,8 @@ def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> N
 class Patches:
     """Random pairs from pictures in memory.
 
-    Bicubic LR patches of `patch` px equal the crops of the whole picture's LR; a photo's are degraded one by one.
+    Bicubic LR patches of `patch` px equal crops of the LR of the whole picture begun at some px of HR; a photo's are degraded
+    one by one.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Patches:
                 self.unreadable += [
                     path.name for path, each in zip(picture, read, strict=True) if path and isinstance(each, str)
                 ]
-            elif not _fit(self.scale, *(None if pixels is None else pixels.shape[:2] for pixels in (hr, lr, taught))):
+            elif not _fit(self.scale, hr.shape[:2], *(None if pixels is None else pixels.shape[:2] for pixels in (lr, taught))):
                 self.unlike.append(picture.hr.name)
             elif not self.add(hr, lr, taught):
                 self.small += 1
@@ -460,9 +461,8 @@ def _sizes(picture: Files) -> _Sizes | Path:
     return _Sizes(hr, lr, taught)
 
 
-def _fit(s: int, hr: tuple[int, ...] | None, lr: tuple[int, ...] | None, taught: tuple[int, ...] | None) -> bool:
+def _fit(s: int, hr: tuple[int, ...], lr: tuple[int, ...] | None, taught: tuple[int, ...] | None) -> bool:
     """Say whether LR is 1/s of HR in size, and SR as large as HR, or as HR cut to whole px of LR."""
-    assert hr is not None
     height, width = (n // s for n in hr)
     return lr in (None, (height, width)) and taught in (None, hr, (height * s, width * s))
 

@@ -214,7 +214,7 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
         **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
         **{name: Path(folder).name if (folder := getattr(config, name)) else None for name in FOLDERS},
         # 'srcli eval --save' calls its folder as that of the HR; the one above it tells the teacher
-        "teacher_dir": "/".join(Path(config.teacher_dir).parts[-2:]) if config.teacher_dir else None,
+        "teacher_dir": Path(*Path(config.teacher_dir).parts[-2:]).as_posix() if config.teacher_dir else None,
         "init": _name(config.init),
         "teacher": _name(config.teacher) if config.teacher else None,
         "lr": config.rate,
