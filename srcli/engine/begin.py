@@ -43,13 +43,13 @@ def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, 
         precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
         check_precision(precision, ranks.device)
         torch.manual_seed(config.seed)
-        model, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
+        model, trained, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
         teacher = _teacher(config, out, notes)
         for network in (model, teacher):
             if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
                 raise UsageError(f"'{network.arch}' needs patches of at least {network.min_side} px, not {side}")
         scored_on = check_validation(config) if config.val is not None and ranks.leads else None
-        run = Run(config, model, ranks, precision, teacher, scored_on)
+        run = Run(config, model, ranks, precision, teacher, scored_on, trained=trained)
         if state is not None:
             run.restore(state)
             if ranks.leads and not (out / "best.safetensors").exists():
@@ -129,7 +129,8 @@ def _check_folders(config: TrainConfig) -> None:
             )
 
 
-def _network(config: TrainConfig) -> tuple[SRModel, list[str]]:
+def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
+    """Return the network at its start, whether all of it is trained already, and what is to be told."""
     try:
         model = create(config.arch, config.scale, **(config.network or {}))
     except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
@@ -139,13 +140,13 @@ def _network(config: TrainConfig) -> tuple[SRModel, list[str]]:
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
     if config.init == "random":
-        return model, []
+        return model, False, []
     if config.init in ("auto", "upsampler"):
         if model.start_as_upsampler():
-            return model, []
+            return model, False, []
         if config.init == "upsampler":
             raise UsageError(f"no start as an upsampler is known for '{config.arch}'; use --init random")
-        return model, [f"'{config.arch}' starts from random weights: no start as an upsampler is known for it"]
+        return model, False, [f"'{config.arch}' starts from random weights: no start as an upsampler is known for it"]
     notes: list[str] = []
     source, card = _opened(config.init, config.scale, notes.append)
     if card.arch != config.arch:
@@ -166,7 +167,8 @@ def _network(config: TrainConfig) -> tuple[SRModel, list[str]]:
     )
     model.load_state_dict(fitting, strict=card.scale == config.scale)
     fresh = [k for k in own if k not in fitting]
-    return model, [*notes, f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else "")]
+    notes.append(f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else ""))
+    return model, not fresh, notes
 
 
 def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRModel, checkpoint.Card]:

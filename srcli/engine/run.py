@@ -47,7 +47,10 @@ class Run:
         precision: Precision,
         teacher: SRModel | None = None,
         scored_on: str | None = None,
+        *,
+        trained: bool = False,
     ) -> None:
+        self.trained = trained  # the start is weights that are worth a score
         self.config, self.ranks, self.precision = config, ranks, precision
         self.scored_on = scored_on  # the fingerprint of what `best` was measured on
         self.teacher = teacher
@@ -62,6 +65,7 @@ class Run:
         self.step = 0
         self.elapsed = 0.0
         self.best = -math.inf  # PSNR of a validation
+        self.best_step = 0
         self.validated = 0  # the step of the newest one
         self._legs = config.legs()
 
@@ -73,6 +77,7 @@ class Run:
             "world": self.ranks.world,
             "elapsed": self.elapsed,
             "best": self.best,
+            "best_step": self.best_step,
             "validated": self.validated,
             "scored_on": self.scored_on,
             "model": self.model.state_dict(),
@@ -86,7 +91,7 @@ class Run:
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.validated = state.get("validated", self.step)
         if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
-            self.best = state["best"]
+            self.best, self.best_step = state["best"], state.get("best_step", self.step)
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

@@ -28,6 +28,7 @@ from srcli.ops.pixels import to_array
 _SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
 TELL_EVERY = 1.0  # second between the records of steps
+_GENTLER = "a lower --lr (and --adam-lr) or a longer run keeps more of it"
 
 
 def train(
@@ -130,6 +131,9 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     if ranks.leads and config.val is not None and due and run.validated < run.step:
         yield _scored(run, patches, out)  # what ended the run before came before this validation
         yield save_last(run, out)
+    if ranks.leads and config.val is not None and run.trained and not run.step:
+        yield validate(run, out)  # what training has to better; the weights have their batch norm with them
+        clock = told = time.monotonic()
     while not at_end:
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
             break
@@ -165,6 +169,8 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
             next_validation = run.elapsed + config.validate_every * 60
             yield _scored(run, patches, out)
+            if at_end and run.best > -math.inf and not run.best_step:
+                yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
             last_save = run.elapsed

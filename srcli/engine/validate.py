@@ -81,7 +81,7 @@ def validate(run: Run, out: Path) -> Validated:
     summary = summarize("", folder, protocol, scores)
     result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
     if result.best:
-        run.best = result.psnr
+        run.best, run.best_step = result.psnr, run.step
         save_best(run, out, scores={"val_psnr": round(result.psnr, 3), "val_ssim": round(result.ssim, 4)})
     return result
 

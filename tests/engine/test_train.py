@@ -15,7 +15,7 @@ from PIL import Image
 from srcli import checkpoint, zoo
 from srcli.engine.data import Batch, Patches, Stream, degrade_folder
 from srcli.engine.distributed import Team
-from srcli.engine.events import Saved, Started, Step, Validated
+from srcli.engine.events import Noted, Saved, Started, Step, Validated
 from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
 from srcli.engine.settings import PARTNERS, Stage, TrainConfig, flag, settled
@@ -411,6 +411,31 @@ def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path, monkey
     monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
     events = train(replace(config, arch="standard", init="standard", steps=1), tmp_path / "run", device="cpu")
     assert next(events).notes[0].startswith("started from 'standard' (x4); new: ")
+
+
+def test_weights_to_start_from_are_scored_first_and_kept_where_no_step_betters_them(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), steps=2)
+    scored = [e.psnr for e in train(config, tmp_path / "start", device="cpu") if isinstance(e, Validated)]
+    start = tmp_path / "start" / "best.safetensors"
+    worse = replace(config, init=str(start), lr=0.3, ema=0.0)
+    events = list(train(worse, tmp_path / "worse", device="cpu"))
+    first, last = [e for e in events if isinstance(e, Validated)]
+    assert events[1] == first == Validated(0, scored[-1], first.ssim, True, 0.0)
+    assert last.psnr < first.psnr and not last.best
+    assert [e.text for e in events if isinstance(e, Noted)][-1].startswith("no validation passed the start")
+    kept = checkpoint.load(tmp_path / "worse" / "best.safetensors")[0].state_dict()
+    assert all(torch.equal(value, kept[k]) for k, value in checkpoint.load(start)[0].state_dict().items())
+
+    better = replace(worse, data=str(pictures), lr=1e-4, steps=6, batch=4)
+    events = list(train(better, tmp_path / "better", device="cpu"))
+    assert [e.best for e in events if isinstance(e, Validated)] == [True, True]
+    assert not any(isinstance(e, Noted) for e in events)
+    assert checkpoint.read_card(tmp_path / "better" / "best.safetensors").training["steps_done"] == 6
+
+
+def test_a_start_that_is_not_all_trained_is_not_scored(config, pictures, tmp_path):
+    config = replace(config, arch="standard", init="standard", scale=3, val=str(pictures), steps=1)
+    assert [e.step for e in train(config, tmp_path / "run", device="cpu") if isinstance(e, Validated)] == [1]
 
 
 def test_a_run_goes_on_after_its_start_is_gone(config, tmp_path):
