@@ -450,12 +450,14 @@ def _sizes(picture: Files) -> _Sizes | Path:
     """Read the sizes from the files' headers; return the first file whose size cannot be read."""
     sizes: list[tuple[int, int] | None] = []
     for path in picture:
+        if path is None:
+            sizes.append(None)
+            continue
         try:
-            facts = None if path is None else probe(path)
+            facts = probe(path)
         except BadPicture:
-            assert path is not None
             return path
-        sizes.append(None if facts is None else (facts.height, facts.width))
+        sizes.append((facts.height, facts.width))
     hr, lr, taught = sizes
     assert hr is not None
     return _Sizes(hr, lr, taught)

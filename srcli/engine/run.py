@@ -50,10 +50,10 @@ class Run:
         *,
         trained: bool = False,
     ) -> None:
-        self.trained = trained  # the start is weights that are worth a score
         self.config, self.ranks, self.precision = config, ranks, precision
         self.scored_on = scored_on  # the fingerprint of what `best` was measured on
         self.teacher = teacher
+        self.trained = trained  # the start is weights that are worth a score
         self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
         if ranks.world > 1 and ranks.device.type == "cuda":
@@ -65,7 +65,7 @@ class Run:
         self.step = 0
         self.elapsed = 0.0
         self.best = -math.inf  # PSNR of a validation
-        self.best_step = 0
+        self.best_step: int | None = None  # 0: the weights that the run started from
         self.validated = 0  # the step of the newest one
         self._legs = config.legs()
 

@@ -169,7 +169,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
             next_validation = run.elapsed + config.validate_every * 60
             yield _scored(run, patches, out)
-            if at_end and run.best > -math.inf and not run.best_step:
+            if at_end and run.best_step == 0:
                 yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
             clock = told = time.monotonic()
         if at_end or run.elapsed - last_save >= SAVE_EVERY:
