@@ -80,6 +80,7 @@ class Run:
             "best_step": self.best_step,
             "validated": self.validated,
             "scored_on": self.scored_on,
+            "trained": self.trained,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -89,7 +90,7 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
         self.step, self.elapsed = state["step"], state["elapsed"]
-        self.validated = state.get("validated", self.step)
+        self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
         if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
             self.best, self.best_step = state["best"], state.get("best_step", self.step)
         self.model.load_state_dict(state["model"])

@@ -44,9 +44,9 @@ def train(
     """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
     With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`.
-    `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step; True saves and stops.
-    `tensorboard`: draw curves and validation crops there too. Raises TrainingFailed before anything is written where the run
-    cannot start.
+    `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each picture of a
+    validation; True saves and stops. `tensorboard`: draw curves and validation crops there too. Raises TrainingFailed before
+    anything is written where the run cannot start.
     """
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
@@ -127,12 +127,15 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
     next_validation = run.elapsed + config.validate_every * 60
     at_end = False
-    due = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
-    if ranks.leads and config.val is not None and due and run.validated < run.step:
-        yield _scored(run, patches, out)  # what ended the run before came before this validation
-        yield save_last(run, out)
-    if ranks.leads and config.val is not None and run.trained and not run.step:
-        yield validate(run, out)  # what training has to better; the weights have their batch norm with them
+    scoring = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
+    scoring = scoring and run.validated < run.step  # what ended the run before came before this validation, or in it
+    if not run.step:
+        scoring = run.trained and run.best_step is None  # what training has to better
+    if ranks.told(config.val is not None and scoring)[0]:
+        if ranks.leads:
+            yield from _scored(run, patches, out, stopping)
+            yield save_last(run, out)
+        at_end = ranks.told(stopping())[0] > 0
         clock = told = time.monotonic()
     while not at_end:
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
@@ -148,7 +151,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         )
         # rank 0's clock and signals hold for all; what is validated or saved is told, and found finite, before
         wanted = now - told >= TELL_EVERY or due or elapsed - last_save >= SAVE_EVERY
-        run.elapsed, stop, tell = ranks.told(elapsed, stopping(), wanted)
+        run.elapsed, stop, tell, validating = ranks.told(elapsed, stopping(), wanted, due)
         clock, owed = now, 0.0
         at_end = run.fraction() >= 1 or bool(stop) or (stop_after is not None and run.step >= stop_after)
         if at_end or tell:
@@ -161,18 +164,20 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
             total.zero_()
             counted, told = 0, time.monotonic()
             clock = told  # drawing and saving are not training
-        if not ranks.leads:
-            continue
-        yield from (Noted(line) for line in patches.news())
-        if config.val and not stop and (at_end or due):
+        scoring = config.val is not None and not stop and (at_end or validating > 0)
+        if ranks.leads:
+            yield from (Noted(line) for line in patches.news())
+        if ranks.leads and scoring:
             if at_end:
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
             next_validation = run.elapsed + config.validate_every * 60
-            yield _scored(run, patches, out)
-            if at_end and run.best_step == 0:
+            yield from _scored(run, patches, out, stopping)
+            if at_end and run.best_step == 0 and run.validated == run.step:
                 yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
+        if scoring:
+            at_end = ranks.told(stopping())[0] > 0 or at_end
             clock = told = time.monotonic()
-        if at_end or run.elapsed - last_save >= SAVE_EVERY:
+        if ranks.leads and (at_end or run.elapsed - last_save >= SAVE_EVERY):
             last_save = run.elapsed
             if run.best == -math.inf:  # not validated, or not yet
                 measure_norms(run, patches)
@@ -183,10 +188,12 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         ranks.told(0.0)  # the others stay until rank 0 has written
 
 
-def _scored(run: Run, patches: Source, out: Path) -> Validated:
-    measure_norms(run, patches)
-    run.validated = run.step
-    return validate(run, out)
+def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Iterator[Validated]:
+    """Yield what a validation gave; nothing where the run is to stop before its end."""
+    if run.step:  # weights that the run starts from have their batch norm with them
+        measure_norms(run, patches)
+    if result := validate(run, out, stopping):
+        yield result
 
 
 def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:

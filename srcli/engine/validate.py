@@ -1,7 +1,7 @@
 """How good a run's averaged weights are: their batch norm, their scores and crops to look at."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,12 +72,20 @@ def check_validation(config: TrainConfig) -> str:
     return hashlib.sha256("\n".join([config.degradation, *facts]).encode()).hexdigest()
 
 
-def validate(run: Run, out: Path) -> Validated:
-    """Score the averaged weights as `srcli eval` does, in the precision of training; keep the best."""
+def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) -> Validated | None:
+    """Score the averaged weights as `srcli eval` does, in the precision of training; keep the best.
+
+    `stopping`: asked after each picture; True gives it up, and None is returned.
+    """
     assert run.config.val is not None
     folder, protocol = hr_folder(Path(run.config.val)), Protocol(run.config.scale)
+    scores = []
     with _lr_of(run, folder) as lr_folder:
-        scores = list(evaluate(_upscaler(run), folder, protocol, lr_folder=lr_folder))
+        for score in evaluate(_upscaler(run), folder, protocol, lr_folder=lr_folder):
+            scores.append(score)
+            if stopping():
+                return None
+    run.validated = run.step
     summary = summarize("", folder, protocol, scores)
     result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
     if result.best:

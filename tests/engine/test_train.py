@@ -238,6 +238,25 @@ def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_step
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]
 
 
+def test_wherever_a_run_is_stopped_it_is_the_same_run_once_resumed(config, pictures, tmp_path):
+    config = replace(config, arch="standard", val=str(pictures), validate_steps=2, steps=3)
+    list(train(config, tmp_path / "start", device="cpu"))
+    config = replace(config, init=str(tmp_path / "start" / "best.safetensors"))
+    asked = []
+    events = list(train(config, tmp_path / "whole", device="cpu", stopping=lambda: bool(asked.append(1))))
+    whole = [(e.step, e.psnr, e.best) for e in events if isinstance(e, Validated)]
+    assert [step for step, *_ in whole] == [0, 2, 3]
+    assert len(asked) == 3 + len(whole) * (3 + 1)  # steps, and validations of three pictures, after which it is asked again
+    for n in range(len(asked)):
+        out, answers = tmp_path / str(n), iter([False] * n)
+        stopped = list(train(config, out, device="cpu", stopping=lambda answers=answers: next(answers, True)))
+        assert isinstance(stopped[-1], Saved)
+        events = stopped + list(train(config, out, device="cpu", resume=True))
+        assert [(e.step, e.psnr, e.best) for e in events if isinstance(e, Validated)] == whole, f"asked for the {n + 1}th time"
+        best, expected = (checkpoint.load(run / "best.safetensors")[0].state_dict() for run in (out, tmp_path / "whole"))
+        assert all(torch.equal(best[k], expected[k]) for k in expected)
+
+
 def test_the_last_steps_are_saved_before_they_are_validated(config, pictures, tmp_path):
     events = list(train(replace(config, val=str(pictures), steps=2), tmp_path / "run", device="cpu"))
     kinds = [type(e) for e in events if not isinstance(e, Step)]
