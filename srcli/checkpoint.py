@@ -27,7 +27,7 @@ class Card:
     config: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     source: str = ""  # for converted weights: whose they are
-    training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig, steps, minutes, machine
+    training: dict[str, Any] = field(default_factory=dict)  # the TrainConfig, steps, minutes, ranks, machine
     scores: list[dict[str, Any]] = field(default_factory=list)  # records as `srcli eval --json` prints them
 
 

@@ -122,7 +122,9 @@ def train_command(card: Card) -> str:
     if file:
         flags.append("--config run.toml")
         file.insert(0, "# run.toml:")
-    return "\n".join([" ".join(["srcli train --arch", card.arch, "--scale", str(card.scale), "--out run", *flags]), *file])
+    ranks = training.get("ranks", 1)  # each takes a batch of its own
+    srcli = f"torchrun --standalone --nproc-per-node {ranks} -m srcli" if ranks > 1 else "srcli"
+    return "\n".join([" ".join([f"{srcli} train --arch", card.arch, "--scale", str(card.scale), "--out run", *flags]), *file])
 
 
 def _flag(value: Any) -> str:

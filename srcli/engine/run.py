@@ -226,11 +226,19 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
         "lr": config.rate,
         "steps_done": run.step,
         "minutes_done": round(run.elapsed / 60, 1),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, srcli {__version__}",
+        "ranks": run.ranks.world,
+        "machine": _machine(run.ranks.world),
         **(scores or {}),
     }
     with writing(out):
         checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
+
+
+def _machine(ranks: int) -> str:
+    threads = torch.get_num_threads()
+    processes = f"{ranks} ranks of " if ranks > 1 else ""
+    each = f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{platform.machine()}, {processes}{each}, torch {torch.__version__}, srcli {__version__}"
 
 
 def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from srcli.checkpoint import read_card
 from srcli.engine.distributed import team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
+from srcli.modelcard import train_command
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]
@@ -24,6 +26,7 @@ PARTING = """
 import os
 from pathlib import Path
 import torch
+from srcli.checkpoint import read_card
 from srcli.engine.distributed import team
 
 with team("cpu") as ranks:
@@ -61,6 +64,8 @@ def test_two_ranks_have_the_gradients_of_one_with_twice_the_batch(pictures, tmp_
     assert run.returncode == 0, run.stderr
     assert "2 ranks of 2 patches: 4 a step" in run.stderr
     assert run.stderr.count("done: weights") == 1
+    command = train_command(read_card(tmp_path / "two" / "best.safetensors"))
+    assert command.startswith("torchrun --standalone --nproc-per-node 2 -m srcli train --arch rfdn ")
     one = TrainConfig("rfdn", 2, str(pictures), steps=1, batch=4, patch=16, optimizer="adam", clip=0.0, precision="fp32")
     list(train(one, tmp_path / "one", device="cpu"))
     for ours, theirs in zip(_gradients(tmp_path / "two"), _gradients(tmp_path / "one"), strict=True):
