@@ -109,7 +109,7 @@ def open_model(
     from srcli.models import create
 
     name, wanted = _split(reference, scale)
-    if name == "bicubic" and not Path(reference).is_file():
+    if name == "bicubic" and not on_disk(reference):
         model = create("bicubic", wanted or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
     return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference, say=say)
@@ -152,10 +152,15 @@ def open_network(reference: str, scale: int | None = None, *, offline: bool = Fa
     """Return the network alone, for counting: fresh weights where `reference` names an architecture, else as open_model."""
     from srcli.models import create
 
-    name, wanted = _split(reference, scale)
-    if name in ARCHS and not Path(reference).is_file():
+    if names_network(reference, scale):
+        name, wanted = _split(reference, scale)
         return create(name, wanted or DEFAULT_SCALE).eval()
     return open_model(reference, scale, offline=offline, say=say)[0]
+
+
+def names_network(reference: str, scale: int | None = None) -> bool:
+    """Whether `reference` is the name of a network, its scale behind it or not, and of no weights in particular."""
+    return _split(reference, scale)[0] in ARCHS and not on_disk(reference)
 
 
 def verify() -> Iterator[tuple[str, str | None]]:

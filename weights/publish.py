@@ -94,13 +94,14 @@ def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]
 
 
 def _scored(upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | None) -> dict[str, Any]:
+    protocol = replace(protocol, lr_given=lr is not None)
     summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr)))
     return {
         "dataset": summary.dataset,
         "pictures": summary.pictures,
         "psnr": round(summary.psnr, 3),
         "ssim": round(summary.ssim, 4),
-        "protocol": summary.protocol,
+        "protocol": summary.protocol.replace("LR given", "LR by --degradation photo, seed 0"),
     }
 
 

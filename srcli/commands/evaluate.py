@@ -98,7 +98,7 @@ def evaluate(
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_partners, open_datasets, short_names
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets, short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 
@@ -135,7 +135,7 @@ def evaluate(
         Entry(name, label, made_ready(networks[name])) if name in networks else Entry(label, label, Path(name))
         for name, label in zip(names, labels, strict=True)
     ]
-    check_partners(datasets, entries, factor)
+    check_pictures(datasets, entries, protocol)
     results = _score(entries, datasets, protocol, save, quiet=json)
     others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
     computed = (

@@ -13,7 +13,7 @@ from torch import nn
 from srcli import checkpoint
 from srcli.engine.ahead import Ahead
 from srcli.engine.compiler import compile_network
-from srcli.engine.data import Files, Patches, Stream, hr_folder, list_pictures, partner
+from srcli.engine.data import Files, Patches, Stream, hr_folder, list_pictures, partners
 from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import Team
 from srcli.engine.memory import keep_freed_memory
@@ -72,9 +72,9 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     given = [Path(folder) if folder else None for folder in (config.lr_dir, config.teacher_dir)]
     if given[1] and given[1].resolve() in {root.resolve(), Path(config.data).resolve()}:
         raise UsageError(f"--teacher-dir '{given[1]}' is --data itself; it takes a teacher's SR of that")
-    files = [
-        Files(path, *(partner(path, folder, s, root) if folder else None for folder in given)) for path in list_pictures(root)
-    ]
+    pictures = list_pictures(root)
+    found = [partners(pictures, folder, s, root) if folder else [None] * len(pictures) for folder in given]
+    files = [Files(*picture) for picture in zip(pictures, *found, strict=True)]
     where, threads = device, 1
     if config.degradation == "photo":  # JPEG is encoded on the host
         where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))

@@ -104,6 +104,17 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
     raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")
 
 
+def partners(pictures: Sequence[Path], folder: Path, scale: int, root: Path | None = None) -> list[Path]:
+    """Find the LR or SR of every picture, as `partner`; raise BadFolder also where one would be that of two."""
+    found: dict[Path, Path] = {}
+    for path in pictures:
+        file = partner(path, folder, scale, root)
+        if (other := found.setdefault(file, path)) != path:
+            apart = "keep those of sub-folders in sub-folders of the same names"
+            raise BadFolder(f"'{file}' would be the partner of both '{other}' and '{path}'; {apart}")
+    return list(found)
+
+
 def counterpart(path: Path, root: Path, folder: Path) -> Path:
     """Return where in `folder` what is made of a picture below `root` goes: a PNG that `partner` finds, and no other's."""
     twins = [p for p in path.parent.glob(f"{escape(path.stem)}.*") if p != path and p.suffix.lower() in SUFFIXES]

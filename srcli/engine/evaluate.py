@@ -11,10 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval
-from srcli.engine.data import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, read_rgb
+from srcli.engine.data import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image
+from srcli.media.probe import probe
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor
@@ -94,7 +95,8 @@ class Versus:
         interval = (
             "no interval" if math.isnan(low) else f"{low:.2f}..{high:.2f}" + ("" if self.clear else ", no clear difference")
         )
-        wins = f"{self.model} {self.sign} {self.other} on {self.wins or self.pictures} of {self.pictures}"
+        pictures = self.pictures if self.sign == "=" else self.wins
+        wins = f"{self.model} {self.sign} {self.other} on {pictures} of {self.pictures}"
         return f"{wins}, {_signless(self.psnr):+.2f} dB, {interval}"
 
 
@@ -195,13 +197,20 @@ def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | No
     return evaluate(entry.source, dataset.folder, protocol, pictures=dataset.pictures, lr_folder=dataset.lr_folder, save=save)
 
 
-def check_partners(datasets: Sequence[Dataset], entries: Sequence[Entry], scale: int) -> None:
-    """Raise BadFolder where a picture has no LR that was to be given, or no ready SR: before anything is computed."""
+def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protocol: Protocol) -> None:
+    """Raise before anything is computed what the headers and names of the pictures tell.
+
+    BadPicture where one is too small to be scored, BadFolder where it has no LR that was to be given, or no ready SR.
+    """
     for dataset in datasets:
+        for path in dataset.pictures:
+            facts = probe(path)
+            if min(facts.height, facts.width) // protocol.scale * protocol.scale <= 2 * protocol.shave:
+                border = f"x{protocol.scale} and a border of {protocol.shave} px leave nothing of it to score"
+                raise BadPicture(f"'{path}' is {facts.width}x{facts.height}: {border}; remove it, or give a smaller --shave")
         ready = [_of_dataset(entry.source, dataset) for entry in entries if isinstance(entry.source, Path)]
         for folder in [*ready, *([dataset.lr_folder] if dataset.lr_folder else [])]:
-            for path in dataset.pictures:
-                partner(path, folder, scale, dataset.folder)
+            partners(dataset.pictures, folder, protocol.scale, dataset.folder)
 
 
 def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair) -> np.ndarray:
@@ -225,11 +234,16 @@ def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, roo
 
 
 def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int, root: Path | None = None) -> np.ndarray:
-    """Read the SR of the HR picture at `path` that a tool made, cropped to the HR; raise BadPicture, BadFolder."""
+    """Read the SR of the HR picture at `path` that a tool made, cropped to the HR; raise BadPicture, BadFolder.
+
+    It may be larger by a px of LR, as MATLAB makes the LR of sizes that are no multiple of the scale.
+    """
     ready = partner(path, sr_folder, scale, root)
     sr = read_rgb(ready)
-    if sr.shape[0] < hr.shape[0] or sr.shape[1] < hr.shape[1]:
-        raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, smaller than its HR {hr.shape[1]}x{hr.shape[0]}")
+    beyond = [a - b for a, b in zip(sr.shape[:2], hr.shape[:2], strict=True)]
+    if not all(0 <= n <= scale for n in beyond):
+        smaller = "smaller than" if min(beyond) < 0 else f"no SR at x{scale} of"
+        raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, {smaller} its HR {hr.shape[1]}x{hr.shape[0]}")
     return sr[: hr.shape[0], : hr.shape[1]]
 
 
@@ -310,9 +324,15 @@ def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
         contest = models if len(models) > 1 and not baseline else of_dataset
         for i, a in enumerate(contest):
             for b in contest[i + 1 :]:
-                better, worse = (a, b) if a.summary.psnr >= b.summary.psnr else (b, a)
-                found.append(versus(better, worse))
+                found.append(versus(*((b, a) if _ahead(b, a) else (a, b))))
     return found
+
+
+def _ahead(a: Result, b: Result) -> bool:
+    """Whether `a` is better by the mean difference; where infinite PSNR on both sides leaves none, on more pictures."""
+    gains = differences([s.psnr for s in a.scores], [s.psnr for s in b.scores])
+    mean = _mean(gains)
+    return mean > 0 or (math.isnan(mean) and sum(g > 0 for g in gains) > sum(g < 0 for g in gains))
 
 
 def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> list[Dataset]:
@@ -320,16 +340,25 @@ def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> l
 
     A folder without pictures that has one called HR, GT or the like (EDSR's and BasicSR's benchmarks) stands for that one.
     """
-    folders = [hr_folder(folder) for folder in folders]
-    if len({folder.resolve() for folder in folders}) < len(folders):
+    pictures = [hr_folder(folder) for folder in folders]
+    if len({folder.resolve() for folder in pictures}) < len(folders):
         raise UsageError("the same data set is given twice")
-    names = [dataset_name(folder) for folder in folders]
-    found = []
-    for i, (name, folder) in enumerate(zip(names, folders, strict=True)):
-        above = folder.resolve().parent.name
-        unique = name if names.count(name) == 1 else f"{above} {folder.resolve().name}"
-        found.append(Dataset(unique, folder, list_pictures(folder), lr_folders[i] if lr_folders else None))
-    return found
+    names = _different([dataset_name(folder) for folder in folders], pictures)
+    lr: Sequence[Path | None] = lr_folders or [None] * len(folders)
+    return [Dataset(name, hr, list_pictures(hr), given) for name, hr, given in zip(names, pictures, lr, strict=True)]
+
+
+def _different(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """Return `names`, in place of equal ones as much of their folders' paths as makes them differ."""
+    parts = [folder.resolve().parts for folder in folders]
+    different = list(names)
+    for depth in range(2, max(map(len, parts), default=0)):
+        if len(set(different)) == len(different):
+            break
+        different = [
+            name if names.count(name) == 1 else " ".join(part[-depth:]) for name, part in zip(names, parts, strict=True)
+        ]
+    return different
 
 
 def dataset_name(folder: Path) -> str:
@@ -340,7 +369,7 @@ def dataset_name(folder: Path) -> str:
 
 def short_names(references: Sequence[str]) -> list[str]:
     """Return labels that differ: a file's name without its kind, with as many of its folders as that takes."""
-    paths = [Path(r) for r in references]
+    paths = [Path(r).resolve() if Path(r).is_dir() else Path(r) for r in references]  # . and .. have no names
     parts = [(p.with_suffix("") if p.suffix.lower() in _WEIGHTS else p).parts for p in paths]
     for depth in range(1, max(map(len, parts), default=0) + 1):
         labels = ["/".join(p[-max(depth, 2 if p[-1] in _ANY_RUN else 1) :]) for p in parts]

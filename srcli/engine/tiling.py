@@ -10,11 +10,11 @@ import torch
 
 from srcli.engine.upscale import Upscaler
 from srcli.media.image import read_image
-from srcli.models import ALIASES, ARCHS
+from srcli.models import ARCHS
 from srcli.models.base import Kind, SRModel, Tiling
 from srcli.ops.pixels import UINT8, to_array, to_tensor
 from srcli.ops.tiles import plan_tiles
-from srcli.zoo import open_model, open_network, shipped
+from srcli.zoo import names_network, open_model, open_network, shipped
 
 Weights = Literal["trained", "fresh", "none"]
 _UNSEEN = 64  # px of the default picture that no tile of the first row and column reads
@@ -75,14 +75,12 @@ def network_with_weights(reference: str, scale: int | None = None) -> tuple[SRMo
     model = open_network(reference, scale)
     if not model.learnt:
         return model, "none"
-    if Path(reference).is_file():
+    if not names_network(reference, scale):
         return model, "trained"
     if (model.arch, model.scale) in {(file.name, file.scale) for file in shipped()}:
         return open_model(model.arch, model.scale)[0], "trained"
-    if reference.lower() in (model.arch, *ALIASES):  # else open_network has loaded a shipped file of another kind
-        model.start_as_upsampler()
-        return model, "fresh"
-    return model, "trained"
+    model.start_as_upsampler()
+    return model, "fresh"
 
 
 def read_levels(path: Path) -> np.ndarray:

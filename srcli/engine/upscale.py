@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -465,7 +464,7 @@ def open_networks(
     """
     open_model = partial(zoo.open_model, offline=offline, say=say)
     whole = int(scale) if scale and scale == int(scale) else None
-    if Path(reference).is_file() or reference.startswith(hub.PREFIX):
+    if zoo.on_disk(reference) or reference.startswith(hub.PREFIX):
         try:
             return [open_model(reference, whole)[0]]
         except (UsageError, BadCheckpoint):  # of another scale, or no network at all: the second try says which

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from srcli.engine.data import degrade_folder, hr_folder, list_pictures, partner, read_pictures
+from srcli.engine.data import degrade_folder, hr_folder, list_pictures, partners, read_pictures
 from srcli.engine.degrade import degrade_picture
 from srcli.engine.evaluate import Protocol, evaluate, read_pair, summarize, within
 from srcli.engine.events import Validated
@@ -64,9 +64,9 @@ def check_validation(config: TrainConfig) -> str:
     facts = [f"{within(path, folder)} {path.stat().st_size}" for path in pictures]
     if given:
         try:
+            facts += [str(file.stat().st_size) for file in partners(pictures, given, scale, folder)]
             for path in pictures:
                 read_pair(path, Protocol(scale), given, folder)
-                facts.append(str(partner(path, given, scale, folder).stat().st_size))
         except UserError as error:
             raise TrainingFailed(f"--val-lr-dir: {error}; a score is over all pictures") from error
     return hashlib.sha256("\n".join([config.degradation, *facts]).encode()).hexdigest()

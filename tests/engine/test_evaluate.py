@@ -11,6 +11,7 @@ from srcli.engine.evaluate import (
     Protocol,
     Result,
     Score,
+    check_pictures,
     compare,
     conclude,
     duels,
@@ -141,6 +142,15 @@ def test_the_better_comes_first_and_bicubic_only_meets_a_single_model():
     assert len(duels(results, baseline=True)) == 3
 
 
+def test_pictures_restored_exactly_do_not_decide_who_is_better():
+    better, worse = _result("better", [math.inf, 31.0, 32.0]), _result("worse", [math.inf, 30.0, 31.5])
+    (contest,) = duels([worse, better])
+    assert str(contest).startswith("better > worse on 2 of 3, +0.50 dB")
+    assert str(versus(worse, better)).startswith("worse > better on 0 of 3, -0.50 dB")
+    (contest,) = duels([_result("A", [math.inf, 30.0, 30.0]), _result("B", [40.0, math.inf, 31.0])])
+    assert (contest.model, contest.wins) == ("B", 2)
+
+
 def test_the_interval_of_a_summary_is_around_its_mean():
     summary = _result("A", [28.0, 30.0, 31.0, 35.0]).summary
     assert summary.psnr_interval.low < summary.psnr == 31.0 < summary.psnr_interval.high
@@ -153,6 +163,62 @@ def test_data_sets_get_names_of_their_own(tmp_path):
     datasets = open_datasets([tmp_path / "a" / "Set5", tmp_path / "b" / "Set5", tmp_path / "Set14"])
     assert [d.name for d in datasets] == ["a Set5", "b Set5", "Set14"]
     assert datasets[2].folder == tmp_path / "Set14" / "HR"
+
+
+def test_names_of_data_sets_differ_as_far_up_as_it_takes_and_are_those_of_the_folders_given(tmp_path):
+    for place in ("a/Set5/HR", "b/Set5/HR", "c/Set5", "DIV2K/DIV2K_valid_HR"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(photograph(9, 9)).save(tmp_path / place / "p.png")
+    names = [d.name for d in open_datasets([tmp_path / "a" / "Set5", tmp_path / "b" / "Set5", tmp_path / "c" / "Set5"])]
+    assert names == ["a Set5 HR", "b Set5 HR", f"{tmp_path.name} c Set5"]
+    (dataset,) = open_datasets([tmp_path / "DIV2K"])
+    assert (dataset.name, dataset.folder.name) == ("DIV2K", "DIV2K_valid_HR")
+
+
+def test_the_labels_of_folders_are_their_names(tmp_path, monkeypatch):
+    (tmp_path / "run" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "below")
+    assert short_names(["rfdn", ".", ".."]) == ["rfdn", "below", "run"]
+
+
+def test_sr_of_another_scale_is_refused(folder, tmp_path):
+    for path in folder.iterdir():
+        with Image.open(path) as hr:
+            hr.resize((hr.width * 2, hr.height * 2)).save(tmp_path / path.name)
+    with pytest.raises(BadPicture, match=r"no SR at x2 of its HR"):
+        list(evaluate_pictures(tmp_path, folder, Protocol(2)))
+
+
+def test_sr_of_lr_that_was_rounded_up_is_cut(tmp_path):
+    hr, sr = tmp_path / "hr", tmp_path / "sr"
+    hr.mkdir()
+    sr.mkdir()
+    pixels = photograph(33, 33)
+    Image.fromarray(pixels).save(hr / "p.png")
+    Image.fromarray(np.pad(pixels, ((0, 3), (0, 3), (0, 0)))).save(sr / "p.png")
+    (score,) = evaluate_pictures(sr, hr, Protocol(4))
+    assert score.psnr == math.inf
+
+
+def test_one_file_is_no_partner_of_two_pictures(tmp_path):
+    for place in ("hr/a", "hr/b", "sr"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(photograph(40, 40)).save(tmp_path / place / "p.png")
+    (dataset,) = open_datasets([tmp_path / "hr"])
+    with pytest.raises(BadFolder, match=r"partner of both .*a/p\.png' and .*b/p\.png"):
+        check_pictures([dataset], [Entry("sr", "sr", tmp_path / "sr")], Protocol(2))
+    (tmp_path / "sr" / "b").mkdir()
+    (tmp_path / "sr" / "p.png").rename(tmp_path / "sr" / "b" / "p.png")
+    with pytest.raises(BadFolder, match=r"no partner of 'p\.png'"):
+        check_pictures([dataset], [Entry("sr", "sr", tmp_path / "sr")], Protocol(2))
+
+
+def test_a_picture_smaller_than_its_border_is_named_beforehand(tmp_path):
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    Image.fromarray(photograph(11, 40)).save(tmp_path / "b.png")
+    with pytest.raises(BadPicture, match=r"b\.png' is 40x11: x4 and a border of 4 px leave nothing"):
+        check_pictures(open_datasets([tmp_path]), [], Protocol(4))
+    check_pictures(open_datasets([tmp_path]), [], Protocol(4, border=3))
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_shipped_weights_and_files_are_taken(unshipped):
         torch.testing.assert_close(found.state_dict(), model.state_dict())
 
 
+def test_weights_that_are_named_are_those_that_are_measured(tmp_path):
+    model = create("rfdn", 4)
+    checkpoint.save(tmp_path / "best.safetensors", model, checkpoint.card_of(model))
+    for reference, expected in (("rfdn-photo", zoo.open_model("rfdn-photo", 4)[0]), (str(tmp_path), model)):
+        found, weights = network_with_weights(reference, 4)
+        assert weights == "trained"
+        torch.testing.assert_close(found.state_dict(), expected.state_dict())
+    assert network_with_weights("fsrcnn_x2")[1] == "fresh"
+    assert network_with_weights("rfdn_x2")[1] == "trained"
+
+
 def test_the_made_picture_is_the_same_each_time():
     assert np.array_equal(made_picture(37, 53), made_picture(37, 53))
     assert (made_picture(37, 53).shape, made_picture(37, 53).dtype) == ((37, 53, 3), np.uint8)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.engine.upscale import Resizer, Upscaler, passes, resampled
+from srcli import checkpoint
+from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes, resampled
 from srcli.errors import UsageError
 from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
@@ -33,6 +34,14 @@ def resizer():
 )
 def test_the_fewest_and_smallest_networks_reach_a_factor(factor, scales, chain):
     assert passes(factor, scales) == chain
+
+
+def test_the_folder_of_a_run_stands_for_its_one_network_at_every_factor(tmp_path):
+    model = create("fsrcnn", 4)
+    checkpoint.save(tmp_path / "best.safetensors", model, checkpoint.card_of(model))
+    for reference in (str(tmp_path), str(tmp_path / "best.safetensors")):
+        for scale, several in ((None, True), (2, False), (2.5, False), (8, False)):
+            assert [m.scale for m in open_networks(reference, scale, several=several)] == [4]
 
 
 def test_a_factor_out_of_reach_is_refused():
