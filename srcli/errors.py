@@ -16,6 +16,7 @@ class UserError(Exception):
     """Report one line on stderr and exit with `exit_code`."""
 
     exit_code = 1
+    told = False  # by another rank of a torchrun, so that this one need not
 
 
 class UsageError(UserError):

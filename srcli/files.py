@@ -36,6 +36,30 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def files_in(folder: Path, *, recursive: bool = True, besides: Path | None = None) -> Iterator[Path]:
+    """List what is no folder, one folder after the other, passing over hidden names and folders already seen through a link.
+
+    `besides`: a folder below that is left out. Raises BadFolder.
+    """
+    done = {besides.resolve()} if besides and besides.resolve() != folder.resolve() else set()
+    queue = [folder]
+    for place in queue:
+        if place.resolve() in done:
+            continue
+        done.add(place.resolve())
+        try:
+            children = sorted(place.iterdir())
+        except OSError as error:
+            raise BadFolder(f"cannot read the folder '{place}': {error.strerror}") from error
+        for child in children:
+            if child.name.startswith("."):
+                continue
+            if child.is_dir():
+                queue += [child] if recursive else []
+            else:
+                yield child
+
+
 def sweep(folders: Iterable[Path]) -> int:
     """Remove the temporary files that killed processes left in these folders; return how many.
 

@@ -33,9 +33,9 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     base = recipe(recipe_name, chosen["arch"]) if recipe_name else {}
     if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
         base.pop("steps", None)
-    if "steps" in flags or "minutes" in flags:
-        for name in ("steps", "minutes"):
-            if name not in flags:
+    for pair in ({"steps", "minutes"}, {"validate_steps", "validate_every"}):  # one replaces the other
+        if pair & flags.keys():
+            for name in pair - flags.keys():
                 chosen.pop(name, None)
     return {**base, **chosen}
 

@@ -209,7 +209,8 @@ def train(
             raise UsageError(f"--samples is a .png file, not '{samples}'")
         if samples.exists() and samples.resolve().is_relative_to(Path(values["data"]).resolve()):
             raise UsageError(f"'{samples}' is a picture of --data; name another file")
-        draw_samples(TrainConfig(**values), samples)
+        for line in draw_samples(TrainConfig(**values), samples):
+            console.note(line)
         return
     assert out is not None
     stop = _StopSignal()
@@ -266,13 +267,17 @@ def train(
 
 @contextmanager
 def _said_once(follows: bool) -> Iterator[None]:
-    """Leave it to rank 0 of a torchrun to say what went wrong; the other ranks end with the exit code alone."""
+    """Leave to rank 0 of a torchrun what it says itself, and end with the exit code; tell what befell this rank alone."""
+    from srcli.engine.distributed import RankLost, rank_and_world
+
     try:
         yield
     except UserError as error:
-        if follows:
+        if not follows:
+            raise
+        if error.told or isinstance(error, RankLost):
             raise typer.Exit(error.exit_code) from error
-        raise
+        raise type(error)(f"rank {rank_and_world()[0]}: {error}") from error
 
 
 class _StopSignal:

@@ -68,7 +68,7 @@ def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, 
 
 def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     """Return what batches on `device` are drawn from, and what is to be told of it; raise where it is too little."""
-    s, root = config.scale, hr_folder(Path(config.data))
+    s, root = config.scale, hr_folder(Path(config.data), training=True)
     given = [Path(folder) if folder else None for folder in (config.lr_dir, config.teacher_dir)]
     if given[1] and given[1].resolve() in {root.resolve(), Path(config.data).resolve()}:
         raise UsageError(f"--teacher-dir '{given[1]}' is --data itself; it takes a teacher's SR of that")
@@ -100,13 +100,15 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
             shrink=config.shrink,
             pool=pool,
         )
-    notes = []
-    if source.unreadable:
-        notes.append(f"{len(source.unreadable)} unreadable pictures skipped: {', '.join(source.unreadable[:5])}")
-    if source.unlike:
-        notes.append(f"{len(source.unlike)} pictures skipped, {_unlike(config)}: {', '.join(source.unlike[:5])}")
-    if source.small:
-        notes.append(f"{source.small} pictures smaller than a patch skipped")
+    notes = [
+        f"{len(names)} {what}: {', '.join(names[:5])}"
+        for names, what in (
+            (source.unreadable, "unreadable pictures skipped"),
+            (source.unlike, f"pictures skipped, {_unlike(config)}"),
+            (source.small, "pictures smaller than a patch skipped"),
+        )
+        if names
+    ]
     if source.unlike and not len(source):
         raise TrainingFailed(f"no picture in '{config.data}' has what it is trained with: {_unlike(config)}")
     source.check(max(leg.patch for leg in config.legs()))

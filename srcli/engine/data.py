@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from srcli.engine.degrade import degrade, degrade_picture
-from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError
-from srcli.files import make_folder
+from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError, UserError
+from srcli.files import files_in, make_folder
+from srcli.media.ahead import read_ahead
 from srcli.media.pixels import reduced
 from srcli.media.probe import probe
 from srcli.media.read import read_image
@@ -56,20 +57,32 @@ def list_pictures(folder: Path) -> list[Path]:
     """List the pictures below `folder` in order; raise BadFolder where there are none."""
     if not folder.is_dir():
         raise BadFolder(f"no folder '{folder}'")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in files_in(folder) if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise BadFolder(f"no pictures in '{folder}'")
     return files
 
 
-def hr_folder(folder: Path) -> Path:
-    """Return the folder of the HR pictures in a download that has LR beside them (HR, GT, DIV2K_train_HR), else `folder`."""
-    if not folder.is_dir() or any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+def hr_folder(folder: Path, *, training: bool = False) -> Path:
+    """Return the folder of the HR pictures in a download that has LR beside them (HR, GT, DIV2K_train_HR), else `folder`.
+
+    Of DIV2K_train_HR and DIV2K_valid_HR the second, `training` the first. Raises BadFolder where it cannot be told.
+    """
+    if not folder.is_dir():
         return folder
-    inside = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    if any(path.suffix.lower() in SUFFIXES for path in there):
+        return folder
+    inside = {path.name.lower(): path for path in there if path.is_dir()}
     called = [inside[name] for name in HR_FOLDERS if name in inside]
     ending = [path for name, path in inside.items() if name.endswith("_hr")]
-    return called[0] if called else ending[0] if len(ending) == 1 else folder
+    of_part = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")]
+    found = called or (of_part if len(of_part) == 1 else ending)
+    if called or len(found) == 1:
+        return found[0]
+    if found and any("_lr" in name for name in inside):
+        raise BadFolder(f"'{folder}' holds {', '.join(path.name for path in found)}; name one of them")
+    return folder
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -124,16 +137,9 @@ def counterpart(path: Path, root: Path, folder: Path) -> Path:
 
 
 def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Yield (path, pixels or the reason it cannot be read), in order, decoded ahead in threads."""
-
-    def read(path: Path) -> np.ndarray | str:
-        try:
-            return read_rgb(path)
-        except BadPicture as error:
-            return str(error)
-
-    with ThreadPoolExecutor(threads) as pool:
-        yield from zip(files, pool.map(read, files), strict=True)
+    """Yield (path, pixels or the reason it cannot be read), in order, decoded in threads, two ahead for each."""
+    for path, read in read_ahead(files, read_rgb, depth=2 * threads, threads=threads):
+        yield path, str(read) if isinstance(read, UserError) else read
 
 
 def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> None:
@@ -174,7 +180,7 @@ class Patches:
         self.largest = 0  # the largest LR patch that some picture gave holds
         self.unreadable: list[str] = []
         self.unlike: list[str] = []  # HR whose LR or SR has another size
-        self.small = 0
+        self.small: list[str] = []
 
     def read(self, files: Sequence[Files]) -> None:
         """Add all pictures; count and name those that cannot be used."""
@@ -188,7 +194,7 @@ class Patches:
             elif not _fit(self.scale, hr.shape[:2], *(None if pixels is None else pixels.shape[:2] for pixels in (lr, taught))):
                 self.unlike.append(picture.hr.name)
             elif not self.add(hr, lr, taught):
-                self.small += 1
+                self.small.append(picture.hr.name)
 
     def news(self) -> list[str]:
         """Return nothing: what could not be read is known from the start."""
@@ -323,7 +329,7 @@ class Stream:
         self.largest = 0
         self.unreadable: list[str] = []
         self.unlike: list[str] = []  # HR whose LR or SR has another size
-        self.small = 0
+        self.small: list[str] = []
         self._news: list[str] = []
         self._known: dict[int, _Shares] = {}
         self._chapter: tuple[tuple[int, ...], Patches] | None = None
@@ -443,7 +449,7 @@ class Stream:
         height, width = (n // self.scale for n in sizes.hr)
         self.largest = max(self.largest, min(height, width))
         if min(height, width) < self.patch:
-            self.small += 1
+            self.small.append(picture.hr.name)
             return
         self._files.append(picture)
         self._sizes.append((height, width))

@@ -104,6 +104,7 @@ class Team:
         errors: list[str | None] = [None] * self.world
         dist.all_gather_object(errors, str(error) if error else None)
         if error:
+            error.told = not self.leads
             raise error
         if told := [f"rank {rank}: {text}" for rank, text in enumerate(errors) if text]:
             raise RankLost(told[0])

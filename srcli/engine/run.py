@@ -204,8 +204,7 @@ def _optimizers(config: TrainConfig, model: SRModel) -> list[torch.optim.Optimiz
 
 def save_last(run: Run, out: Path) -> Saved:
     """Write what the run goes on from to `last.pt`; raise TrainingFailed where nothing can go on from it."""
-    if not all(p.isfinite().all() for p in run.model.parameters()):  # the newest update's, which no loss has shown yet
-        raise TrainingFailed(diverged(run, out))
+    _check_finite(run.model, run, out)
     buffer = io.BytesIO()  # torch's own writer hides why it cannot write
     torch.save(run.state(), buffer)
     with writing(out), atomic(out / "last.pt") as temporary:
@@ -215,6 +214,7 @@ def save_last(run: Run, out: Path) -> Saved:
 
 def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) -> None:
     """Write the averaged weights to `best.safetensors`, with how they came about."""
+    _check_finite(run.averaged, run, out)
     config = run.config
     training = {
         **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
@@ -232,6 +232,12 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
     }
     with writing(out):
         checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
+
+
+def _check_finite(model: nn.Module, run: Run, out: Path) -> None:
+    """Raise TrainingFailed where weights are not: those of the newest update, which no loss has shown yet."""
+    if not all(p.isfinite().all() for p in model.parameters()):
+        raise TrainingFailed(diverged(run, out))
 
 
 def _machine(ranks: int) -> str:

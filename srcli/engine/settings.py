@@ -165,6 +165,9 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
         config = replace(given, **placed(asdict(given)))
     else:
         given = {**given, **placed(given)}
+        teacher = saved.get("teacher") if saved else None
+        if teacher and "teacher" not in given and not Path(teacher).is_absolute() and (file := on_disk(teacher)):
+            raise UsageError(f"the run's --teacher is '{teacher}', and '{file}' is another; give --teacher, or work elsewhere")
         open_ = {name: value for name, value in before.items() if not _REPLACED.get(name, set()) & given.keys()}
         values = open_ | given
         if missing := sorted(NEEDED - values.keys()):
@@ -202,7 +205,7 @@ def check_settings(config: TrainConfig) -> None:
         raise UsageError("give either --steps or --minutes")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are from 0 to below 1, not {', '.join(map(str, config.betas))}")
-    lengths = ("steps", "minutes", "validate_steps", "halve_every")
+    lengths = ("steps", "minutes", "validate_every", "validate_steps", "halve_every")
     for name in (*lengths, "batch", "patch", "accumulate", "finish_patch", "cache_mib"):
         value = getattr(config, name)
         if value is not None and value <= 0:
@@ -212,7 +215,7 @@ def check_settings(config: TrainConfig) -> None:
             raise UsageError(f"{flag(name)} must not be below 0, as is {getattr(config, name)}")
     if not 0 <= config.ema <= 1:
         raise UsageError(f"--ema is from 0 to 1, not {config.ema}")
-    for name in ("minutes", "lr", "adam_lr"):
+    for name in ("minutes", "validate_every", "lr", "adam_lr"):
         if not math.isfinite(getattr(config, name) or 0):
             raise UsageError(f"{flag(name)} is a number, not {getattr(config, name)}")
     if config.weight_decay and config.optimizer == "adam":

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,7 @@ from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, 
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
-from srcli.files import atomic, hold, make_folder
+from srcli.files import atomic, hold, make_folder, sweep
 from srcli.ops.pixels import to_array
 
 _SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
@@ -70,24 +70,43 @@ def train(
             run.precision,
             tuple(notes),
         )
-        with writing(out), (out / LOG).open("a") as log, closing(board) if board else nullcontext():
+        with writing(out):
+            log = (out / LOG).open("a")
+        with log, _drawing(board, out):
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
+            sweep([out])  # what a killed run was writing
             for event in chain([started], loop):
-                if not isinstance(event, Saved):
-                    log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
-                    log.flush()
-                if board:
-                    board.add(event)
-                    if isinstance(event, Validated):
-                        board.show(crops(run), event.step)
+                shown = list(crops(run)) if board and isinstance(event, Validated) else []
+                with writing(out):
+                    if not isinstance(event, Saved):
+                        log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
+                        log.flush()
+                    if board:
+                        board.add(event)
+                        if isinstance(event, Validated):
+                            board.show(shown, event.step)
                 yield event
 
 
-def draw_samples(config: TrainConfig, path: Path) -> None:
-    """Write a grid of pairs that training would draw to a picture file: LR, enlarged without smoothing, left of its HR."""
+@contextmanager
+def _drawing(board: Board | None, out: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if board:
+            with writing(out):
+                board.close()
+
+
+def draw_samples(config: TrainConfig, path: Path) -> list[str]:
+    """Write a grid of pairs that training would draw to a picture file: LR, enlarged without smoothing, left of its HR.
+
+    Returns what is to be told of the pictures.
+    """
     check_source(config)
-    with closing(load(config, torch.device("cpu"))[0]) as source:
+    source, notes = load(config, torch.device("cpu"))
+    with closing(source):
         lr, hr, _ = source.draw(config.seed, 0, _SAMPLES)
     large = nn.functional.interpolate(lr, scale_factor=config.scale, mode="nearest")
     pairs = nn.functional.pad(torch.cat([large, hr], -1), [4] * 4, value=1.0)  # (N, 3, s*P + 8, 2*s*P + 8)
@@ -97,6 +116,7 @@ def draw_samples(config: TrainConfig, path: Path) -> None:
             Image.fromarray(to_array(torch.cat(rows, -2)[None])).save(temporary)
     except (OSError, ValueError) as error:
         raise TrainingFailed(f"cannot write '{path}': {error}") from error
+    return notes
 
 
 def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> Iterator[Event]:
@@ -113,6 +133,9 @@ def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> It
             raise
         smaller = "a run of smaller --batch (with --accumulate for as many patches a step) or --patch needs less"
         raise OutOfMemory(f"memory does not hold a step; {smaller}; {kept(out)}{quoted(error)}") from error
+    except OSError as error:  # of what is read; what is written says so itself
+        where = f" '{error.filename}'" if error.filename else ""
+        raise TrainingFailed(f"the run cannot go on: {error.strerror or error}{where}; {kept(out)}") from error
     finally:
         patches.close()
 
@@ -158,7 +181,9 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
             mean = ranks.mean(total / counted).item()  # waits for the device
             owed = time.monotonic() - now
             if not math.isfinite(mean):
-                raise TrainingFailed(diverged(run, out))
+                failed = TrainingFailed(diverged(run, out))
+                failed.told = not ranks.leads
+                raise failed
             if ranks.leads:
                 yield Step(run.step, mean, lr, counted / (now + owed - told), run.elapsed, run.fraction())
             total.zero_()
@@ -177,7 +202,8 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if scoring:
             at_end = ranks.told(stopping())[0] > 0 or at_end
             clock = told = time.monotonic()
-        if ranks.leads and (at_end or run.elapsed - last_save >= SAVE_EVERY):
+        improved = scoring and run.best_step == run.step  # best.safetensors is new, and a run that goes on has to know
+        if ranks.leads and (at_end or improved or run.elapsed - last_save >= SAVE_EVERY):
             last_save = run.elapsed
             if run.best == -math.inf:  # not validated, or not yet
                 measure_norms(run, patches)

@@ -126,5 +126,9 @@ def _lr_of(run: Run, folder: Path) -> Iterator[Path | None]:
         yield given
         return
     with TemporaryDirectory() as temporary:
-        degrade_folder(folder, Path(temporary), run.config.scale, seed=0)
+        try:
+            degrade_folder(folder, Path(temporary), run.config.scale, seed=0)
+        except OSError as error:
+            where = "TMPDIR names another place"
+            raise TrainingFailed(f"cannot write the LR of --val to '{temporary}': {error.strerror}; {where}") from error
         yield Path(temporary)

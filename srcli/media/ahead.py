@@ -1,4 +1,4 @@
-"""Reading ahead of the network and writing behind it, in order and bounded, one thread each."""
+"""Reading ahead of the network and writing behind it, in order and bounded."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +11,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def read_ahead(items: Iterable[T], function: Callable[[T], R], *, depth: int) -> Iterator[tuple[T, R | UserError]]:
-    """Yield each item with `function(item)`, computed in a thread that is at most `depth` items ahead.
+def read_ahead(
+    items: Iterable[T], function: Callable[[T], R], *, depth: int, threads: int = 1
+) -> Iterator[tuple[T, R | UserError]]:
+    """Yield each item with `function(item)`, computed in `threads` that are at most `depth` items ahead.
 
     A UserError is yielded as the result of its item, anything else rises. Closing early drops what is queued.
     """
-    pool = ThreadPoolExecutor(1, "read-ahead")
+    pool = ThreadPoolExecutor(threads, "read-ahead")
     try:
         yield from _in_order(pool, items, function, depth)
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
 from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
@@ -301,23 +302,7 @@ def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:
 
 def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
     """List pictures by suffix, passing over hidden names, the output folder and folders already seen through a link."""
-    done = {output.resolve()} if output and output.resolve() != folder.resolve() else set()
-    queue = [folder]
-    for place in queue:
-        if place.resolve() in done:
-            continue
-        done.add(place.resolve())
-        try:
-            children = sorted(place.iterdir())
-        except OSError as error:
-            raise BadFolder(f"cannot read the folder '{place}': {error.strerror}") from error
-        for child in children:
-            if child.name.startswith("."):
-                continue
-            if child.is_dir():
-                queue += [child] if recursive else []
-            elif _is_picture(child):
-                yield child
+    return filter(_is_picture, files_in(folder, recursive=recursive, besides=output))
 
 
 def _is_picture(path: Path) -> bool:

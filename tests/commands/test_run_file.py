@@ -19,6 +19,11 @@ def test_a_file_gives_stages_and_flags_win_over_it(tmp_path):
     }
 
 
+def test_a_flag_replaces_the_files_setting_of_the_same_thing(tmp_path):
+    (tmp_path / "run.toml").write_text("steps = 9\nvalidate-every = 3")
+    assert merge({"validate_steps": 5}, read(tmp_path / "run.toml"), None) == {"steps": 9, "validate_steps": 5}
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -198,6 +198,7 @@ def test_pictures_are_read_as_upscale_reads_them(tmp_path):
         (["HR", "LR_bicubic"], "HR"),
         (["GTmod12", "LRbicx2", "original"], "GTmod12"),
         (["DIV2K_train_HR", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
+        (["DIV2K_train_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_HR", "DIV2K_valid_LR_bicubic"], "DIV2K_valid_HR"),
         (["a_HR", "b_HR"], "."),
         (["cats", "dogs"], "."),
     ],
@@ -206,8 +207,38 @@ def test_the_hr_of_a_download_is_found(tmp_path, made, found):
     for name in made:
         (tmp_path / name).mkdir()
     assert hr_folder(tmp_path) == tmp_path / found
+    (tmp_path / "._x.png").touch()
+    assert hr_folder(tmp_path, training=True).name == (tmp_path / found).name.replace("valid", "train")
     Image.fromarray(photograph(8, 8)).save(tmp_path / "here.png")
     assert hr_folder(tmp_path) == tmp_path
+
+
+def test_a_download_whose_hr_cannot_be_told_is_refused(tmp_path):
+    for name in ("a_HR", "b_HR", "a_LR"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(BadFolder, match=r"holds a_HR, b_HR; name one of them"):
+        hr_folder(tmp_path)
+
+
+def test_links_are_followed_once_and_hidden_files_are_none(folder, tmp_path):
+    joined = tmp_path / "joined"
+    (joined / "a").mkdir(parents=True)
+    Image.fromarray(photograph(8, 8)).save(joined / "a" / "p.png")
+    (joined / "b").symlink_to(folder)
+    (joined / "a" / "around").symlink_to(joined)
+    (joined / "a" / "._p.png").write_bytes(b"of macOS")
+    (joined / ".hidden").symlink_to(folder)
+    listed = [path.relative_to(joined).as_posix() for path in list_pictures(joined)]
+    assert listed == ["a/p.png", *(f"b/{path.name}" for path in sorted(folder.iterdir()))]
+
+
+def test_pictures_are_decoded_a_bounded_number_ahead(tmp_path, monkeypatch):
+    decoded = []
+    monkeypatch.setattr("srcli.engine.data.read_rgb", lambda path: decoded.append(path) or np.zeros((1, 1, 3), np.uint8))
+    reading = read_pictures([Path(f"{n}.png") for n in range(40)], threads=2)
+    next(reading)
+    reading.close()
+    assert len(decoded) <= 5
 
 
 def test_an_unreadable_picture_is_told_with_its_reason(folder):

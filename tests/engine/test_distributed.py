@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from srcli.checkpoint import read_card
-from srcli.engine.distributed import team
+from srcli.cli import app
+from srcli.commands.train import _said_once
+from srcli.engine.distributed import RankLost, Team, team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
+from srcli.errors import OutOfMemory, UsageError
 from srcli.modelcard import train_command
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -26,7 +31,6 @@ PARTING = """
 import os
 from pathlib import Path
 import torch
-from srcli.checkpoint import read_card
 from srcli.engine.distributed import team
 
 with team("cpu") as ranks:
@@ -91,6 +95,29 @@ def test_two_machines_train_as_two_ranks(pictures, tmp_path):
     list(train(one, tmp_path / "one", device="cpu"))
     for ours, theirs in zip(_gradients(tmp_path / "0"), _gradients(tmp_path / "one"), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    flags = _flags(pictures, tmp_path / "run", 1)
+    flags[flags.index("cpu")] = "cuda:9"  # before there is a group
+    result = CliRunner().invoke(app, ["train", *flags])
+    assert result.exit_code == 1
+    assert "rank 1: 'cuda:9' is not on this machine" in result.stderr
+
+
+def test_what_rank_0_tells_is_told_once(monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", lambda errors, error: errors.__setitem__(1, error))
+    follower = Team(1, 2, torch.device("cpu"))
+    with pytest.raises(typer.Exit), _said_once(True), follower.together():
+        raise UsageError("--data is missing")
+    with pytest.raises(typer.Exit), _said_once(True):
+        raise RankLost("another rank of the run died")
+    with pytest.raises(OutOfMemory, match="rank 1: memory does not hold a step"), _said_once(True):
+        raise OutOfMemory("memory does not hold a step")
 
 
 @pytest.mark.parametrize(("device", "ends"), [("cuda", "aborted"), ("cpu", "destroyed")])

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,8 @@ def test_the_schedule_goes_on_through_stages_and_begins_anew_with_a_rate():
     [
         ({"stage": (Stage(0.5), Stage(0.5))}, "leave nothing"),
         ({"stage": (Stage(0.5, patch=0),)}, "above 0"),
+        ({"validate_every": 0.0}, "--validate-every must be above 0"),
+        ({"validate_every": math.nan}, "--validate-every is a number"),
         ({"stage": (Stage(0.5),), "finish": 0.1}, "--finish is short"),
         ({"stage": (Stage(0.5, teacher_weight=0.5),)}, "no --teacher"),
         ({"teacher_weight": 1.1}, "--teacher-weight"),

@@ -177,9 +177,13 @@ def test_a_teacher_that_moved_is_named_anew_and_told(config, tmp_path):
 def test_a_run_does_not_teach_itself(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     list(train(replace(config, teacher="rfdn", steps=1), Path("rfdn"), device="cpu"))  # the shipped one
-    for given in ({}, {"teacher": "rfdn/best.safetensors"}):
-        with pytest.raises(UsageError, match=r"--teacher '.*rfdn.*' is the run's own folder here"):
-            next(train(given, Path("rfdn"), device="cpu", resume=True))
+    with pytest.raises(UsageError, match=r"--teacher '.*rfdn.*' is the run's own folder here"):
+        next(train({"teacher": "rfdn/best.safetensors"}, Path("rfdn"), device="cpu", resume=True))
+    for out in ("rfdn", "another"):  # where the name of the shipped teacher is one of a folder's too
+        with pytest.raises(UsageError, match=r"--teacher is 'rfdn', and 'rfdn/best\.safetensors' is another"):
+            next(train({}, tmp_path / out, device="cpu", resume=True))
+        (tmp_path / "another").mkdir(exist_ok=True)
+        shutil.copy("rfdn/last.pt", "another")
     monkeypatch.chdir("/")
     assert "taught by 'rfdn' (rfdn x2)" in next(train({}, tmp_path / "rfdn", device="cpu", resume=True)).notes
 
@@ -355,6 +359,59 @@ def test_weights_that_are_not_finite_are_never_saved(config, pictures, tmp_path,
         with pytest.raises(TrainingFailed, match="not finite"):
             list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=stop_after))
         assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_averages_that_are_not_finite_replace_no_weights(config, pictures, tmp_path, monkeypatch, scored):
+    if scored:
+        config = replace(config, val=str(pictures), validate_steps=3)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=2))
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("last.pt", "best.safetensors")}
+    plain = Run.update
+
+    def update(run):
+        plain(run)
+        next(run.model.parameters()).data.fill_(math.nan)
+        next(run.averaged.parameters()).data.fill_(math.nan)
+
+    monkeypatch.setattr(Run, "update", update)
+    with pytest.raises(TrainingFailed, match="not finite"):
+        list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=3))
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
+
+
+def test_a_run_that_is_killed_after_a_validation_knows_its_score(config, pictures, tmp_path):
+    loop = train(replace(config, val=str(pictures), validate_steps=2), tmp_path / "run", device="cpu")
+    validated = next(e for e in loop if isinstance(e, Validated))
+    assert isinstance(next(loop), Saved)
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert (state["step"], state["best"], state["best_step"]) == (2, validated.psnr, 2)
+    loop.close()
+
+
+def test_what_a_killed_run_was_writing_is_swept(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".0123456789ab.tmp.pt").write_bytes(b"half")
+    list(train(config, tmp_path / "run", device="cpu", stop_after=1))
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["best.safetensors", "last.pt", "log.jsonl"]
+
+
+def test_a_disk_without_room_for_lr_is_told_by_its_own_name(config, pictures, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("srcli.engine.validate.degrade_folder", full)
+    with pytest.raises(TrainingFailed, match=r"cannot write the LR of --val to '.*': No space left on device; TMPDIR"):
+        list(train(replace(config, val=str(pictures), degradation="photo"), tmp_path / "run", device="cpu"))
+
+
+def test_what_cannot_be_read_any_more_ends_the_run_in_a_line(config, tmp_path, monkeypatch):
+    def gone(*args, **kwargs):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "p.png")
+
+    monkeypatch.setattr(Run, "draw", gone)
+    with pytest.raises(TrainingFailed, match=r"cannot go on: Input/output error 'p\.png'; nothing was saved yet"):
+        list(train(config, tmp_path / "run", device="cpu"))
 
 
 def test_every_validation_follows_a_record_of_its_steps(config, pictures, tmp_path):
@@ -808,7 +865,10 @@ def test_pictures_that_cannot_be_used_are_counted(config, pictures, tmp_path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(pictures / "small.png")
     started = next(train(config, tmp_path / "run", device="cpu"))
     assert started.pictures == 3
-    assert [line.split(" pictures")[0] for line in started.notes] == ["1 unreadable", "1"]
+    assert started.notes == (
+        "1 unreadable pictures skipped: broken.png",
+        "1 pictures smaller than a patch skipped: small.png",
+    )
 
 
 def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
