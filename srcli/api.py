@@ -91,6 +91,8 @@ class Upscaler:
     def _image(self, image: Image.Image) -> Image.Image:
         if image.mode not in MODES:
             raise ValueError(f"pictures of mode '{image.mode}' are not supported; use image.convert('RGB')")
+        if image.mode == "I;16" and image.has_transparency_data:
+            raise ValueError("16-bit gray with a transparent level has no mode with alpha; give its pixels as (H, W, 2) uint16")
         out = Image.fromarray(self._array(_pixels(image)))
         out.info = {key: value for key, value in image.info.items() if key != "transparency"}  # it is in the alpha now
         return out

@@ -36,6 +36,15 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Raise BadFolder, in one line, where `path` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise BadFolder(f"cannot write '{path}': {error.strerror or error}") from error
+
+
 def files_in(folder: Path, *, recursive: bool = True, besides: Path | None = None) -> Iterator[Path]:
     """List what is no folder, one folder after the other, passing over hidden names and folders already seen through a link.
 

@@ -202,7 +202,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             if isinstance(content, dict) and isinstance(content.get(key), dict):
                 content = content[key]
                 break
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    if not content or not named:
         raise BadCheckpoint(f"'{path}' holds no table of tensors; is it a training state of another program?")
     return {key.removeprefix("module."): value for key, value in content.items()}
 

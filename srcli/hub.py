@@ -71,10 +71,7 @@ def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = F
         info = None if offline else _ask(source)
         commit = _cached_commit(source) if info is None else info.sha
         cached = _cached_names(source, commit)
-        if info is None and not cached:
-            why = "--offline is given" if offline else f"{_client().endpoint} cannot be reached"
-            raise WeightsNotFound(f"'{source}' is not in the cache, and {why}")
-        names = cached if info is None else [s.rfilename for s in info.siblings or []]
+        names = _names(source, info, cached, offline=offline)
         name = pick(names)
         path = _download(source, name, offline=info is None)
         config = name.rpartition("/")[0] + "/" + CONFIG if "/" in name else CONFIG
@@ -115,7 +112,7 @@ def licence_of(path: Path) -> str:
 
 
 def names_in(source: Source) -> list[str]:
-    """List the files of a repository; none where it does not exist yet."""
+    """List the files of a repository; none where it does not exist yet. Raises WeightsNotFound where that cannot be asked."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     with _translated(source):
@@ -123,7 +120,24 @@ def names_in(source: Source) -> list[str]:
             info = _ask(source)
         except RepositoryNotFoundError:
             return []
-        return [s.rfilename for s in info.siblings or []] if info else []
+        if info is None:
+            raise WeightsNotFound(f"'{source}' does not tell what it holds: {_client().endpoint} cannot be reached; try again")
+        return [s.rfilename for s in info.siblings or []]
+
+
+def names_known(source: Source, *, offline: bool = False) -> list[str]:
+    """List what `fetch` picks from: the files of a repository, or of those in the cache. Raises WeightsNotFound."""
+    with _translated(source):
+        info = None if offline else _ask(source)
+        commit = _cached_commit(source) if info is None else info.sha
+        return _names(source, info, _cached_names(source, commit), offline=offline)
+
+
+def _names(source: Source, info: "ModelInfo | None", cached: list[str], *, offline: bool) -> list[str]:
+    if info is None and not cached:
+        why = "--offline is given" if offline else f"{_client().endpoint} cannot be reached"
+        raise WeightsNotFound(f"'{source}' is not in the cache, and {why}")
+    return cached if info is None else [s.rfilename for s in info.siblings or []]
 
 
 def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private: bool = False) -> str:

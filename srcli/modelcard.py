@@ -1,6 +1,7 @@
 """The page a Hub repository of srcli's weights shows: licence, scores, recipe and use, written from the files' cards."""
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -40,14 +41,18 @@ class Entry(NamedTuple):
     parameters: int
     size: int  # bytes
     sha256: str
+    licence: str = ""
 
 
-def page(repo: str, entries: Sequence[Entry], licence: str = "") -> str:
-    """Return README.md as Markdown with the Hub's YAML head; `licence` goes before what the cards say.
+def licence_on(page: str, name: str) -> str:
+    """Return the licence that a page of `page` states for one of its files; empty where it has no such file."""
+    row = re.search(rf"^\| `{re.escape(name)}` \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+    return row[1].strip() if row else ""
 
-    Raises UsageError where a file states no licence and none is given.
-    """
-    stated = {entry.name: licence or entry.card.licence for entry in entries}
+
+def page(repo: str, entries: Sequence[Entry]) -> str:
+    """Return README.md as Markdown with the Hub's YAML head. Raises UsageError where a file has no licence."""
+    stated = {entry.name: entry.licence for entry in entries}
     for name, value in stated.items():
         if not value or value == "the authors'":
             raise UsageError(

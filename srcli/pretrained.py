@@ -1,5 +1,6 @@
 """The networks as huggingface_hub's PyTorchModelHubMixin: saved, loaded and pushed as other libraries' models are."""
 
+import logging
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 from srcli import checkpoint, zoo
 from srcli.checkpoint import Card
+from srcli.errors import BadCheckpoint
+from srcli.exported import ExportedModel
 from srcli.modelcard import LICENCES
 from srcli.models import create
 
@@ -27,7 +30,9 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
     @classmethod
     def of(cls, reference: str, scale: int | None = None, *, offline: bool = False) -> Self:
         """Take the weights that `-m` would take: a shipped name, a weights file or hf:owner/repo, of a network of srcli."""
-        network, card = zoo.open_model(reference, scale, offline=offline)
+        network, card = zoo.open_model(reference, scale, offline=offline, say=logging.getLogger("srcli").warning)
+        if isinstance(network, ExportedModel):
+            raise BadCheckpoint(f"'{reference}' is exported, and holds no tensors; name the weights it was made from")
         return cls(card.arch, card.scale, **card.config)._filled(network.state_dict(), card)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:

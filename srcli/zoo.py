@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -46,13 +47,8 @@ def weights_folder() -> Path:
 
 def shipped() -> list[Shipped]:
     """List the shipped weights; `rfdn_x4-photo.safetensors` is `rfdn-photo` at x4."""
-    found = []
-    for path in sorted(weights_folder().glob("*.safetensors")):
-        match = _NAME.match(path.stem)
-        if match:
-            name = match["arch"] + (f"-{match['kind']}" if match["kind"] else "")
-            found.append(Shipped(name, int(match["scale"]), path))
-    return found
+    paths = sorted(weights_folder().glob("*.safetensors"))
+    return [Shipped(*named, path) for path in paths if (named := _named(path.name))]
 
 
 def on_disk(reference: str) -> Path | None:
@@ -96,6 +92,23 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     return same[wanted]
 
 
+def scales_of(reference: str, *, offline: bool = False, say: Say = lambda line: None) -> list[int]:
+    """List the scales at which a name has weights, shipped or in the repository SRCLI_HUB; none of another reference."""
+    files = shipped()
+    there = {(file.name, file.scale) for file in files}
+    ours = [scale for name, scale in there if _split(reference, scale) == (name, scale)]
+    elsewhere = os.environ.get(ELSEWHERE, "")
+    if elsewhere and set(ours) != {file.scale for file in files}:
+        source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
+        try:
+            there |= {named for file in hub.names_known(source, offline=offline) if (named := _named(file))}
+        except WeightsNotFound as error:
+            if not ours:
+                raise
+            say(f"{error}; of '{reference}' only what ships is used")
+    return sorted(scale for name, scale in there if _split(reference, scale) == (name, scale))
+
+
 def open_model(
     reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None
 ) -> tuple["SRModel", "Card"]:
@@ -126,6 +139,7 @@ def open_file(
         model, card = exported.open_onnx(path, say)
     elif path.suffix == ".safetensors" and _has_card(path):
         model, card = checkpoint.load(path)
+        card = replace(card, licence=card.licence or hub.licence_of(path))
     else:
         model = _described(path) or _recognise(path, scale)
         card = checkpoint.card_of(model, source=path.name, licence=hub.licence_of(path))
@@ -210,15 +224,7 @@ def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[li
     """Choose the file that is called as a shipped one would be; raise WeightsNotFound listing the scales there are."""
 
     def pick(names: list[str]) -> str:
-        there = {}
-        for file in names:
-            match = _NAME.match(Path(file).stem)
-            if (
-                match
-                and file.endswith(".safetensors")
-                and match["arch"] + (f"-{match['kind']}" if match["kind"] else "") == name
-            ):
-                there[int(match["scale"])] = file
+        there = {named[1]: file for file in names if (named := _named(file)) and named[0] == name}
         wanted = scale or (DEFAULT_SCALE if DEFAULT_SCALE in there or not there else min(there))
         if wanted not in there:
             scales = f"; it has x{', x'.join(map(str, sorted(there)))}" if there else ""
@@ -226,6 +232,14 @@ def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[li
         return there[wanted]
 
     return pick
+
+
+def _named(file: str) -> tuple[str, int] | None:
+    """Read the name and scale off safetensors that are called as shipped ones: `rfdn_x4-photo` is (rfdn-photo, 4)."""
+    match = _NAME.match(Path(file).stem)
+    if not match or not file.endswith(".safetensors"):
+        return None
+    return match["arch"] + (f"-{match['kind']}" if match["kind"] else ""), int(match["scale"])
 
 
 def _described(path: Path) -> "SRModel | None":

@@ -68,6 +68,13 @@ def test_transparency_of_any_kind_becomes_alpha(up):
     assert "transparency" not in up(gray).info
 
 
+def test_transparency_without_a_mode_of_its_own_is_refused_and_not_lost(up):
+    deep = Image.fromarray(photograph()[..., 0].astype(np.uint16) * 257)
+    deep.info["transparency"] = 0
+    with pytest.raises(ValueError, match=r"16-bit gray with a transparent level"):
+        up(deep)
+
+
 def test_a_pil_image_keeps_its_profile_and_is_not_changed(up):
     image = Image.fromarray(photograph())
     image.info["icc_profile"] = b"profile"

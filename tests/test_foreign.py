@@ -178,6 +178,12 @@ def test_files_of_any_other_content_are_refused(tmp_path, seed):
             read_state(path)
 
 
+def test_tables_without_names_are_refused(tmp_path):
+    torch.save({0: torch.zeros(3)}, tmp_path / "x.pt")
+    with pytest.raises(BadCheckpoint, match="holds no table of tensors"):
+        read_state(tmp_path / "x.pt")
+
+
 def test_code_in_a_file_is_not_run(save, tmp_path):
     class Evil:
         def __reduce__(self):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from srcli import hub, zoo
+from srcli.engine.upscale import open_networks
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 from tests.conftest import photograph
@@ -259,6 +260,36 @@ def test_a_short_name_that_does_not_ship_is_looked_up(server, weights, monkeypat
     asked = len(server.asked)
     assert _opened("rfdn")[:2] == ("rfdn", 4)
     assert len(server.asked) == asked
+
+
+def test_of_a_short_name_the_scale_that_is_needed_is_downloaded_and_no_other(server, weights, monkeypatch):
+    server.repos["me/nets"] = weights
+    monkeypatch.setenv("SRCLI_HUB", "me/nets")
+    assert [m.scale for m in open_networks("fsrcnn", 2)] == [2]
+    assert len(server.downloads()) == 1
+    assert [m.scale for m in open_networks("fsrcnn", 2.5)] == [4]
+
+
+def test_weights_that_cannot_be_had_are_not_replaced_by_those_of_another_scale(server, weights, monkeypatch):
+    server.repos["me/nets"] = weights
+    monkeypatch.setenv("SRCLI_HUB", "me/nets")
+    for reference in ("fsrcnn", "hf:me/nets"):
+        for scale in (2, 4):
+            assert [m.scale for m in open_networks(reference, scale)] == [scale]
+    for reference in ("fsrcnn", "hf:me/nets"):
+        zoo.find_weights("hf:me/nets", 2).resolve().write_bytes(b"damaged")
+        with pytest.raises(BadCheckpoint, match="its hash is not the one the Hub states"):
+            open_networks(reference, 2)
+
+
+def test_a_hub_that_is_down_leaves_what_ships(server, monkeypatch):
+    monkeypatch.setenv("SRCLI_HUB", "me/nets")
+    server.stop()
+    said = []
+    assert zoo.scales_of("standard", say=said.append) == [2, 4]
+    assert [line.split("; ")[-1] for line in said] == ["of 'standard' only what ships is used"]
+    with pytest.raises(WeightsNotFound, match="cannot be reached"):
+        zoo.scales_of("fsrcnn")
 
 
 # the program

@@ -4,8 +4,7 @@ import csv as csv_module
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +25,7 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.errors import BadFolder, UsageError
-from srcli.files import atomic, make_folder
+from srcli.files import atomic, make_folder, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
@@ -155,13 +154,13 @@ def evaluate(
         from srcli.engine.report import render
 
         page = render(results, protocol, computed=computed, published=against is not None)
-        with _written(report) as temporary:
+        with writing_to(report), atomic(report) as temporary:
             temporary.write_text(page, encoding="utf-8")
     if figure:
         from srcli.engine.figure import draw_figure
 
         drawing, drawn = draw_figure(results, protocol, box=wanted)
-        with _written(figure) as temporary:
+        with writing_to(figure), atomic(figure) as temporary:
             drawing.save(temporary, "PNG", optimize=True)
         console.note(f"{figure}: --box {','.join(map(str, drawn))}")
     for file in (report, figure):
@@ -206,16 +205,6 @@ def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
 
 def _lies_in(path: Path, folders: Sequence[Path]) -> bool:
     return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all; raise BadFolder where it cannot be."""
-    try:
-        with atomic(path) as temporary:
-            yield temporary
-    except OSError as error:
-        raise BadFolder(f"cannot write '{path}': {error.strerror}") from error
 
 
 def _only(name: str, datasets: Sequence["Dataset"]) -> "Dataset":
@@ -309,7 +298,7 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str, Any]]) -> None:
-    with _written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with writing_to(path), atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv_module.writer(file)
         rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
         writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds", *_MADE, "protocol"])

@@ -10,6 +10,7 @@ import typer
 from srcli import console
 from srcli.commands.options import Json, Offline, Scale
 from srcli.errors import BadCheckpoint, BadFolder, OutputExists, UsageError, WeightsNotFound
+from srcli.files import writing_to
 
 if TYPE_CHECKING:
     from srcli.modelcard import Entry
@@ -133,11 +134,17 @@ def push(
     source, file = hub.parse(hub.PREFIX + repo.removeprefix(hub.PREFIX))
     if file or source.revision:
         raise UsageError(f"the repository is OWNER/REPO, not '{repo}'")
-    sent = {path.name: _entry(path.name, path) for path in files}
+    sent = {path.name: _entry(path.name, path, licence) for path in files}
     if len(sent) < len(files):
         raise UsageError("two of the files have the same name, and one would replace the other")
-    names = hub.names_in(source)
-    page = modelcard.page(source.repo, [*_there(source, [n for n in names if n not in sent]), *sent.values()], licence)
+    try:
+        names = hub.names_in(source)
+    except WeightsNotFound as error:
+        if not dry_run:
+            raise
+        console.warn(f"{error}; what is there already is left out")
+        names = []
+    page = modelcard.page(source.repo, [*_there(source, [n for n in names if n not in sent]), *sent.values()])
     theirs = hub.CARD in names and not overwrite and not _ours(source)
     if dry_run:
         console.result(page.rstrip("\n"))
@@ -197,12 +204,16 @@ def convert(
         raise BadFolder(f"no folder '{out.parent}' for '{out.name}'")
 
     from srcli import checkpoint, foreign, zoo
+    from srcli.exported import ExportedModel
     from srcli.models import ARCHS
 
     model = foreign.convert(file, arch, scale) if arch else zoo.open_file(file, scale)[0]
+    if isinstance(model, ExportedModel):
+        raise BadCheckpoint(f"'{file}' is exported, and holds no tensors to convert; name the weights it was made from")
     if model.arch not in ARCHS:
         raise BadCheckpoint(f"'{file}' is {model.arch}: networks of the community are run as they are, not converted")
-    checkpoint.save(out, model, checkpoint.card_of(model, source=file.name, licence=THEIRS))
+    with writing_to(out):
+        checkpoint.save(out, model, checkpoint.card_of(model, source=file.name, licence=THEIRS))
     console.result(f"{out}  {model.arch} x{model.scale}")
 
 
@@ -212,8 +223,8 @@ def _tiling(network: "SRModel") -> str:
     return f"{t.kind}, overlap {t.overlap} px" + (f", origins at multiples of {t.phase} px" if t.phase > 1 else "")
 
 
-def _entry(name: str, path: Path) -> "Entry":
-    """Read what the page says of a file; raise BadCheckpoint where it is not one of srcli."""
+def _entry(name: str, path: Path, licence: str = "") -> "Entry":
+    """Read what the page says of a file; raise BadCheckpoint where it is not one of srcli. `licence`: else what it states."""
     from srcli import checkpoint, zoo
     from srcli.modelcard import Entry
 
@@ -222,27 +233,34 @@ def _entry(name: str, path: Path) -> "Entry":
     if path.suffix != ".safetensors":
         raise BadCheckpoint(f"'{path}' is not a weights file of srcli; make one with srcli models convert")
     model, card = checkpoint.load(path)
-    return Entry(name, card, sum(p.numel() for p in model.parameters()), path.stat().st_size, zoo.hash_of(path))
+    parameters = sum(p.numel() for p in model.parameters())
+    return Entry(name, card, parameters, path.stat().st_size, zoo.hash_of(path), licence or card.licence)
 
 
 def _there(source: Any, names: Sequence[str]) -> list["Entry"]:
     """Read the weights of srcli that a repository has already."""
     from srcli import hub
+    from srcli.modelcard import licence_on
 
+    page = _page(source) if hub.CARD in names else ""
     entries = []
     for name in names:
         if name.endswith(".safetensors"):
-            path = hub.fetch(source, hub.pick_file(source, name)).path
+            found = hub.fetch(source, hub.pick_file(source, name))
             try:
-                entries.append(_entry(name, path))
+                entry = _entry(name, found.path, licence_on(page, name))
             except BadCheckpoint:
                 continue  # another program's, which the page says nothing of
+            entries.append(entry if entry.licence else entry._replace(licence=found.licence))
     return entries
 
 
 def _ours(source: Any) -> bool:
     """Tell whether srcli wrote a repository's page."""
+    return "\nlibrary_name: srcli\n" in _page(source)
+
+
+def _page(source: Any) -> str:
     from srcli import hub
 
-    page = hub.fetch(source, hub.pick_file(source, hub.CARD)).path
-    return "\nlibrary_name: srcli\n" in page.read_text(errors="replace")
+    return hub.fetch(source, hub.pick_file(source, hub.CARD)).path.read_text(errors="replace")

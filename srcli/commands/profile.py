@@ -1,7 +1,7 @@
 """srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
 import csv as csv_module
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import typer
 from srcli import console
 from srcli.commands.options import Device, Json, Offline, Precision, Scale, one_of, parse_size
 from srcli.errors import BadFolder, UsageError
-from srcli.files import atomic
+from srcli.files import atomic, writing_to
 
 if TYPE_CHECKING:
     from srcli.engine.profile import Comparison, Profile
@@ -66,13 +66,15 @@ def profile(
         raise UsageError("give --input or --output, not both")
     if json and markdown:
         raise UsageError("give --json or --markdown, not both")
-    if tiling and (csv or plot or time or published or input or output):
-        raise UsageError("--tiling goes with --picture, --markdown and --json only")
+    if tiling and (csv or plot or time or published or input or output or precision not in ("auto", "fp32")):
+        raise UsageError("--tiling goes with --picture, --markdown and --json only, and measures in fp32")
     if picture and not tiling:
         raise UsageError("--picture needs --tiling")
     for file in (csv, plot):
         if file and not file.parent.is_dir():
             raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
+        if file and file.is_dir():
+            raise UsageError(f"'{file}' is a folder; name a file")
     size = parse_size("--input", input) if input else parse_size("--output", output) if output else CHALLENGE_INPUT
     draw = console.markdown if markdown else console.table
 
@@ -85,7 +87,10 @@ def profile(
     one_of("--dataset", dataset, DATASETS)
     where = pick_device(device)
     if tiling:
-        _tiling(models or list(ARCHS), scale, picture, where, draw, json=json)
+        from srcli.engine.tiling import network_with_weights
+
+        loaded = (network_with_weights(name, scale, offline=offline, say=console.note) for name in models or ARCHS)
+        _tiling(loaded, len(models or ARCHS), picture, where, draw, json=json)
         return
     if plot:
         from srcli.engine.drawing import check_format
@@ -118,7 +123,10 @@ def profile(
         from srcli.engine.plot import plot_tradeoff, tradeoff
 
         title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if plot_axis == "milliseconds" else "")
-        points = tradeoff([(r.counted, r.beside) for r in rows if r.beside], factor, dataset, plot_axis)  # type: ignore[arg-type]
+        if changed_ones := [r.label for r in rows if r.config]:
+            console.note(f"not drawn, as there is no score of it: {', '.join(changed_ones)}")
+        drawn = [(r.counted, r.beside) for r in rows if r.beside and not r.config]
+        points = tradeoff(drawn, factor, dataset, plot_axis)  # type: ignore[arg-type]
         plot_tradeoff(points, plot, axis=plot_axis, title=title, dark=dark)  # type: ignore[arg-type]
     if json:
         for r in rows + changed:
@@ -213,14 +221,13 @@ def _show_scores(scale: int, draw: Any) -> None:
     console.footnotes(sources)
 
 
-def _tiling(names: Sequence[str], scale: int | None, picture: Path | None, device: Any, draw: Any, *, json: bool) -> None:
+def _tiling(networks: Iterable[Any], count: int, picture: Path | None, device: Any, draw: Any, *, json: bool) -> None:
     """Measure and print how far tiles are from the whole."""
-    from srcli.engine.tiling import measure_tiling, network_with_weights, read_levels
+    from srcli.engine.tiling import measure_tiling, read_levels
 
     pixels = read_levels(picture) if picture else None
-    networks = (network_with_weights(name, scale) for name in names)
     rows = []
-    with console.bar(len(names), quiet=json) as bar:
+    with console.bar(count, quiet=json) as bar:
         for done, d in enumerate(measure_tiling(networks, pixels, device=device), 1):
             bar.update(done, d.model)
             if json:
@@ -263,7 +270,7 @@ def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
     flat = [_flat(record) for record in records]
     keys = dict.fromkeys(key for record in flat for key in record)
     columns = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+    with writing_to(path), atomic(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv_module.DictWriter(file, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(flat)

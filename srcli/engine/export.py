@@ -21,7 +21,7 @@ from srcli.engine.memory import values_per_px
 from srcli.engine.tiling import made_picture
 from srcli.errors import ExportFailed, MissingExtra, UsageError
 from srcli.exported import KEY, ExportedModel, Facts, import_onnxruntime
-from srcli.files import atomic
+from srcli.files import atomic, writing_to
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_tensor
 
@@ -93,7 +93,7 @@ def export(
     network = copy.deepcopy(model).cpu().float().eval().fold()
     with _quietly():
         converted = _converted(kind, network, half=precision == "fp16")
-        with atomic(target) as temporary:
+        with writing_to(target), atomic(target) as temporary:
             try:
                 kind.write(converted, temporary, "")
                 shapes = tuple((n, max(h, network.min_side), max(w, network.min_side)) for n, h, w in CHECKED)

@@ -14,7 +14,7 @@ from srcli.models import ARCHS
 from srcli.models.base import Kind, SRModel, Tiling
 from srcli.ops.pixels import UINT8, to_array, to_tensor
 from srcli.ops.tiles import plan_tiles
-from srcli.zoo import names_network, open_model, open_network, shipped
+from srcli.zoo import Say, names_network, open_model, open_network, shipped
 
 Weights = Literal["trained", "fresh", "none"]
 _UNSEEN = 64  # px of the default picture that no tile of the first row and column reads
@@ -69,10 +69,15 @@ def measure_tiling(
         )
 
 
-def network_with_weights(reference: str, scale: int | None = None) -> tuple[SRModel, Weights]:
-    """Return the network with its file's or its shipped weights; where there are none, fresh ones that interpolate."""
+def network_with_weights(
+    reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None
+) -> tuple[SRModel, Weights]:
+    """Return the network with its file's or its shipped weights; where there are none, fresh ones that interpolate.
+
+    `offline`, `say`: as zoo.open_model has them.
+    """
     torch.manual_seed(0)
-    model = open_network(reference, scale)
+    model = open_network(reference, scale, offline=offline, say=say)
     if not model.learnt:
         return model, "none"
     if not names_network(reference, scale):

@@ -19,7 +19,7 @@ from srcli import hub, zoo
 from srcli.engine.device import Precision
 from srcli.engine.memory import off_heap
 from srcli.engine.runner import Runner, Work
-from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+from srcli.errors import BadCheckpoint, UsageError
 from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
 from srcli.models.base import SRModel
@@ -465,25 +465,16 @@ def open_networks(
     open_model = partial(zoo.open_model, offline=offline, say=say)
     whole = int(scale) if scale and scale == int(scale) else None
     if zoo.on_disk(reference) or reference.startswith(hub.PREFIX):
+        path = zoo.find_weights(reference, whole, offline=offline, say=say)
         try:
-            return [open_model(reference, whole)[0]]
+            return [zoo.open_file(path, whole, called=reference, say=say)[0]]
         except (UsageError, BadCheckpoint):  # of another scale, or no network at all: the second try says which
-            return [open_model(reference)[0]]
-    scales = [
-        factor for factor in sorted({weights.scale for weights in zoo.shipped()}) if _ships(reference, factor, offline, say)
-    ]
-    if not scales or (scale is None and not several):
+            return [zoo.open_file(path, called=reference, say=say)[0]]
+    scales = zoo.scales_of(reference, offline=offline, say=say) if scale or several else []
+    if not scales:
         return [open_model(reference, max(math.ceil(scale), 2) if scale else None)[0]]
     needed = scales if scale is None else set(passes(scale, scales)) or scales[:1]
     return [open_model(reference, factor)[0] for factor in sorted(needed)]
-
-
-def _ships(reference: str, scale: int, offline: bool, say: Callable[[str], None]) -> bool:
-    try:
-        zoo.find_weights(reference, scale, offline=offline, say=say)
-    except WeightsNotFound:
-        return False
-    return True
 
 
 def _output(tile: Tile, scale: int) -> tuple[slice, slice]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from srcli import checkpoint, zoo
 from srcli.cli import app
+from srcli.exported import ExportedModel
 from srcli.models import create
 from tests.conftest import photograph
 
@@ -178,6 +179,15 @@ def test_what_cannot_be_converted_is_said_in_one_line(authors, tmp_path, monkeyp
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1), result.output
     assert text in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["carn_m.pth"]
+
+
+def test_an_exported_file_is_not_converted(tmp_path, monkeypatch):
+    exported = ExportedModel.__new__(ExportedModel)
+    monkeypatch.setattr(zoo, "open_file", lambda *_, **__: (exported, None))
+    (tmp_path / "rfdn.onnx").touch()
+    result = srcli("models", "convert", tmp_path / "rfdn.onnx", "-o", tmp_path / "out.safetensors")
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [tmp_path / "rfdn.onnx"])
+    assert "is exported, and holds no tensors to convert" in result.stderr
 
 
 def test_a_file_of_several_scales_asks_for_one_wherever_it_is_named(authors):

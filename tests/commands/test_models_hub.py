@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from srcli import checkpoint, zoo
+from srcli import checkpoint, hub, zoo
 from srcli.cli import app
+from srcli.modelcard import licence_on
 from srcli.models import create
 from tests.hubserver import COMMIT, TOKEN
 
@@ -138,6 +140,43 @@ def test_a_page_of_the_users_own_stays(server, trained, monkeypatch):
     assert server.repos["me/nets"]["README.md"] == b"# mine\n"
     srcli("models", "push", "me/nets", trained / "fsrcnn_x4.safetensors", "--overwrite")
     assert server.repos["me/nets"]["README.md"].startswith(b"---\nlibrary_name: srcli\n")
+
+
+def test_a_hub_that_does_not_answer_is_no_empty_repository(server, trained, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    server.repos["me/nets"] = {"README.md": b"# mine\n"}
+    monkeypatch.setattr(hub, "_ask", lambda source: None)
+    result = srcli("models", "push", "me/nets", trained / "fsrcnn_x4.safetensors")
+    assert result.exit_code == 1
+    assert f"'hf:me/nets' does not tell what it holds: {server.url} cannot be reached" in result.stderr
+    assert server.repos["me/nets"] == {"README.md": b"# mine\n"}
+    result = srcli("models", "push", "me/nets", trained / "fsrcnn_x4.safetensors", "--dry-run")
+    assert "| `fsrcnn_x4.safetensors` |" in result.stdout
+
+
+def test_a_licence_that_is_given_is_that_of_what_is_sent(server, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    card = checkpoint.card_of(create("fsrcnn", 3))  # which states none, as those of a training
+    checkpoint.save(trained / "mine.safetensors", create("fsrcnn", 3), card)
+    for file, flags in (("fsrcnn_x2", ()), ("mine", ("--licence", "cc-by-4.0")), ("fsrcnn_x4", ())):
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)  # all commits of the test's server have one name
+        result = srcli("models", "push", "me/nets", trained / f"{file}.safetensors", *flags)
+        assert result.exit_code == 0, result.stderr
+    page = server.repos["me/nets"]["README.md"].decode()
+    assert [licence_on(page, f"{n}.safetensors") for n in ("fsrcnn_x2", "mine", "fsrcnn_x4", "another")] == [
+        "BSD-3-Clause",
+        "cc-by-4.0",
+        "MIT",
+        "",
+    ]
+
+
+def test_the_licence_of_the_repository_is_that_of_a_file_that_states_none(server, trained, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    checkpoint.save(trained / "mine.safetensors", create("fsrcnn", 3), checkpoint.card_of(create("fsrcnn", 3)))
+    assert srcli("models", "push", "me/nets", trained / "mine.safetensors", "--licence", "mit").exit_code == 0
+    assert "licence: mit" in srcli("models", "pull", "hf:me/nets").stderr
+    assert "licence:     mit" in srcli("models", "info", "hf:me/nets", "--offline").stdout
 
 
 def test_push_without_a_token_says_how_to_log_in(server, trained):

@@ -140,6 +140,39 @@ def test_milliseconds_are_drawn_of_what_is_timed_only(shipped, tmp_path):
     assert "median of repeated passes on cpu in fp32" in result.stdout
 
 
+def test_changed_networks_are_not_drawn_at_the_scores_of_plain_ones(shipped, tmp_path):
+    pytest.importorskip("matplotlib")
+    thin = create("fsrcnn", 4, width=32)
+    checkpoint.save(tmp_path / "thin.safetensors", thin, checkpoint.card_of(thin))
+    result = srcli("profile", tmp_path / "thin.safetensors", "--plot", tmp_path / "plot.svg")
+    assert result.exit_code == 0, result.output
+    assert "not drawn, as there is no score of it: fsrcnn, width 32" in result.stderr
+    text = (tmp_path / "plot.svg").read_text()
+    assert text.count("<!-- FSRCNN (56, 12, 4) -->") == 0
+
+
+def test_tiling_asks_the_hub_as_the_counts_do(monkeypatch):
+    asked = []
+
+    def open_network(reference, scale, *, offline, say):
+        asked.append(offline)
+        return create("bicubic", 2)
+
+    monkeypatch.setattr("srcli.engine.tiling.open_network", open_network)
+    srcli("profile", "hf:me/nets", "--tiling", "--offline", "--device", "cpu")
+    assert asked == [True]
+
+
+def test_a_table_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("srcli.files.os.fsync", full)
+    result = srcli("profile", "fsrcnn", "--input", "16x16", "--csv", tmp_path / "a.csv")
+    assert result.exit_code == 1
+    assert f"cannot write '{tmp_path / 'a.csv'}': No space left on device" in result.stderr
+
+
 def test_tiling_is_measured_on_the_picture_given(tmp_path):
     Image.fromarray(photograph(41, 60)).save(tmp_path / "my picture.png")
     arguments = (
@@ -167,6 +200,8 @@ def test_tiling_is_measured_on_the_picture_given(tmp_path):
     ("arguments", "code", "text"),
     [
         (["--tiling", "--published"], 2, "--tiling goes with"),
+        (["--tiling", "--precision", "bf16"], 2, "measures in fp32"),
+        (["--csv", "."], 2, "'.' is a folder"),
         (["--picture", "p.png"], 2, "--picture needs --tiling"),
         (["--json", "--markdown"], 2, "not both"),
         (["--plot", "plot.gif"], 2, "not 'plot.gif'"),
