@@ -8,7 +8,7 @@ _EPOCH = 1000  # steps, where the paper does not say otherwise
 
 # DIV2K, LR patches 48, batch 16, L1: what the light networks have in common
 _LIGHT: dict[str, Any] = {"patch": 48, "batch": 16, "optimizer": "adam", "schedule": "step", "loss": "l1"}
-# IMDN: Adam 2e-4 halved every 2e5 of 1e6 steps
+# IMDN: HR patches 192 (_HR_PATCHES), Adam 2e-4 halved every 2e5 of 1e6 steps
 _IMDN: dict[str, Any] = {**_LIGHT, "lr": 2e-4, "halve_every": 200_000, "steps": 1_000_000}
 # DRN: Adam 1e-4 halved every 200 epochs, about 800 epochs
 _DRN: dict[str, Any] = {**_LIGHT, "lr": 1e-4, "halve_every": 200 * _EPOCH, "steps": 800 * _EPOCH}
@@ -49,6 +49,7 @@ _PAPER: dict[str, dict[str, Any]] = {
     "fdiwn": _FDIWN,
     "fdiwn-m": _FDIWN,
 }
+_HR_PATCHES = {"imdn": 192}  # px of HR, where the authors' code fixes that side and not LR's
 # what the papers do not use
 _PLAIN: dict[str, Any] = {
     "betas": (0.9, 0.999),
@@ -60,10 +61,11 @@ _PLAIN: dict[str, Any] = {
 }
 
 
-def recipe(name: str, arch: str) -> dict[str, Any]:
-    """Return the TrainConfig values of recipe `name` for `arch`; raise UsageError where there is none."""
+def recipe(name: str, arch: str, scale: int = 4) -> dict[str, Any]:
+    """Return the TrainConfig values of recipe `name` for `arch` at `scale`; raise UsageError where there is none."""
     if name != "paper":
         raise UsageError(f"--recipe is paper, not '{name}'")
     if arch not in _PAPER:
         raise UsageError(f"no paper's recipe is known for '{arch}'; there are {', '.join(_PAPER)}")
-    return {**_PLAIN, **_PAPER[arch]}
+    values = {**_PLAIN, **_PAPER[arch]}
+    return values | {"patch": _HR_PATCHES[arch] // scale} if arch in _HR_PATCHES else values

@@ -90,12 +90,13 @@ def coarser(radius: int, factor: int) -> int:
 @torch.no_grad()
 def pass_rgb_through(conv: nn.Conv2d, *, gain: float = 1.0) -> None:
     """Make the first three outputs of `conv` copies of its first three inputs (where it has that many), `gain` times."""
-    conv.weight[:3] = 0
+    copied = min(3, conv.in_channels, conv.out_channels)  # an output of zeros before a ReLU would never learn
+    conv.weight[:copied] = 0
     centre = conv.kernel_size[0] // 2
-    for c in range(min(3, conv.in_channels, conv.out_channels)):
+    for c in range(copied):
         conv.weight[c, c, centre, centre] = gain
     if conv.bias is not None:
-        conv.bias[:3] = 0
+        conv.bias[:copied] = 0
 
 
 @torch.no_grad()

@@ -29,6 +29,11 @@ def test_the_recipe_has_the_papers_values(arch):
     assert (values["optimizer"], values["schedule"], values["betas"]) == ("adam", "step", (0.9, 0.999))
 
 
+@pytest.mark.parametrize(("arch", "patches"), [("imdn", [96, 64, 48]), ("rfdn", [64, 64, 64])])
+def test_patches_are_of_the_side_that_the_authors_fix(arch, patches):
+    assert [recipe("paper", arch, scale)["patch"] for scale in (2, 3, 4)] == patches
+
+
 @pytest.mark.parametrize("arch", PAPER)
 def test_a_configuration_takes_the_recipe(arch):
     assert TrainConfig(arch=arch, scale=4, data="pictures", **recipe("paper", arch)).rate == PAPER[arch][2]

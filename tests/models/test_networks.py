@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli import checkpoint
+from srcli import checkpoint, zoo
 from srcli.models import ARCHS, create
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
@@ -154,11 +154,20 @@ def test_tiles_of_a_local_network_equal_the_whole(arch):
 
 @pytest.mark.parametrize("arch", ["rfdn", "mfdn"])
 def test_tiles_of_a_strided_network_nearly_equal_the_whole(arch):
-    model = fresh(arch)
+    model = zoo.open_model(arch, 2)[0]  # fresh attention does next to nothing
     x = picture(model, 161, 37)
     difference = (levels(tiled(model, x, 24)) - levels(whole(model, x))).abs()
     assert difference.max() <= 1
     assert (difference > 0).float().mean() <= 0.0002
+
+
+@pytest.mark.parametrize("arch", ["rfdn", "mfdn"])
+def test_tiles_of_a_strided_network_need_to_know_their_place(arch):
+    model = zoo.open_model(arch, 2)[0]
+    x = picture(model, 161, 37)
+    model.forward = lambda x, window=None, forward=model.forward: forward(x)
+    difference = (levels(tiled(model, x, 24)) - levels(whole(model, x))).abs()
+    assert (difference > 0).float().mean() > 0.002
 
 
 @pytest.mark.parametrize("arch", LEARNT)
@@ -185,6 +194,20 @@ def test_names_and_shapes_are_the_file_format(arch):
     with torch.device("meta"):
         found = {f"x{s}": fingerprint(create(arch, s)) for s in ARCHS[arch].scales}
     assert found == golden[arch]
+
+
+def test_a_start_as_an_upsampler_leaves_no_channel_that_never_learns():
+    model = started("srcnn").train()
+    before = deepcopy(model.state_dict())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    x, hr = torch.rand(2, 1, 24, 24), torch.rand(2, 1, 48, 48)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.l1_loss(model(x), hr).backward()
+        optimizer.step()
+    for n in (0, 1):
+        moved = (model.layers[n].weight - before[f"layers.{n}.weight"]).abs().sum((1, 2, 3)) > 0
+        assert moved[:3].all()
 
 
 @pytest.mark.parametrize("arch", LEARNT)

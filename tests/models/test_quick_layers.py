@@ -104,4 +104,9 @@ def test_folded_networks_answer_as_before(arch, scale):
     model = create(arch, scale).eval()
     x = torch.rand(1, 3, 20, 23)
     with torch.no_grad():
+        for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.running_mean.normal_(0, 0.2)
+            norm.running_var.uniform_(0.5, 2)
+            norm.weight.uniform_(0.5, 1.5)
+            norm.bias.normal_(0, 0.2)
         torch.testing.assert_close(deepcopy(model).fold()(x), model(x), rtol=1e-5, atol=1e-5)

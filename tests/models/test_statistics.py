@@ -1,8 +1,13 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
+from torch import Tensor
 
+from srcli.engine.upscale import Upscaler
 from srcli.models import create
-from srcli.models.base import Window
+from srcli.models.base import SRModel, Window
+from srcli.models.blocks import CCA
 from srcli.models.statistics import PictureStatistics, measured_over
 from tests.models.test_networks import fresh, levels, picture, started, tiled, whole
 
@@ -48,11 +53,30 @@ def test_tiles_with_measured_statistics_nearly_equal_the_whole(arch):
     assert (difference > 0).float().mean() <= 0.01
 
 
-@pytest.mark.parametrize("arch", ["imdn", "rdsrn"])
-def test_random_weights_also_agree_after_the_default_sweeps(arch):
+def _contrasting(arch: str) -> tuple[SRModel, Tensor]:
+    """Make a network whose attention depends much on what it pools, and a picture whose ends differ in it."""
     model = fresh(arch)
-    x = picture(model, 60, 24)
-    torch.testing.assert_close(tiled(model, x, 24), whole(model, x), rtol=0, atol=1 / 255 / 4)
+    with torch.no_grad():
+        for attention in (m for m in model.modules() if isinstance(m, CCA)):
+            attention.reduce.weight *= 6
+            attention.expand.weight *= 30
+    return model, picture(model, 100, 12) * torch.linspace(0.1, 1, 100)[:, None]
+
+
+@pytest.mark.parametrize("arch", ["imdn", "rfdn-c48", "rdsrn"])
+def test_tiles_equal_the_whole_by_its_statistics_alone(arch, monkeypatch):
+    model, x = _contrasting(arch)
+    expected = whole(model, x)
+    assert (tiled(model, x, 24) - expected).abs().max() < 1e-4 * expected.std()
+    monkeypatch.setattr("tests.models.test_networks.measured_over", lambda model, sweep: nullcontext())
+    assert (tiled(model, x, 24) - expected).abs().max() > 1e-3 * expected.std()
+
+
+def test_the_engine_gathers_of_each_tile_what_it_gives():
+    model, x = _contrasting("imdn")
+    x = x[..., :72, :]  # all of which the middle tile reads
+    expected = whole(model, x)
+    assert (Upscaler(model, precision="fp32", tile=24).tensor(x) - expected).abs().max() < 1e-4 * expected.std()
 
 
 def test_the_network_is_as_before_afterwards():
