@@ -17,7 +17,7 @@ from tests.docpages import ROOT, Block, blocks, commands, prepare, promised, run
 
 COMMAND = typer.main.get_command(app)
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "weights/README.md", ROOT / "examples/README.md"]
-BLOCK = re.compile(r"^```(?:sh|bash)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(srcli [^`]+)`")
 CALL = re.compile(r"(?:^|[\s|;&/]|-m )srcli (?=[a-z-])")
 RUN = [page for page in PAGES[:-2] if any(block.language for block in blocks(page))]
@@ -27,7 +27,8 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 def calls(text: str) -> list[str]:
     """Return the arguments of every `srcli ...` in a page's shell blocks and code spans, each on one line."""
-    lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    shell = [block for language, block in BLOCK.findall(text) if language in ("", "sh", "bash")]
+    lines = [line for block in shell for line in block.replace("\\\n", " ").splitlines()]
     # a code span may be broken over two lines
     lines += [" ".join(span.split()) for span in INLINE.findall(BLOCK.sub("", text))]
     return [line[match.end() :] for line in lines for match in CALL.finditer(line.partition(" # ")[0])]

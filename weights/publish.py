@@ -99,8 +99,8 @@ def _scored(upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | Non
     return {
         "dataset": summary.dataset,
         "pictures": summary.pictures,
-        "psnr": round(summary.psnr, 3),
-        "ssim": round(summary.ssim, 4),
+        "psnr": round(summary.psnr, 5),  # to be rounded once more, where it is printed
+        "ssim": round(summary.ssim, 6),
         "protocol": summary.protocol.replace("LR given", "LR by --degradation photo, seed 0"),
     }
 

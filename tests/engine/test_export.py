@@ -1,6 +1,7 @@
 """Exported files compute what torch computes, at sizes that were not traced, and say what they are."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from srcli.models import ARCHS, create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import to_tensor
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxscript")
-pytest.importorskip("onnxruntime")
+needs_onnx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")), reason="needs the extra srcli[onnx]"
+)
 
 # statistics of the whole picture, MATLAB's bicubic, a transposed convolution; RFDN's attention is in test_exported.py
 QUICK = {
@@ -41,6 +42,7 @@ def other_size(model: SRModel, run: exporting.Run) -> float:
         return float(np.abs(run(x.numpy()) - model(x).numpy()).max())
 
 
+@needs_onnx
 @pytest.mark.parametrize("arch", QUICK)
 def test_onnx_computes_what_torch_does_at_any_size(arch, tmp_path):
     model = fresh(arch, **QUICK[arch])
@@ -50,6 +52,7 @@ def test_onnx_computes_what_torch_does_at_any_size(arch, tmp_path):
     assert list(tmp_path.iterdir()) == [done.output]
 
 
+@needs_onnx
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHS)
 def test_every_network_can_be_exported(arch, tmp_path):
@@ -70,6 +73,13 @@ def test_other_formats_compute_it_too(arch, name, precision, tmp_path):
     done = export(model, card_of(model), tmp_path / name, precision=precision)
     assert other_size(model, exporting.FORMATS[done.format].open(done.output)) < LIMITS[precision]
     assert sorted(tmp_path.iterdir()) == sorted(parts_of(done.output))
+
+
+def test_pt2_computes_what_torch_does_at_any_size(tmp_path):
+    model = fresh("rfdn-c48", **QUICK["rfdn-c48"])
+    done = export(model, card_of(model), tmp_path / "x.pt2")
+    assert other_size(model, exporting.FORMATS["pt2"].open(done.output)) < 1e-5
+    assert list(tmp_path.iterdir()) == [done.output]
 
 
 def test_pt2_carries_the_facts(tmp_path):
