@@ -301,7 +301,7 @@ class _Plan:
                 file, kind = _PICTURES[name]
                 self._output.add_attachment(stream.metadata.get("filename", file), kind, bytes(packet))
             return
-        if self._container == "webm":
+        if self._container in ("webm", "mov"):  # the muxer of mov takes a picture and writes none
             self._lost(stream)
             return
         self._add_copy(stream)
@@ -360,7 +360,9 @@ def _takes(container: str, stream: Stream) -> bool:
 
 
 def _name(stream: Stream) -> str:
-    return stream.codec_context.codec.canonical_name if stream.codec_context else stream.name or "unknown"
+    if stream.codec_context:
+        return stream.codec_context.codec.canonical_name
+    return getattr(stream, "name", None) or "unknown"  # PyAV has a name for data only where FFmpeg has no decoder
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, str]:

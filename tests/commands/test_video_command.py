@@ -92,6 +92,28 @@ def test_a_cover_picture_is_copied(tmp_path):
             film, cover = container.streams.video
             assert (film.width, cover.width) == (128, 16)
             assert cover.disposition & av.stream.Disposition.attached_pic
+    result = done(clip, "-o", tmp_path / "b.mov", "-s", 2)
+    assert "stream 1 (video, mjpeg) cannot be carried by mov" in result.stderr
+    assert held(tmp_path / "b.mov").kinds == ["video"]
+
+
+@pytest.mark.parametrize(
+    ("name", "patches", "lost", "kept"),
+    [
+        ("a.mov", {b"mp4a": b"apac", b"esds": b"skip"}, "stream 1 (audio, unknown)", ["video", "subtitle"]),
+        ("a.mp4", {b"mp4a": b"apac", b"esds": b"skip"}, "stream 1 (audio, unknown)", ["video", "subtitle"]),
+        ("a.mkv", {b"S_TEXT/UTF8": b"S_TEXT/XXX8"}, "stream 2 (subtitle, unknown)", ["video", "audio"]),
+    ],
+)
+def test_a_track_without_a_decoder_is_said_and_left_out(tmp_path, name, patches, lost, kept):
+    clip = make_clip(tmp_path / name, frames=4, tone=True, subtitles=WORDS)
+    content = clip.read_bytes()
+    for code, other in patches.items():
+        content = content.replace(code, other)
+    clip.write_bytes(content)
+    result = done(clip, "-o", tmp_path / "out.mkv", "-s", 2)
+    assert f"{lost} cannot be carried by mkv" in result.stderr
+    assert held(tmp_path / "out.mkv").kinds == kept
 
 
 def test_uneven_time_stamps_come_out_exactly(tmp_path):
