@@ -454,10 +454,13 @@ def _upscale_films(
     resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: _Writing, tally: _Tally
 ) -> None:
     """Upscale the videos, each divided between the ranks, and count them too."""
+    from srcli.media.png import PNG_LEVEL
+
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
+    png_level = PNG_LEVEL if how.png_level is None else how.png_level
     for plan in plans:
         [done] = video.upscale_videos(
-            resizer, [plan], ranks, quality=how.quality, json=json, quiet=quiet, fail_fast=how.fail_fast
+            resizer, [plan], ranks, quality=how.quality, png_level=png_level, json=json, quiet=quiet, fail_fast=how.fail_fast
         )
         tally.finished += 1
         tally.failures += [done] if done.error else []

@@ -191,6 +191,7 @@ def upscale_videos(
     ranks: "Team",
     *,
     quality: int | None,
+    png_level: int,
     json: bool,
     quiet: bool,
     fail_fast: bool,
@@ -203,7 +204,10 @@ def upscale_videos(
 
     finished = []
     for plan in plans:
-        done = plan if isinstance(plan, VideoDone) else _one(resizer, plan, ranks, quality=quality, json=json, quiet=quiet)
+        if isinstance(plan, VideoDone):
+            done = plan
+        else:
+            done = _one(resizer, plan, ranks, quality=quality, png_level=png_level, json=json, quiet=quiet)
         finished.append(done)
         if done.error and fail_fast:
             break
@@ -237,7 +241,9 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     console.note(f"{done.input}: " + ", ".join(parts))
 
 
-def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int | None, json: bool, quiet: bool) -> "VideoDone":
+def _one(
+    resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int | None, png_level: int, json: bool, quiet: bool
+) -> "VideoDone":
     from srcli.engine.video import failed, upscale_video
     from srcli.errors import UserError
 
@@ -248,7 +254,7 @@ def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int |
             bar.update(progress.done, f"{name} {_pace(progress)}")
 
         try:
-            done = upscale_video(resizer, plan, team=ranks, quality=quality, tick=tick)
+            done = upscale_video(resizer, plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
         except UsageError:
             raise
         except UserError as error:

@@ -10,6 +10,7 @@ from srcli.errors import BadPicture, BadVideo
 from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import numbered, numbered_path
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
+from srcli.media.write import fitted
 
 _TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
 
@@ -70,6 +71,13 @@ class SequenceReader:
         return Timed(pixels, picture.alpha, (self._first + number) * _TICKS, _TICKS)
 
 
-def write_numbered(pattern: Path, number: int, frame: Timed, format: str, quality: int | None) -> tuple[str, ...]:
+def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
+    """Say what of a track's frames a picture's format cannot carry."""
+    pixels = np.zeros((1, 1, 3), np.uint8 if track.depth <= 8 else np.uint16)
+    return fitted(Picture(pixels, pixels[..., 0] if track.alpha else None), format, (1, 1))[1]
+
+
+def write_numbered(pattern: Path, number: int, frame: Timed, format: str, *, quality: int | None, png_level: int) -> None:
     """Write one frame; numbers begin at 1, as FFmpeg's do."""
-    return write_image(Picture(frame.pixels, frame.alpha), numbered_path(pattern, number + 1), format=format, quality=quality)
+    path = numbered_path(pattern, number + 1)
+    write_image(Picture(frame.pixels, frame.alpha), path, format=format, quality=quality, png_level=png_level)

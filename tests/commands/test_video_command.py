@@ -351,6 +351,30 @@ def test_numbered_pictures_become_numbered_pictures(tmp_path):
     assert upscale(tmp_path / "no_%03d.png", "-s", 2).exit_code == 1
 
 
+def test_numbered_pictures_that_are_there_are_skipped_or_left_beside(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=2)
+    for number in (1, 7):
+        (tmp_path / f"f_{number:02d}.png").write_text("mine")
+    assert "1 skipped" in done(clip, "-o", tmp_path / "f_%02d.png", "-s", 1, "--exists", "skip").stderr
+    done(clip, "-o", tmp_path / "f_%02d.png", "-s", 1, "--exists", "rename")
+    names = ["f_01.png", "f_01_2.png", "f_02_2.png", "f_07.png"]
+    assert sorted(path.name for path in tmp_path.glob("f_*")) == names
+    assert [(tmp_path / name).read_bytes() == b"mine" for name in names] == [True, False, False, True]
+
+
+def test_numbered_pictures_are_packed_as_asked(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=1)
+    done(clip, "-o", tmp_path / "loose_%d.png", "-s", 1, "--png-level", 0)
+    done(clip, "-o", tmp_path / "tight_%d.png", "-s", 1, "--png-level", 9)
+    assert (tmp_path / "tight_1.png").stat().st_size < (tmp_path / "loose_1.png").stat().st_size
+
+
+def test_what_numbered_pictures_cannot_carry_is_said_once(data, tmp_path):
+    clip = data / "video" / "alpha_vp9_vorbis.webm"
+    result = done(clip, "-o", tmp_path / "f_%d.jpg", "-s", 1, "--frames", 3)
+    assert result.stderr.count("JPEG has no transparency: flattened on white") == 1
+
+
 # Pipes
 
 

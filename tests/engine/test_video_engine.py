@@ -24,7 +24,7 @@ from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
-from srcli.errors import BadVideo
+from srcli.errors import BadVideo, UsageError
 from srcli.media import containers
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
@@ -164,6 +164,35 @@ def test_a_fault_of_the_source_is_told_by_the_run_that_goes_on_too(tmp_path):
     done = run(clip, tmp_path / "out.mkv")
     assert done.kept >= 24
     assert done.error == run(clip, tmp_path / "whole.mkv").error == "1 of its packets did not decode; what decodes is upscaled"
+
+
+def stop_late(progress: engine.Progress) -> None:
+    """Stop a run of which most is done."""
+    if progress.done > 6:
+        raise KeyboardInterrupt
+
+
+def test_numbered_pictures_that_are_done_are_kept_and_counted(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    plan = plan_video(Job(clip, tmp_path / "f_%02d.jpg", "jpeg", None, 2, video=True), Choices(segment=4))
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(resizer(), plan, quality=90, tick=stop_late)
+    with pytest.raises(UsageError, match="holds an unfinished run with another quality; repeat its command"):
+        upscale_video(resizer(), plan, quality=50)
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.glob("f_*.jpg")}
+    done = upscale_video(resizer(), plan, quality=90)
+    assert done.kept == len(there) >= 7
+    assert done.frames == len(list(tmp_path.glob("f_*.jpg"))) == 10
+    assert all(path.stat().st_mtime_ns == time for path, time in there.items())
+
+
+def test_a_run_in_another_precision_is_not_gone_on_with(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path / "out.mp4", tick=stop_late)
+    monkeypatch.setattr(Upscaler, "choose", lambda self, pixels: "bf16")
+    with pytest.raises(UsageError, match="holds an unfinished run with another precision"):
+        run(clip, tmp_path / "out.mp4")
 
 
 # Memory
