@@ -485,8 +485,14 @@ class VideoReader:
                 float((stream.start_time or 0) * self.track.time_base) if own else (container.start_time or 0) / av.time_base
             )
             seconds = self.track.seconds if own else (container.duration or 0) / av.time_base
+            if container.format.name == "avi" and self.track.frames:
+                # FFmpeg cuts the duration by the size of the file; the count is of ticks, with those of dropped frames
+                seconds = float(self.track.frames * self.track.time_base)
             missing = (seconds or 0.0) - (reached - start)
-            self._ends_early = packets < self.track.frames or missing > max(1.0, float(3 / self.track.rate))
+            # the count alone proves nothing: an edit list may not show all
+            fewer = packets < self.track.frames
+            most = 1.5 * (reached - start) / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
+            self._ends_early = missing > most if seconds else fewer
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
         """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""
