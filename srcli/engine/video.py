@@ -299,6 +299,8 @@ class _Run:
         finally:
             sink.abandon()
         if not reader.count:
+            if not (self.kept or self._computed):
+                self._parts.remove()  # which would stand in the way of the command put right
             raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
 

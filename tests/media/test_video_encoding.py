@@ -1,5 +1,7 @@
 """Frames to packets and files: codecs and containers, what is refused, segments, and decoding times."""
 
+import errno
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -180,6 +182,25 @@ def test_a_result_that_has_its_name_is_known_until_its_segments_are_gone(tmp_pat
     parts.remove()
     assert not parts.folder.exists()
     assert not published(parts.target)
+
+
+def test_a_result_is_on_the_disk_before_its_segments_go(tmp_path, monkeypatch):
+    parts = segments(tmp_path, 4)
+    parts.joined.write_text("joined")
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino) or fsync(number))
+    parts.publish()
+    assert parts.target.stat().st_ino in synced
+
+
+def test_a_disk_that_is_full_at_once_is_said_in_one_line(tmp_path, monkeypatch):
+    def full(self: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(BadFolder, match=r"^cannot write '.*manifest.json': No space left on device$"):
+        Parts(tmp_path / "out.mkv", {}).begin()
 
 
 def test_a_folder_of_the_user_is_not_touched(tmp_path):
