@@ -95,7 +95,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
-        output = stack.enter_context(_Output(str(target), container, tracks))
+        output = stack.enter_context(_Output(str(target.absolute()), container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
         begin, end = _window(given, tracks, clip)
@@ -126,7 +126,7 @@ def verify(
     Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing, and
     which of the `sounds` last longer or shorter than they were copied.
     """
-    with decoding(path), av.open(str(path), metadata_errors="replace") as container:
+    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
         if sorted(found) != sorted(kinds):
             raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
@@ -197,7 +197,7 @@ def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
     if source is None:
         return None
     with decoding(source):
-        return stack.enter_context(av.open(str(source), metadata_errors="replace"))
+        return stack.enter_context(av.open(str(source.absolute()), metadata_errors="replace"))
 
 
 def _start(output: OutputContainer, container: str) -> None:

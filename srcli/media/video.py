@@ -156,10 +156,11 @@ def decoding(path: Path | str) -> Iterator[None]:
 
 def probe_video(path: Path) -> Video:
     """Read the headers and the first frame of every video track; raise BadVideo in one line."""
+    # here and elsewhere absolute: FFmpeg would take a name such as 12:30.mkv for an address
     if not path.stat().st_size:
         raise BadVideo(f"'{path}' is empty")
-    with decoding(path), av.open(str(path), metadata_errors="replace") as container:
-        tracks = [track for stream in real_videos(container) if (track := _probe(container, stream))]
+    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+        tracks = [track for stream in real_videos(container) if (track := _probe(path, container, stream))]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
             what = "its video has no frame that decodes" if "video" in kinds else f"it has no video, only {', '.join(kinds)}"
@@ -175,9 +176,9 @@ def real_videos(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _probe(container: InputContainer, stream: VideoStream) -> Track | None:
+def _probe(path: Path, container: InputContainer, stream: VideoStream) -> Track | None:
     if stream.codec_context is None:
-        raise BadVideo(f"'{container.name}': no decoder for the codec of stream {stream.index}")
+        raise BadVideo(f"'{path}': no decoder for the codec of stream {stream.index}")
     decoder = _decoder(stream)
     first: VideoFrame | None = None
     container.seek(0) if container.format.name != "yuv4mpegpipe" else None
@@ -416,7 +417,7 @@ class VideoReader:
     @contextmanager
     def _opened(self, at: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file at its beginning, or at a time in ticks of the track."""
-        with decoding(self.path), av.open(str(self.path), metadata_errors="replace") as container:
+        with decoding(self.path), av.open(str(self.path.absolute()), metadata_errors="replace") as container:
             stream = next(stream for stream in container.streams.video if stream.index == self.track.index)
             if at is not None:
                 container.seek(at, stream=stream)

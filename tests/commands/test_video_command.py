@@ -116,6 +116,14 @@ def test_a_track_without_a_decoder_is_said_and_left_out(tmp_path, name, patches,
     assert held(tmp_path / "out.mkv").kinds == kept
 
 
+@pytest.mark.parametrize(("source", "target"), [("2024-05-01T12:30.mkv", "out.mp4"), ("in:1.mp4", "out:1.mkv")])
+def test_names_with_a_colon_are_names_of_files(tmp_path, monkeypatch, source, target):
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / source, frames=3, tone=True)
+    done(source, "-o", target, "-s", 2)
+    assert held(tmp_path / target).kinds == ["video", "audio"]
+
+
 def test_uneven_time_stamps_come_out_exactly(tmp_path):
     pts = [0, 300, 1000, 1001, 5000, 5512, 9000, 9100]
     clip = make_clip(tmp_path / "clip.mp4", frames=8, pts=pts)
