@@ -33,7 +33,7 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
-from srcli.errors import BadFolder, UsageError, UserError
+from srcli.errors import BadFolder, BadVideo, UsageError, UserError
 from srcli.files import sweep
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def upscale(
     if watch:
         _refuse_watch(sources, output, dry_run=dry_run)
     if stream:
+        video.refuse_of_files(stream, format, codec, crf, preset, pix_fmt, deinterlace=deinterlace, dry_run=dry_run)
         pipes.refuse_terminal()
     else:
         sources, output = _through_pipes(context, sources, output)
@@ -209,7 +210,11 @@ def upscale(
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
         if stream:
-            video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
+            done = video.upscale_stream(resizer, stream, goal, frames, start, end, deinterlace=deinterlace, quiet=quiet)
+            if journal and ranks.leads:
+                journal.add(done)
+            if done.error:
+                raise BadVideo(done.error)
             return
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")

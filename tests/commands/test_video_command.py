@@ -415,6 +415,40 @@ def test_bare_rgb_goes_through_a_pipe_and_a_cut_frame_is_said():
     assert "stdin ends within frame 3" in said
 
 
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--crf", "20"], "--crf is of files: -o - gets frames as y4m or rgb, which are not encoded"),
+        (["--codec", "libx264"], "--codec is of files"),
+        (["--format", "mp4"], "-o - gets a video's frames as --format y4m or rgb, not as mp4; name a file for mp4"),
+        (["--dry-run"], "--dry-run writes nothing and -o - is for frames: choose one"),
+    ],
+)
+def test_flags_of_files_are_refused_where_frames_go_to_stdout(tmp_path, flags, text):
+    result = upscale(make_clip(tmp_path / "clip.mkv", frames=2), "-o", "-", *flags)
+    assert result.exit_code == 2
+    assert text in result.stderr
+    assert not result.stdout
+
+
+def test_frames_to_stdout_are_deinterlaced_and_reported(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=3, interlaced=True)
+    plain, _, _ = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb")
+    mended, _, code = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb", "--deinterlace", "--report", tmp_path / "r.json")
+    assert code == 0
+    assert len(mended) == len(plain) == 3 * 48 * 64 * 3
+    assert mended != plain
+    (record,) = json.loads((tmp_path / "r.json").read_text())["files"]
+    assert (record["input"]["path"], record["output"]["path"], record["frames"]) == (str(clip), "-", 3)
+
+
+def test_a_clip_without_a_frame_names_its_file(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    _, said, code = piped(b"", clip, "-o", "-", "--start", 99)
+    assert code == 1
+    assert f"'{clip}': no frame lies between --start and --end" in said
+
+
 def test_json_tells_what_became_of_a_video(tmp_path):
     result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--json")
     record = json.loads(result.stdout)
