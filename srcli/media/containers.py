@@ -33,6 +33,7 @@ _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/p
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
+_SHAPE_OFF = 0.001  # of the shape of the pixels, whose fraction encoders round
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
@@ -123,8 +124,8 @@ def verify(
 ) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
-    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing, and
-    which of the `sounds` last longer or shorter than they were copied.
+    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing,
+    which pixels have another shape, and which of the `sounds` last longer or shorter than they were copied.
     """
     with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
@@ -143,9 +144,16 @@ def verify(
                 ends[packet.stream.index] = max(stop, ends.get(packet.stream.index, stop))
         for stream, done in zip(videos, tracks, strict=True):
             _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index], begin)
+        shapes = [
+            (stream.sample_aspect_ratio or Fraction(1), done.encoding.aspect or Fraction(1))
+            for stream, done in zip(videos, tracks, strict=True)
+        ]
         there = {key.lower() for key in container.metadata}
     lost = sorted(key for key in tags if key.lower() not in there)
     notes = [f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
+    for shape, wanted in shapes:
+        if abs(shape / wanted - 1) > _SHAPE_OFF:
+            notes.append(f"the pixels have the shape {shape} in the result, {wanted} in the source: please report this")
     for number, (kept, copied) in enumerate(zip(heard.values(), sounds, strict=True), 1):
         if abs(kept.seconds - copied.seconds) > _SOUND_OFF:
             length = f"lasts {kept.seconds:.2f} s in the result, but {copied.seconds:.2f} s were copied"

@@ -43,6 +43,7 @@ class Codec(NamedTuple):
     options: dict[str, str] = {}
     odd: bool = False  # takes odd sizes with subsampled chroma
     formats: tuple[str, ...] = ()  # where it does not encode all that it lists
+    shape: bool = False  # its packets say the shape of the pixels, for which PyAV has no place in mkv and webm
 
 
 _QUIET = {"x265-params": "log-level=none"}
@@ -51,16 +52,16 @@ _NVENC_FORMATS = ("yuv420p", "p010le", "yuv444p", "yuv444p16le")
 _X265_FORMATS = (*(f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in (420, 422, 444)), "gray")
 
 CODECS = {
-    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium"),
-    "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS),
+    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium", shape=True),
+    "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS, shape=True),
     "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8"),
     "libvpx-vp9": Codec(
         ("mp4", "mkv", "webm"), 24, 63, preset="4", preset_option="cpu-used", options={"b": "0", "row-mt": "1"}, odd=True
     ),
     "ffv1": Codec(("mkv",), options={"level": "3"}, odd=True),
     "prores_ks": Codec(("mov", "mkv")),
-    "h264_nvenc": Codec(("mp4", "mkv", "mov"), 19, 51, "cq", "p5", options=_NVENC, formats=("yuv420p", "yuv444p")),
-    "hevc_nvenc": Codec(("mp4", "mkv", "mov"), 21, 51, "cq", "p5", options=_NVENC, formats=_NVENC_FORMATS),
+    "h264_nvenc": Codec(("mp4", "mkv", "mov"), 19, 51, "cq", "p5", options=_NVENC, formats=("yuv420p", "yuv444p"), shape=True),
+    "hevc_nvenc": Codec(("mp4", "mkv", "mov"), 21, 51, "cq", "p5", options=_NVENC, formats=_NVENC_FORMATS, shape=True),
 }
 
 
@@ -131,7 +132,10 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         options[codec.preset_option] = wishes.preset or codec.preset
     pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
     colors, told = _tags(track, size, pix_fmt)
-    encoding = Encoding(name, pix_fmt, *size, track.time_base, track.rate, colors, track.aspect, options)
+    aspect = track.aspect if codec.shape or container in ("mp4", "mov") else None
+    if (aspect or 1) != (track.aspect or 1):
+        notes = (*notes, f"{name} in {container} loses the shape of the pixels, {track.aspect}; mp4 and mov keep it")
+    encoding = Encoding(name, pix_fmt, *size, track.time_base, track.rate, colors, aspect, options)
     if encoding.coded != size:
         height, width = encoding.coded
         notes = (*notes, f"{pix_fmt} needs even sides: the last row or column is repeated, {width} x {height} px")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
 from srcli.errors import BadVideo, UsageError
 from srcli.media import containers
+from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
-from srcli.media.video import VideoReader
+from srcli.media.video import VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 
@@ -299,6 +301,22 @@ def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
     monkeypatch.setattr(containers, "_measured", forgetful)
     (note,) = run(clip, tmp_path / f"cut {name}").notes
     assert re.match(r"sound track 1 lasts 0\.\d+ s in the result, but 0\.\d+ s were copied: listen to its end", note)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov", "out.webm"])
+def test_the_shape_of_the_pixels_is_kept_or_said_to_be_lost(tmp_path, name):
+    clip = make_clip(tmp_path / "clip.mp4", aspect=Fraction(16, 15))
+    notes = run(clip, tmp_path / name).notes
+    kept = probe_video(tmp_path / name).tracks[0].aspect
+    assert (kept, notes) == (Fraction(16, 15), ()) or any("loses the shape" in note for note in notes)
+
+
+def test_pixels_of_another_shape_than_the_source_s_are_told(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", aspect=Fraction(16, 15))
+    monkeypatch.setitem(CODECS, "ffv1", CODECS["ffv1"]._replace(shape=True))
+    plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(Wishes("ffv1")))
+    (note,) = upscale_video(resizer(), plan).notes
+    assert note == "the pixels have the shape 1 in the result, 16/15 in the source: please report this"
 
 
 def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def test_defaults_keep_depth_chroma_and_alpha(container, source, codec, pix_fmt)
 )
 def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
     assert note in plan_encoding(track(source), (96, 128), container, Wishes(codec)).notes
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "kept"),
+    [("libx264", "mkv", True), ("libvpx-vp9", "mp4", True), ("libvpx-vp9", "webm", False), ("ffv1", "mkv", False)],
+)
+def test_a_shape_of_the_pixels_that_is_lost_is_said(codec, container, kept):
+    source = replace(track(), aspect=Fraction(16, 15))
+    encoding = plan_encoding(source, (96, 128), container, Wishes(codec))
+    told = f"{codec} in {container} loses the shape of the pixels, 16/15; mp4 and mov keep it"
+    assert encoding.notes == (() if kept else (told,))
+    assert encoding.aspect == (source.aspect if kept else None)
 
 
 @pytest.mark.parametrize(
