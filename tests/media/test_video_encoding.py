@@ -1,6 +1,7 @@
 """Frames to packets and files: codecs and containers, what is refused, segments, and decoding times."""
 
 import errno
+import io
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +13,8 @@ import pytest
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media.encoding import CODECS, Encoder, Wishes, decode_times, plan_encoding
 from srcli.media.segments import Parts, SegmentWriter, published, read_segment
-from srcli.media.video import Colors, Timed, Track
+from srcli.media.streams import StreamWriter, Y4mReader
+from srcli.media.video import Clip, Colors, Timed, Track
 from tests.clips import BASE
 from tests.conftest import photograph
 
@@ -131,6 +133,17 @@ def test_decoding_times_rise_and_come_before_the_picture(shown, decoded):
     times = list(decode_times(shown))
     assert times == decoded
     assert all(dts <= pts for dts, pts in zip(times, shown, strict=True))
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("size", [(48, 64), (96, 1280)])
+def test_frames_of_y4m_are_read_with_the_matrix_that_they_were_written_with(matrix, size):
+    picture = photograph(*size)
+    file = io.BytesIO()
+    StreamWriter(file, "y4m", track("yuv444p", *size, Colors(matrix, 2, 2, 1)), size).write(Timed(picture, None, 0, 1))
+    file.seek(0)
+    ((_, frame),) = Y4mReader(file, Clip()).frames()
+    assert np.abs(frame.pixels.astype(int) - picture).max() <= 3  # 8 bits of YUV are coarser than those of RGB
 
 
 # Segments
