@@ -33,6 +33,7 @@ _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/p
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
+_LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
 _SHAPE_OFF = 0.001  # of the shape of the pixels, whose fraction encoders round
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
@@ -424,7 +425,8 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
     if not streams:
         return
     if begin:
-        given.seek(int(begin * av.time_base))
+        back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
+        given.seek(max(int((begin - back) * av.time_base), given.start_time or 0))
     try:
         for packet in given.demux(streams):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
@@ -436,7 +438,7 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
             if not still and end is not None and start >= end:
                 continue
-            if not still and begin and (start if packet.stream.type == "audio" else stop) < begin:
+            if not still and begin and start < begin and (packet.stream.type == "audio" or stop <= begin):
                 continue
             copy = copies[packet.stream.index]
             converted = copy.convert(packet)

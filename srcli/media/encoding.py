@@ -1,6 +1,7 @@
 """Frames to packets: which codec, pixel format and quality a result gets, and the encoder that makes it."""
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -21,7 +22,7 @@ from av.video.frame import VideoFrame
 
 from srcli.errors import BadVideo, UsageError
 from srcli.media.image import Array
-from srcli.media.video import BT709, EXACT, FULL, LIMITED, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
+from srcli.media.video import BT709, EXACT, FULL, LIGHT, LIMITED, MASTERING, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
 
 if TYPE_CHECKING:
     AnyPacket: TypeAlias = Packet[Stream]
@@ -131,6 +132,11 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
     if codec.preset:
         options[codec.preset_option] = wishes.preset or codec.preset
     pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
+    params = _hdr(track) if name == "libx265" else {}
+    if params:
+        options["x265-params"] = ":".join((options["x265-params"], *params.values()))
+    if lost := [what for what in track.side if what not in params]:
+        notes = (*notes, f"{name} is not given what the frames carry: {', '.join(lost)}")
     colors, told = _tags(track, size, pix_fmt)
     aspect = track.aspect if codec.shape or container in ("mp4", "mov") else None
     if (aspect or 1) != (track.aspect or 1):
@@ -140,6 +146,20 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         height, width = encoding.coded
         notes = (*notes, f"{pix_fmt} needs even sides: the last row or column is repeated, {width} x {height} px")
     return replace(encoding, notes=(*notes, *told))
+
+
+def _hdr(track: Track) -> dict[str, str]:
+    """Put the HDR10 metadata of a track as x265 takes them: chromaticity in 0.00002, luminance in 0.0001 cd/m2."""
+    params = {}
+    mastering = struct.unpack("=22i", track.side[MASTERING]) if len(track.side.get(MASTERING, b"")) == 88 else ()
+    if mastering and all(mastering[20:]) and all(mastering[1:20:2]):  # has_primaries and has_luminance, after 10 fractions
+        values = [Fraction(*mastering[i : i + 2]) for i in range(0, 20, 2)]
+        red, green, blue, white = (",".join(str(round(v * 50000)) for v in values[i : i + 2]) for i in range(0, 8, 2))
+        low, high = (round(v * 10000) for v in values[8:])
+        params[MASTERING] = f"master-display=G({green})B({blue})R({red})WP({white})L({high},{low})"
+    if len(track.side.get(LIGHT, b"")) == 8:
+        params[LIGHT] = "max-cll={},{}".format(*struct.unpack("=2I", track.side[LIGHT]))
+    return params
 
 
 @cache

@@ -12,6 +12,8 @@ from srcli.media.jobs import numbered, numbered_path
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
 from srcli.media.write import fitted
 
+# Code points of H.273 with which values look wrong where sRGB is taken for granted
+_PRIMARIES, _TRANSFERS = {9: "BT.2020"}, {16: "PQ", 18: "HLG"}
 _TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
 
 
@@ -74,7 +76,12 @@ class SequenceReader:
 def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
     """Say what of a track's frames a picture's format cannot carry."""
     pixels = np.zeros((1, 1, 3), np.uint8 if track.depth <= 8 else np.uint16)
-    return fitted(Picture(pixels, pixels[..., 0] if track.alpha else None), format, (1, 1))[1]
+    lost = fitted(Picture(pixels, pixels[..., 0] if track.alpha else None), format, (1, 1))[1]
+    if wide := [name for name in (_PRIMARIES.get(track.colors.primaries), _TRANSFERS.get(track.colors.transfer)) if name]:
+        lost = (*lost, f"pictures are taken for sRGB, but hold the values of the frames, which are {', '.join(wide)}")
+    if track.side:
+        lost = (*lost, f"pictures are not given what the frames carry: {', '.join(track.side)}")
+    return lost
 
 
 def write_numbered(pattern: Path, number: int, frame: Timed, format: str, *, quality: int | None, png_level: int) -> None:

@@ -6,7 +6,7 @@ Knows FFmpeg's decoders through PyAV; knows no encoders, and writes nothing.
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -35,6 +35,17 @@ RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
 LIMITED, FULL = 1, 2
 # The matrices that swscale converts with, by its own names for them (SWS_CS_*)
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+
+MASTERING, LIGHT = "mastering display", "light levels"
+# What frames carry beside their px, which nothing but an encoder can put back
+SIDE = {
+    Type.MASTERING_DISPLAY_METADATA: MASTERING,
+    Type.CONTENT_LIGHT_LEVEL: LIGHT,
+    Type.DYNAMIC_HDR_PLUS: "HDR10+",
+    Type.DOVI_RPU_BUFFER: "Dolby Vision",
+    Type.DOVI_METADATA: "Dolby Vision",
+    Type.A53_CC: "closed captions",
+}
 
 _STEPS_BACK = (0, 10, 60)  # seconds before --start at which to look for a place to decode from
 
@@ -80,6 +91,7 @@ class Track:
     interlaced: bool = False
     metadata: Mapping[str, str] | None = None
     disposition: int = 0
+    side: Mapping[str, bytes] = field(default_factory=dict)  # what the first frame carries beside its px, by the names in SIDE
 
     @property
     def depth(self) -> int:
@@ -204,7 +216,8 @@ def track_of(stream: VideoStream, first: VideoFrame) -> Track:
         first.color_trc if first.color_trc != UNSPECIFIED else context.color_trc,
         first.color_range or context.color_range,
     )
-    matrix = cast(Mapping[Type, Any], first.side_data).get(Type.DISPLAYMATRIX)
+    side = cast(Mapping[Type, Any], first.side_data)
+    matrix = side.get(Type.DISPLAYMATRIX)
     pix_fmt = first.format.name
     if pix_fmt.startswith("yuvj"):
         pix_fmt, said = pix_fmt.replace("yuvj", "yuv"), said._replace(range=FULL)
@@ -224,6 +237,7 @@ def track_of(stream: VideoStream, first: VideoFrame) -> Track:
         interlaced=first.interlaced_frame or context.field_order > 1,
         metadata=dict(stream.metadata),
         disposition=int(stream.disposition),
+        side={name: bytes(data) for kind, name in SIDE.items() if (data := side.get(kind))},
     )
 
 

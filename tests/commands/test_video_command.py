@@ -201,6 +201,17 @@ def test_a_cut_keeps_picture_sound_and_words_together(tmp_path):
         assert word.pts * word.time_base == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
+    words = [(0, 2000, "Vorbei"), (200, 2500, "Noch"), (2600, 2900, "Da")]
+    clip = make_clip(tmp_path / name, frames=100, options={"g": "10"}, subtitles=words)
+    done(clip, "-o", tmp_path / "b.mkv", "-s", 2, "--start", 2, "--end", 3)
+    ((first, second),) = held(tmp_path / "b.mkv").texts
+    assert ("Noch" in first, "Da" in second) == (True, True)
+    with av.open(str(tmp_path / "b.mkv")) as container:  # which counts in ms
+        assert [(p.pts, p.duration) for p in container.demux(subtitles=0) if p.size] == [(0, 500), (600, 300)]
+
+
 # Refusals
 
 

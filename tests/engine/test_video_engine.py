@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -30,7 +31,7 @@ from srcli.media import containers
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
-from srcli.media.video import VideoReader, probe_video
+from srcli.media.video import LIGHT, MASTERING, VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 
@@ -317,6 +318,47 @@ def test_pixels_of_another_shape_than_the_source_s_are_told(tmp_path, monkeypatc
     plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(Wishes("ffv1")))
     (note,) = upscale_video(resizer(), plan).notes
     assert note == "the pixels have the shape 1 in the result, 16/15 in the source: please report this"
+
+
+HDR10 = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_hdr10_metadata_goes_along_with_x265(tmp_path, name):
+    params = {"x265-params": f"log-level=none:{HDR10}"}
+    clip = make_clip(tmp_path / "clip.mp4", codec="libx265", pix_fmt="yuv420p10le", options=params)
+    assert run(clip, tmp_path / name).notes == ()
+    before, after = (probe_video(path).tracks[0].side for path in (clip, tmp_path / name))
+    assert before == after
+    assert list(after) == [MASTERING, LIGHT]
+
+
+def test_hdr10_metadata_that_is_lost_is_said(tmp_path):
+    params = {"x265-params": f"log-level=none:colorprim=9:transfer=16:{HDR10}"}
+    clip = make_clip(tmp_path / "clip.mp4", codec="libx265", pix_fmt="yuv420p10le", options=params)
+    notes = plan_video(Job(clip, tmp_path / "out.webm", "webm", None, 2), Choices()).notes
+    assert notes == ("libsvtav1 is not given what the frames carry: mastering display, light levels",)
+    notes = plan_video(Job(clip, tmp_path / "f_%d.png", "png", None, 2), Choices()).notes
+    assert notes[1:] == (
+        "pictures are taken for sRGB, but hold the values of the frames, which are BT.2020, PQ",
+        "pictures are not given what the frames carry: mastering display, light levels",
+    )
+
+
+def test_closed_captions_that_are_lost_are_said(tmp_path):
+    plain, clip = make_clip(tmp_path / "plain.mkv", frames=2), tmp_path / "clip.mkv"
+    caption = b"\xb5\x00\x31GA94\x03\xc1\xff\xfc\x94\x20\xff"  # ATSC A/53, part 4: one pair of bytes of field 1
+    unit = bytes([6, 4, len(caption)]) + caption + b"\x80"  # SEI of user data
+    with av.open(str(plain)) as given, av.open(str(clip), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                more = av.Packet(len(unit).to_bytes(4) + unit + bytes(packet))
+                more.pts, more.dts, more.time_base = packet.pts, packet.dts, packet.time_base
+                more.is_keyframe, more.stream = packet.is_keyframe, stream
+                out.mux(more)
+    notes = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices()).notes
+    assert notes == ("libx264 is not given what the frames carry: closed captions",)
 
 
 def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeypatch):
