@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from srcli.cli import app
 from srcli.engine import video as engine
 from srcli.media.segments import Parts
-from srcli.media.video import probe_video
+from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph
 
@@ -331,6 +331,16 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     done(tmp_path / "frames" / "f_%04d.png", "-o", tmp_path / "again.mp4", "-s", 2, "--fps", "30000/1001")
     assert held(tmp_path / "again.mp4").times[0] == pytest.approx([i * 1001 / 30000 for i in range(5)], abs=1e-4)
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_colour_stays_in_its_place(tmp_path, codec):
+    x = np.tile(np.arange(96), (64, 1))
+    stripes = np.stack([128 + 90 * np.sin(x / 4), 128 - 30 * np.sin(x / 4), 128 + 40 * np.cos(x / 5)], axis=-1).astype(np.uint8)
+    Image.fromarray(stripes).save(tmp_path / "f_1.png")
+    done(tmp_path / "f_%d.png", "-o", tmp_path / "out.mp4", "-s", 1, "--codec", codec, "--crf", 1)
+    ((_, frame),) = VideoReader(tmp_path / "out.mp4", probe_video(tmp_path / "out.mp4").tracks[0]).frames()
+    assert np.abs(frame.pixels.astype(float) - stripes).mean() < 1.2  # half a px aside it is 4
 
 
 @pytest.mark.parametrize(

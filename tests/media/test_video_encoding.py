@@ -135,6 +135,22 @@ def test_decoding_times_rise_and_come_before_the_picture(shown, decoded):
     assert all(dts <= pts for dts, pts in zip(times, shown, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("source", "codec", "pix_fmt", "left"),
+    [
+        ("h264", "libx264", "yuv420p", True),
+        ("h264", "libx265", "yuv420p", True),
+        ("h264", "libx265", "yuv422p", False),  # which FFmpeg reads as if chroma lay in the middle
+        ("h264", "libvpx-vp9", "yuv420p", False),
+        ("vp9", "libx264", "yuv420p", False),
+        ("png", "libx264", "yuv420p", True),
+    ],
+)
+def test_chroma_lies_where_source_and_result_are_read_with_it(source, codec, pix_fmt, left):
+    given = replace(track(pix_fmt), codec=source)
+    assert plan_encoding(given, (96, 128), "mkv", Wishes(codec, pix_fmt=pix_fmt)).left == left
+
+
 @pytest.mark.parametrize("matrix", [1, 6, 9])
 @pytest.mark.parametrize("size", [(48, 64), (96, 1280)])
 def test_frames_of_y4m_are_read_with_the_matrix_that_they_were_written_with(matrix, size):
