@@ -31,6 +31,7 @@ def make_clip(
     chapters: bool = False,
     attachment: bool = False,
     cover: bool = False,
+    aspect: Fraction | None = None,
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -44,7 +45,7 @@ def make_clip(
         options = {"flags": "+ildct+ilme", "x264-params": "tff=1"} if interlaced else options or {}
         video = container.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
-        video.codec_context.time_base = base
+        video.codec_context.time_base, video.codec_context.sample_aspect_ratio = base, aspect or Fraction(0)
         sound = container.add_stream("aac", rate=16000, layout="mono") if tone else None
         text = None
         if subtitles:

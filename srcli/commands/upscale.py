@@ -33,7 +33,7 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
-from srcli.errors import BadFolder, UsageError, UserError
+from srcli.errors import BadFolder, BadVideo, UsageError, UserError
 from srcli.files import sweep
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def upscale(
     if watch:
         _refuse_watch(sources, output, dry_run=dry_run)
     if stream:
+        video.refuse_of_files(stream, format, codec, crf, preset, pix_fmt, deinterlace=deinterlace, dry_run=dry_run)
         pipes.refuse_terminal()
     else:
         sources, output = _through_pipes(context, sources, output)
@@ -209,7 +210,11 @@ def upscale(
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
         if stream:
-            video.upscale_stream(resizer, stream, goal, frames, start, end, quiet=quiet)
+            done = video.upscale_stream(resizer, stream, goal, frames, start, end, deinterlace=deinterlace, quiet=quiet)
+            if journal and ranks.leads:
+                journal.add(done)
+            if done.error:
+                raise BadVideo(done.error)
             return
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
@@ -454,10 +459,13 @@ def _upscale_films(
     resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: _Writing, tally: _Tally
 ) -> None:
     """Upscale the videos, each divided between the ranks, and count them too."""
+    from srcli.media.png import PNG_LEVEL
+
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
+    png_level = PNG_LEVEL if how.png_level is None else how.png_level
     for plan in plans:
         [done] = video.upscale_videos(
-            resizer, [plan], ranks, quality=how.quality, json=json, quiet=quiet, fail_fast=how.fail_fast
+            resizer, [plan], ranks, quality=how.quality, png_level=png_level, json=json, quiet=quiet, fail_fast=how.fail_fast
         )
         tally.finished += 1
         tally.failures += [done] if done.error else []

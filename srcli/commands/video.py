@@ -107,6 +107,30 @@ def stream_of(sources: list[str], raw: str | None, format: str, fps: str | None)
     return Stream(path, kind or "y4m", None, parse_rate(fps)) if sniff.is_video(path) else None
 
 
+def refuse_of_files(
+    stream: Stream,
+    format: str,
+    codec: str | None,
+    crf: int | None,
+    preset: str | None,
+    pix_fmt: str | None,
+    *,
+    deinterlace: bool,
+    dry_run: bool,
+) -> None:
+    """Refuse what changes nothing where frames go to stdout; raise UsageError."""
+    given = {"--codec": codec, "--crf": crf, "--preset": preset, "--pix-fmt": pix_fmt}
+    for flag, value in given.items():
+        if value is not None:
+            raise UsageError(f"{flag} is of files: -o - gets frames as y4m or rgb, which are not encoded")
+    if format not in ("keep", "y4m", "rgb"):
+        raise UsageError(f"-o - gets a video's frames as --format y4m or rgb, not as {format}; name a file for {format}")
+    if dry_run:
+        raise UsageError("--dry-run writes nothing and -o - is for frames: choose one")
+    if deinterlace and stream.path is None:
+        raise UsageError("--deinterlace is of files, not of stdin")
+
+
 def upscale_stream(
     resizer: "Resizer",
     stream: Stream,
@@ -115,9 +139,10 @@ def upscale_stream(
     start: str | None,
     end: str | None,
     *,
+    deinterlace: bool,
     quiet: bool,
-) -> None:
-    """Upscale frames into stdout."""
+) -> "VideoDone":
+    """Upscale frames into stdout; what was lost of the source is the result's `error`."""
     from srcli.engine import video as engine
     from srcli.media.streams import Raw, RgbReader, Y4mReader
     from srcli.media.video import Clip, VideoReader, probe_video
@@ -128,7 +153,7 @@ def upscale_stream(
     clip = Clip(first, last, frames)
     reader: VideoReader | Y4mReader | RgbReader
     if stream.path:
-        reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip)
+        reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip, deinterlace=deinterlace)
         if not quiet:
             console.note("a pipe carries one video, at an even rate and without sound")
     elif stream.size:
@@ -141,8 +166,20 @@ def upscale_stream(
         )
     if not quiet:
         console.note(f"{done.frames} frames in {done.seconds:.1f} s")
-    if done.error or not done.frames:
-        raise BadVideo(done.error or "stdin holds no frame")
+    if not done.frames:
+        raise BadVideo(
+            done.error
+            or (f"'{stream.path}': no frame lies between --start and --end" if stream.path else "stdin holds no frame")
+        )
+    return engine.VideoDone(
+        stream.path or Path("-"),
+        Path("-"),
+        "done",
+        frames=done.frames,
+        repeated=done.repeated,
+        seconds=done.seconds,
+        error=done.error,
+    )
 
 
 def plan(
@@ -191,6 +228,7 @@ def upscale_videos(
     ranks: "Team",
     *,
     quality: int | None,
+    png_level: int,
     json: bool,
     quiet: bool,
     fail_fast: bool,
@@ -203,7 +241,10 @@ def upscale_videos(
 
     finished = []
     for plan in plans:
-        done = plan if isinstance(plan, VideoDone) else _one(resizer, plan, ranks, quality=quality, json=json, quiet=quiet)
+        if isinstance(plan, VideoDone):
+            done = plan
+        else:
+            done = _one(resizer, plan, ranks, quality=quality, png_level=png_level, json=json, quiet=quiet)
         finished.append(done)
         if done.error and fail_fast:
             break
@@ -237,7 +278,9 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     console.note(f"{done.input}: " + ", ".join(parts))
 
 
-def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int | None, json: bool, quiet: bool) -> "VideoDone":
+def _one(
+    resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int | None, png_level: int, json: bool, quiet: bool
+) -> "VideoDone":
     from srcli.engine.video import failed, upscale_video
     from srcli.errors import UserError
 
@@ -248,7 +291,7 @@ def _one(resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int |
             bar.update(progress.done, f"{name} {_pace(progress)}")
 
         try:
-            done = upscale_video(resizer, plan, team=ranks, quality=quality, tick=tick)
+            done = upscale_video(resizer, plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
         except UsageError:
             raise
         except UserError as error:

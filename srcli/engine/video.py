@@ -30,8 +30,9 @@ from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.image import Picture, Probe
 from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, result_size
+from srcli.media.png import PNG_LEVEL
 from srcli.media.segments import Parts, SegmentWriter, published
-from srcli.media.sequences import SequenceReader, probe_sequence, write_numbered
+from srcli.media.sequences import SequenceReader, lost_in_pictures, probe_sequence, write_numbered
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video, upright
 from srcli.media.video import Track as Source
@@ -134,6 +135,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             "pictures carry neither time stamps nor sound" + (f": only video {tracks[0].track.index}" if tracks[1:] else "")
         )
         tracks = tracks[:1]
+        notes += lost_in_pictures(tracks[0].track, job.format)
     else:
         notes += rehearse(None if numbers else job.source, job.format, tracks)
     return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes))
@@ -152,16 +154,18 @@ def upscale_video(
     *,
     team: Team | None = None,
     quality: int | None = None,
+    png_level: int = PNG_LEVEL,
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> VideoDone:
     """Upscale one video and verify the result; raise UserError, after which what is done is kept for the next run.
 
-    The ranks of a `team` divide the segments; rank 0 joins them. `quality` is that of numbered pictures.
+    The ranks of a `team` divide the segments; rank 0 joins them. `quality` and `png_level` are those of numbered pictures.
     """
     job, choices = plan.job, plan.choices
     team = team or Team(0, 1, torch.device("cpu"))
     started = time.monotonic()
-    parts = Parts(job.target, _work(resizer, plan))
+    precision = _precision(resizer, plan)
+    parts = Parts(job.target, _work(resizer, plan, precision, quality))
     with team.together():
         if team.leads:
             parts.begin(afresh=not choices.resume)
@@ -169,7 +173,8 @@ def upscale_video(
         if team.leads:
             parts.remove()
         return VideoDone(job.source, job.target, "done", notes=("an earlier run had finished it",))
-    run = _Run(resizer, plan, parts, team, quality, tick)
+    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level)
+    run = _Run(resizer, plan, parts, team, precision, write, tick)
     with team.together():
         for track in plan.tracks:
             run.compute(track)
@@ -194,7 +199,7 @@ def upscale_video(
         network=round(run.clocks.network.seconds, 3),
         encode=round(run.clocks.encode.seconds, 3),
         error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
-        precision=run.precision,
+        precision=precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
     )
 
@@ -208,17 +213,17 @@ class _Run:
         plan: VideoPlan,
         parts: Parts,
         team: Team,
-        quality: int | None,
+        precision: Precision | None,
+        write: Callable[[int, Timed], None],
         tick: Callable[[Progress], None],
     ) -> None:
         self._resizer, self._plan, self._parts, self._team = resizer, plan, parts, team
-        self._quality, self._tick = quality, tick
+        self._precision, self._write, self._tick = precision, write, tick
         self._started = time.monotonic()
         self._done = self._computed = 0
         self.kept = self.repeated = 0
         self.clocks = Clocks()
         self._spared_before = resizer.spared
-        self.precision: Precision | None = None
         self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
 
     @property
@@ -260,7 +265,7 @@ class _Run:
 
     def _sink(self, track: Track) -> "_Segments | _Numbered":
         if is_sequence(self._plan.job.target):
-            return _Numbered(track.track, self._plan.job, self._parts, self._quality)
+            return _Numbered(track.track, self._parts, self._write)
         return _Segments(track, self._parts, self._plan.choices.segment)
 
     def _through(self, track: Track, sink: "_Segments | _Numbered") -> dict[str, Any]:
@@ -276,11 +281,9 @@ class _Run:
         def wanted(number: int) -> bool:
             return number // choices.segment % team.world == team.rank and sink.wants(number)
 
-        if self.precision is None:
-            self.precision = _precision(self._resizer, self._plan)
         size = (track.encoding.height, track.encoding.width)
         frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
-        results = upscaled(self._resizer, frames, size, self.precision, self.clocks)
+        results = upscaled(self._resizer, frames, size, self._precision, self.clocks)
         add = self.clocks.encode.timed(sink.add)
         stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, add, depth=AHEAD))
         try:
@@ -296,6 +299,8 @@ class _Run:
         finally:
             sink.abandon()
         if not reader.count:
+            if not (self.kept or self._computed):
+                self._parts.remove()  # which would stand in the way of the command put right
             raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
 
@@ -366,25 +371,29 @@ class _Numbered:
 
     known: Known | None = None  # pictures have no time stamps
 
-    def __init__(self, track: Source, job: Job, parts: Parts, quality: int | None) -> None:
-        self._track, self._job, self._quality = track, job, quality
-        self._since = parts.began
-        self.kept = 0
+    def __init__(self, track: Source, parts: Parts, write: Callable[[int, Timed], None]) -> None:
+        self._track, self._target, self._write = track, parts.target, write
+        self._there = {path for path in _numbered(parts.target) if path.stat().st_mtime_ns >= parts.began}
+        self.kept = len(self._there)
 
     def wants(self, number: int) -> bool:
-        path = numbered_path(self._job.target, number + 1)
-        there = path.exists() and path.stat().st_mtime_ns >= self._since
-        self.kept += there
-        return not there
+        return numbered_path(self._target, number + 1) not in self._there
 
     def add(self, result: Result) -> None:
-        write_numbered(self._job.target, result.number, upright(result.frame, self._track), self._job.format, self._quality)
+        self._write(result.number, upright(result.frame, self._track))
 
     def close(self) -> None:
         pass
 
     def abandon(self) -> None:
         pass
+
+
+def _numbered(pattern: Path) -> list[Path]:
+    try:
+        return numbered(pattern)
+    except UserError:
+        return []
 
 
 def upscaled(
@@ -478,7 +487,7 @@ def _expected(source: Source, clip: Clip) -> int:
     return min(whole, clip.frames) if clip.frames is not None and whole else clip.frames or whole
 
 
-def _work(resizer: Resizer, plan: VideoPlan) -> dict[str, Any]:
+def _work(resizer: Resizer, plan: VideoPlan, precision: Precision | None, quality: int | None) -> dict[str, Any]:
     """Put down what decides the result, so that only a run of the same continues it."""
     files = numbered(plan.job.source) if is_sequence(plan.job.source) else [plan.job.source]
     states = [path.stat() for path in files]
@@ -488,7 +497,7 @@ def _work(resizer: Resizer, plan: VideoPlan) -> dict[str, Any]:
         "version": __version__,
         "source": [str(plan.job.source.resolve()), *_summed((state.st_size, state.st_mtime_ns) for state in states)],
         "model": [_checksum(upscaler.model) for upscaler in upscalers],
-        "precision": [upscaler.precision for upscaler in upscalers],
+        "precision": precision,
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
         "tile": [upscaler.tile for upscaler in upscalers],
         "ensemble": [upscaler.ensemble for upscaler in upscalers],
@@ -497,6 +506,7 @@ def _work(resizer: Resizer, plan: VideoPlan) -> dict[str, Any]:
         "codec": [track.encoding.codec for track in plan.tracks],
         "encoder": [track.encoding.options for track in plan.tracks],
         "pix-fmt": [track.encoding.pix_fmt for track in plan.tracks],
+        "quality": quality if is_sequence(plan.job.target) else None,
         "clip": [str(choices.clip.start), str(choices.clip.end), choices.clip.frames],
         "deinterlace": choices.deinterlace,
         "fps": str(choices.rate) if is_sequence(plan.job.source) else "",

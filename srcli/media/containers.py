@@ -33,6 +33,8 @@ _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/p
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
+_LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
+_SHAPE_OFF = 0.001  # of the shape of the pixels, whose fraction encoders round
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
@@ -95,7 +97,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
-        output = stack.enter_context(_Output(str(target), container, tracks))
+        output = stack.enter_context(_Output(str(target.absolute()), container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
         begin, end = _window(given, tracks, clip)
@@ -123,10 +125,10 @@ def verify(
 ) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
-    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing, and
-    which of the `sounds` last longer or shorter than they were copied.
+    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing,
+    which pixels have another shape, and which of the `sounds` last longer or shorter than they were copied.
     """
-    with decoding(path), av.open(str(path), metadata_errors="replace") as container:
+    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
         if sorted(found) != sorted(kinds):
             raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
@@ -143,9 +145,16 @@ def verify(
                 ends[packet.stream.index] = max(stop, ends.get(packet.stream.index, stop))
         for stream, done in zip(videos, tracks, strict=True):
             _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index], begin)
+        shapes = [
+            (stream.sample_aspect_ratio or Fraction(1), done.encoding.aspect or Fraction(1))
+            for stream, done in zip(videos, tracks, strict=True)
+        ]
         there = {key.lower() for key in container.metadata}
     lost = sorted(key for key in tags if key.lower() not in there)
     notes = [f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
+    for shape, wanted in shapes:
+        if abs(shape / wanted - 1) > _SHAPE_OFF:
+            notes.append(f"the pixels have the shape {shape} in the result, {wanted} in the source: please report this")
     for number, (kept, copied) in enumerate(zip(heard.values(), sounds, strict=True), 1):
         if abs(kept.seconds - copied.seconds) > _SOUND_OFF:
             length = f"lasts {kept.seconds:.2f} s in the result, but {copied.seconds:.2f} s were copied"
@@ -197,7 +206,7 @@ def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
     if source is None:
         return None
     with decoding(source):
-        return stack.enter_context(av.open(str(source), metadata_errors="replace"))
+        return stack.enter_context(av.open(str(source.absolute()), metadata_errors="replace"))
 
 
 def _start(output: OutputContainer, container: str) -> None:
@@ -301,7 +310,7 @@ class _Plan:
                 file, kind = _PICTURES[name]
                 self._output.add_attachment(stream.metadata.get("filename", file), kind, bytes(packet))
             return
-        if self._container == "webm":
+        if self._container in ("webm", "mov"):  # the muxer of mov takes a picture and writes none
             self._lost(stream)
             return
         self._add_copy(stream)
@@ -360,7 +369,9 @@ def _takes(container: str, stream: Stream) -> bool:
 
 
 def _name(stream: Stream) -> str:
-    return stream.codec_context.codec.canonical_name if stream.codec_context else stream.name or "unknown"
+    if stream.codec_context:
+        return stream.codec_context.codec.canonical_name
+    return getattr(stream, "name", None) or "unknown"  # PyAV has a name for data only where FFmpeg has no decoder
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -414,7 +425,8 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
     if not streams:
         return
     if begin:
-        given.seek(int(begin * av.time_base))
+        back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
+        given.seek(max(int((begin - back) * av.time_base), given.start_time or 0))
     try:
         for packet in given.demux(streams):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
@@ -426,7 +438,7 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
             if not still and end is not None and start >= end:
                 continue
-            if not still and begin and (start if packet.stream.type == "audio" else stop) < begin:
+            if not still and begin and start < begin and (packet.stream.type == "audio" or stop <= begin):
                 continue
             copy = copies[packet.stream.index]
             converted = copy.convert(packet)

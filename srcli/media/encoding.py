@@ -1,6 +1,7 @@
 """Frames to packets: which codec, pixel format and quality a result gets, and the encoder that makes it."""
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import av
+import av.filter
 import numpy as np
 from av.codec.codec import PixFmtLoss, find_best_pix_fmt_of_list
 from av.codec.context import CodecContext
@@ -20,8 +22,9 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from srcli.errors import BadVideo, UsageError
+from srcli.media.formats import FORMATS
 from srcli.media.image import Array
-from srcli.media.video import BT709, EXACT, FULL, LIMITED, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
+from srcli.media.video import BT709, EXACT, FULL, LIGHT, LIMITED, MASTERING, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
 
 if TYPE_CHECKING:
     AnyPacket: TypeAlias = Packet[Stream]
@@ -43,6 +46,7 @@ class Codec(NamedTuple):
     options: dict[str, str] = {}
     odd: bool = False  # takes odd sizes with subsampled chroma
     formats: tuple[str, ...] = ()  # where it does not encode all that it lists
+    shape: bool = False  # its packets say the shape of the pixels, for which PyAV has no place in mkv and webm
 
 
 _QUIET = {"x265-params": "log-level=none"}
@@ -51,16 +55,16 @@ _NVENC_FORMATS = ("yuv420p", "p010le", "yuv444p", "yuv444p16le")
 _X265_FORMATS = (*(f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in (420, 422, 444)), "gray")
 
 CODECS = {
-    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium"),
-    "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS),
+    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium", shape=True),
+    "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS, shape=True),
     "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8"),
     "libvpx-vp9": Codec(
         ("mp4", "mkv", "webm"), 24, 63, preset="4", preset_option="cpu-used", options={"b": "0", "row-mt": "1"}, odd=True
     ),
     "ffv1": Codec(("mkv",), options={"level": "3"}, odd=True),
     "prores_ks": Codec(("mov", "mkv")),
-    "h264_nvenc": Codec(("mp4", "mkv", "mov"), 19, 51, "cq", "p5", options=_NVENC, formats=("yuv420p", "yuv444p")),
-    "hevc_nvenc": Codec(("mp4", "mkv", "mov"), 21, 51, "cq", "p5", options=_NVENC, formats=_NVENC_FORMATS),
+    "h264_nvenc": Codec(("mp4", "mkv", "mov"), 19, 51, "cq", "p5", options=_NVENC, formats=("yuv420p", "yuv444p"), shape=True),
+    "hevc_nvenc": Codec(("mp4", "mkv", "mov"), 21, 51, "cq", "p5", options=_NVENC, formats=_NVENC_FORMATS, shape=True),
 }
 
 
@@ -88,6 +92,7 @@ class Encoding:
     aspect: Fraction | None = None
     options: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left: bool = False  # chroma lies left of the middle of its px, else in the middle
 
     @property
     def coded(self) -> tuple[int, int]:
@@ -130,12 +135,53 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
     if codec.preset:
         options[codec.preset_option] = wishes.preset or codec.preset
     pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
+    params = _hdr(track) if name == "libx265" else {}
+    if params:
+        options["x265-params"] = ":".join((options["x265-params"], *params.values()))
+    if lost := [what for what in track.side if what not in params]:
+        notes = (*notes, f"{name} is not given what the frames carry: {', '.join(lost)}")
     colors, told = _tags(track, size, pix_fmt)
-    encoding = Encoding(name, pix_fmt, *size, track.time_base, track.rate, colors, track.aspect, options)
+    aspect = track.aspect if codec.shape or container in ("mp4", "mov") else None
+    if (aspect or 1) != (track.aspect or 1):
+        notes = (*notes, f"{name} in {container} loses the shape of the pixels, {track.aspect}; mp4 and mov keep it")
+    encoding = Encoding(name, pix_fmt, *size, track.time_base, track.rate, colors, aspect, options)
     if encoding.coded != size:
         height, width = encoding.coded
         notes = (*notes, f"{pix_fmt} needs even sides: the last row or column is repeated, {width} x {height} px")
-    return replace(encoding, notes=(*notes, *told))
+    return replace(encoding, notes=(*notes, *told), left=_left(track, name, pix_fmt))
+
+
+# Codecs whose decoders name where chroma lies, and pictures, whose px are whole
+_SITED = frozenset(("h264", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", *FORMATS))
+
+
+def _left(track: Track, name: str, pix_fmt: str) -> bool:
+    """Tell whether to put chroma where H.264 and HEVC are read with it, rather than in the middle.
+
+    Frames of VP8, VP9, AV1, FFV1 and others are read as if it lay in the middle, and PyAV cannot tell whether that was
+    named: it stays there, so that what is off on the way in is not added to on the way out.
+    """
+
+    def sited(codec: str, format: VideoFormat) -> bool:
+        return codec in _SITED or (codec == "hevc" and format.chroma_height(2) == 1)  # HEVC's decoder: 4:2:0 alone
+
+    codec, source = av.Codec(name, "w").canonical_name, VideoFormat(track.pix_fmt, 2, 2)
+    known = source.chroma_width(2) == 2 or sited(track.codec, source)
+    return known and codec in ("h264", "hevc") and sited(codec, VideoFormat(pix_fmt, 2, 2))
+
+
+def _hdr(track: Track) -> dict[str, str]:
+    """Put the HDR10 metadata of a track as x265 takes them: chromaticity in 0.00002, luminance in 0.0001 cd/m2."""
+    params = {}
+    mastering = struct.unpack("=22i", track.side[MASTERING]) if len(track.side.get(MASTERING, b"")) == 88 else ()
+    if mastering and all(mastering[20:]) and all(mastering[1:20:2]):  # has_primaries and has_luminance, after 10 fractions
+        values = [Fraction(*mastering[i : i + 2]) for i in range(0, 20, 2)]
+        red, green, blue, white = (",".join(str(round(v * 50000)) for v in values[i : i + 2]) for i in range(0, 8, 2))
+        low, high = (round(v * 10000) for v in values[8:])
+        params[MASTERING] = f"master-display=G({green})B({blue})R({red})WP({white})L({high},{low})"
+    if len(track.side.get(LIGHT, b"")) == 8:
+        params[LIGHT] = "max-cll={},{}".format(*struct.unpack("=2I", track.side[LIGHT]))
+    return params
 
 
 @cache
@@ -269,6 +315,8 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
         name = "rgba" if rgb.dtype == np.uint8 else "rgba64le"
     frame = VideoFrame.from_ndarray(_even(rgb, encoding.coded), name)
     frame.color_range = FULL
+    if encoding.left:
+        frame = _left_sited(frame)
     height, width = encoding.height, encoding.width
     matrix, values = encoding.colors.conversion(height, width)
     if given.is_rgb:
@@ -286,6 +334,16 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
     frame.color_primaries, frame.color_trc = colors.primaries, colors.transfer
     frame.pts, frame.time_base, frame.duration = timed.pts, encoding.time_base, timed.duration
     return frame
+
+
+def _left_sited(frame: VideoFrame) -> VideoFrame:
+    """Name where the chroma made of a frame is to lie, for which PyAV has no attribute; takes 0.2 ms."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))
+    graph.link_nodes(source, graph.add("setparams", "chroma_location=left"), graph.add("buffersink")).configure()
+    frame.pts = 0
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def _even(array: Array, size: tuple[int, int]) -> Array:

@@ -163,7 +163,7 @@ def plan_jobs(
         jobs = [replace(job, skip=_is_whole(job)) for job in jobs]
     elif exists == "rename":
         taken = {job.target for job in jobs}
-        jobs = [replace(job, target=_free(job.target, taken)) for job in jobs]
+        jobs = [replace(job, target=_free(job, taken)) for job in jobs]
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
@@ -485,17 +485,19 @@ def _refuse_inputs(jobs: list[Job]) -> None:
 
 def _refuse_existing(jobs: list[Job], exists: Exists) -> None:
     there = [job.target for job in jobs if os.path.lexists(job.target) and not (job.video and _published(job.target))]
-    there += [job.target for job in jobs if job.video and is_sequence(job.target) and _has_numbered(job.target)]
+    there += [job.target for job in jobs if _has_numbered(job)]
     if folders := [target for target in there if target.is_dir()]:
         raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
     if exists == "error" and there:
         raise OutputExists(f"already there: {_listed(there)}; choose --exists skip, overwrite or rename")
 
 
-def _has_numbered(pattern: Path) -> bool:
-    """Tell whether pictures are there that no unfinished run made."""
+def _has_numbered(job: Job) -> bool:
+    """Tell whether a video's numbered pictures are there, and no unfinished run made them."""
+    if not (job.video and is_sequence(job.target)):
+        return False
     try:
-        return bool(numbered(pattern)) and not pattern.with_name(pattern.name + ".parts").is_dir()
+        return bool(numbered(job.target)) and not job.target.with_name(job.target.name + ".parts").is_dir()
     except (BadPicture, BadFolder):
         return False
 
@@ -509,7 +511,7 @@ def _published(target: Path) -> bool:
 def _is_whole(job: Job) -> bool:
     """Tell whether what is there is a picture of the size that would be written; a video has its name only when it is whole."""
     if job.video:
-        return job.target.is_file()
+        return job.target.is_file() or _has_numbered(job)
     try:
         there = probe(job.target)
     except BadPicture:
@@ -517,9 +519,10 @@ def _is_whole(job: Job) -> bool:
     return job.size in (None, (there.height, there.width))
 
 
-def _free(target: Path, taken: set[Path]) -> Path:
-    free, number = target, 2
-    while os.path.lexists(free) or (free in taken and free != target):
+def _free(job: Job, taken: set[Path]) -> Path:
+    target = free = job.target
+    number = 2
+    while os.path.lexists(free) or _has_numbered(replace(job, target=free)) or (free in taken and free != target):
         free, number = target.with_name(f"{target.stem}_{number}{target.suffix}"), number + 1
     taken.add(free)
     return free

@@ -99,8 +99,15 @@ class Parts:
         staging.replace(self.folder)
 
     def _write_manifest(self, folder: Path, published: list[int] | None) -> None:
-        with atomic(folder / _MANIFEST) as temporary:
-            temporary.write_text(json.dumps({"work": self.work, "published": published}, indent=1))
+        self._write(folder / _MANIFEST, json.dumps({"work": self.work, "published": published}, indent=1))
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        try:
+            with atomic(path) as temporary:
+                temporary.write_text(text)
+        except OSError as error:
+            raise BadFolder(f"cannot write '{path}': {error.strerror}") from error
 
     @property
     def joined(self) -> Path:
@@ -114,9 +121,11 @@ class Parts:
 
     def publish(self) -> None:
         """Give the result its name, and remove the segments."""
-        state = self.joined.stat()
-        self._write_manifest(self.folder, [state.st_size, state.st_mtime_ns])
         try:
+            with self.joined.open("rb+") as file:
+                os.fsync(file.fileno())  # else a crash could leave neither it nor the segments
+            state = self.joined.stat()
+            self._write_manifest(self.folder, [state.st_size, state.st_mtime_ns])
             self.joined.replace(self.target)
         except OSError as error:
             raise BadFolder(f"cannot write '{self.target}': {error.strerror}") from error
@@ -145,8 +154,7 @@ class Parts:
 
     def note_end(self, track: int, facts: Mapping[str, Any]) -> None:
         """Note that the track was read to its end, and what of it is to be known."""
-        with atomic(self.folder / f"track{track}.end") as temporary:
-            temporary.write_text(json.dumps(facts))
+        self._write(self.folder / f"track{track}.end", json.dumps(facts))
 
     def remove(self) -> None:
         """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""

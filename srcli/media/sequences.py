@@ -10,7 +10,10 @@ from srcli.errors import BadPicture, BadVideo
 from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import numbered, numbered_path
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
+from srcli.media.write import fitted
 
+# Code points of H.273 with which values look wrong where sRGB is taken for granted
+_PRIMARIES, _TRANSFERS = {9: "BT.2020"}, {16: "PQ", 18: "HLG"}
 _TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
 
 
@@ -70,6 +73,18 @@ class SequenceReader:
         return Timed(pixels, picture.alpha, (self._first + number) * _TICKS, _TICKS)
 
 
-def write_numbered(pattern: Path, number: int, frame: Timed, format: str, quality: int | None) -> tuple[str, ...]:
+def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
+    """Say what of a track's frames a picture's format cannot carry."""
+    pixels = np.zeros((1, 1, 3), np.uint8 if track.depth <= 8 else np.uint16)
+    lost = fitted(Picture(pixels, pixels[..., 0] if track.alpha else None), format, (1, 1))[1]
+    if wide := [name for name in (_PRIMARIES.get(track.colors.primaries), _TRANSFERS.get(track.colors.transfer)) if name]:
+        lost = (*lost, f"pictures are taken for sRGB, but hold the values of the frames, which are {', '.join(wide)}")
+    if track.side:
+        lost = (*lost, f"pictures are not given what the frames carry: {', '.join(track.side)}")
+    return lost
+
+
+def write_numbered(pattern: Path, number: int, frame: Timed, format: str, *, quality: int | None, png_level: int) -> None:
     """Write one frame; numbers begin at 1, as FFmpeg's do."""
-    return write_image(Picture(frame.pixels, frame.alpha), numbered_path(pattern, number + 1), format=format, quality=quality)
+    path = numbered_path(pattern, number + 1)
+    write_image(Picture(frame.pixels, frame.alpha), path, format=format, quality=quality, png_level=png_level)

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from srcli.errors import BadVideo
 from srcli.media.encoding import Encoding, to_frame
 from srcli.media.image import Array
-from srcli.media.video import FULL, Clip, Colors, Timed, Track, decoding, rgb, track_of
+from srcli.media.video import FULL, UNSPECIFIED, Clip, Colors, Timed, Track, decoding, rgb, track_of
 
 Kind = Literal["y4m", "rgb"]
 
@@ -106,7 +106,7 @@ class StreamWriter:
     def __init__(self, file: BinaryIO, kind: Kind, track: Track, size: tuple[int, int]) -> None:
         self._file, self._kind = file, kind
         pix_fmt = track.pix_fmt if track.pix_fmt in _CHROMA else "yuv444p" if track.depth <= 8 else "yuv444p10le"
-        colors = track.colors
+        colors = track.colors._replace(matrix=UNSPECIFIED)  # which y4m cannot name: readers guess it by the size
         if VideoFormat(track.pix_fmt).is_rgb:
             colors = Colors()
         self._encoding = Encoding("rawvideo", pix_fmt, *size, track.time_base, track.rate, colors, track.aspect)

@@ -6,7 +6,7 @@ Knows FFmpeg's decoders through PyAV; knows no encoders, and writes nothing.
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -35,6 +35,17 @@ RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
 LIMITED, FULL = 1, 2
 # The matrices that swscale converts with, by its own names for them (SWS_CS_*)
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+
+MASTERING, LIGHT = "mastering display", "light levels"
+# What frames carry beside their px, which nothing but an encoder can put back
+SIDE = {
+    Type.MASTERING_DISPLAY_METADATA: MASTERING,
+    Type.CONTENT_LIGHT_LEVEL: LIGHT,
+    Type.DYNAMIC_HDR_PLUS: "HDR10+",
+    Type.DOVI_RPU_BUFFER: "Dolby Vision",
+    Type.DOVI_METADATA: "Dolby Vision",
+    Type.A53_CC: "closed captions",
+}
 
 _STEPS_BACK = (0, 10, 60)  # seconds before --start at which to look for a place to decode from
 
@@ -80,6 +91,7 @@ class Track:
     interlaced: bool = False
     metadata: Mapping[str, str] | None = None
     disposition: int = 0
+    side: Mapping[str, bytes] = field(default_factory=dict)  # what the first frame carries beside its px, by the names in SIDE
 
     @property
     def depth(self) -> int:
@@ -156,10 +168,11 @@ def decoding(path: Path | str) -> Iterator[None]:
 
 def probe_video(path: Path) -> Video:
     """Read the headers and the first frame of every video track; raise BadVideo in one line."""
+    # here and elsewhere absolute: FFmpeg would take a name such as 12:30.mkv for an address
     if not path.stat().st_size:
         raise BadVideo(f"'{path}' is empty")
-    with decoding(path), av.open(str(path), metadata_errors="replace") as container:
-        tracks = [track for stream in real_videos(container) if (track := _probe(container, stream))]
+    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+        tracks = [track for stream in real_videos(container) if (track := _probe(path, container, stream))]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
             what = "its video has no frame that decodes" if "video" in kinds else f"it has no video, only {', '.join(kinds)}"
@@ -175,9 +188,9 @@ def real_videos(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _probe(container: InputContainer, stream: VideoStream) -> Track | None:
+def _probe(path: Path, container: InputContainer, stream: VideoStream) -> Track | None:
     if stream.codec_context is None:
-        raise BadVideo(f"'{container.name}': no decoder for the codec of stream {stream.index}")
+        raise BadVideo(f"'{path}': no decoder for the codec of stream {stream.index}")
     decoder = _decoder(stream)
     first: VideoFrame | None = None
     container.seek(0) if container.format.name != "yuv4mpegpipe" else None
@@ -203,7 +216,8 @@ def track_of(stream: VideoStream, first: VideoFrame) -> Track:
         first.color_trc if first.color_trc != UNSPECIFIED else context.color_trc,
         first.color_range or context.color_range,
     )
-    matrix = cast(Mapping[Type, Any], first.side_data).get(Type.DISPLAYMATRIX)
+    side = cast(Mapping[Type, Any], first.side_data)
+    matrix = side.get(Type.DISPLAYMATRIX)
     pix_fmt = first.format.name
     if pix_fmt.startswith("yuvj"):
         pix_fmt, said = pix_fmt.replace("yuvj", "yuv"), said._replace(range=FULL)
@@ -223,6 +237,7 @@ def track_of(stream: VideoStream, first: VideoFrame) -> Track:
         interlaced=first.interlaced_frame or context.field_order > 1,
         metadata=dict(stream.metadata),
         disposition=int(stream.disposition),
+        side={name: bytes(data) for kind, name in SIDE.items() if (data := side.get(kind))},
     )
 
 
@@ -416,7 +431,7 @@ class VideoReader:
     @contextmanager
     def _opened(self, at: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file at its beginning, or at a time in ticks of the track."""
-        with decoding(self.path), av.open(str(self.path), metadata_errors="replace") as container:
+        with decoding(self.path), av.open(str(self.path.absolute()), metadata_errors="replace") as container:
             stream = next(stream for stream in container.streams.video if stream.index == self.track.index)
             if at is not None:
                 container.seek(at, stream=stream)
@@ -485,8 +500,14 @@ class VideoReader:
                 float((stream.start_time or 0) * self.track.time_base) if own else (container.start_time or 0) / av.time_base
             )
             seconds = self.track.seconds if own else (container.duration or 0) / av.time_base
+            if container.format.name == "avi" and self.track.frames:
+                # FFmpeg cuts the duration by the size of the file; the count is of ticks, with those of dropped frames
+                seconds = float(self.track.frames * self.track.time_base)
             missing = (seconds or 0.0) - (reached - start)
-            self._ends_early = packets < self.track.frames or missing > max(1.0, float(3 / self.track.rate))
+            # the count alone proves nothing: an edit list may not show all
+            fewer = packets < self.track.frames
+            most = 1.5 * (reached - start) / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
+            self._ends_early = missing > most if seconds else fewer
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
         """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""

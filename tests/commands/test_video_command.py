@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from srcli.cli import app
 from srcli.engine import video as engine
 from srcli.media.segments import Parts
-from srcli.media.video import probe_video
+from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph
 
@@ -92,6 +92,36 @@ def test_a_cover_picture_is_copied(tmp_path):
             film, cover = container.streams.video
             assert (film.width, cover.width) == (128, 16)
             assert cover.disposition & av.stream.Disposition.attached_pic
+    result = done(clip, "-o", tmp_path / "b.mov", "-s", 2)
+    assert "stream 1 (video, mjpeg) cannot be carried by mov" in result.stderr
+    assert held(tmp_path / "b.mov").kinds == ["video"]
+
+
+@pytest.mark.parametrize(
+    ("name", "patches", "lost", "kept"),
+    [
+        ("a.mov", {b"mp4a": b"apac", b"esds": b"skip"}, "stream 1 (audio, unknown)", ["video", "subtitle"]),
+        ("a.mp4", {b"mp4a": b"apac", b"esds": b"skip"}, "stream 1 (audio, unknown)", ["video", "subtitle"]),
+        ("a.mkv", {b"S_TEXT/UTF8": b"S_TEXT/XXX8"}, "stream 2 (subtitle, unknown)", ["video", "audio"]),
+    ],
+)
+def test_a_track_without_a_decoder_is_said_and_left_out(tmp_path, name, patches, lost, kept):
+    clip = make_clip(tmp_path / name, frames=4, tone=True, subtitles=WORDS)
+    content = clip.read_bytes()
+    for code, other in patches.items():
+        content = content.replace(code, other)
+    clip.write_bytes(content)
+    result = done(clip, "-o", tmp_path / "out.mkv", "-s", 2)
+    assert f"{lost} cannot be carried by mkv" in result.stderr
+    assert held(tmp_path / "out.mkv").kinds == kept
+
+
+@pytest.mark.parametrize(("source", "target"), [("2024-05-01T12:30.mkv", "out.mp4"), ("in:1.mp4", "out:1.mkv")])
+def test_names_with_a_colon_are_names_of_files(tmp_path, monkeypatch, source, target):
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / source, frames=3, tone=True)
+    done(source, "-o", target, "-s", 2)
+    assert held(tmp_path / target).kinds == ["video", "audio"]
 
 
 def test_uneven_time_stamps_come_out_exactly(tmp_path):
@@ -171,6 +201,17 @@ def test_a_cut_keeps_picture_sound_and_words_together(tmp_path):
         assert word.pts * word.time_base == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
+    words = [(0, 2000, "Vorbei"), (200, 2500, "Noch"), (2600, 2900, "Da")]
+    clip = make_clip(tmp_path / name, frames=100, options={"g": "10"}, subtitles=words)
+    done(clip, "-o", tmp_path / "b.mkv", "-s", 2, "--start", 2, "--end", 3)
+    ((first, second),) = held(tmp_path / "b.mkv").texts
+    assert ("Noch" in first, "Da" in second) == (True, True)
+    with av.open(str(tmp_path / "b.mkv")) as container:  # which counts in ms
+        assert [(p.pts, p.duration) for p in container.demux(subtitles=0) if p.size] == [(0, 500), (600, 300)]
+
+
 # Refusals
 
 
@@ -195,7 +236,7 @@ def test_wrong_flags_are_refused_in_one_line(tmp_path, monkeypatch, flags, code,
     assert result.exit_code == code
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert text in line
-    assert not Path(flags[1]).exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 def test_a_broken_video_does_not_stop_the_folder(tmp_path):
@@ -292,6 +333,16 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_colour_stays_in_its_place(tmp_path, codec):
+    x = np.tile(np.arange(96), (64, 1))
+    stripes = np.stack([128 + 90 * np.sin(x / 4), 128 - 30 * np.sin(x / 4), 128 + 40 * np.cos(x / 5)], axis=-1).astype(np.uint8)
+    Image.fromarray(stripes).save(tmp_path / "f_1.png")
+    done(tmp_path / "f_%d.png", "-o", tmp_path / "out.mp4", "-s", 1, "--codec", codec, "--crf", 1)
+    ((_, frame),) = VideoReader(tmp_path / "out.mp4", probe_video(tmp_path / "out.mp4").tracks[0]).frames()
+    assert np.abs(frame.pixels.astype(float) - stripes).mean() < 1.2  # half a px aside it is 4
+
+
 @pytest.mark.parametrize(
     ("matrix", "turn"),
     [
@@ -329,6 +380,30 @@ def test_numbered_pictures_become_numbered_pictures(tmp_path):
     assert upscale(tmp_path / "no_%03d.png", "-s", 2).exit_code == 1
 
 
+def test_numbered_pictures_that_are_there_are_skipped_or_left_beside(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=2)
+    for number in (1, 7):
+        (tmp_path / f"f_{number:02d}.png").write_text("mine")
+    assert "1 skipped" in done(clip, "-o", tmp_path / "f_%02d.png", "-s", 1, "--exists", "skip").stderr
+    done(clip, "-o", tmp_path / "f_%02d.png", "-s", 1, "--exists", "rename")
+    names = ["f_01.png", "f_01_2.png", "f_02_2.png", "f_07.png"]
+    assert sorted(path.name for path in tmp_path.glob("f_*")) == names
+    assert [(tmp_path / name).read_bytes() == b"mine" for name in names] == [True, False, False, True]
+
+
+def test_numbered_pictures_are_packed_as_asked(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=1)
+    done(clip, "-o", tmp_path / "loose_%d.png", "-s", 1, "--png-level", 0)
+    done(clip, "-o", tmp_path / "tight_%d.png", "-s", 1, "--png-level", 9)
+    assert (tmp_path / "tight_1.png").stat().st_size < (tmp_path / "loose_1.png").stat().st_size
+
+
+def test_what_numbered_pictures_cannot_carry_is_said_once(data, tmp_path):
+    clip = data / "video" / "alpha_vp9_vorbis.webm"
+    result = done(clip, "-o", tmp_path / "f_%d.jpg", "-s", 1, "--frames", 3)
+    assert result.stderr.count("JPEG has no transparency: flattened on white") == 1
+
+
 # Pipes
 
 
@@ -359,6 +434,40 @@ def test_bare_rgb_goes_through_a_pipe_and_a_cut_frame_is_said():
     assert out == frames.tobytes()
     assert code == 1
     assert "stdin ends within frame 3" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--crf", "20"], "--crf is of files: -o - gets frames as y4m or rgb, which are not encoded"),
+        (["--codec", "libx264"], "--codec is of files"),
+        (["--format", "mp4"], "-o - gets a video's frames as --format y4m or rgb, not as mp4; name a file for mp4"),
+        (["--dry-run"], "--dry-run writes nothing and -o - is for frames: choose one"),
+    ],
+)
+def test_flags_of_files_are_refused_where_frames_go_to_stdout(tmp_path, flags, text):
+    result = upscale(make_clip(tmp_path / "clip.mkv", frames=2), "-o", "-", *flags)
+    assert result.exit_code == 2
+    assert text in result.stderr
+    assert not result.stdout
+
+
+def test_frames_to_stdout_are_deinterlaced_and_reported(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=3, interlaced=True)
+    plain, _, _ = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb")
+    mended, _, code = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb", "--deinterlace", "--report", tmp_path / "r.json")
+    assert code == 0
+    assert len(mended) == len(plain) == 3 * 48 * 64 * 3
+    assert mended != plain
+    (record,) = json.loads((tmp_path / "r.json").read_text())["files"]
+    assert (record["input"]["path"], record["output"]["path"], record["frames"]) == (str(clip), "-", 3)
+
+
+def test_a_clip_without_a_frame_names_its_file(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    _, said, code = piped(b"", clip, "-o", "-", "--start", 99)
+    assert code == 1
+    assert f"'{clip}': no frame lies between --start and --end" in said
 
 
 def test_json_tells_what_became_of_a_video(tmp_path):

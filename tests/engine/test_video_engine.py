@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -24,11 +26,12 @@ from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
-from srcli.errors import BadVideo
+from srcli.errors import BadVideo, UsageError
 from srcli.media import containers
+from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
-from srcli.media.video import VideoReader
+from srcli.media.video import LIGHT, MASTERING, VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 
@@ -166,6 +169,35 @@ def test_a_fault_of_the_source_is_told_by_the_run_that_goes_on_too(tmp_path):
     assert done.error == run(clip, tmp_path / "whole.mkv").error == "1 of its packets did not decode; what decodes is upscaled"
 
 
+def stop_late(progress: engine.Progress) -> None:
+    """Stop a run of which most is done."""
+    if progress.done > 6:
+        raise KeyboardInterrupt
+
+
+def test_numbered_pictures_that_are_done_are_kept_and_counted(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    plan = plan_video(Job(clip, tmp_path / "f_%02d.jpg", "jpeg", None, 2, video=True), Choices(segment=4))
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(resizer(), plan, quality=90, tick=stop_late)
+    with pytest.raises(UsageError, match="holds an unfinished run with another quality; repeat its command"):
+        upscale_video(resizer(), plan, quality=50)
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.glob("f_*.jpg")}
+    done = upscale_video(resizer(), plan, quality=90)
+    assert done.kept == len(there) >= 7
+    assert done.frames == len(list(tmp_path.glob("f_*.jpg"))) == 10
+    assert all(path.stat().st_mtime_ns == time for path, time in there.items())
+
+
+def test_a_run_in_another_precision_is_not_gone_on_with(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path / "out.mp4", tick=stop_late)
+    monkeypatch.setattr(Upscaler, "choose", lambda self, pixels: "bf16")
+    with pytest.raises(UsageError, match="holds an unfinished run with another precision"):
+        run(clip, tmp_path / "out.mp4")
+
+
 # Memory
 
 
@@ -270,6 +302,63 @@ def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
     monkeypatch.setattr(containers, "_measured", forgetful)
     (note,) = run(clip, tmp_path / f"cut {name}").notes
     assert re.match(r"sound track 1 lasts 0\.\d+ s in the result, but 0\.\d+ s were copied: listen to its end", note)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov", "out.webm"])
+def test_the_shape_of_the_pixels_is_kept_or_said_to_be_lost(tmp_path, name):
+    clip = make_clip(tmp_path / "clip.mp4", aspect=Fraction(16, 15))
+    notes = run(clip, tmp_path / name).notes
+    kept = probe_video(tmp_path / name).tracks[0].aspect
+    assert (kept, notes) == (Fraction(16, 15), ()) or any("loses the shape" in note for note in notes)
+
+
+def test_pixels_of_another_shape_than_the_source_s_are_told(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mp4", aspect=Fraction(16, 15))
+    monkeypatch.setitem(CODECS, "ffv1", CODECS["ffv1"]._replace(shape=True))
+    plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(Wishes("ffv1")))
+    (note,) = upscale_video(resizer(), plan).notes
+    assert note == "the pixels have the shape 1 in the result, 16/15 in the source: please report this"
+
+
+HDR10 = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_hdr10_metadata_goes_along_with_x265(tmp_path, name):
+    params = {"x265-params": f"log-level=none:{HDR10}"}
+    clip = make_clip(tmp_path / "clip.mp4", codec="libx265", pix_fmt="yuv420p10le", options=params)
+    assert run(clip, tmp_path / name).notes == ()
+    before, after = (probe_video(path).tracks[0].side for path in (clip, tmp_path / name))
+    assert before == after
+    assert list(after) == [MASTERING, LIGHT]
+
+
+def test_hdr10_metadata_that_is_lost_is_said(tmp_path):
+    params = {"x265-params": f"log-level=none:colorprim=9:transfer=16:{HDR10}"}
+    clip = make_clip(tmp_path / "clip.mp4", codec="libx265", pix_fmt="yuv420p10le", options=params)
+    notes = plan_video(Job(clip, tmp_path / "out.webm", "webm", None, 2), Choices()).notes
+    assert notes == ("libsvtav1 is not given what the frames carry: mastering display, light levels",)
+    notes = plan_video(Job(clip, tmp_path / "f_%d.png", "png", None, 2), Choices()).notes
+    assert notes[1:] == (
+        "pictures are taken for sRGB, but hold the values of the frames, which are BT.2020, PQ",
+        "pictures are not given what the frames carry: mastering display, light levels",
+    )
+
+
+def test_closed_captions_that_are_lost_are_said(tmp_path):
+    plain, clip = make_clip(tmp_path / "plain.mkv", frames=2), tmp_path / "clip.mkv"
+    caption = b"\xb5\x00\x31GA94\x03\xc1\xff\xfc\x94\x20\xff"  # ATSC A/53, part 4: one pair of bytes of field 1
+    unit = bytes([6, 4, len(caption)]) + caption + b"\x80"  # SEI of user data
+    with av.open(str(plain)) as given, av.open(str(clip), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                more = av.Packet(len(unit).to_bytes(4) + unit + bytes(packet))
+                more.pts, more.dts, more.time_base = packet.pts, packet.dts, packet.time_base
+                more.is_keyframe, more.stream = packet.is_keyframe, stream
+                out.mux(more)
+    notes = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices()).notes
+    assert notes == ("libx264 is not given what the frames carry: closed captions",)
 
 
 def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """Videos to frames: time stamps, colours, depth, alpha, interlaced and damaged sources."""
 
+import re
+import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -123,6 +126,46 @@ def test_a_truncated_file_gives_what_decodes_and_says_so(tmp_path):
     frames = list(source.frames())
     assert 10 < len(frames) < 60
     assert source.damage
+
+
+def test_a_file_that_shows_a_part_of_its_frames_is_whole(tmp_path):
+    path = make_clip(tmp_path / "clip.mp4", frames=100)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 12
+    content[at : at + 4] = struct.pack(">I", struct.unpack(">I", content[at : at + 4])[0] // 2)
+    path.write_bytes(content)
+    source = reader(path)
+    assert len(list(source.frames())) == 50
+    assert not source.damage
+
+
+def avi(path: Path, dropped: Sequence[int]) -> Path:
+    """Write an AVI of 100 frames at 25 a second, without some of them."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25, options={"g": "1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in sorted({*range(100)} - {*dropped}):
+            frame = av.VideoFrame.from_ndarray(photograph(48, 64, number), "rgb24").reformat(format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("dropped", [[5, 9, 10, *range(60, 90)], [n for n in range(100) if n % 5]])
+def test_an_avi_with_dropped_frames_is_whole(tmp_path, dropped):
+    source = reader(avi(tmp_path / "clip.avi", dropped=dropped))
+    assert len(list(source.frames())) == 100 - len(dropped)
+    assert not source.damage
+
+
+def test_an_avi_that_ends_between_two_frames_is_known_to_be_cut_off(tmp_path):
+    path = avi(tmp_path / "clip.avi", dropped=[])
+    content = path.read_bytes()
+    path.write_bytes(content[: [match.start() for match in re.finditer(b"00dc", content[: content.index(b"idx1")])][-5]])
+    source = reader(path)
+    assert len(list(source.frames())) == 95
+    assert source.damage == ("its data end after 95 frames, before what its header says",)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """Frames to packets and files: codecs and containers, what is refused, segments, and decoding times."""
 
+import errno
+import io
+import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +13,8 @@ import pytest
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media.encoding import CODECS, Encoder, Wishes, decode_times, plan_encoding
 from srcli.media.segments import Parts, SegmentWriter, published, read_segment
-from srcli.media.video import Colors, Timed, Track
+from srcli.media.streams import StreamWriter, Y4mReader
+from srcli.media.video import Clip, Colors, Timed, Track
 from tests.clips import BASE
 from tests.conftest import photograph
 
@@ -66,6 +71,18 @@ def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
 
 
 @pytest.mark.parametrize(
+    ("codec", "container", "kept"),
+    [("libx264", "mkv", True), ("libvpx-vp9", "mp4", True), ("libvpx-vp9", "webm", False), ("ffv1", "mkv", False)],
+)
+def test_a_shape_of_the_pixels_that_is_lost_is_said(codec, container, kept):
+    source = replace(track(), aspect=Fraction(16, 15))
+    encoding = plan_encoding(source, (96, 128), container, Wishes(codec))
+    told = f"{codec} in {container} loses the shape of the pixels, 16/15; mp4 and mov keep it"
+    assert encoding.notes == (() if kept else (told,))
+    assert encoding.aspect == (source.aspect if kept else None)
+
+
+@pytest.mark.parametrize(
     ("container", "wishes", "text"),
     [
         ("webm", Wishes("libx264"), "libx264 does not go into webm"),
@@ -116,6 +133,33 @@ def test_decoding_times_rise_and_come_before_the_picture(shown, decoded):
     times = list(decode_times(shown))
     assert times == decoded
     assert all(dts <= pts for dts, pts in zip(times, shown, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "pix_fmt", "left"),
+    [
+        ("h264", "libx264", "yuv420p", True),
+        ("h264", "libx265", "yuv420p", True),
+        ("h264", "libx265", "yuv422p", False),  # which FFmpeg reads as if chroma lay in the middle
+        ("h264", "libvpx-vp9", "yuv420p", False),
+        ("vp9", "libx264", "yuv420p", False),
+        ("png", "libx264", "yuv420p", True),
+    ],
+)
+def test_chroma_lies_where_source_and_result_are_read_with_it(source, codec, pix_fmt, left):
+    given = replace(track(pix_fmt), codec=source)
+    assert plan_encoding(given, (96, 128), "mkv", Wishes(codec, pix_fmt=pix_fmt)).left == left
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("size", [(48, 64), (96, 1280)])
+def test_frames_of_y4m_are_read_with_the_matrix_that_they_were_written_with(matrix, size):
+    picture = photograph(*size)
+    file = io.BytesIO()
+    StreamWriter(file, "y4m", track("yuv444p", *size, Colors(matrix, 2, 2, 1)), size).write(Timed(picture, None, 0, 1))
+    file.seek(0)
+    ((_, frame),) = Y4mReader(file, Clip()).frames()
+    assert np.abs(frame.pixels.astype(int) - picture).max() <= 3  # 8 bits of YUV are coarser than those of RGB
 
 
 # Segments
@@ -180,6 +224,25 @@ def test_a_result_that_has_its_name_is_known_until_its_segments_are_gone(tmp_pat
     parts.remove()
     assert not parts.folder.exists()
     assert not published(parts.target)
+
+
+def test_a_result_is_on_the_disk_before_its_segments_go(tmp_path, monkeypatch):
+    parts = segments(tmp_path, 4)
+    parts.joined.write_text("joined")
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino) or fsync(number))
+    parts.publish()
+    assert parts.target.stat().st_ino in synced
+
+
+def test_a_disk_that_is_full_at_once_is_said_in_one_line(tmp_path, monkeypatch):
+    def full(self: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(BadFolder, match=r"^cannot write '.*manifest.json': No space left on device$"):
+        Parts(tmp_path / "out.mkv", {}).begin()
 
 
 def test_a_folder_of_the_user_is_not_touched(tmp_path):
