@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import ExifTags, Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import ExifTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v1, ImageFileDirectory_v2
 
 from srcli.errors import BadPicture
 from srcli.media.bigtiff import TileWriter
-from srcli.media.exif import Field, entries, fields_of, moved, value_of
+from srcli.media.exif import POINTERS, SIZES, Field, data_of, entries, fields_of, laid, moved, value_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, stacked, strips_of, unmultiplied
@@ -40,26 +40,34 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 
 
 def tiff_metadata(file: BinaryIO) -> Metadata:
-    tags, exif = tiff_tags(file), Image.Exif()
-    for tag in _DESCRIPTIVE:
-        if tag in tags:
-            exif[tag] = tags[tag]
-    for pointer in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if pointer in tags:
-            directory = ImageFileDirectory_v2(_head(file), group=pointer)
-            file.seek(tags[pointer])
-            directory.load(file)
-            exif.get_ifd(pointer).update(directory)
-            exif[pointer] = dict(directory)
+    tags = tiff_tags(file)
+    exif = [field for field in _fields(file, tags) if field.tag in _DESCRIPTIVE or isinstance(field.data, list)]
     icc, xmp = tags.get(34675), tags.get(700)
     inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
     dpi = resolution(*(tags[tag] * inches for tag in (282, 283))) if inches and 282 in tags and 283 in tags else None
     return Metadata(
         icc if isinstance(icc, bytes) else None,
-        exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else None,
+        laid(exif, "<" if tags.prefix == b"II" else ">") if exif else None,
         xmp if isinstance(xmp, bytes) else None,
         dpi,
     )
+
+
+def _fields(file: BinaryIO, tags: ImageFileDirectory_v2, depth: int = 0) -> list[Field]:
+    """Take a directory apart as the file has it, with those that it points to: Pillow's values are not all the bytes."""
+    fields = [
+        Field(tag, kind, len(data) // SIZES[kind], data)
+        for tag, data in ImageFileDirectory_v1.from_v2(tags).tagdata.items()
+        if (kind := tags.tagtype[tag]) in SIZES and tag not in POINTERS
+    ]
+    for pointer in POINTERS:
+        if depth < 2 and isinstance(start := tags.get(pointer), int):
+            directory = ImageFileDirectory_v2(_head(file))
+            file.seek(start)
+            directory.load(file)
+            if below := _fields(file, directory, depth + 1):
+                fields.append(Field(pointer, 4, 1, below))
+    return fields
 
 
 def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
@@ -156,9 +164,8 @@ def _write_strips(picture: Picture, path: Path) -> None:
         order = entry.order
         if entry.tag in (code for code, *_ in extra):
             continue  # the first counts
-        if entry.tag in _DESCRIPTIVE and entry.kind == 2:
-            offset = struct.unpack_from(order + "I", picture.exif, entry.at + 8)[0] if entry.number > 4 else entry.at + 8
-            extra.append((entry.tag, "s", 0, picture.exif[offset : offset + entry.number].rstrip(b"\0"), True))
+        if entry.tag in _DESCRIPTIVE and entry.kind == 2 and (data := data_of(picture.exif, entry)):
+            extra.append((entry.tag, "s", 0, data, True))
         elif entry.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             pointers[entry.tag - 1] = value_of(picture.exif, entry)
             extra.append((entry.tag - 1, "I", 1, 0, True))  # tifffile refuses to write the tag itself; put right below

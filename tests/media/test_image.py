@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
+from srcli.media.exif import Field, laid
 from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, to_srgb, write_image
 
 HEIGHT, WIDTH = 37, 53
@@ -181,6 +182,15 @@ def test_orientation_is_applied_and_reset(tmp_path, format, orientation):
     kept = Image.Exif()
     kept.load(picture.exif)
     assert (kept.get(0x0112, 1), kept[0x010F]) == (1, "maker")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_exif_of_a_tiff_is_kept_byte_for_byte(tmp_path, dtype, order):
+    below = [Field(0x9286, 7, 10, b"UNICODE\0\xf6\0"), Field(0xA005, 4, 1, [Field(1, 2, 4, b"R98\0")])]
+    fields = [Field(0x8298, 2, 12, "© 24 Jörg".encode() + b"\0"), Field(0x8769, 4, 1, below)]
+    write_image(Picture(noise(3, dtype), exif=laid(fields, order)), tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif").exif == laid(fields, order)
 
 
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
