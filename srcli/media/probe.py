@@ -142,6 +142,8 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
         if "exif" not in image.info and (exif := png_exif(file)):
             image.info["exif"] = exif
         depth, channels = max(bits, 8), 1 if colour in (0, 4) else 3
+        if colour == 0 and bits in (2, 4) and "transparency" in image.info:  # Pillow makes 8 bits of the samples only
+            image.info["transparency"] *= 255 // (2**bits - 1)
     elif format == "avif":
         depth = 16 if is_deep_avif(file, image) else 8
     elif format == "ppm":

@@ -145,6 +145,23 @@ def test_a_transparent_level_becomes_alpha(tmp_path, mode, clear):
     assert picture.alpha.max() == 0
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_transparent_level_of_2_or_4_bits_becomes_alpha(tmp_path, bits):
+    levels = np.arange(2**bits, dtype=np.uint8)
+    packed = np.packbits(np.unpackbits(levels[:, None], axis=1)[:, 8 - bits :])
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", 3),
+        b"IDAT": zlib.compress(b"\0" + packed.tobytes()),
+        b"IEND": b"",
+    }
+    data = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks.items()]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(data))
+    picture = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture.pixels.ravel(), levels * (255 // levels.max()))
+    np.testing.assert_array_equal(picture.alpha[0] == 0, levels == 3)
+
+
 def test_a_transparent_level_of_16_bits_becomes_alpha(tmp_path):
     pixels = noise(1, "uint16")
     pixels[0, 0] = 0x1234
