@@ -14,14 +14,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
-from srcli.media.exif import patched
+from srcli.media.exif import fields_of, patched
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
 from srcli.media.picture import Picture, Quality
 from srcli.media.pixels import flattened, reduced, stacked, strips_of
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
 from srcli.media.ppm import write_ppm16
 from srcli.media.probe import one_line, quiet
-from srcli.media.tiff import write_tiff
+from srcli.media.tiff import unwritten, write_tiff
 
 
 def write_image(
@@ -109,6 +109,8 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
         lost |= {key for key in ("exif", "xmp", "iptc") if len(getattr(picture, key) or b"") > 65500}
     if lost:
         notes.append(f"{name} cannot carry {named(lost)}")
+    if format == "tiff" and picture.exif:
+        notes += unwritten(fields_of(picture.exif))
     height, width = size
     reduced_to = replace(
         picture,

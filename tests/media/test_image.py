@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
-from srcli.media.exif import Field, laid
+from srcli.media.exif import Field, fields_of, laid
 from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, to_srgb, write_image
 
 HEIGHT, WIDTH = 37, 53
@@ -472,3 +472,55 @@ def test_iptc_goes_from_jpeg_to_jpeg_and_is_said_elsewhere(tmp_path):
     assert write_image(picture, tmp_path / "a.jpg") == ()
     assert read_image(tmp_path / "a.jpg").iptc == picture.iptc
     assert write_image(picture, tmp_path / "a.png") == ("PNG cannot carry the IPTC data",)
+
+
+IPTC = b"\x1c\x02\x78\x00\x07caption"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_iptc_of_a_tiff_is_read(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", noise(3, dtype), photometric="rgb", extratags=[(33723, 7, len(IPTC), IPTC, True)])
+    assert read_image(tmp_path / "a.tif").iptc == IPTC
+
+
+def test_iptc_that_a_png_hides_in_text_is_read_and_other_profiles_stay_text(tmp_path):
+    block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type iptc", f"\niptc\n{len(block):8}\n{block.hex()}\n")
+    text.add_text("Raw profile type 8bim", "\n8bim\n       1\n00\n")
+    Image.fromarray(smooth()).save(tmp_path / "a.png", pnginfo=text)
+    picture = read_image(tmp_path / "a.png")
+    assert (picture.iptc, list(picture.text)) == (IPTC, ["Raw profile type 8bim"])
+
+
+def test_tags_of_the_main_directory_become_those_of_a_tiff_or_are_said(tmp_path):
+    kept = [Field(316, 2, 4, b"Mac\0"), Field(18246, 3, 1, b"\5\0"), Field(40091, 1, 6, b"T\0i\0\0\0")]
+    picture = Picture(smooth(), exif=laid([*kept, Field(50000, 3, 1, b"\1\0")], "<"))
+    assert write_image(picture, tmp_path / "a.tif") == ("tags not kept: 50000",)
+    again = read_image(tmp_path / "a.tif")
+    assert (fields_of(again.exif), again.notes) == (kept, ())
+
+
+def test_tags_of_a_tiff_that_are_not_kept_are_said(tmp_path):
+    extratags = [(tag, 3, 1, 7, True) for tag in range(50000, 50010)]
+    tifffile.imwrite(tmp_path / "a.tif", noise(3), photometric="rgb", extratags=extratags, metadata=None)
+    listed = ", ".join(map(str, range(50000, 50009)))
+    assert read_image(tmp_path / "a.tif").notes == (f"tags not kept: {listed} and more",)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_channel_that_is_not_alpha_is_left_out_and_said(tmp_path, dtype):
+    pixels = noise(4, dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unspecified"])
+    picture = read_image(tmp_path / "a.tif")
+    assert (picture.alpha, picture.notes) == (None, ("an extra channel that is not alpha is left out",))
+    np.testing.assert_array_equal(picture.pixels, pixels[..., :3])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_channel_beside_alpha_is_left_out_and_said(tmp_path, dtype):
+    pixels = np.concatenate([noise(4, dtype), noise(1, dtype)], axis=2)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha", "unspecified"])
+    picture = read_image(tmp_path / "a.tif")
+    assert picture.notes == ("an extra channel that is not alpha is left out",)
+    np.testing.assert_array_equal(np.dstack([picture.pixels, picture.alpha]), pixels[..., :4])
