@@ -183,7 +183,7 @@ def upscale(
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    with _stoppable(ranks, exists), keeping(report, ranks) as journal:
+    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks) as journal:
         networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))

@@ -322,6 +322,26 @@ def test_records_name_the_stage_that_the_others_wait_for(folder):
     assert {json.loads(line)["bottleneck"] for line in second.stdout.splitlines()} == {None}
 
 
+def test_a_dry_run_writes_no_report(folder, tmp_path):
+    report = tmp_path / "r.json"
+    assert upscale(folder / "p0.png", "-s", 2, "--report", report).exit_code == 0
+    before = report.read_bytes()
+    assert upscale(folder, "-s", 2, "--dry-run", "--report", report).exit_code == 0
+    assert report.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_names_that_are_not_utf_8_are_told_with_escapes(folder, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (folder / "p0.png").rename(folder / name)
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == f"{tmp_path}/out/caf\\udce9.png  106x74"
+    assert names(tmp_path / "out") == [name, "p1.png", "p2.png"]
+    assert names(tmp_path) == ["my pictures", "out", "r.json"]
+    assert list(read_report(tmp_path / "r.json")["files"]) == [name, "p1.png", "p2.png"]
+
+
 def test_a_report_of_nothing_done_says_why(folder, tmp_path):
     report = tmp_path / "r.json"
     assert upscale(folder, "-s", 2, "-o", folder, "--report", report).exit_code == 2
