@@ -79,8 +79,10 @@ def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     return Animation(replace(still, notes=notes), frames, plays)
 
 
-def write_animation(animation: Animation, path: Path, *, format: str, quality: int | None = None) -> tuple[str, ...]:
-    """Write all frames whole or not at all and say in one line each what the format could not carry."""
+def write_animation(
+    animation: Animation, path: Path, *, format: str, quality: int | None = None, fresh: bool = False
+) -> tuple[str, ...]:
+    """Write all frames as `write_image` does one picture."""
     still, frames = animation.still, animation.frames
     longest, plays = _LONGEST[format], min(animation.plays, _MOST_PLAYS)
     options: dict[str, Any] = {"save_all": True, "duration": [min(round(frame.duration), longest) for frame in frames]}
@@ -118,7 +120,7 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
     if lost := uncarried(still, _CARRIED[format].split()):
         notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
     make_folder(path.parent)
-    with writing(path), quiet(), atomic(path) as temporary:
+    with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         save(images[0], temporary, format, append_images=images[1:], **options)
     return tuple(notes)
 

@@ -74,6 +74,7 @@ class Job:
     scale: float | Box
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
+    fresh: bool = False  # the target is not there, and what appears before it is written is to stay
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
@@ -167,7 +168,7 @@ def plan_jobs(
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
-    return jobs
+    return [replace(job, fresh=exists != "overwrite" and not os.path.lexists(job.target)) for job in jobs]
 
 
 def _format(name: str) -> str | None:

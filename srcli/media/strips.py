@@ -135,12 +135,13 @@ class StripWriter:
         format: str | None = None,
         png_level: int = PNG_LEVEL,
         tiff_level: int = 1,
+        fresh: bool = False,
     ) -> None:
         """Take colours, dtype and metadata from `carried`, whose rows are not looked at; level 0 does not pack.
 
-        Raises BadPicture, and BadFolder for the folder.
+        `fresh`: what is there is not replaced. Raises BadPicture, and BadFolder for the folder.
         """
-        self.path, self._height, self._written = path, height, 0
+        self.path, self._height, self._written, self._fresh = path, height, 0, fresh
         self._format = format or SUFFIXES.get(path.suffix.lower(), "")
         if self._format not in STREAMED:
             raise BadPicture(f"cannot write '{path}' in strips: the formats are {', '.join(STREAMED)}")
@@ -172,7 +173,7 @@ class StripWriter:
     def __enter__(self) -> "StripWriter":
         carried, dtype = self._carried, self._carried.pixels.dtype
         with writing(self.path), ExitStack() as stack:
-            file = stack.enter_context(stack.enter_context(atomic(self.path)).open("wb"))
+            file = stack.enter_context(stack.enter_context(atomic(self.path, fresh=self._fresh)).open("wb"))
             self._encoder: PngWriter | TileWriter
             if self._format == "png":
                 self._encoder = PngWriter(file, self._shape, dtype, chunks=png_chunks(carried), level=self._level)

@@ -31,11 +31,13 @@ def write_image(
     format: str | None = None,
     quality: int | None = None,
     png_level: int = PNG_LEVEL,
+    fresh: bool = False,
 ) -> tuple[str, ...]:
     """Write a picture whole or not at all and say in one line each what the format could not carry.
 
     Without `quality` a JPEG is coded no coarser than the JPEG it came from and no coarser than quality 92 (others: 95,
-    4:4:4), WebP at 95 (lossless if the source was) and AVIF at 90. Raises BadPicture, and BadFolder for the folder.
+    4:4:4), WebP at 95 (lossless if the source was) and AVIF at 90. `fresh`: what is there is not replaced.
+    Raises BadPicture, and BadFolder for the folder.
     """
     format = format or SUFFIXES.get(path.suffix.lower(), "")
     if format not in FORMATS:
@@ -44,7 +46,7 @@ def write_image(
     refuse_size(height, width, format, path)
     picture, notes = fitted(picture, format, (height, width))
     make_folder(path.parent)
-    with writing(path), quiet(), atomic(path) as temporary:
+    with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         if format == "png":
             _write_png(picture, temporary, png_level)
         elif format == "tiff":

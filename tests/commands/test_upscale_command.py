@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from srcli.cli import app
+from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer
 from tests.conftest import photograph
 
@@ -419,6 +420,38 @@ def test_what_cannot_be_watched_is_refused(folder, flags, text):
     result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch")
     assert result.exit_code == 2
     assert text in result.stderr
+
+
+@pytest.mark.parametrize("stream_from", [1, 10**9])
+@pytest.mark.parametrize("exists", ["error", "skip", "rename"])
+def test_what_appears_after_planning_stays_and_is_said(folder, tmp_path, monkeypatch, exists, stream_from):
+    honest, out = pipeline._through, tmp_path / "out"
+
+    def through(*arguments):
+        (out / "p1.png").write_text("another's")
+        return honest(*arguments)
+
+    out.mkdir()
+    monkeypatch.setattr(pipeline, "STREAM_FROM", stream_from)
+    monkeypatch.setattr(pipeline, "_through", through)
+    result = upscale(folder, "-s", 2, "-o", out, "--exists", exists)
+    assert result.exit_code == 1
+    assert "2 upscaled, 1 failed" in result.stderr
+    assert f"cannot write '{out / 'p1.png'}': a file of that name appeared meanwhile and stays" in result.stderr
+    assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p2.png"], "another's")
+
+
+def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder, tmp_path, monkeypatch):
+    honest, out = pipeline._through, tmp_path / "out"
+
+    def through(*arguments):
+        (out / "p1.png").write_text("another's")
+        return honest(*arguments)
+
+    out.mkdir()
+    monkeypatch.setattr(pipeline, "_through", through)
+    assert upscale(folder / "p1.png", "-s", 2, "-o", out, "--exists", "overwrite").exit_code == 0
+    assert size(out / "p1.png") == (96, 128)
 
 
 @contextmanager
