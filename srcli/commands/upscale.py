@@ -285,6 +285,7 @@ class _Tally:
     failures: list[Any] = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
+    stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "_Tally") -> "_Tally":
         for name in ("planned", "tried", "finished", "exact", "failures", "elapsed"):
@@ -361,7 +362,7 @@ def _upscale_all(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", 
     plans = _film_plans(jobs, choices)
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
-    if not (how.fail_fast and tally.failures):
+    if not tally.stopped:
         _upscale_films(resizer, plans, ranks, how, tally)
     return tally
 
@@ -446,6 +447,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
     tally.elapsed = time.monotonic() - started
     told = ranks.gathered((tally.finished, tally.exact, tally.failures))  # the ranks' shares, one summary
     tally.finished, tally.exact = (sum(share[i] for share in told) for i in (0, 1))
+    tally.stopped = how.fail_fast and any(share[2] for share in told)
     tally.failures = [failed for share in told for failed in share[2]] if ranks.leads else []
     return tally
 
