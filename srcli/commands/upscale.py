@@ -162,7 +162,7 @@ def upscale(
     if format in ("y4m", "rgb") and not stream:
         raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
-        _refuse_watch(sources, output, dry_run=dry_run)
+        _refuse_watch(sources, output, dry_run=dry_run, show=show is not None)
     if stream:
         pipes.refuse_terminal()
     else:
@@ -488,9 +488,13 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
         raise typer.Exit(1)
 
 
-def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool) -> None:
+def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool) -> None:
     if dry_run:
         raise UsageError("--watch goes on for ever and --dry-run does nothing: choose one")
+    if show:
+        raise UsageError("--watch goes on for ever and --show is for its end: choose one")
+    if str(output) == "-":
+        raise UsageError("-o - takes one picture, --watch gives many: name a folder with -o")
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         raise UsageError("--watch takes one folder")
     if output and output.resolve() == Path(sources[0]).resolve():

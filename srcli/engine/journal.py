@@ -223,7 +223,7 @@ def _file(reference: str, network: SRModel) -> dict[str, Any]:
 
 def _hash(path: Path) -> str | None:
     try:
-        return zoo.hash_of(path)
+        return zoo.hash_of(path) if path.is_file() else None
     except OSError:
         return None
 

@@ -143,8 +143,9 @@ def plan_jobs(
     if not sources:
         raise UsageError("no input given")
     wanted = _format(format)
-    if name and (suffix is not None or (output is not None and _is_file(output))):
-        raise UsageError("--name names the results, and so does " + ("-o" if suffix is None else "--suffix") + ": choose one")
+    naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
+    if len(given := [flag for flag, there in naming.items() if there]) > 1:
+        raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     found = [entry for entry in _find([*_listed_too(sources)], recursive, output) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):

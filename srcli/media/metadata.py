@@ -4,6 +4,7 @@ import io
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
 from PIL import ImageFile
@@ -59,7 +60,23 @@ def text_of(image: ImageFile.ImageFile | None) -> dict[str, str]:
     comment = image.info.get("comment") if image else None
     if not comment:
         return {}
-    return {"Comment": comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)}
+    return {"Comment": _decoded(comment) if isinstance(comment, bytes) else str(comment)}
+
+
+def _decoded(comment: bytes) -> str:
+    """Read a comment of JPEG or GIF, which do not say its encoding: UTF-8 only where it has letters beyond Latin-1."""
+    with suppress(UnicodeDecodeError):
+        if max(text := comment.decode()) > "\xff":
+            return text
+    return comment.decode("latin-1")
+
+
+def encoded(comment: str) -> bytes:
+    """Encode a comment for JPEG or GIF: Latin-1, or UTF-8 where that lacks a letter."""
+    try:
+        return comment.encode("latin-1")
+    except UnicodeEncodeError:
+        return comment.encode()
 
 
 def _iptc_of(image: ImageFile.ImageFile | None) -> bytes | None:

@@ -54,8 +54,15 @@ class Header(NamedTuple):
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
     """Read size and kind from the header, decoding no pixels; raise BadPicture."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), opened(path) as file:
         return open_header(file, path, max_pixels).facts
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file to be read; raise BadPicture for a FIFO, where that would be to wait for its writer."""
+    if path.is_fifo():
+        raise BadPicture(f"'{path}' is not a regular file")
+    return path.open("rb")
 
 
 def open_frames(file: BinaryIO, path: Path, max_pixels: int) -> tuple[ImageFile.ImageFile, Callable[[Array], Array]]:

@@ -22,7 +22,7 @@ from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
 from srcli.media.ppm import read_ppm16
-from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, reading
+from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, opened, reading
 from srcli.media.tiff import read_deep_tiff, tiff_losses, tiff_metadata
 
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -30,7 +30,7 @@ _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), opened(path) as file:
         header = open_header(file, path, max_pixels)
         image, facts = header.image, header.facts
         if image is None:

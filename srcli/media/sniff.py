@@ -23,6 +23,8 @@ _HEADS = (
 def is_video(path: Path) -> bool:
     """Tell by the first bytes whether a file is a video container rather than a picture."""
     try:
+        if path.is_fifo():  # to open one is to wait for its writer
+            return False
         with path.open("rb") as file:
             return looks_like_video(file.read(400))
     except OSError:

@@ -18,7 +18,7 @@ from srcli.media.formats import SUFFIXES
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import reduced, stacked, unmultiplied
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
-from srcli.media.probe import MAX_PIXELS, open_header, reading
+from srcli.media.probe import MAX_PIXELS, open_header, opened, reading
 from srcli.media.read import carried
 from srcli.media.tiff import tiff_fields, tiff_tags
 from srcli.media.tiff_rows import TiffRows, is_streamable
@@ -95,7 +95,7 @@ def open_strips(path: Path, *, max_pixels: int = MAX_PIXELS) -> StripReader | No
     Raises BadPicture as `read_image`, for missing data before anything is decoded.
     """
     with reading(path), ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(opened(path))
         header = open_header(file, path, max_pixels)
         if header.facts.format != "tiff" or tiff_tags(file).get(ExifTags.Base.Orientation, 1) not in (0, 1):
             return None

@@ -16,6 +16,7 @@ from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
 from srcli.media.exif import fields_of, patched
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
+from srcli.media.metadata import encoded
 from srcli.media.picture import Picture, Quality
 from srcli.media.pixels import flattened, reduced, stacked, strips_of
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
@@ -109,6 +110,7 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
             lost.add("icc")
     if format == "jpeg":  # whose segments end at 64 kB
         lost |= {key for key in ("exif", "xmp", "iptc") if len(getattr(picture, key) or b"") > 65500}
+        lost |= {"text"} if len(encoded(picture.text.get("Comment", ""))) > 65500 else set()
     if lost:
         notes.append(f"{name} cannot carry {named(lost)}")
     if format == "tiff" and picture.exif:
@@ -176,7 +178,7 @@ def _write_everyday(picture: Picture, path: Path, format: str, quality: int | No
             block = b"Photoshop 3.0\0" + resource + bytes(len(picture.iptc) % 2)
             options["extra"] = b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
         if "Comment" in picture.text:
-            options["comment"] = picture.text["Comment"].encode("latin-1", "replace")
+            options["comment"] = encoded(picture.text["Comment"])
         options["subsampling"] = source.subsampling
         if quality is None and source.tables:
             options["qtables"] = _finer(source.tables, 92)

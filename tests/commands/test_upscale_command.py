@@ -414,10 +414,12 @@ def test_a_watched_folder_gives_each_picture_once_and_survives_broken_ones(folde
         (["{folder}", "{folder}"], "--watch takes one folder"),
         (["{folder}", "-o", "{folder}", "--suffix", "_big"], "is the folder that is watched"),
         (["{folder}", "--dry-run"], "choose one"),
+        (["{folder}", "--show"], "choose one"),
+        (["{folder}", "-o", "-"], "-o - takes one picture"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(folder, flags, text):
-    result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch")
+    result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch-idle", 0)
     assert result.exit_code == 2
     assert text in result.stderr
 
@@ -452,6 +454,16 @@ def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder
     monkeypatch.setattr(pipeline, "_through", through)
     assert upscale(folder / "p1.png", "-s", 2, "-o", out, "--exists", "overwrite").exit_code == 0
     assert size(out / "p1.png") == (96, 128)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs")
+def test_a_fifo_fails_alone_and_is_not_waited_for(folder, tmp_path):
+    os.mkfifo(folder / "pipe.png")
+    command = [sys.executable, "-m", "srcli", "upscale", folder, "-m", "bicubic", "-s", "2", "--report", tmp_path / "r.json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert f"error: '{folder / 'pipe.png'}' is not a regular file" in result.stderr
+    assert "3 upscaled, 1 failed" in result.stderr
+    assert result.returncode == 1
 
 
 @contextmanager

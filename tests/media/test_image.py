@@ -524,3 +524,23 @@ def test_a_channel_beside_alpha_is_left_out_and_said(tmp_path, dtype):
     picture = read_image(tmp_path / "a.tif")
     assert picture.notes == ("an extra channel that is not alpha is left out",)
     np.testing.assert_array_equal(np.dstack([picture.pixels, picture.alpha]), pixels[..., :4])
+
+
+@pytest.mark.parametrize("comment", ["gr\u00fcn", "\u65e5\u672c\u8a9e prompt"])
+def test_a_comment_comes_back_from_jpeg_as_it_was(tmp_path, comment):
+    assert write_image(Picture(smooth(), text={"Comment": comment}), tmp_path / "a.jpg") == ()
+    assert read_image(tmp_path / "a.jpg").text == {"Comment": comment}
+
+
+def test_the_bytes_of_a_comment_stay_from_jpeg_to_jpeg(tmp_path):
+    for comment in ("gr\u00fcn".encode(), "gr\u00fcn".encode("latin-1"), "\u65e5\u672c".encode()):
+        Image.fromarray(smooth()).save(tmp_path / "a.jpg", comment=comment)
+        write_image(read_image(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+        with Image.open(tmp_path / "b.jpg") as image:
+            assert image.info["comment"] == comment
+
+
+def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
+    picture = Picture(smooth(), text={"Comment": "long " * 14_000})
+    assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the text",)
+    assert read_image(tmp_path / "a.jpg").text == {}
