@@ -39,7 +39,7 @@ _LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 # What a TIFF tells besides its layout: names of the document and the page, description, make, model, software, date, artist,
 # computer, copyright, and what Windows and PrintIM put into EXIF data
 _DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096), 50341)
-_PRIVATE = 1000  # tags from here on are none of the layout
+_PRIVATE = 600  # tags from here on are none of the layout
 _IPTC = 33723
 _EXTRA = "an extra channel that is not alpha is left out"
 _ELSEWHERE = (700, _IPTC, 34377, 34675, 59932)  # XMP, IPTC, Photoshop's block, colour profile, room for more
