@@ -42,8 +42,12 @@ def note(message: str) -> None:
 
 
 def result(line: str) -> None:
-    """Print one line of result."""
-    sys.stdout.write(line + "\n")
+    """Print one line of result; what stdout has no letters for, such as file names that are not UTF-8, as escapes."""
+    try:
+        sys.stdout.write(line + "\n")
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stdout.flush()
 
 

@@ -1,5 +1,6 @@
 """Writing files whole or not at all."""
 
+import errno
 import os
 import re
 import uuid
@@ -19,10 +20,11 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp(\.\w+)?")
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, fresh: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; it replaces `path` when the block ends well and vanishes when not.
 
-    A process that is killed leaves it; `sweep` takes it away.
+    `fresh`: nothing is replaced; raises FileExistsError where `path` is there by then. A process that is killed leaves
+    the temporary file; `sweep` takes it away.
     """
     with _temporary(path) as temporary:
         try:
@@ -31,7 +33,7 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.chmod(mode)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            _publish(temporary, path) if fresh else temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -103,6 +105,17 @@ def _temporary(path: Path) -> Iterator[Path]:
             if temporary.exists():  # not swept before it was locked
                 yield temporary
                 return
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a file its name unless another has it."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:  # there are file systems without links
+        if os.path.lexists(path):
+            reason = "a file of that name appeared meanwhile and stays; upscale this one again"
+            raise FileExistsError(errno.EEXIST, reason, str(path)) from error
+        temporary.replace(path)
 
 
 def hold(file: IO[Any]) -> bool:

@@ -32,6 +32,22 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_stays(tmp
     assert (tmp_path / "b.png").read_text() == "whole"
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_what_is_fresh_replaces_nothing(tmp_path, monkeypatch, links):
+    def link(*_):
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", link)
+    path = tmp_path / "a.txt"
+    with atomic(path, fresh=True) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(FileExistsError, match="appeared meanwhile"), atomic(path, fresh=True) as temporary:
+        temporary.write_text("second")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "first"
+
+
 def test_what_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")

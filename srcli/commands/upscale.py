@@ -162,7 +162,7 @@ def upscale(
     if format in ("y4m", "rgb") and not stream:
         raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
-        _refuse_watch(sources, output, dry_run=dry_run)
+        _refuse_watch(sources, output, dry_run=dry_run, show=show is not None)
     if stream:
         video.refuse_of_files(stream, format, codec, crf, preset, pix_fmt, deinterlace=deinterlace, dry_run=dry_run)
         pipes.refuse_terminal()
@@ -184,7 +184,7 @@ def upscale(
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    with _stoppable(ranks, exists), keeping(report, ranks) as journal:
+    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks) as journal:
         networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
@@ -290,6 +290,7 @@ class _Tally:
     failures: list[Any] = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
+    stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "_Tally") -> "_Tally":
         for name in ("planned", "tried", "finished", "exact", "failures", "elapsed"):
@@ -366,7 +367,7 @@ def _upscale_all(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", 
     plans = _film_plans(jobs, choices)
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
-    if not (how.fail_fast and tally.failures):
+    if not tally.stopped:
         _upscale_films(resizer, plans, ranks, how, tally)
     return tally
 
@@ -451,6 +452,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
     tally.elapsed = time.monotonic() - started
     told = ranks.gathered((tally.finished, tally.exact, tally.failures))  # the ranks' shares, one summary
     tally.finished, tally.exact = (sum(share[i] for share in told) for i in (0, 1))
+    tally.stopped = how.fail_fast and any(share[2] for share in told)
     tally.failures = [failed for share in told for failed in share[2]] if ranks.leads else []
     return tally
 
@@ -494,9 +496,13 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
         raise typer.Exit(1)
 
 
-def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool) -> None:
+def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool) -> None:
     if dry_run:
         raise UsageError("--watch goes on for ever and --dry-run does nothing: choose one")
+    if show:
+        raise UsageError("--watch goes on for ever and --show is for its end: choose one")
+    if str(output) == "-":
+        raise UsageError("-o - takes one picture, --watch gives many: name a folder with -o")
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         raise UsageError("--watch takes one folder")
     if output and output.resolve() == Path(sources[0]).resolve():

@@ -94,7 +94,8 @@ class Journal:
             "files": sorted(files, key=lambda record: (record["input"]["path"], record["output"]["path"])),
         }
         with atomic(self._path) as temporary:
-            temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8: JSON's escapes
         for rank in range(self._world):
             self._part(rank).unlink(missing_ok=True)
 
@@ -202,7 +203,7 @@ def _refuse(path: Path) -> None:
     if not path.exists():
         return
     with suppress(OSError, ValueError, AttributeError):
-        if json.loads(path.read_text()).get("kind") == _KIND:
+        if json.loads(path.read_text(encoding="utf-8")).get("kind") == _KIND:
             return  # of an earlier run
     raise OutputExists(f"'{path}' is there and is no report of srcli; choose another name for --report")
 
@@ -222,7 +223,7 @@ def _file(reference: str, network: SRModel) -> dict[str, Any]:
 
 def _hash(path: Path) -> str | None:
     try:
-        return zoo.hash_of(path)
+        return zoo.hash_of(path) if path.is_file() else None
     except OSError:
         return None
 

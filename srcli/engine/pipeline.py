@@ -243,7 +243,14 @@ def _stream(resizer: Resizer, job: Job, strips: StripReader | HeldRows, tick: Ca
         middle = max((height - PROBE) // 2, 0)
         precision = upscaler.choose(strips.rows(middle, min(middle + PROBE, height))[..., : strips.channels])
         with StripWriter(
-            job.target, height * s, width * s, strips.carried, alpha=strips.alpha, format=job.format, png_level=png_level
+            job.target,
+            height * s,
+            width * s,
+            strips.carried,
+            alpha=strips.alpha,
+            format=job.format,
+            png_level=png_level,
+            fresh=job.fresh,
         ) as writer:
             shape = height, width, strips.channels + strips.alpha
             promised = strips.kept_bytes + writer.peak_bytes
@@ -302,9 +309,9 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
     height, width = shown.pixels.shape[:2]
     try:
         if isinstance(result, Animation):
-            notes = write_animation(result, job.target, format=job.format, quality=quality)
+            notes = write_animation(result, job.target, format=job.format, quality=quality, fresh=job.fresh)
         else:
-            notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level)
+            notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
     except UserError as error:
         return Done(job.source, job.target, "failed", error=str(error))
     return Done(

@@ -11,9 +11,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
+from srcli.media.metadata import encoded
 from srcli.media.picture import Array, Picture
 from srcli.media.png import png_chunks
-from srcli.media.probe import MAX_PIXELS, open_frames, quiet, reading
+from srcli.media.probe import MAX_PIXELS, open_frames, opened, quiet, reading
 from srcli.media.read import read_image
 from srcli.media.write import named, save, uncarried, writing
 
@@ -44,7 +45,7 @@ class Animation:
 def frame_count(path: Path) -> int:
     """Count the frames that a file shows one after the other; 1 for a still and for what cannot be read."""
     try:
-        with reading(path), path.open("rb") as file:
+        with reading(path), opened(path) as file:
             image, _ = open_frames(file, path, MAX_PIXELS)
             return max(getattr(image, "n_frames", 1) - int(image.info.get("default_image", False)), 1)
     except BadPicture:
@@ -56,7 +57,7 @@ def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     still = read_image(path, max_pixels=max_pixels)
     notes = tuple(note for note in still.notes if not note.startswith("only the first of"))
     frames: list[Frame] = []
-    with reading(path), path.open("rb") as file:
+    with reading(path), opened(path) as file:
         image, upright = open_frames(file, path, max_pixels)
         total = getattr(image, "n_frames", 1)
         if total * image.width * image.height > max_pixels:
@@ -79,8 +80,10 @@ def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     return Animation(replace(still, notes=notes), frames, plays)
 
 
-def write_animation(animation: Animation, path: Path, *, format: str, quality: int | None = None) -> tuple[str, ...]:
-    """Write all frames whole or not at all and say in one line each what the format could not carry."""
+def write_animation(
+    animation: Animation, path: Path, *, format: str, quality: int | None = None, fresh: bool = False
+) -> tuple[str, ...]:
+    """Write all frames as `write_image` does one picture."""
     still, frames = animation.still, animation.frames
     longest, plays = _LONGEST[format], min(animation.plays, _MOST_PLAYS)
     options: dict[str, Any] = {"save_all": True, "duration": [min(round(frame.duration), longest) for frame in frames]}
@@ -101,7 +104,7 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
             notes.append("GIF has no partial transparency: cut at half")
         if "Comment" in still.text:
-            options["comment"] = still.text["Comment"].encode("latin-1", "replace")
+            options["comment"] = encoded(still.text["Comment"])
     else:
         images = [_image(frame) for frame in frames]
         options |= {"loop": plays, **{key: value for key, value in carried.items() if value}}
@@ -118,7 +121,7 @@ def write_animation(animation: Animation, path: Path, *, format: str, quality: i
     if lost := uncarried(still, _CARRIED[format].split()):
         notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
     make_folder(path.parent)
-    with writing(path), quiet(), atomic(path) as temporary:
+    with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         save(images[0], temporary, format, append_images=images[1:], **options)
     return tuple(notes)
 

@@ -1,7 +1,7 @@
 """EXIF as bytes: walked and patched in place, never parsed and rebuilt, so that nothing in it is lost."""
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ class Field(NamedTuple):
 POINTERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop)
 _MOST = 8  # directories; made-up ones could point to each other for hours
 _UNITS = {3: 2, 8: 2, 4: 4, 5: 4, 9: 4, 10: 4, 11: 4, 12: 8}  # bytes that change places with the order; a fraction has two
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 
 def entries(exif: bytes) -> Iterator[Entry]:
@@ -61,15 +61,39 @@ def fields_of(exif: bytes, start: int | None = None, depth: int = 0) -> list[Fie
             if depth < 2 and (below := fields_of(exif, value_of(exif, entry), depth + 1)):
                 fields.append(Field(entry.tag, 4, 1, below))
             continue
-        size = _SIZES.get(entry.kind, 0) * entry.number
-        at = struct.unpack_from(entry.order + "I", exif, entry.at + 8)[0] if size > 4 else entry.at + 8
-        if size and at + size <= len(exif) and size <= left:
-            left -= size
-            data = exif[at : at + size]
+        data = data_of(exif, entry)
+        if data and len(data) <= left:
+            left -= len(data)
             if entry.order == ">":
                 data = np.frombuffer(data, f"u{_UNITS.get(entry.kind, 1)}").byteswap().tobytes()
             fields.append(Field(entry.tag, entry.kind, entry.number, data))
     return fields
+
+
+def data_of(exif: bytes, entry: Entry) -> bytes:
+    """Take the values of an entry in the order of bytes that they have; empty where they are not whole."""
+    size = SIZES.get(entry.kind, 0) * entry.number
+    at = struct.unpack_from(entry.order + "I", exif, entry.at + 8)[0] if size > 4 else entry.at + 8
+    return exif[at : at + size] if at + size <= len(exif) else b""
+
+
+def laid(fields: Sequence[Field], order: Literal["<", ">"], start: int = 0) -> bytes:
+    """Lay fields, whose values are in `order`, out as EXIF data; from `start` on without the header, as a directory below."""
+    head = b"" if start else {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
+    directory, values = struct.pack(order + "H", len(fields)), b""
+    behind = start + len(head) + 2 + 12 * len(fields) + 4
+    for tag, kind, number, data in sorted(fields, key=lambda field: field.tag):
+        directory += struct.pack(order + "HHI", tag, 4 if isinstance(data, list) else kind, number)
+        place = behind + len(values)
+        if isinstance(data, list):
+            values += laid(data, order, place)
+            directory += struct.pack(order + "I", place)
+        elif len(data) > 4:
+            values += data + bytes(len(data) % 2)  # all begin at even offsets
+            directory += struct.pack(order + "I", place)
+        else:
+            directory += data.ljust(4, b"\0")
+    return head + directory + bytes(4) + values
 
 
 def _order(exif: bytes) -> Literal["<", ">"]:
@@ -118,7 +142,7 @@ def moved(exif: bytes, by: int) -> bytes:
     """Shift all offsets, so that the directories can live at another place of a TIFF."""
     moved = bytearray(exif)
     for at, tag, kind, number, order in entries(exif):
-        if tag in POINTERS or _SIZES.get(kind, 0) * number > 4:
+        if tag in POINTERS or SIZES.get(kind, 0) * number > 4:
             (offset,) = struct.unpack_from(order + "I", exif, at + 8)
             struct.pack_into(order + "I", moved, at + 8, (offset + by) % 2**32)
     return bytes(moved)

@@ -40,7 +40,7 @@ FORMATS = {
     ),  # libjpeg's JPEG_MAX_DIMENSION; the format has 65535
     "webp": Format("WebP", 16383, 8, "alpha icc exif xmp"),
     "avif": Format("AVIF", 32768, 8, "gray alpha icc exif xmp"),  # libavif writes 65536 but reads no more than this
-    "tiff": Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi"),
+    "tiff": Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi iptc"),
     "bmp": Format("BMP", 2**31 - 1, 8, "gray dpi"),
     "ppm": Format("PPM", 2**31 - 1, 16, "gray"),
 }

@@ -74,6 +74,7 @@ class Job:
     scale: float | Box
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
+    fresh: bool = False  # the target is not there, and what appears before it is written is to stay
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
@@ -142,8 +143,9 @@ def plan_jobs(
     if not sources:
         raise UsageError("no input given")
     wanted = _format(format)
-    if name and (suffix is not None or (output is not None and _is_file(output))):
-        raise UsageError("--name names the results, and so does " + ("-o" if suffix is None else "--suffix") + ": choose one")
+    naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
+    if len(given := [flag for flag, there in naming.items() if there]) > 1:
+        raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     found = [entry for entry in _find([*_listed_too(sources)], recursive, output) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
@@ -167,7 +169,7 @@ def plan_jobs(
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
-    return jobs
+    return [replace(job, fresh=exists != "overwrite" and not os.path.lexists(job.target)) for job in jobs]
 
 
 def _format(name: str) -> str | None:

@@ -4,6 +4,7 @@ import io
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
 from PIL import ImageFile
@@ -19,6 +20,7 @@ class Metadata(NamedTuple):
     exif: bytes | None
     xmp: bytes | None
     dpi: tuple[float, float] | None
+    iptc: bytes | None
 
 
 def metadata_of(image: ImageFile.ImageFile | None) -> Metadata:
@@ -27,7 +29,8 @@ def metadata_of(image: ImageFile.ImageFile | None) -> Metadata:
     exif = info.get("exif") or _raw_profile(info, "exif") or b""
     xmp = info.get("xmp") or _raw_profile(info, "xmp")
     dpi = resolution(*info.get("dpi", ()))
-    return Metadata(info.get("icc_profile") or None, exif.removeprefix(b"Exif\0\0") or None, xmp or None, dpi)
+    iptc = _iptc_of(image)
+    return Metadata(info.get("icc_profile") or None, exif.removeprefix(b"Exif\0\0") or None, xmp or None, dpi, iptc or None)
 
 
 def _raw_profile(info: Mapping[Any, Any], name: str) -> bytes | None:
@@ -50,18 +53,40 @@ def resolution(*dpi: Any) -> tuple[float, float] | None:
 
 def text_of(image: ImageFile.ImageFile | None) -> dict[str, str]:
     if isinstance(image, PngImageFile):
-        dropped = ("XML:com.adobe.xmp", "Raw profile type ")
-        return {key: str(value) for key, value in image.text.items() if not key.startswith(dropped)}
+        info = image.info
+        profiles = {"exif": _raw_profile(info, "exif"), "xmp": _raw_profile(info, "xmp"), "iptc": _iptc_of(image)}
+        read = {"XML:com.adobe.xmp", *(f"Raw profile type {name}" for name, data in profiles.items() if data)}
+        return {key: str(value) for key, value in image.text.items() if key not in read}
     comment = image.info.get("comment") if image else None
     if not comment:
         return {}
-    return {"Comment": comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)}
+    return {"Comment": _decoded(comment) if isinstance(comment, bytes) else str(comment)}
 
 
-def iptc_of(image: ImageFile.ImageFile | None) -> bytes | None:
+def _decoded(comment: bytes) -> str:
+    """Read a comment of JPEG or GIF, which do not say its encoding: UTF-8 only where it has letters beyond Latin-1."""
+    with suppress(UnicodeDecodeError):
+        if max(text := comment.decode()) > "\xff":
+            return text
+    return comment.decode("latin-1")
+
+
+def encoded(comment: str) -> bytes:
+    """Encode a comment for JPEG or GIF: Latin-1, or UTF-8 where that lacks a letter."""
+    try:
+        return comment.encode("latin-1")
+    except UnicodeEncodeError:
+        return comment.encode()
+
+
+def _iptc_of(image: ImageFile.ImageFile | None) -> bytes | None:
+    if isinstance(image, PngImageFile):
+        profile = _raw_profile(image.info, "iptc") or b""
+        match = re.match(rb"8BIM\x04\x04\0\0(.{4})", profile, re.DOTALL)
+        return profile[12 : 12 + int.from_bytes(match[1], "big")] if match else None
     block = image.info.get("photoshop") if isinstance(image, JpegImageFile) else None
     data = block.get(0x0404) if isinstance(block, dict) else None  # 0x0404: IPTC-NAA record
-    return data if isinstance(data, bytes) and data else None
+    return data if isinstance(data, bytes) else None
 
 
 def losses_of(image: ImageFile.ImageFile | None) -> list[str]:

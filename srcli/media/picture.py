@@ -27,7 +27,7 @@ class Picture:
     exif: bytes | None = None  # from the TIFF header on, orientation 1
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
-    iptc: bytes | None = None  # of a JPEG, without the rest of Photoshop's block
+    iptc: bytes | None = None  # of a JPEG or PNG without the rest of Photoshop's block
     text: Mapping[str, str] = field(default_factory=dict)  # PNG text chunks, JPEG and GIF comment
     chunks: Mapping[bytes, bytes] = field(default_factory=dict)  # PNG colour chunks besides the profile
     format: str = ""  # told by content: "png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "gif"

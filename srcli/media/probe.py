@@ -54,8 +54,15 @@ class Header(NamedTuple):
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
     """Read size and kind from the header, decoding no pixels; raise BadPicture."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), opened(path) as file:
         return open_header(file, path, max_pixels).facts
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file to be read; raise BadPicture for a FIFO, where that would be to wait for its writer."""
+    if path.is_fifo():
+        raise BadPicture(f"'{path}' is not a regular file")
+    return path.open("rb")
 
 
 def open_frames(file: BinaryIO, path: Path, max_pixels: int) -> tuple[ImageFile.ImageFile, Callable[[Array], Array]]:
@@ -142,6 +149,8 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
         if "exif" not in image.info and (exif := png_exif(file)):
             image.info["exif"] = exif
         depth, channels = max(bits, 8), 1 if colour in (0, 4) else 3
+        if colour == 0 and bits in (2, 4) and "transparency" in image.info:  # Pillow makes 8 bits of the samples only
+            image.info["transparency"] *= 255 // (2**bits - 1)
     elif format == "avif":
         depth = 16 if is_deep_avif(file, image) else 8
     elif format == "ppm":

@@ -17,20 +17,20 @@ from PIL.TiffImagePlugin import TiffImageFile
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
 from srcli.media.exif import entries, patched
-from srcli.media.metadata import iptc_of, losses_of, metadata_of, quality_of, text_of
+from srcli.media.metadata import losses_of, metadata_of, quality_of, text_of
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
 from srcli.media.ppm import read_ppm16
-from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, reading
-from srcli.media.tiff import read_deep_tiff, tiff_metadata
+from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, opened, reading
+from srcli.media.tiff import read_deep_tiff, tiff_losses, tiff_metadata
 
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), opened(path) as file:
         header = open_header(file, path, max_pixels)
         image, facts = header.image, header.facts
         if image is None:
@@ -54,8 +54,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
 def carried(file: BinaryIO, header: Header) -> Picture:
     """Read everything but the pixels, of which there are none yet."""
     image, facts = header.image, header.facts
-    icc, exif, xmp, dpi = tiff_metadata(file) if facts.format == "tiff" else metadata_of(image)
-    notes = losses_of(image)
+    icc, exif, xmp, dpi, iptc = tiff_metadata(file) if facts.format == "tiff" else metadata_of(image)
+    notes = tiff_losses(file, deep=image is None) if facts.format == "tiff" else losses_of(image)
     if exif is not None and not any(True for _ in entries(exif)):
         exif = None
         notes.append("damaged EXIF data are not kept")
@@ -69,7 +69,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
         xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
         dpi=dpi,
-        iptc=iptc_of(image),
+        iptc=iptc,
         text=text_of(image),
         chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {},
         format=facts.format,

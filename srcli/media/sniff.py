@@ -23,6 +23,8 @@ _HEADS = (
 def is_video(path: Path) -> bool:
     """Tell by the first bytes whether a file is a video container rather than a picture."""
     try:
+        if path.is_fifo():  # to open one is to wait for its writer
+            return False
         with path.open("rb") as file:
             return looks_like_video(file.read(400))
     except OSError:
@@ -30,12 +32,13 @@ def is_video(path: Path) -> bool:
 
 
 def looks_like_video(head: bytes) -> bool:
-    """Tell by the first bytes; of MPEG transport streams by their packets, 188 or 192 bytes apart."""
+    """Tell by the first bytes; of MPEG transport streams by three of their packets, 188 or 192 bytes apart."""
+    if head.startswith((b"GIF87a", b"GIF89a")):  # G is what packets begin with
+        return False
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return head[8:12] not in _STILLS
     riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    stream = head[:1] == b"\x47" and head[188:189] == b"\x47"
-    disc = head[4:5] == b"\x47" and head[196:197] == b"\x47"
+    stream, disc = head[:377:188] == b"\x47" * 3, head[4:389:192] == b"\x47" * 3
     return riff or stream or disc or head.startswith(_HEADS)
 
 

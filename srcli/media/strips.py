@@ -18,7 +18,7 @@ from srcli.media.formats import SUFFIXES
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import reduced, stacked, unmultiplied
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
-from srcli.media.probe import MAX_PIXELS, open_header, reading
+from srcli.media.probe import MAX_PIXELS, open_header, opened, reading
 from srcli.media.read import carried
 from srcli.media.tiff import tiff_fields, tiff_tags
 from srcli.media.tiff_rows import TiffRows, is_streamable
@@ -95,7 +95,7 @@ def open_strips(path: Path, *, max_pixels: int = MAX_PIXELS) -> StripReader | No
     Raises BadPicture as `read_image`, for missing data before anything is decoded.
     """
     with reading(path), ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(opened(path))
         header = open_header(file, path, max_pixels)
         if header.facts.format != "tiff" or tiff_tags(file).get(ExifTags.Base.Orientation, 1) not in (0, 1):
             return None
@@ -135,12 +135,13 @@ class StripWriter:
         format: str | None = None,
         png_level: int = PNG_LEVEL,
         tiff_level: int = 1,
+        fresh: bool = False,
     ) -> None:
         """Take colours, dtype and metadata from `carried`, whose rows are not looked at; level 0 does not pack.
 
-        Raises BadPicture, and BadFolder for the folder.
+        `fresh`: what is there is not replaced. Raises BadPicture, and BadFolder for the folder.
         """
-        self.path, self._height, self._written = path, height, 0
+        self.path, self._height, self._written, self._fresh = path, height, 0, fresh
         self._format = format or SUFFIXES.get(path.suffix.lower(), "")
         if self._format not in STREAMED:
             raise BadPicture(f"cannot write '{path}' in strips: the formats are {', '.join(STREAMED)}")
@@ -172,7 +173,7 @@ class StripWriter:
     def __enter__(self) -> "StripWriter":
         carried, dtype = self._carried, self._carried.pixels.dtype
         with writing(self.path), ExitStack() as stack:
-            file = stack.enter_context(stack.enter_context(atomic(self.path)).open("wb"))
+            file = stack.enter_context(stack.enter_context(atomic(self.path, fresh=self._fresh)).open("wb"))
             self._encoder: PngWriter | TileWriter
             if self._format == "png":
                 self._encoder = PngWriter(file, self._shape, dtype, chunks=png_chunks(carried), level=self._level)

@@ -3,17 +3,18 @@
 import io
 import logging
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import ExifTags, Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import ExifTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v1, ImageFileDirectory_v2
 
 from srcli.errors import BadPicture
 from srcli.media.bigtiff import TileWriter
-from srcli.media.exif import Field, entries, fields_of, moved, value_of
+from srcli.media.exif import POINTERS, SIZES, Entry, Field, data_of, entries, fields_of, laid, moved, value_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, stacked, strips_of, unmultiplied
@@ -34,32 +35,69 @@ def _head(file: BinaryIO) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head  # BigTIFF
 
 
-# What a TIFF tells besides its layout: description, make, model, software, date, artist, copyright
 _LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
-_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
+# What a TIFF tells besides its layout: names of the document and the page, description, make, model, software, date, artist,
+# computer, copyright, and what Windows and PrintIM put into EXIF data
+_DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096), 50341)
+_PRIVATE = 600  # tags from here on are none of the layout
+_IPTC = 33723
+_EXTRA = "an extra channel that is not alpha is left out"
+_ELSEWHERE = (700, _IPTC, 34377, 34675, 59932)  # XMP, IPTC, Photoshop's block, colour profile, room for more
 
 
 def tiff_metadata(file: BinaryIO) -> Metadata:
-    tags, exif = tiff_tags(file), Image.Exif()
-    for tag in _DESCRIPTIVE:
-        if tag in tags:
-            exif[tag] = tags[tag]
-    for pointer in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if pointer in tags:
-            directory = ImageFileDirectory_v2(_head(file), group=pointer)
-            file.seek(tags[pointer])
-            directory.load(file)
-            exif.get_ifd(pointer).update(directory)
-            exif[pointer] = dict(directory)
+    tags = tiff_tags(file)
+    fields = _fields(file, tags)
+    exif = [field for field in fields if _is_descriptive(field) or isinstance(field.data, list)]
     icc, xmp = tags.get(34675), tags.get(700)
+    iptc = next((field.data for field in fields if field.tag == _IPTC and isinstance(field.data, bytes)), None)
     inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
     dpi = resolution(*(tags[tag] * inches for tag in (282, 283))) if inches and 282 in tags and 283 in tags else None
     return Metadata(
         icc if isinstance(icc, bytes) else None,
-        exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else None,
+        laid(exif, "<" if tags.prefix == b"II" else ">") if exif else None,
         xmp if isinstance(xmp, bytes) else None,
         dpi,
+        iptc,
     )
+
+
+def tiff_losses(file: BinaryIO, *, deep: bool) -> list[str]:
+    """What a TIFF holds that is not read; `read_deep_tiff` tells of channels itself."""
+    tags = tiff_tags(file)
+    notes = [_EXTRA] if not deep and 0 in np.atleast_1d(tags.get(338, 1)) else []
+    return [*notes, *unwritten(_fields(file, tags))]
+
+
+def unwritten(fields: Sequence[Field]) -> list[str]:
+    """Say which tags of a main directory a TIFF does not get, besides those of another layout."""
+    lost = [
+        str(field.tag)
+        for field in fields
+        if field.tag >= _PRIVATE and field.tag not in (*POINTERS, *_ELSEWHERE) and not _is_descriptive(field)
+    ]
+    return [f"tags not kept: {', '.join(lost[:9])}{' and more' if len(lost) > 9 else ''}"] if lost else []
+
+
+def _is_descriptive(item: Field | Entry) -> bool:
+    return item.tag in _DESCRIPTIVE and item.kind in (1, 2, 3, 7)  # bytes, text, numbers of 16 bits; nothing that points
+
+
+def _fields(file: BinaryIO, tags: ImageFileDirectory_v2, depth: int = 0) -> list[Field]:
+    """Take a directory apart as the file has it, with those that it points to: Pillow's values are not all the bytes."""
+    fields = [
+        Field(tag, kind, len(data) // SIZES[kind], data)
+        for tag, data in ImageFileDirectory_v1.from_v2(tags).tagdata.items()
+        if (kind := tags.tagtype[tag]) in SIZES and tag not in POINTERS
+    ]
+    for pointer in POINTERS:
+        if depth < 2 and isinstance(start := tags.get(pointer), int):
+            directory = ImageFileDirectory_v2(_head(file))
+            file.seek(start)
+            directory.load(file)
+            if below := _fields(file, directory, depth + 1):
+                fields.append(Field(pointer, 4, 1, below))
+    return fields
 
 
 def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
@@ -89,8 +127,8 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
         meaning = int(page.extrasamples[0]) if page.extrasamples else 0
         if meaning in (1, 2):
             alpha = np.ascontiguousarray(array[..., colours])
-        else:
-            notes.append("an extra channel that is not alpha is left out")
+        if array.shape[-1] > colours + (alpha is not None):
+            notes.append(_EXTRA)
         if alpha is not None and meaning == 1:
             pixels = unmultiplied(pixels, alpha)
     return np.ascontiguousarray(pixels), alpha, notes
@@ -114,15 +152,18 @@ def tiff_fields(picture: Picture) -> list[Field]:
     fields = [
         field
         for field in (fields_of(picture.exif) if picture.exif else ())
-        if (field.tag in _DESCRIPTIVE and field.kind == 2) or field.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+        if _is_descriptive(field) or field.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
     ]
     if picture.dpi:
         for tag, dpi in zip((282, 283), picture.dpi, strict=True):
             fraction = Fraction(dpi).limit_denominator(10**4)
             fields.append(Field(tag, 5, 1, struct.pack("<II", fraction.numerator, fraction.denominator)))
         fields.append(Field(296, 3, 1, struct.pack("<H", 2)))
-    data = ((34675, 7, picture.icc), (700, 1, picture.xmp))
-    return [*fields, *(Field(tag, kind, len(value), value) for tag, kind, value in data if value)]
+    return [*fields, *(Field(tag, kind, len(value), value) for tag, kind, value in _blocks(picture) if value)]
+
+
+def _blocks(picture: Picture) -> tuple[tuple[int, int, bytes | None], ...]:
+    return (34675, 7, picture.icc), (700, 1, picture.xmp), (_IPTC, 7, picture.iptc)
 
 
 def write_tiff(picture: Picture, path: Path) -> None:
@@ -145,10 +186,10 @@ def _write_bigtiff(picture: Picture, path: Path) -> None:
 def _write_strips(picture: Picture, path: Path) -> None:
     import tifffile
 
-    extra: list[tuple[int, str, int, bytes | str | int, bool]] = []
-    for tag, data in ((34675, picture.icc), (700, picture.xmp)):
-        if data:
-            extra.append((tag, "B", len(data), data, True))
+    extra: list[tuple[int, int, int, bytes | int, bool]] = []
+    for tag, kind, block in _blocks(picture):
+        if block:
+            extra.append((tag, kind, len(block), block, True))
     pointers = {}
     order: Literal["<", ">"] = "<"
     for entry in entries(picture.exif or b""):
@@ -156,12 +197,11 @@ def _write_strips(picture: Picture, path: Path) -> None:
         order = entry.order
         if entry.tag in (code for code, *_ in extra):
             continue  # the first counts
-        if entry.tag in _DESCRIPTIVE and entry.kind == 2:
-            offset = struct.unpack_from(order + "I", picture.exif, entry.at + 8)[0] if entry.number > 4 else entry.at + 8
-            extra.append((entry.tag, "s", 0, picture.exif[offset : offset + entry.number].rstrip(b"\0"), True))
+        if _is_descriptive(entry) and (data := data_of(picture.exif, entry)):
+            extra.append((entry.tag, entry.kind, entry.number, data, True))
         elif entry.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             pointers[entry.tag - 1] = value_of(picture.exif, entry)
-            extra.append((entry.tag - 1, "I", 1, 0, True))  # tifffile refuses to write the tag itself; put right below
+            extra.append((entry.tag - 1, 4, 1, 0, True))  # tifffile refuses to write the tag itself; put right below
     array = stacked(picture)
     tifffile.imwrite(
         path,

@@ -14,14 +14,15 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
-from srcli.media.exif import patched
+from srcli.media.exif import fields_of, patched
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
+from srcli.media.metadata import encoded
 from srcli.media.picture import Picture, Quality
 from srcli.media.pixels import flattened, reduced, stacked, strips_of
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
 from srcli.media.ppm import write_ppm16
 from srcli.media.probe import one_line, quiet
-from srcli.media.tiff import write_tiff
+from srcli.media.tiff import unwritten, write_tiff
 
 
 def write_image(
@@ -31,11 +32,13 @@ def write_image(
     format: str | None = None,
     quality: int | None = None,
     png_level: int = PNG_LEVEL,
+    fresh: bool = False,
 ) -> tuple[str, ...]:
     """Write a picture whole or not at all and say in one line each what the format could not carry.
 
     Without `quality` a JPEG is coded no coarser than the JPEG it came from and no coarser than quality 92 (others: 95,
-    4:4:4), WebP at 95 (lossless if the source was) and AVIF at 90. Raises BadPicture, and BadFolder for the folder.
+    4:4:4), WebP at 95 (lossless if the source was) and AVIF at 90. `fresh`: what is there is not replaced.
+    Raises BadPicture, and BadFolder for the folder.
     """
     format = format or SUFFIXES.get(path.suffix.lower(), "")
     if format not in FORMATS:
@@ -44,7 +47,7 @@ def write_image(
     refuse_size(height, width, format, path)
     picture, notes = fitted(picture, format, (height, width))
     make_folder(path.parent)
-    with writing(path), quiet(), atomic(path) as temporary:
+    with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         if format == "png":
             _write_png(picture, temporary, png_level)
         elif format == "tiff":
@@ -107,8 +110,11 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
             lost.add("icc")
     if format == "jpeg":  # whose segments end at 64 kB
         lost |= {key for key in ("exif", "xmp", "iptc") if len(getattr(picture, key) or b"") > 65500}
+        lost |= {"text"} if len(encoded(picture.text.get("Comment", ""))) > 65500 else set()
     if lost:
         notes.append(f"{name} cannot carry {named(lost)}")
+    if format == "tiff" and picture.exif:
+        notes += unwritten(fields_of(picture.exif))
     height, width = size
     reduced_to = replace(
         picture,
@@ -172,7 +178,7 @@ def _write_everyday(picture: Picture, path: Path, format: str, quality: int | No
             block = b"Photoshop 3.0\0" + resource + bytes(len(picture.iptc) % 2)
             options["extra"] = b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
         if "Comment" in picture.text:
-            options["comment"] = picture.text["Comment"].encode("latin-1", "replace")
+            options["comment"] = encoded(picture.text["Comment"])
         options["subsampling"] = source.subsampling
         if quality is None and source.tables:
             options["qtables"] = _finer(source.tables, 92)

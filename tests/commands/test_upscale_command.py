@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from srcli.cli import app
+from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer
 from tests.conftest import photograph
 
@@ -322,6 +323,26 @@ def test_records_name_the_stage_that_the_others_wait_for(folder):
     assert {json.loads(line)["bottleneck"] for line in second.stdout.splitlines()} == {None}
 
 
+def test_a_dry_run_writes_no_report(folder, tmp_path):
+    report = tmp_path / "r.json"
+    assert upscale(folder / "p0.png", "-s", 2, "--report", report).exit_code == 0
+    before = report.read_bytes()
+    assert upscale(folder, "-s", 2, "--dry-run", "--report", report).exit_code == 0
+    assert report.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_names_that_are_not_utf_8_are_told_with_escapes(folder, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (folder / "p0.png").rename(folder / name)
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == f"{tmp_path}/out/caf\\udce9.png  106x74"
+    assert names(tmp_path / "out") == [name, "p1.png", "p2.png"]
+    assert names(tmp_path) == ["my pictures", "out", "r.json"]
+    assert list(read_report(tmp_path / "r.json")["files"]) == [name, "p1.png", "p2.png"]
+
+
 def test_a_report_of_nothing_done_says_why(folder, tmp_path):
     report = tmp_path / "r.json"
     assert upscale(folder, "-s", 2, "-o", folder, "--report", report).exit_code == 2
@@ -393,12 +414,56 @@ def test_a_watched_folder_gives_each_picture_once_and_survives_broken_ones(folde
         (["{folder}", "{folder}"], "--watch takes one folder"),
         (["{folder}", "-o", "{folder}", "--suffix", "_big"], "is the folder that is watched"),
         (["{folder}", "--dry-run"], "choose one"),
+        (["{folder}", "--show"], "choose one"),
+        (["{folder}", "-o", "-"], "-o - takes one picture"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(folder, flags, text):
-    result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch")
+    result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch-idle", 0)
     assert result.exit_code == 2
     assert text in result.stderr
+
+
+@pytest.mark.parametrize("stream_from", [1, 10**9])
+@pytest.mark.parametrize("exists", ["error", "skip", "rename"])
+def test_what_appears_after_planning_stays_and_is_said(folder, tmp_path, monkeypatch, exists, stream_from):
+    honest, out = pipeline._through, tmp_path / "out"
+
+    def through(*arguments):
+        (out / "p1.png").write_text("another's")
+        return honest(*arguments)
+
+    out.mkdir()
+    monkeypatch.setattr(pipeline, "STREAM_FROM", stream_from)
+    monkeypatch.setattr(pipeline, "_through", through)
+    result = upscale(folder, "-s", 2, "-o", out, "--exists", exists)
+    assert result.exit_code == 1
+    assert "2 upscaled, 1 failed" in result.stderr
+    assert f"cannot write '{out / 'p1.png'}': a file of that name appeared meanwhile and stays" in result.stderr
+    assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p2.png"], "another's")
+
+
+def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder, tmp_path, monkeypatch):
+    honest, out = pipeline._through, tmp_path / "out"
+
+    def through(*arguments):
+        (out / "p1.png").write_text("another's")
+        return honest(*arguments)
+
+    out.mkdir()
+    monkeypatch.setattr(pipeline, "_through", through)
+    assert upscale(folder / "p1.png", "-s", 2, "-o", out, "--exists", "overwrite").exit_code == 0
+    assert size(out / "p1.png") == (96, 128)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs")
+def test_a_fifo_fails_alone_and_is_not_waited_for(folder, tmp_path):
+    os.mkfifo(folder / "pipe.png")
+    command = [sys.executable, "-m", "srcli", "upscale", folder, "-m", "bicubic", "-s", "2", "--report", tmp_path / "r.json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert f"error: '{folder / 'pipe.png'}' is not a regular file" in result.stderr
+    assert "3 upscaled, 1 failed" in result.stderr
+    assert result.returncode == 1
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from PIL import Image
 
 from srcli.engine.share import share_of
 from srcli.media.jobs import Job
+from tests.clips import make_clip
 from tests.conftest import photograph
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -52,6 +53,18 @@ def test_ranks_share_a_folder_and_write_one_report(folder, tmp_path):
     ]
     assert {f["rank"] for f in files} == {0, 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my pictures", "my pictures_x2", "r.json"]
+
+
+@pytest.mark.slow
+def test_no_rank_begins_a_video_when_a_picture_stopped_the_run(folder, tmp_path):
+    (folder / "p1.png").write_bytes(b"no picture")
+    make_clip(folder / "clip.mp4")
+    flags = ["-m", "bicubic", "-s", "2", "--fail-fast", "-o", tmp_path / "out"]
+    run = [*TORCHRUN, "--nproc-per-node=2", "-m", "srcli", "upscale", folder, *flags]
+    result = subprocess.run(run, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert "not tried" in result.stderr
+    assert "rank of the run died" not in result.stderr and "gloo" not in result.stderr
+    assert not list((tmp_path / "out").glob("clip*"))
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_what_lasts_longer_than_a_format_knows_is_shortened_and_said(tmp_path, f
     assert (again.frames[0].duration, again.plays) == (longest, 65_535)
     assert f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened" in notes
     assert "played 65,535 times instead of 100,000" in notes
+
+
+def test_a_comment_in_any_letters_comes_back_from_gif(tmp_path):
+    written = animation()
+    write_animation(
+        replace(written, still=replace(written.still, text={"Comment": "\u65e5\u672c"})), tmp_path / "a", format="gif"
+    )
+    assert read_animation(tmp_path / "a").still.text == {"Comment": "\u65e5\u672c"}
 
 
 def test_too_many_pixels_together_are_refused(tmp_path):

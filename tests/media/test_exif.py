@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from srcli.media.exif import Field, entries, fields_of
+from srcli.media.exif import Field, entries, fields_of, laid
 
 
 def made(order: str, *directories: list[tuple[int, int, int, bytes]]) -> bytes:
@@ -35,3 +35,9 @@ def test_directories_that_point_to_each_other_end():
 def test_values_that_overlap_take_no_more_than_the_data():
     exif = made("<", [(tag, 7, 900, struct.pack("<I", 8)) for tag in range(50)])
     assert sum(len(field.data) for field in fields_of(exif)) <= len(exif)
+
+
+def test_what_is_laid_out_is_taken_apart_as_it_was():
+    below = [Field(0x9000, 7, 5, b"02322"), Field(0xA005, 4, 1, [Field(1, 2, 4, b"R98\0")])]
+    fields = [Field(0x010F, 2, 3, b"ab\0"), Field(0x8769, 4, 1, below), Field(0x8825, 4, 1, [Field(0, 1, 4, b"\2\3\0\0")])]
+    assert fields_of(laid(fields, "<")) == fields_of(laid(fields, ">")) == fields

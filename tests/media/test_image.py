@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
+from srcli.media.exif import Field, fields_of, laid
 from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, to_srgb, write_image
 
 HEIGHT, WIDTH = 37, 53
@@ -144,6 +145,23 @@ def test_a_transparent_level_becomes_alpha(tmp_path, mode, clear):
     assert picture.alpha.max() == 0
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_transparent_level_of_2_or_4_bits_becomes_alpha(tmp_path, bits):
+    levels = np.arange(2**bits, dtype=np.uint8)
+    packed = np.packbits(np.unpackbits(levels[:, None], axis=1)[:, 8 - bits :])
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", 3),
+        b"IDAT": zlib.compress(b"\0" + packed.tobytes()),
+        b"IEND": b"",
+    }
+    data = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks.items()]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(data))
+    picture = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture.pixels.ravel(), levels * (255 // levels.max()))
+    np.testing.assert_array_equal(picture.alpha[0] == 0, levels == 3)
+
+
 def test_a_transparent_level_of_16_bits_becomes_alpha(tmp_path):
     pixels = noise(1, "uint16")
     pixels[0, 0] = 0x1234
@@ -181,6 +199,15 @@ def test_orientation_is_applied_and_reset(tmp_path, format, orientation):
     kept = Image.Exif()
     kept.load(picture.exif)
     assert (kept.get(0x0112, 1), kept[0x010F]) == (1, "maker")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_exif_of_a_tiff_is_kept_byte_for_byte(tmp_path, dtype, order):
+    below = [Field(0x9286, 7, 10, b"UNICODE\0\xf6\0"), Field(0xA005, 4, 1, [Field(1, 2, 4, b"R98\0")])]
+    fields = [Field(0x8298, 2, 12, "© 24 Jörg".encode() + b"\0"), Field(0x8769, 4, 1, below)]
+    write_image(Picture(noise(3, dtype), exif=laid(fields, order)), tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif").exif == laid(fields, order)
 
 
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
@@ -445,3 +472,75 @@ def test_iptc_goes_from_jpeg_to_jpeg_and_is_said_elsewhere(tmp_path):
     assert write_image(picture, tmp_path / "a.jpg") == ()
     assert read_image(tmp_path / "a.jpg").iptc == picture.iptc
     assert write_image(picture, tmp_path / "a.png") == ("PNG cannot carry the IPTC data",)
+
+
+IPTC = b"\x1c\x02\x78\x00\x07caption"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_iptc_of_a_tiff_is_read(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", noise(3, dtype), photometric="rgb", extratags=[(33723, 7, len(IPTC), IPTC, True)])
+    assert read_image(tmp_path / "a.tif").iptc == IPTC
+
+
+def test_iptc_that_a_png_hides_in_text_is_read_and_other_profiles_stay_text(tmp_path):
+    block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type iptc", f"\niptc\n{len(block):8}\n{block.hex()}\n")
+    text.add_text("Raw profile type 8bim", "\n8bim\n       1\n00\n")
+    Image.fromarray(smooth()).save(tmp_path / "a.png", pnginfo=text)
+    picture = read_image(tmp_path / "a.png")
+    assert (picture.iptc, list(picture.text)) == (IPTC, ["Raw profile type 8bim"])
+
+
+def test_tags_of_the_main_directory_become_those_of_a_tiff_or_are_said(tmp_path):
+    kept = [Field(316, 2, 4, b"Mac\0"), Field(18246, 3, 1, b"\5\0"), Field(40091, 1, 6, b"T\0i\0\0\0")]
+    picture = Picture(smooth(), exif=laid([*kept, Field(769, 5, 1, bytes(8)), Field(50000, 3, 1, b"\1\0")], "<"))
+    assert write_image(picture, tmp_path / "a.tif") == ("tags not kept: 769, 50000",)
+    again = read_image(tmp_path / "a.tif")
+    assert (fields_of(again.exif), again.notes) == (kept, ())
+
+
+def test_tags_of_a_tiff_that_are_not_kept_are_said(tmp_path):
+    extratags = [(tag, 3, 1, 7, True) for tag in range(50000, 50010)]
+    tifffile.imwrite(tmp_path / "a.tif", noise(3), photometric="rgb", extratags=extratags, metadata=None)
+    listed = ", ".join(map(str, range(50000, 50009)))
+    assert read_image(tmp_path / "a.tif").notes == (f"tags not kept: {listed} and more",)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_channel_that_is_not_alpha_is_left_out_and_said(tmp_path, dtype):
+    pixels = noise(4, dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unspecified"])
+    picture = read_image(tmp_path / "a.tif")
+    assert (picture.alpha, picture.notes) == (None, ("an extra channel that is not alpha is left out",))
+    np.testing.assert_array_equal(picture.pixels, pixels[..., :3])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_channel_beside_alpha_is_left_out_and_said(tmp_path, dtype):
+    pixels = np.concatenate([noise(4, dtype), noise(1, dtype)], axis=2)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha", "unspecified"])
+    picture = read_image(tmp_path / "a.tif")
+    assert picture.notes == ("an extra channel that is not alpha is left out",)
+    np.testing.assert_array_equal(np.dstack([picture.pixels, picture.alpha]), pixels[..., :4])
+
+
+@pytest.mark.parametrize("comment", ["gr\u00fcn", "\u65e5\u672c\u8a9e prompt"])
+def test_a_comment_comes_back_from_jpeg_as_it_was(tmp_path, comment):
+    assert write_image(Picture(smooth(), text={"Comment": comment}), tmp_path / "a.jpg") == ()
+    assert read_image(tmp_path / "a.jpg").text == {"Comment": comment}
+
+
+def test_the_bytes_of_a_comment_stay_from_jpeg_to_jpeg(tmp_path):
+    for comment in ("gr\u00fcn".encode(), "gr\u00fcn".encode("latin-1"), "\u65e5\u672c".encode()):
+        Image.fromarray(smooth()).save(tmp_path / "a.jpg", comment=comment)
+        write_image(read_image(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+        with Image.open(tmp_path / "b.jpg") as image:
+            assert image.info["comment"] == comment
+
+
+def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
+    picture = Picture(smooth(), text={"Comment": "long " * 14_000})
+    assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the text",)
+    assert read_image(tmp_path / "a.jpg").text == {}

@@ -54,6 +54,12 @@ def test_a_suffix_applies_in_output_folders_too():
     assert targets("in", output="out", suffix="_big") == ["out/a_big.png"]
 
 
+def test_a_suffix_and_the_name_of_a_file_exclude_each_other():
+    with pytest.raises(UsageError) as caught:
+        targets(picture("a.png"), output="b.png", suffix="_big")
+    assert str(caught.value) == "--suffix names the results, and so does -o: choose one"
+
+
 def test_single_files_keep_their_name_in_an_output_folder():
     assert targets(picture("x/a.png"), picture("y/b.webp"), output="out") == ["out/a.png", "out/b.webp"]
 
