@@ -39,6 +39,36 @@ def names(folder: Path | str) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+# What flags hand on
+
+
+def test_the_level_of_png_and_the_self_ensemble_reach_the_work(folder, tmp_path):
+    def upscaled(name: str, *flags: object) -> Path:
+        flags = (
+            folder / "p0.png",
+            "-o",
+            tmp_path / name,
+            "-s",
+            2,
+            "-m",
+            "rfdn",
+            "--device",
+            "cpu",
+            "--precision",
+            "fp32",
+            *flags,
+        )
+        run = CliRunner().invoke(app, ["upscale", *map(str, flags)])
+        assert run.exit_code == 0, run.output
+        return tmp_path / name
+
+    fast, small = upscaled("fast.png", "--png-level", 0), upscaled("small.png", "--png-level", 9)
+    assert fast.stat().st_size > 1.2 * small.stat().st_size
+    with Image.open(fast) as a, Image.open(small) as b, Image.open(upscaled("mean.png", "--ensemble")) as mean:
+        assert np.array_equal(a, b)
+        assert 0 < np.abs(np.array(a, int) - np.array(mean, int)).mean() < 3
+
+
 # Sizes; p0.png is 53 x 37
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -287,6 +288,9 @@ def test_a_stopped_run_goes_on_and_equals_a_whole_one(tmp_path, monkeypatch):
     other = upscale(clip, "-o", tmp_path / "out.mp4", *flags, "--crf", 30)
     assert other.exit_code == 2
     assert "holds an unfinished run with another encoder" in other.stderr
+    shutil.copytree(tmp_path / "out.mp4.parts", tmp_path / "anew.mp4.parts")
+    assert "kept from" not in done(clip, "-o", tmp_path / "anew.mp4", *flags, "--crf", 30, "--no-resume").stderr
+    (tmp_path / "anew.mp4").unlink()
     result = done(clip, "-o", tmp_path / "out.mp4", *flags, "--resume")
     assert "kept from an earlier run" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4", "whole.mp4"]
