@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from srcli import checkpoint, zoo
 from srcli.checkpoint import Card
 from srcli.errors import BadCheckpoint
-from srcli.exported import ExportedModel
 from srcli.modelcard import LICENCES
 from srcli.models import create
 
@@ -31,7 +30,7 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
     def of(cls, reference: str, scale: int | None = None, *, offline: bool = False) -> Self:
         """Take the weights that `-m` would take: a shipped name, a weights file or hf:owner/repo, of a network of srcli."""
         network, card = zoo.open_model(reference, scale, offline=offline, say=logging.getLogger("srcli").warning)
-        if isinstance(network, ExportedModel):
+        if network.learnt and not network.state_dict():
             raise BadCheckpoint(f"'{reference}' is exported, and holds no tensors; name the weights it was made from")
         return cls(card.arch, card.scale, **card.config)._filled(network.state_dict(), card)
 

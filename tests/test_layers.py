@@ -41,7 +41,7 @@ ALLOWED = {
         "errors",
     },
     "api": {"engine", "zoo", "checkpoint", "models", "media"},
-    "pretrained": {"zoo", "checkpoint", "modelcard", "models"},
+    "pretrained": {"zoo", "checkpoint", "modelcard", "models", "errors"},
     "console": {"errors"},
     "commands": {
         "commands",

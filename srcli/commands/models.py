@@ -204,11 +204,10 @@ def convert(
         raise BadFolder(f"no folder '{out.parent}' for '{out.name}'")
 
     from srcli import checkpoint, foreign, zoo
-    from srcli.exported import ExportedModel
     from srcli.models import ARCHS
 
     model = foreign.convert(file, arch, scale) if arch else zoo.open_file(file, scale)[0]
-    if isinstance(model, ExportedModel):
+    if not model.state_dict():
         raise BadCheckpoint(f"'{file}' is exported, and holds no tensors to convert; name the weights it was made from")
     if model.arch not in ARCHS:
         raise BadCheckpoint(f"'{file}' is {model.arch}: networks of the community are run as they are, not converted")

@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 
 from srcli import checkpoint, zoo
 from srcli.cli import app
-from srcli.exported import ExportedModel
 from srcli.models import create
 from tests.conftest import photograph
 
@@ -182,7 +181,7 @@ def test_what_cannot_be_converted_is_said_in_one_line(authors, tmp_path, monkeyp
 
 
 def test_an_exported_file_is_not_converted(tmp_path, monkeypatch):
-    exported = ExportedModel.__new__(ExportedModel)
+    exported = create("bicubic", 2)  # no more has one in an ONNX file
     monkeypatch.setattr(zoo, "open_file", lambda *_, **__: (exported, None))
     (tmp_path / "rfdn.onnx").touch()
     result = srcli("models", "convert", tmp_path / "rfdn.onnx", "-o", tmp_path / "out.safetensors")
