@@ -47,10 +47,11 @@ def writing_to(path: Path) -> Iterator[None]:
         raise BadFolder(f"cannot write '{path}': {error.strerror or error}") from error
 
 
-def files_in(folder: Path, *, recursive: bool = True, besides: Path | None = None) -> Iterator[Path]:
+def files_in(folder: Path, *, recursive: bool = True, whole: bool = True, besides: Path | None = None) -> Iterator[Path]:
     """List what is no folder, one folder after the other, passing over hidden names and folders already seen through a link.
 
-    `besides`: a folder below that is left out. Raises BadFolder.
+    `besides`: a folder below that is left out. Raises BadFolder; not `whole`: folders below that may not be read, such as
+    lost+found, are passed over.
     """
     done = {besides.resolve()} if besides and besides.resolve() != folder.resolve() else set()
     queue = [folder]
@@ -61,6 +62,8 @@ def files_in(folder: Path, *, recursive: bool = True, besides: Path | None = Non
         try:
             children = sorted(place.iterdir())
         except OSError as error:
+            if isinstance(error, PermissionError) and place != folder and not whole:
+                continue
             raise BadFolder(f"cannot read the folder '{place}': {error.strerror}") from error
         for child in children:
             if child.name.startswith("."):

@@ -66,12 +66,11 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     """
     if local := on_disk(reference):
         return local
-    path = Path(reference)
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
         pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)
         return _fetched(source, pick, offline, say)
-    if path.suffix in (".safetensors", ".pth", ".pt", ".onnx") or "/" in reference:
+    if _like_path(reference):
         raise WeightsNotFound(f"no weights file '{reference}'")
     files = shipped()
     name, wanted = _split(reference, scale)
@@ -94,6 +93,8 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
 
 def scales_of(reference: str, *, offline: bool = False, say: Say = lambda line: None) -> list[int]:
     """List the scales at which a name has weights, shipped or in the repository SRCLI_HUB; none of another reference."""
+    if _split(reference, None)[0] == "bicubic" or _like_path(reference):
+        return []
     files = shipped()
     there = {(file.name, file.scale) for file in files}
     ours = [scale for name, scale in there if _split(reference, scale) == (name, scale)]
@@ -232,6 +233,10 @@ def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[li
         return there[wanted]
 
     return pick
+
+
+def _like_path(reference: str) -> bool:
+    return Path(reference).suffix in (".safetensors", ".pth", ".pt", ".onnx") or "/" in reference
 
 
 def _named(file: str) -> tuple[str, int] | None:

@@ -290,6 +290,9 @@ def test_a_hub_that_is_down_leaves_what_ships(server, monkeypatch):
     assert [line.split("; ")[-1] for line in said] == ["of 'standard' only what ships is used"]
     with pytest.raises(WeightsNotFound, match="cannot be reached"):
         zoo.scales_of("fsrcnn")
+    assert [m.scale for m in open_networks("bicubic", 3)] == [3]
+    with pytest.raises(WeightsNotFound, match=r"no weights file 'missing\.safetensors'"):
+        open_networks("missing.safetensors", 3)
 
 
 # the program

@@ -250,7 +250,8 @@ def _there(source: Any, names: Sequence[str]) -> list["Entry"]:
                 entry = _entry(name, found.path, licence_on(page, name))
             except BadCheckpoint:
                 continue  # another program's, which the page says nothing of
-            entries.append(entry if entry.licence else entry._replace(licence=found.licence))
+            stated = "" if entry.licence == THEIRS else entry.licence
+            entries.append(entry._replace(licence=stated or found.licence or "not stated"))
     return entries
 
 

@@ -30,7 +30,7 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
             chosen["network"] = _checked(network, arguments(chosen["arch"]), f"'{chosen['arch']}'")
     if recipe_name and "arch" not in chosen:
         raise UsageError("--recipe needs --arch")
-    base = recipe(recipe_name, chosen["arch"], max(chosen.get("scale", 4), 1)) if recipe_name else {}
+    base = recipe(recipe_name, chosen["arch"], chosen.get("scale")) if recipe_name else {}
     if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
         base.pop("steps", None)
     for pair in ({"steps", "minutes"}, {"validate_steps", "validate_every"}):  # one replaces the other

@@ -3,6 +3,7 @@
 Every draw is a function of (seed, step), so a resumed run sees the same patches.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from glob import escape
@@ -29,6 +30,8 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", 
 
 # what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
 HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
+
+_PART = re.compile("_(train|valid|test)_hr$")
 
 Degradation = Literal["bicubic", "photo"]
 
@@ -57,7 +60,7 @@ def list_pictures(folder: Path) -> list[Path]:
     """List the pictures below `folder` in order; raise BadFolder where there are none."""
     if not folder.is_dir():
         raise BadFolder(f"no folder '{folder}'")
-    files = sorted(p for p in files_in(folder) if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in files_in(folder, whole=False) if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise BadFolder(f"no pictures in '{folder}'")
     return files
@@ -76,12 +79,12 @@ def hr_folder(folder: Path, *, training: bool = False) -> Path:
     inside = {path.name.lower(): path for path in there if path.is_dir()}
     called = [inside[name] for name in HR_FOLDERS if name in inside]
     ending = [path for name, path in inside.items() if name.endswith("_hr")]
-    of_part = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")]
-    found = called or (of_part if len(of_part) == 1 else ending)
-    if called or len(found) == 1:
-        return found[0]
-    if found and any("_lr" in name for name in inside):
-        raise BadFolder(f"'{folder}' holds {', '.join(path.name for path in found)}; name one of them")
+    if len({_PART.sub("_hr", path.name.lower()) for path in ending}) == 1:  # parts of one data set
+        ending = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")] or ending
+    if called or len(ending) == 1:
+        return (called or ending)[0]
+    if ending and any("_lr" in name for name in inside):
+        raise BadFolder(f"'{folder}' holds {', '.join(path.name for path in ending)}; name one of them")
     return folder
 
 

@@ -133,14 +133,18 @@ def team(device: str) -> Iterator[Team]:
     if world == 1:
         yield Team(0, 1, pick_device(device))
         return
-    where = pick_device(device)
-    if where.type == "cuda":
-        if where.index is not None:
+    try:
+        where = pick_device(device)
+        if where.type == "cuda" and where.index is not None:
             raise UsageError(f"torchrun gives every rank its own device; use --device cuda, not '{device}'")
+        if where.type not in ("cuda", "cpu"):
+            raise UsageError(f"several ranks work on cpu or cuda, not on '{where}'")
+    except UserError as error:  # the same on all ranks of a machine
+        error.told = os.environ.get("LOCAL_RANK", "0") != "0"
+        raise
+    if where.type == "cuda":
         where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(where)
-    elif where.type != "cpu":
-        raise UsageError(f"several ranks work on cpu or cuda, not on '{where}'")
     dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Team(rank, world, where)

@@ -61,11 +61,17 @@ _PLAIN: dict[str, Any] = {
 }
 
 
-def recipe(name: str, arch: str, scale: int = 4) -> dict[str, Any]:
-    """Return the TrainConfig values of recipe `name` for `arch` at `scale`; raise UsageError where there is none."""
+def recipe(name: str, arch: str, scale: int | None = None) -> dict[str, Any]:
+    """Return the TrainConfig values of recipe `name` for `arch`; raise UsageError where there is none.
+
+    Without a `scale` those that hold at every scale.
+    """
     if name != "paper":
         raise UsageError(f"--recipe is paper, not '{name}'")
     if arch not in _PAPER:
         raise UsageError(f"no paper's recipe is known for '{arch}'; there are {', '.join(_PAPER)}")
     values = {**_PLAIN, **_PAPER[arch]}
-    return values | {"patch": _HR_PATCHES[arch] // scale} if arch in _HR_PATCHES else values
+    if arch in _HR_PATCHES:
+        del values["patch"]
+        values |= {"patch": _HR_PATCHES[arch] // scale} if scale else {}
+    return values

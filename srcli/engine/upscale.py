@@ -75,6 +75,7 @@ class Upscaler:
     ) -> None:
         self.runner = Runner(model, device=torch.device(device), precision=precision, tile=tile, memory=memory, compile=compile)
         self.device, self.model, self.scale = self.runner.device, self.runner.model, model.scale
+        self.asked = precision
         self.precision: Precision = self.runner.precision
         self.ensemble = ensemble
         self.agreement: Agreement | None = None  # of the latest probe

@@ -41,6 +41,7 @@ from srcli.models.base import SRModel
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
 SEGMENT = 120  # frames; each begins with a key frame
+_FORM = 2  # of unfinished runs: where chroma lies, what they are compared by; those of another are not gone on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +165,11 @@ def upscale_video(
     job, choices = plan.job, plan.choices
     team = team or Team(0, 1, torch.device("cpu"))
     started = time.monotonic()
-    precision = _precision(resizer, plan)
-    parts = Parts(job.target, _work(resizer, plan, precision, quality))
+    parts = Parts(job.target, _work(resizer, plan, quality), taken=("precision",))
     with team.together():
         if team.leads:
             parts.begin(afresh=not choices.resume)
+    precision = team.given(parts.work["precision"])  # where the run goes on, that of its start
     if team.given(published(job.target)):
         if team.leads:
             parts.remove()
@@ -299,7 +300,7 @@ class _Run:
         finally:
             sink.abandon()
         if not reader.count:
-            if not (self.kept or self._computed):
+            if self._team.leads and not (self.kept or self._computed):
                 self._parts.remove()  # which would stand in the way of the command put right
             raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
@@ -487,17 +488,18 @@ def _expected(source: Source, clip: Clip) -> int:
     return min(whole, clip.frames) if clip.frames is not None and whole else clip.frames or whole
 
 
-def _work(resizer: Resizer, plan: VideoPlan, precision: Precision | None, quality: int | None) -> dict[str, Any]:
+def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, Any]:
     """Put down what decides the result, so that only a run of the same continues it."""
     files = numbered(plan.job.source) if is_sequence(plan.job.source) else [plan.job.source]
     states = [path.stat() for path in files]
     choices = plan.choices
     upscalers = [resizer.upscalers[scale] for scale in sorted(resizer.upscalers)]
     return {
-        "version": __version__,
+        "version": f"{__version__}, {_FORM}",
         "source": [str(plan.job.source.resolve()), *_summed((state.st_size, state.st_mtime_ns) for state in states)],
         "model": [_checksum(upscaler.model) for upscaler in upscalers],
-        "precision": precision,
+        "precision asked for": [upscaler.asked for upscaler in upscalers],
+        "precision": _precision(resizer, plan),
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
         "tile": [upscaler.tile for upscaler in upscalers],
         "ensemble": [upscaler.ensemble for upscaler in upscalers],

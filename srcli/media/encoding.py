@@ -143,7 +143,9 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
     colors, told = _tags(track, size, pix_fmt)
     aspect = track.aspect if codec.shape or container in ("mp4", "mov") else None
     if (aspect or 1) != (track.aspect or 1):
-        notes = (*notes, f"{name} in {container} loses the shape of the pixels, {track.aspect}; mp4 and mov keep it")
+        keeping = " and ".join(c for c in codec.containers if c in ("mp4", "mov"))
+        others = f"{keeping or 'libx264 and libx265'} keep{'s' if keeping in ('mp4', 'mov') else ''} it"
+        notes = (*notes, f"{name} in {container} loses the shape of the pixels, {track.aspect}; {others}")
     encoding = Encoding(name, pix_fmt, *size, track.time_base, track.rate, colors, aspect, options)
     if encoding.coded != size:
         height, width = encoding.coded

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,12 +70,17 @@ class Segment:
 
 
 class Parts:
-    """The folder of segments beside one result. `work`: what a run must have in common with an earlier one to go on with it."""
+    """The folder of segments beside one result.
 
-    def __init__(self, target: Path, work: Mapping[str, Any]) -> None:
+    `work`: what a run must have in common with an earlier one to go on with it, but for the keys `taken`, whose values it
+    takes from there.
+    """
+
+    def __init__(self, target: Path, work: Mapping[str, Any], *, taken: Collection[str] = ()) -> None:
         self.target = target
         self.folder = _folder(target)
         self.work = json.loads(json.dumps(work))
+        self.taken = taken
 
     def begin(self, *, afresh: bool = False) -> None:
         """Make the folder, or take over what an earlier run left; raise UsageError where that run was another."""
@@ -83,12 +88,18 @@ class Parts:
             self.remove()
         there = _manifest(self.folder)
         if there:
-            keys = sorted(key for key in self.work if there["work"].get(key) != self.work[key])
+            before = there["work"]
+            keys = sorted(key for key in self.work if key not in self.taken and before.get(key) != self.work[key])
+            if "version" in keys:
+                raise UsageError(
+                    f"'{self.folder}' holds an unfinished run of another srcli; finish it there, or start anew with --no-resume"
+                )
             if keys:
                 what = f"an unfinished run with another {', '.join(keys)}"
                 raise UsageError(
                     f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume"
                 )
+            self.work |= {key: before[key] for key in self.taken if key in before}
             return
         if self.folder.exists() and any(self.folder.iterdir()):
             raise BadFolder(f"'{self.folder}' is needed for the segments, but holds something else")
@@ -160,7 +171,7 @@ class Parts:
         """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
         manifest = self.folder / _MANIFEST
         if manifest.exists():
-            for child in self.folder.iterdir():
+            for child in list(self.folder.iterdir()):
                 if child != manifest:
                     child.unlink(missing_ok=True)
             manifest.unlink(missing_ok=True)

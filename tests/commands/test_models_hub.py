@@ -171,6 +171,19 @@ def test_a_licence_that_is_given_is_that_of_what_is_sent(server, trained, tmp_pa
     ]
 
 
+def test_what_is_there_without_a_licence_is_no_dead_end(server, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    card = checkpoint.card_of(create("fsrcnn", 3), licence="the authors'")
+    checkpoint.save(trained / "old.safetensors", create("fsrcnn", 3), card)
+    server.licence = ""
+    server.repos["me/nets"] = {"old.safetensors": (trained / "old.safetensors").read_bytes()}
+    result = srcli("models", "push", "me/nets", trained / "fsrcnn_x4.safetensors")
+    assert result.exit_code == 0, result.stderr
+    page = server.repos["me/nets"]["README.md"].decode()
+    assert licence_on(page, "old.safetensors") == "not stated"
+    assert "license: other\nlicense_name: not stated; MIT\n" in page
+
+
 def test_the_licence_of_the_repository_is_that_of_a_file_that_states_none(server, trained, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     checkpoint.save(trained / "mine.safetensors", create("fsrcnn", 3), checkpoint.card_of(create("fsrcnn", 3)))

@@ -1,3 +1,4 @@
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -200,6 +201,7 @@ def test_pictures_are_read_as_upscale_reads_them(tmp_path):
         (["DIV2K_train_HR", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
         (["DIV2K_train_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_HR", "DIV2K_valid_LR_bicubic"], "DIV2K_valid_HR"),
         (["a_HR", "b_HR"], "."),
+        (["DIV2K_train_HR", "Flickr2K_HR"], "."),
         (["cats", "dogs"], "."),
     ],
 )
@@ -218,6 +220,12 @@ def test_a_download_whose_hr_cannot_be_told_is_refused(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(BadFolder, match=r"holds a_HR, b_HR; name one of them"):
         hr_folder(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_a_folder_that_may_not_be_read_is_passed_over(folder):
+    (folder / "lost+found").mkdir(mode=0)
+    assert len(list_pictures(folder)) == 3
 
 
 def test_links_are_followed_once_and_hidden_files_are_none(folder, tmp_path):

@@ -20,7 +20,7 @@ from srcli.commands.train import _said_once
 from srcli.engine.distributed import RankLost, Team, team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
-from srcli.errors import OutOfMemory, UsageError
+from srcli.errors import DeviceUnavailable, OutOfMemory, UsageError
 from srcli.modelcard import train_command
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -97,14 +97,22 @@ def test_two_machines_train_as_two_ranks(pictures, tmp_path):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("there", "told"), [("cuda", True), ("", False)])
+def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, there, told):
+    def pick_device(name: str) -> torch.device:
+        if name != there:
+            raise DeviceUnavailable(f"'{name}' is not on this machine")
+        return torch.device(name)
+
+    monkeypatch.setattr("srcli.engine.distributed.pick_device", pick_device)
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     flags = _flags(pictures, tmp_path / "run", 1)
-    flags[flags.index("cpu")] = "cuda:9"  # before there is a group
+    flags[flags.index("cpu")] = "cuda"
     result = CliRunner().invoke(app, ["train", *flags])
     assert result.exit_code == 1
-    assert "rank 1: 'cuda:9' is not on this machine" in result.stderr
+    assert ("rank 1: 'cuda:1' is not on this machine" in result.stderr) == told  # a machine without CUDA: rank 0 says so
+    assert bool(result.stderr) == told
 
 
 def test_what_rank_0_tells_is_told_once(monkeypatch):

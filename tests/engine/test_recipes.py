@@ -24,7 +24,7 @@ PAPER = {
 
 @pytest.mark.parametrize("arch", PAPER)
 def test_the_recipe_has_the_papers_values(arch):
-    values = recipe("paper", arch)
+    values = recipe("paper", arch, 4)
     assert tuple(values[key] for key in KEYS) == PAPER[arch]
     assert (values["optimizer"], values["schedule"], values["betas"]) == ("adam", "step", (0.9, 0.999))
 
@@ -32,11 +32,12 @@ def test_the_recipe_has_the_papers_values(arch):
 @pytest.mark.parametrize(("arch", "patches"), [("imdn", [96, 64, 48]), ("rfdn", [64, 64, 64])])
 def test_patches_are_of_the_side_that_the_authors_fix(arch, patches):
     assert [recipe("paper", arch, scale)["patch"] for scale in (2, 3, 4)] == patches
+    assert ("patch" in recipe("paper", arch)) == (arch == "rfdn")  # of a run that is resumed without its scale
 
 
 @pytest.mark.parametrize("arch", PAPER)
 def test_a_configuration_takes_the_recipe(arch):
-    assert TrainConfig(arch=arch, scale=4, data="pictures", **recipe("paper", arch)).rate == PAPER[arch][2]
+    assert TrainConfig(arch=arch, scale=4, data="pictures", **recipe("paper", arch, 4)).rate == PAPER[arch][2]
 
 
 @pytest.mark.parametrize("arch", sorted(set(ARCHS) - set(PAPER)))

@@ -21,6 +21,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from srcli import __version__
 from srcli.cli import app
 from srcli.engine import video as engine
 from srcli.engine.distributed import Team
@@ -193,8 +194,21 @@ def test_a_run_in_another_precision_is_not_gone_on_with(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "clip.mp4", frames=10)
     with pytest.raises(KeyboardInterrupt):
         run(clip, tmp_path / "out.mp4", tick=stop_late)
-    monkeypatch.setattr(Upscaler, "choose", lambda self, pixels: "bf16")
-    with pytest.raises(UsageError, match="holds an unfinished run with another precision"):
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "resizer", lambda: Resizer({2: Upscaler(create("bicubic", 2), device="cpu")}))
+        with pytest.raises(UsageError, match="holds an unfinished run with another precision asked for"):
+            run(clip, tmp_path / "out.mp4")
+    monkeypatch.setattr(Upscaler, "choose", lambda self, pixels: "bf16")  # as after a video that proved it
+    assert run(clip, tmp_path / "out.mp4").precision == "fp32"
+
+
+def test_an_unfinished_run_of_another_srcli_is_not_gone_on_with(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path / "out.mp4", tick=stop_late)
+    manifest = tmp_path / "out.mp4.parts" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(__version__, "0.0.1"))
+    with pytest.raises(UsageError, match=r"holds an unfinished run of another srcli; .* --no-resume"):
         run(clip, tmp_path / "out.mp4")
 
 

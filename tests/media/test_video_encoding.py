@@ -77,7 +77,8 @@ def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
 def test_a_shape_of_the_pixels_that_is_lost_is_said(codec, container, kept):
     source = replace(track(), aspect=Fraction(16, 15))
     encoding = plan_encoding(source, (96, 128), container, Wishes(codec))
-    told = f"{codec} in {container} loses the shape of the pixels, 16/15; mp4 and mov keep it"
+    keeping = {"ffv1": "libx264 and libx265 keep", "prores_ks": "mov keeps"}.get(codec, "mp4 keeps")
+    told = f"{codec} in {container} loses the shape of the pixels, 16/15; {keeping} it"
     assert encoding.notes == (() if kept else (told,))
     assert encoding.aspect == (source.aspect if kept else None)
 
