@@ -9,7 +9,7 @@ from srcli import console
 from srcli.commands.options import Device, Json, Offline, Precision, Scale, Tile, common_scale, one_of, parse_tile
 from srcli.commands.video import parse_time
 from srcli.errors import BadFolder, BadPicture, UsageError
-from srcli.files import atomic
+from srcli.files import atomic, writing_to
 
 
 def compare(
@@ -78,11 +78,8 @@ def compare(
     with console.bar(len(entrants), quiet=json) as bar:
         compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
     html = render(compared, device=str(where))
-    try:
-        with atomic(target) as temporary:
-            temporary.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise BadFolder(f"cannot write '{target}': {error.strerror}") from error
+    with writing_to(target), atomic(target) as temporary:
+        temporary.write_text(html, encoding="utf-8")
     for v in compared.versions if json else ():
         facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
         console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])

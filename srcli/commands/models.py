@@ -144,8 +144,11 @@ def push(
             raise
         console.warn(f"{error}; what is there already is left out")
         names = []
-    page = modelcard.page(source.repo, [*_there(source, [n for n in names if n not in sent]), *sent.values()])
-    theirs = hub.CARD in names and not overwrite and not _ours(source)
+    before = ""
+    if hub.CARD in names:
+        before = hub.fetch(source, hub.pick_file(source, hub.CARD)).path.read_text(errors="replace")
+    page = modelcard.page(source.repo, [*_there(source, [n for n in names if n not in sent], before), *sent.values()])
+    theirs = hub.CARD in names and not overwrite and "\nlibrary_name: srcli\n" not in before
     if dry_run:
         console.result(page.rstrip("\n"))
         console.note(f"would send {', '.join(sent)}{'' if theirs else ' and ' + hub.CARD} to {source}")
@@ -236,12 +239,11 @@ def _entry(name: str, path: Path, licence: str = "") -> "Entry":
     return Entry(name, card, parameters, path.stat().st_size, zoo.hash_of(path), licence or card.licence)
 
 
-def _there(source: Any, names: Sequence[str]) -> list["Entry"]:
-    """Read the weights of srcli that a repository has already."""
+def _there(source: Any, names: Sequence[str], page: str) -> list["Entry"]:
+    """Read the weights of srcli that a repository has already, with the licences that its `page` states."""
     from srcli import hub
     from srcli.modelcard import licence_on
 
-    page = _page(source) if hub.CARD in names else ""
     entries = []
     for name in names:
         if name.endswith(".safetensors"):
@@ -253,14 +255,3 @@ def _there(source: Any, names: Sequence[str]) -> list["Entry"]:
             stated = "" if entry.licence == THEIRS else entry.licence
             entries.append(entry._replace(licence=stated or found.licence or "not stated"))
     return entries
-
-
-def _ours(source: Any) -> bool:
-    """Tell whether srcli wrote a repository's page."""
-    return "\nlibrary_name: srcli\n" in _page(source)
-
-
-def _page(source: Any) -> str:
-    from srcli import hub
-
-    return hub.fetch(source, hub.pick_file(source, hub.CARD)).path.read_text(errors="replace")

@@ -177,6 +177,7 @@ def upscale(
     from srcli.engine.upscale import open_networks
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
+    from srcli.media.png import PNG_LEVEL
     from srcli.zoo import DEFAULT
 
     if threads:
@@ -189,7 +190,8 @@ def upscale(
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
             journal.head(options={name: value for name, value in context.params.items() if value is not None})
-        writing = _Writing(quality, png_level, icc, fail_fast, json, quiet, piped, journal)
+        level = PNG_LEVEL if png_level is None else png_level
+        writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal)
         goal = box or scale or networks[0].scale
         plan = partial(
             plan_jobs,
@@ -270,7 +272,7 @@ class _Writing:
     """How results are written and told."""
 
     quality: int | None
-    png_level: int | None
+    png_level: int
     icc: str
     fail_fast: bool
     json: bool
@@ -410,7 +412,6 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
     from srcli.engine.pipeline import Done, upscale_files
     from srcli.engine.share import share_of
     from srcli.media import pipes
-    from srcli.media.png import PNG_LEVEL
 
     work = share_of([job for job in jobs if not job.skip and not job.video], ranks.rank, ranks.world)
     tally, quiet = _Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
@@ -430,7 +431,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             resizer,
             work,
             quality=how.quality,
-            png_level=PNG_LEVEL if how.png_level is None else how.png_level,
+            png_level=how.png_level,
             icc=how.icc,  # type: ignore[arg-type]
             fail_fast=how.fail_fast,
             journal=how.journal,
@@ -461,13 +462,17 @@ def _upscale_films(
     resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: _Writing, tally: _Tally
 ) -> None:
     """Upscale the videos, each divided between the ranks, and count them too."""
-    from srcli.media.png import PNG_LEVEL
-
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
-    png_level = PNG_LEVEL if how.png_level is None else how.png_level
     for plan in plans:
         [done] = video.upscale_videos(
-            resizer, [plan], ranks, quality=how.quality, png_level=png_level, json=json, quiet=quiet, fail_fast=how.fail_fast
+            resizer,
+            [plan],
+            ranks,
+            quality=how.quality,
+            png_level=how.png_level,
+            json=json,
+            quiet=quiet,
+            fail_fast=how.fail_fast,
         )
         tally.finished += 1
         tally.failures += [done] if done.error else []

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from srcli.errors import MissingExtra, UsageError, UserError
-from srcli.files import atomic
+from srcli.errors import MissingExtra, UsageError
+from srcli.files import atomic, writing_to
 from srcli.pages.palette import DARK, LIGHT, Theme
 
 DPI = 160
@@ -39,11 +39,8 @@ def drawn(path: Path, size: tuple[float, float], theme: Theme) -> Iterator[Any]:
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield figure
         metadata: dict[str, None] = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        try:
-            with atomic(path) as temporary:
-                figure.savefig(temporary, dpi=DPI, metadata=metadata)
-        except OSError as error:
-            raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
+        with writing_to(path), atomic(path) as temporary:
+            figure.savefig(temporary, dpi=DPI, metadata=metadata)
 
 
 def _settings(theme: Theme) -> Any:

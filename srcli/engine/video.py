@@ -29,7 +29,7 @@ from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.image import Picture, Probe
-from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, result_size
+from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
 from srcli.media.png import PNG_LEVEL
 from srcli.media.segments import Parts, SegmentWriter, published
 from srcli.media.sequences import SequenceReader, lost_in_pictures, probe_sequence, write_numbered
@@ -165,11 +165,11 @@ def upscale_video(
     job, choices = plan.job, plan.choices
     team = team or Team(0, 1, torch.device("cpu"))
     started = time.monotonic()
-    parts = Parts(job.target, _work(resizer, plan, quality), taken=("precision",))
     with team.together():
+        parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
         if team.leads:
             parts.begin(afresh=not choices.resume)
-    precision = team.given(parts.work["precision"])  # where the run goes on, that of its start
+    precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
     if team.given(published(job.target)):
         if team.leads:
             parts.remove()
@@ -374,7 +374,8 @@ class _Numbered:
 
     def __init__(self, track: Source, parts: Parts, write: Callable[[int, Timed], None]) -> None:
         self._track, self._target, self._write = track, parts.target, write
-        self._there = {path for path in _numbered(parts.target) if path.stat().st_mtime_ns >= parts.began}
+        began = parts.began
+        self._there = {path for path in numbered_there(parts.target) if path.stat().st_mtime_ns >= began}
         self.kept = len(self._there)
 
     def wants(self, number: int) -> bool:
@@ -388,13 +389,6 @@ class _Numbered:
 
     def abandon(self) -> None:
         pass
-
-
-def _numbered(pattern: Path) -> list[Path]:
-    try:
-        return numbered(pattern)
-    except UserError:
-        return []
 
 
 def upscaled(

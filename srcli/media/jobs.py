@@ -260,6 +260,14 @@ def numbered(pattern: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
+def numbered_there(pattern: Path) -> list[Path]:
+    """List pictures as `numbered`; none where there are none, or no folder."""
+    try:
+        return numbered(pattern)
+    except (BadPicture, BadFolder):
+        return []
+
+
 def is_sequence(path: Path) -> bool:
     """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
     return bool(_NUMBER.search(path.name)) and path.suffix.lower() in SUFFIXES and not os.path.lexists(path)
@@ -498,10 +506,7 @@ def _has_numbered(job: Job) -> bool:
     """Tell whether a video's numbered pictures are there, and no unfinished run made them."""
     if not (job.video and is_sequence(job.target)):
         return False
-    try:
-        return bool(numbered(job.target)) and not job.target.with_name(job.target.name + ".parts").is_dir()
-    except (BadPicture, BadFolder):
-        return False
+    return bool(numbered_there(job.target)) and not job.target.with_name(job.target.name + ".parts").is_dir()
 
 
 def _published(target: Path) -> bool:

@@ -23,7 +23,7 @@ from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
 from srcli.media.ppm import read_ppm16
 from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, opened, reading
-from srcli.media.tiff import read_deep_tiff, tiff_losses, tiff_metadata
+from srcli.media.tiff import read_deep_tiff, tiff_metadata
 
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
@@ -54,8 +54,10 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
 def carried(file: BinaryIO, header: Header) -> Picture:
     """Read everything but the pixels, of which there are none yet."""
     image, facts = header.image, header.facts
-    icc, exif, xmp, dpi, iptc = tiff_metadata(file) if facts.format == "tiff" else metadata_of(image)
-    notes = tiff_losses(file, deep=image is None) if facts.format == "tiff" else losses_of(image)
+    if facts.format == "tiff":
+        (icc, exif, xmp, dpi, iptc), notes = tiff_metadata(file, deep=image is None)
+    else:
+        (icc, exif, xmp, dpi, iptc), notes = metadata_of(image), losses_of(image)
     if exif is not None and not any(True for _ in entries(exif)):
         exif = None
         notes.append("damaged EXIF data are not kept")

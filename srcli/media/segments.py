@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.files import atomic, make_folder
+from srcli.files import atomic, make_folder, writing_to
 from srcli.media.encoding import AnyPacket, Encoder
 from srcli.media.video import Timed
 
@@ -110,15 +110,7 @@ class Parts:
         staging.replace(self.folder)
 
     def _write_manifest(self, folder: Path, published: list[int] | None) -> None:
-        self._write(folder / _MANIFEST, json.dumps({"work": self.work, "published": published}, indent=1))
-
-    @staticmethod
-    def _write(path: Path, text: str) -> None:
-        try:
-            with atomic(path) as temporary:
-                temporary.write_text(text)
-        except OSError as error:
-            raise BadFolder(f"cannot write '{path}': {error.strerror}") from error
+        _write(folder / _MANIFEST, json.dumps({"work": self.work, "published": published}, indent=1))
 
     @property
     def joined(self) -> Path:
@@ -132,14 +124,12 @@ class Parts:
 
     def publish(self) -> None:
         """Give the result its name, and remove the segments."""
-        try:
+        with writing_to(self.target):
             with self.joined.open("rb+") as file:
                 os.fsync(file.fileno())  # else a crash could leave neither it nor the segments
             state = self.joined.stat()
             self._write_manifest(self.folder, [state.st_size, state.st_mtime_ns])
             self.joined.replace(self.target)
-        except OSError as error:
-            raise BadFolder(f"cannot write '{self.target}': {error.strerror}") from error
         self.remove()
 
     def path(self, track: int, number: int) -> Path:
@@ -165,7 +155,7 @@ class Parts:
 
     def note_end(self, track: int, facts: Mapping[str, Any]) -> None:
         """Note that the track was read to its end, and what of it is to be known."""
-        self._write(self.folder / f"track{track}.end", json.dumps(facts))
+        _write(self.folder / f"track{track}.end", json.dumps(facts))
 
     def remove(self) -> None:
         """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
@@ -177,6 +167,11 @@ class Parts:
             manifest.unlink(missing_ok=True)
             with suppress(OSError):
                 self.folder.rmdir()
+
+
+def _write(path: Path, text: str) -> None:
+    with writing_to(path), atomic(path) as temporary:
+        temporary.write_text(text)
 
 
 def published(target: Path) -> bool:
@@ -240,10 +235,8 @@ class _Open:
         self.last = (-(2**62), 0)
         self.tally: dict[str, float] = {}
         self.temporary = path.with_suffix(".open")
-        try:
+        with writing_to(self.temporary):
             self.file = self.temporary.open("wb")
-        except OSError as error:
-            raise BadFolder(f"cannot write '{self.temporary}': {error.strerror}") from error
         self.file.write(json.dumps({"first": first, "extradata": encoder.extradata.hex()}).encode() + b"\n")
 
     def add(self, frame: Timed, tally: Mapping[str, float]) -> None:
@@ -265,14 +258,12 @@ class _Open:
             "tally": self.tally,
         }
         text = json.dumps(tail).encode()
-        try:
+        with writing_to(self.path):
             with self.file as file:
                 file.write(text + _TAIL.pack(len(text)))
                 file.flush()
                 os.fsync(file.fileno())
             self.temporary.replace(self.path)
-        except OSError as error:
-            raise BadFolder(f"cannot write '{self.path}': {error.strerror}") from error
 
     def _store(self, packets: Sequence[AnyPacket]) -> None:
         for packet in packets:
@@ -281,10 +272,8 @@ class _Open:
             record = _HEAD.pack(pts, packet.duration or 0, packet.is_keyframe, len(data), len(alpha)) + data + alpha
             self.checksum = zlib.crc32(record, self.checksum)
             self.shown.append(pts)
-            try:
+            with writing_to(self.temporary):
                 self.file.write(record)
-            except OSError as error:
-                raise BadFolder(f"cannot write '{self.temporary}': {error.strerror}") from error
 
 
 def read_segment(path: Path) -> Segment | None:

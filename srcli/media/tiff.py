@@ -45,7 +45,8 @@ _EXTRA = "an extra channel that is not alpha is left out"
 _ELSEWHERE = (700, _IPTC, 34377, 34675, 59932)  # XMP, IPTC, Photoshop's block, colour profile, room for more
 
 
-def tiff_metadata(file: BinaryIO) -> Metadata:
+def tiff_metadata(file: BinaryIO, *, deep: bool) -> tuple[Metadata, list[str]]:
+    """Read what a TIFF tells besides its pixels, and say what of it is not read; `read_deep_tiff` tells of channels itself."""
     tags = tiff_tags(file)
     fields = _fields(file, tags)
     exif = [field for field in fields if _is_descriptive(field) or isinstance(field.data, list)]
@@ -53,20 +54,15 @@ def tiff_metadata(file: BinaryIO) -> Metadata:
     iptc = next((field.data for field in fields if field.tag == _IPTC and isinstance(field.data, bytes)), None)
     inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
     dpi = resolution(*(tags[tag] * inches for tag in (282, 283))) if inches and 282 in tags and 283 in tags else None
-    return Metadata(
+    metadata = Metadata(
         icc if isinstance(icc, bytes) else None,
         laid(exif, "<" if tags.prefix == b"II" else ">") if exif else None,
         xmp if isinstance(xmp, bytes) else None,
         dpi,
         iptc,
     )
-
-
-def tiff_losses(file: BinaryIO, *, deep: bool) -> list[str]:
-    """What a TIFF holds that is not read; `read_deep_tiff` tells of channels itself."""
-    tags = tiff_tags(file)
     notes = [_EXTRA] if not deep and 0 in np.atleast_1d(tags.get(338, 1)) else []
-    return [*notes, *unwritten(_fields(file, tags))]
+    return metadata, [*notes, *unwritten(fields)]
 
 
 def unwritten(fields: Sequence[Field]) -> list[str]:

@@ -454,18 +454,24 @@ def test_what_cannot_be_watched_is_refused(folder, flags, text):
     assert text in result.stderr
 
 
-@pytest.mark.parametrize("stream_from", [1, 10**9])
-@pytest.mark.parametrize("exists", ["error", "skip", "rename"])
-def test_what_appears_after_planning_stays_and_is_said(folder, tmp_path, monkeypatch, exists, stream_from):
-    honest, out = pipeline._through, tmp_path / "out"
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    """A folder into which another process writes p1.png once the results are planned."""
+    honest, folder = pipeline._through, tmp_path / "out"
 
     def through(*arguments):
-        (out / "p1.png").write_text("another's")
+        (folder / "p1.png").write_text("another's")
         return honest(*arguments)
 
-    out.mkdir()
-    monkeypatch.setattr(pipeline, "STREAM_FROM", stream_from)
+    folder.mkdir()
     monkeypatch.setattr(pipeline, "_through", through)
+    return folder
+
+
+@pytest.mark.parametrize("stream_from", [1, 10**9])
+@pytest.mark.parametrize("exists", ["error", "skip", "rename"])
+def test_what_appears_after_planning_stays_and_is_said(folder, out, monkeypatch, exists, stream_from):
+    monkeypatch.setattr(pipeline, "STREAM_FROM", stream_from)
     result = upscale(folder, "-s", 2, "-o", out, "--exists", exists)
     assert result.exit_code == 1
     assert "2 upscaled, 1 failed" in result.stderr
@@ -473,15 +479,7 @@ def test_what_appears_after_planning_stays_and_is_said(folder, tmp_path, monkeyp
     assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p2.png"], "another's")
 
 
-def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder, tmp_path, monkeypatch):
-    honest, out = pipeline._through, tmp_path / "out"
-
-    def through(*arguments):
-        (out / "p1.png").write_text("another's")
-        return honest(*arguments)
-
-    out.mkdir()
-    monkeypatch.setattr(pipeline, "_through", through)
+def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder, out):
     assert upscale(folder / "p1.png", "-s", 2, "-o", out, "--exists", "overwrite").exit_code == 0
     assert size(out / "p1.png") == (96, 128)
 
