@@ -60,15 +60,14 @@ def load(path: Path) -> tuple[SRModel, Card]:
     return model.eval(), card
 
 
+def has_card(path: Path) -> bool:
+    """Tell whether safetensors say of themselves what they are; raise BadCheckpoint where they are none."""
+    return _KEY in _metadata(path)
+
+
 def read_card(path: Path) -> Card:
     """Read the card from the header alone; raise BadCheckpoint where there is none."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise WeightsNotFound(f"no weights file '{path}'") from error
-    except (SafetensorError, OSError) as error:
-        raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
+    metadata = _metadata(path)
     if _KEY not in metadata:
         raise BadCheckpoint(f"'{path}' carries no srcli card; it is not a weights file of srcli")
     try:
@@ -86,6 +85,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a file handle, not a dict)
     except (SafetensorError, OSError) as error:
         raise BadCheckpoint(f"'{path}' is damaged ({error})") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise WeightsNotFound(f"no weights file '{path}'") from error
+    except (SafetensorError, OSError) as error:
+        raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
 
 
 def _stored(x: Tensor, dtype: torch.dtype) -> Tensor:

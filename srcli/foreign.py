@@ -4,7 +4,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srcli import checkpoint
 from srcli.errors import BadCheckpoint
-from srcli.models import ARCHS, arch_name, create
+from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.models.signatures import Match, match
 
@@ -172,6 +172,7 @@ class Release(NamedTuple):
     tail: str = "last"
 
 
+OURS = Release([])
 RELEASES = {
     "carn": Release(_CARN, constants=r"^(sub|add)_mean\."),
     "carn-m": Release(_CARN, constants=r"^(sub|add)_mean\."),
@@ -209,88 +210,49 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 class Recognised(NamedTuple):
-    """What network tensors are of, and whether they have the authors' names rather than ours."""
+    """What network tensors are of, and how their names and values become ours."""
 
     arch: str
     scales: tuple[int, ...]  # several where the tensors of these scales do not differ
-    released: bool
+    release: Release
 
 
 def recognise(shapes: Mapping[str, Sequence[int]]) -> Recognised | None:
     """Return the network of the table that has these tensors, by our names or the authors'; None where none has."""
     if own := match(shapes):
-        return Recognised(*own, released=False)
+        return Recognised(*own, OURS)
     for arch, release in RELEASES.items():
         renamed = {_our_name(name, release.rules): shapes[name] for name in shapes if not re.search(release.constants, name)}
         found: Match | None = match(renamed)
         if found and found.arch == arch:
-            return Recognised(*found, released=True)
+            return Recognised(*found, release)
     return None
 
 
 def load(path: Path, state: dict[str, Tensor], found: Recognised, scale: int | None = None) -> SRModel:
     """Build the network that the tensors of `path` were recognised as; raise BadCheckpoint where the scale stays open."""
-    wanted = tuple(s for s in found.scales if scale in (None, s)) or found.scales[:1]  # of another scale: the caller says so
+    arch, scales, release = found
+    wanted = tuple(s for s in scales if scale in (None, s)) or scales[:1]  # of another scale: the caller says so
     if len(wanted) > 1:
-        raise BadCheckpoint(f"'{path}' fits '{found.arch}' at x{' and x'.join(map(str, wanted))}; say which with -s")
-    rules = RELEASES[found.arch] if found.released else Release([])
-    return _converted(path, state, found.arch, wanted[0], rules)
-
-
-def convert(path: Path, arch: str, scale: int | None = None) -> SRModel:
-    """Load the authors' checkpoint of `arch` into our network; raise BadCheckpoint naming the first key that differs.
-
-    Without `scale` the tensors' shapes tell it, where they can.
-    """
-    arch = arch_name(arch)
-    release = RELEASES.get(arch)
-    if release is None:
-        raise BadCheckpoint(f"no released weights of '{ARCHS[arch].label}' are known; there are {', '.join(RELEASES)}")
-    state = read_state(path)
-    if scale is None:
-        scale = _infer_scale(path, arch, *_renamed(state, release))
-    return _converted(path, state, arch, scale, release)
-
-
-def _converted(path: Path, state: dict[str, Tensor], arch: str, scale: int, release: Release) -> SRModel:
-    theirs, renamed = _renamed(state, release)
-    model = create(arch, scale)
-    own = model.state_dict()
-    ours = _normalised({name: theirs[key] for name, key in renamed.items()}, own)
-    for difference in _differences(ours, own, renamed):
-        raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{scale}: {difference}")
+        raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, wanted))}; say which with -s")
+    model = create(arch, wanted[0])
+    theirs = {_our_name(key, release.rules): value for key, value in state.items() if not re.search(release.constants, key)}
+    ours = _normalised(theirs, model.state_dict())
     if release.input_range != 1:
         ours[f"{release.head}.weight"] = ours[f"{release.head}.weight"] * release.input_range
         for name in ("weight", "bias"):
             ours[f"{release.tail}.{name}"] = ours[f"{release.tail}.{name}"] / release.input_range
-    model.load_state_dict(ours)
+    try:
+        model.load_state_dict(ours)
+    except RuntimeError as error:  # gains of weight norm, which the signature does not read
+        raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{model.scale}: {str(error).splitlines()[-1].strip()}") from error
     return model.eval()
-
-
-def _renamed(state: dict[str, Tensor], release: Release) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return their tensors without the constants, and our name of each -> theirs."""
-    theirs = {key: value for key, value in state.items() if not re.search(release.constants, key)}
-    return theirs, {_our_name(key, release.rules): key for key in theirs}
 
 
 def _our_name(key: str, rules: list[Rule]) -> str:
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     return key
-
-
-def _infer_scale(path: Path, arch: str, theirs: dict[str, Tensor], renamed: dict[str, str]) -> int:
-    """Return the one scale whose network the tensors fit, or the nearest; raise BadCheckpoint where several fit."""
-    misfits: dict[int, int] = {}
-    for scale in ARCHS[arch].scales:
-        with torch.device("meta"):
-            own = create(arch, scale).state_dict()
-        state = _normalised({name: theirs[key] for name, key in renamed.items()}, own)
-        misfits[scale] = len(list(_differences(state, own, renamed)))
-    fitting = [scale for scale, count in misfits.items() if count == 0]
-    if len(fitting) > 1:
-        raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, fitting))}; say which with --scale")
-    return min(misfits, key=lambda scale: misfits[scale])
 
 
 def _normalised(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -303,18 +265,6 @@ def _normalised(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, T
         else:
             out[name] = value
     return out
-
-
-def _differences(state: dict[str, Tensor], own: dict[str, Tensor], renamed: dict[str, str]) -> Iterator[str]:
-    """Say of each key, in order, why it does not fit; keys of the file have the file's names."""
-    for name in own:
-        if name not in state:
-            yield f"'{name}' is missing"
-        elif own[name].shape != state[name].shape:
-            yield f"'{renamed.get(name, name)}' has shape {list(state[name].shape)}, not {list(own[name].shape)}"
-    for name in state:
-        if name not in own:
-            yield f"'{renamed.get(name, name)}' is not part of it"
 
 
 def _first_line(error: Exception) -> str:

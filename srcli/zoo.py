@@ -138,7 +138,7 @@ def open_file(
     model: SRModel
     if path.suffix == exported.SUFFIX:
         model, card = exported.open_onnx(path, say)
-    elif path.suffix == ".safetensors" and _has_card(path):
+    elif path.suffix == ".safetensors" and checkpoint.has_card(path):
         model, card = checkpoint.load(path)
         card = replace(card, licence=card.licence or hub.licence_of(path))
     else:
@@ -196,26 +196,13 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _has_card(path: Path) -> bool:
-    """Tell whether safetensors say of themselves what they are; raise BadCheckpoint where they are none."""
-    from safetensors import SafetensorError, safe_open
-
-    from srcli.checkpoint import _KEY
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _KEY in (file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
-
-
 def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
     """Fetch from the Hub and say, the first time, under which licence."""
     from srcli import checkpoint
 
     path, fresh, licence = hub.fetch(source, pick, offline=offline)
     if fresh:
-        if path.suffix == ".safetensors" and _has_card(path):
+        if path.suffix == ".safetensors" and checkpoint.has_card(path):
             licence = licence or checkpoint.read_card(path).licence
         say(f"{path.name} of {source}: licence {licence or 'not stated, ask its author'}")
     return path

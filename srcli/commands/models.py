@@ -1,7 +1,7 @@
 """srcli models: weights that ship, that were downloaded and that go to the Hub; what files say of themselves."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -189,7 +189,7 @@ def verify(json: Json = False) -> None:
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' .pth, .pt or .safetensors file.")],
     out: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors file to write.")],
-    arch: Annotated[str | None, typer.Option("-m", "--model", "-n", help="The network it is of, where it is not told.")] = None,
+    arch: Annotated[str | None, typer.Option("-m", "--model", "-n", help="Refuse tensors of any other network.")] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="Factor, where the tensors do not tell it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
 ) -> None:
@@ -206,16 +206,19 @@ def convert(
     if not out.parent.is_dir():
         raise BadFolder(f"no folder '{out.parent}' for '{out.name}'")
 
-    from srcli import checkpoint, foreign, zoo
-    from srcli.models import ARCHS
+    from srcli import checkpoint, zoo
+    from srcli.models import ARCHS, arch_name
 
-    model = foreign.convert(file, arch, scale) if arch else zoo.open_file(file, scale)[0]
+    wanted = arch_name(arch) if arch else None
+    model, card = zoo.open_file(file, scale)
     if not model.state_dict():
         raise BadCheckpoint(f"'{file}' is exported, and holds no tensors to convert; name the weights it was made from")
     if model.arch not in ARCHS:
         raise BadCheckpoint(f"'{file}' is {model.arch}: networks of the community are run as they are, not converted")
+    if wanted not in (None, model.arch):
+        raise BadCheckpoint(f"'{file}' is of '{model.arch}', not of '{wanted}'")
     with writing_to(out):
-        checkpoint.save(out, model, checkpoint.card_of(model, source=file.name, licence=THEIRS))
+        checkpoint.save(out, model, replace(card, source=card.source or file.name, licence=card.licence or THEIRS))
     console.result(f"{out}  {model.arch} x{model.scale}")
 
 

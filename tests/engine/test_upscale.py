@@ -9,12 +9,12 @@ from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.errors import DeviceUnavailable
-from srcli.foreign import convert
 from srcli.media.image import Picture
 from srcli.media.jobs import plan_jobs
 from srcli.models import ARCHS, create
 from srcli.ops.color import rgb_to_ycbcr
 from srcli.ops.pixels import to_tensor
+from srcli.zoo import open_file
 from tests.conftest import photograph
 
 
@@ -33,7 +33,8 @@ def bicubic():
 
 @pytest.mark.parametrize(("arch", "file"), [("rfdn", "RFDN_AIM.pth"), ("mfdn", "MFDN_ntire2022.pth")])
 def test_tiled_equals_whole_on_a_real_picture(data, arch, file):
-    model = convert(data / "checkpoints" / file, arch, 4)
+    model = open_file(data / "checkpoints" / file, 4)[0]
+    assert model.arch == arch
     with Image.open(data / "val" / "kodak24" / "1.png") as image:
         pixels = np.array(image)[:180, :200]
     whole = Upscaler(model, precision="fp32", tile=0).pixels(pixels).astype(int)
