@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from srcli.media.jobs import Box, Job
     from srcli.models.base import SRModel
 
-    FilmChoices = tuple[Any, ...]  # the flags of srcli upscale that are for videos, in the order that video.plan takes them
-
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
 
@@ -149,6 +147,7 @@ def upscale(
     shown = way_to_show(show)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
     computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, compile, wrap)
+    flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
     if piped and json:
         raise UsageError("--json and -o - both write to stdout: choose one")
@@ -164,7 +163,7 @@ def upscale(
     if watch:
         _refuse_watch(sources, output, dry_run=dry_run, show=show is not None)
     if stream:
-        video.refuse_of_files(stream, format, codec, crf, preset, pix_fmt, deinterlace=deinterlace, dry_run=dry_run)
+        video.refuse_of_files(stream, format, flags, dry_run=dry_run)
         pipes.refuse_terminal()
     else:
         sources, output = _through_pipes(context, sources, output)
@@ -183,7 +182,6 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
-    choices = (codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks) as journal:
         networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
@@ -212,7 +210,7 @@ def upscale(
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
         if stream:
-            done = video.upscale_stream(resizer, stream, goal, frames, start, end, deinterlace=deinterlace, quiet=quiet)
+            done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
             if journal and ranks.leads:
                 journal.add(done)
             if done.error:
@@ -223,14 +221,14 @@ def upscale(
         if watch:
             again: set[Path] = set()
             watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
-            tally = _upscale_arrivals(resizer, watched, again, partial(plan, sources), choices, ranks, writing)
+            tally = _upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                _rehearse(resizer, jobs, choices, json=json, quiet=quiet)
+                _rehearse(resizer, jobs, flags, json=json, quiet=quiet)
             return
         else:
-            tally = _upscale_all(resizer, jobs, choices, ranks, writing)
-            if not any(job.video for job in jobs) and any(choices[:8]) and ranks.leads and not quiet:
+            tally = _upscale_all(resizer, jobs, flags, ranks, writing)
+            if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             _list_failures(tally)
             if shown and ranks.leads and not piped:
@@ -347,26 +345,26 @@ def _resizer(
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
 
 
-def _rehearse(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", *, json: bool, quiet: bool) -> None:
+def _rehearse(resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, *, json: bool, quiet: bool) -> None:
     """Say what would be written, and what it takes."""
     for job in jobs:
         if not job.video:
             _show(_planned(job), json)
     work = [job for job in jobs if not job.skip and not job.video]
-    work += video.show_plans(_film_plans(jobs, choices), json=json, quiet=quiet)
+    work += video.show_plans(_film_plans(jobs, flags), json=json, quiet=quiet)
     _forecast(work, resizer, quiet=quiet)
 
 
-def _film_plans(jobs: "list[Job]", choices: "FilmChoices") -> "list[VideoPlan | VideoDone]":
+def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | VideoDone]":
     films = [job for job in jobs if not job.skip and job.video]
-    return video.plan(films, *choices) if films else []
+    return video.plan(films, flags) if films else []
 
 
-def _upscale_all(resizer: "Resizer", jobs: "list[Job]", choices: "FilmChoices", ranks: "Team", how: _Writing) -> _Tally:
+def _upscale_all(resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: _Writing) -> _Tally:
     """Upscale the pictures, then the videos."""
     if ranks.leads:
         sweep({job.target.parent for job in jobs})
-    plans = _film_plans(jobs, choices)
+    plans = _film_plans(jobs, flags)
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
     if not tally.stopped:
@@ -379,7 +377,7 @@ def _upscale_arrivals(
     watched: "Iterator[list[Path]]",
     again: set[Path],
     plan: "Callable[..., list[Job]]",
-    choices: "FilmChoices",
+    flags: video.Flags,
     ranks: "Team",
     how: _Writing,
 ) -> _Tally:
@@ -392,7 +390,7 @@ def _upscale_arrivals(
     for paths in watched:
         jobs, refused = plan_arrivals(paths, plan, made)
         made |= {job.target: job.source for job in jobs}
-        tally = _upscale_all(resizer, jobs, choices, ranks, how)
+        tally = _upscale_all(resizer, jobs, flags, ranks, how)
         for done in refused:
             _show(done, how.json)
             if how.journal:
@@ -464,16 +462,7 @@ def _upscale_films(
     """Upscale the videos, each divided between the ranks, and count them too."""
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
     for plan in plans:
-        [done] = video.upscale_videos(
-            resizer,
-            [plan],
-            ranks,
-            quality=how.quality,
-            png_level=how.png_level,
-            json=json,
-            quiet=quiet,
-            fail_fast=how.fail_fast,
-        )
+        done = video.upscale_one(resizer, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
         tally.finished += 1
         tally.failures += [done] if done.error else []
         if how.journal and ranks.leads:

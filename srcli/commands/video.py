@@ -65,6 +65,29 @@ class Stream(NamedTuple):
     rate: Fraction
 
 
+class Flags(NamedTuple):
+    """The flags of srcli upscale that are for videos, and for nothing else."""
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    start: str | None = None
+    end: str | None = None
+    frames: int | None = None
+    deinterlace: bool = False
+    resume: bool = True
+    segment: int = 120
+    fps: str | None = None
+
+    def span(self) -> tuple[Fraction, Fraction | None]:
+        """Read --start and --end in seconds; raise UsageError."""
+        first, last = parse_time("--start", self.start) or Fraction(0), parse_time("--end", self.end)
+        if last is not None and last <= first:
+            raise UsageError(f"--end {self.end} is not after --start {self.start or 0}")
+        return first, last
+
+
 def parse_time(flag: str, value: str | None) -> Fraction | None:
     """Read seconds, M:SS or H:MM:SS, with decimals; raise UsageError."""
     if value is None:
@@ -107,19 +130,9 @@ def stream_of(sources: list[str], raw: str | None, format: str, fps: str | None)
     return Stream(path, kind or "y4m", None, parse_rate(fps)) if sniff.is_video(path) else None
 
 
-def refuse_of_files(
-    stream: Stream,
-    format: str,
-    codec: str | None,
-    crf: int | None,
-    preset: str | None,
-    pix_fmt: str | None,
-    *,
-    deinterlace: bool,
-    dry_run: bool,
-) -> None:
+def refuse_of_files(stream: Stream, format: str, flags: Flags, *, dry_run: bool) -> None:
     """Refuse what changes nothing where frames go to stdout; raise UsageError."""
-    given = {"--codec": codec, "--crf": crf, "--preset": preset, "--pix-fmt": pix_fmt}
+    given = {"--codec": flags.codec, "--crf": flags.crf, "--preset": flags.preset, "--pix-fmt": flags.pix_fmt}
     for flag, value in given.items():
         if value is not None:
             raise UsageError(f"{flag} is of files: -o - gets frames as y4m or rgb, which are not encoded")
@@ -127,33 +140,23 @@ def refuse_of_files(
         raise UsageError(f"-o - gets a video's frames as --format y4m or rgb, not as {format}; name a file for {format}")
     if dry_run:
         raise UsageError("--dry-run writes nothing and -o - is for frames: choose one")
-    if deinterlace and stream.path is None:
+    if flags.deinterlace and stream.path is None:
         raise UsageError("--deinterlace is of files, not of stdin")
 
 
-def upscale_stream(
-    resizer: "Resizer",
-    stream: Stream,
-    scale: "float | Box",
-    frames: int | None,
-    start: str | None,
-    end: str | None,
-    *,
-    deinterlace: bool,
-    quiet: bool,
-) -> "VideoDone":
+def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", flags: Flags, *, quiet: bool) -> "VideoDone":
     """Upscale frames into stdout; what was lost of the source is the result's `error`."""
     from srcli.engine import video as engine
     from srcli.media.streams import Raw, RgbReader, Y4mReader
     from srcli.media.video import Clip, VideoReader, probe_video
 
-    first, last = parse_time("--start", start) or Fraction(0), parse_time("--end", end)
+    first, last = flags.span()
     if stream.path is None and (first or last is not None):
         raise UsageError("--start and --end are of files; of stdin --frames takes the first")
-    clip = Clip(first, last, frames)
+    clip = Clip(first, last, flags.frames)
     reader: VideoReader | Y4mReader | RgbReader
     if stream.path:
-        reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip, deinterlace=deinterlace)
+        reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip, deinterlace=flags.deinterlace)
         if not quiet:
             console.note("a pipe carries one video, at an even rate and without sound")
     elif stream.size:
@@ -182,30 +185,15 @@ def upscale_stream(
     )
 
 
-def plan(
-    jobs: "Sequence[Job]",
-    codec: str | None,
-    crf: int | None,
-    preset: str | None,
-    pix_fmt: str | None,
-    start: str | None,
-    end: str | None,
-    frames: int | None,
-    deinterlace: bool,
-    resume: bool,
-    segment: int,
-    fps: str | None,
-) -> "list[VideoPlan | VideoDone]":
+def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
     """Plan the videos as the flags say; raise UsageError."""
     from srcli.engine.video import Choices, plan_videos
     from srcli.media.encoding import Wishes
     from srcli.media.video import Clip
 
-    first, last = parse_time("--start", start) or Fraction(0), parse_time("--end", end)
-    if last is not None and last <= first:
-        raise UsageError(f"--end {end} is not after --start {start or 0}")
-    wishes, clip = Wishes(codec, crf, preset, pix_fmt), Clip(first, last, frames)
-    return plan_videos(jobs, Choices(wishes, clip, deinterlace, resume, segment, parse_rate(fps)))
+    wishes = Wishes(flags.codec, flags.crf, flags.preset, flags.pix_fmt)
+    clip = Clip(*flags.span(), flags.frames)
+    return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, parse_rate(flags.fps)))
 
 
 def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> "list[Job]":
@@ -222,33 +210,37 @@ def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: b
     return jobs
 
 
-def upscale_videos(
+def upscale_one(
     resizer: "Resizer",
-    plans: "Sequence[VideoPlan | VideoDone]",
+    plan: "VideoPlan | VideoDone",
     ranks: "Team",
     *,
     quality: int | None,
     png_level: int,
     json: bool,
     quiet: bool,
-    fail_fast: bool,
-) -> "list[VideoDone]":
-    """Upscale the videos one after the other, with a bar each, and return what became of them.
+) -> "VideoDone":
+    """Upscale one video, which the ranks divide between them, with a bar; print what became of it, and return that."""
+    from srcli.engine.video import VideoDone, failed, upscale_video
+    from srcli.errors import UserError
 
-    The ranks divide each between them.
-    """
-    from srcli.engine.video import VideoDone
+    if isinstance(plan, VideoDone):  # planning it failed
+        show(plan, json=json, quiet=quiet)
+        return plan
+    name = console.short(plan.job.source)
+    with console.bar(max(plan.frames, 1), quiet=quiet or json) as bar:
 
-    finished = []
-    for plan in plans:
-        if isinstance(plan, VideoDone):
-            done = plan
-        else:
-            done = _one(resizer, plan, ranks, quality=quality, png_level=png_level, json=json, quiet=quiet)
-        finished.append(done)
-        if done.error and fail_fast:
-            break
-    return finished
+        def tick(progress: "Progress") -> None:
+            bar.update(progress.done, f"{name} {_pace(progress)}")
+
+        try:
+            done = upscale_video(resizer, plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
+        except UsageError:
+            raise
+        except UserError as error:
+            done = failed(plan.job, error)
+    show(done, json=json, quiet=quiet)
+    return done
 
 
 def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
@@ -276,28 +268,6 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
     if done.spared:
         parts.append(f"{done.spared} tiles taken over from the frame before")
     console.note(f"{done.input}: " + ", ".join(parts))
-
-
-def _one(
-    resizer: "Resizer", plan: "VideoPlan", ranks: "Team", *, quality: int | None, png_level: int, json: bool, quiet: bool
-) -> "VideoDone":
-    from srcli.engine.video import failed, upscale_video
-    from srcli.errors import UserError
-
-    name = console.short(plan.job.source)
-    with console.bar(max(plan.frames, 1), quiet=quiet or json) as bar:
-
-        def tick(progress: "Progress") -> None:
-            bar.update(progress.done, f"{name} {_pace(progress)}")
-
-        try:
-            done = upscale_video(resizer, plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
-        except UsageError:
-            raise
-        except UserError as error:
-            done = failed(plan.job, error)
-    show(done, json=json, quiet=quiet)
-    return done
 
 
 def busy(seconds: "Sequence[float]", elapsed: float) -> str:

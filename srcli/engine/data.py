@@ -19,6 +19,7 @@ from torch import Tensor
 from srcli.engine.degrade import degrade, degrade_picture
 from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError, UserError
 from srcli.files import files_in, make_folder
+from srcli.media import formats
 from srcli.media.ahead import read_ahead
 from srcli.media.pixels import reduced
 from srcli.media.probe import probe
@@ -26,7 +27,7 @@ from srcli.media.read import read_image
 from srcli.ops.pixels import quantize, to_levels
 from srcli.ops.resize import resize
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
+SUFFIXES = {suffix for suffix, format in formats.SUFFIXES.items() if format in formats.FORMATS}  # what is no animation alone
 
 # what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
 HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
