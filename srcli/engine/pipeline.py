@@ -3,13 +3,14 @@
 Nothing here knows what a network is made of, and nothing holds more pictures than the three stages need.
 """
 
+import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Literal, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -90,10 +91,8 @@ def upscale_files(
         return _traced(item, done, journal) if journal else done
 
     # closed by hand: what was handed over is written before a stop is told, whoever holds the exception
-    written = write_behind(upscaled(), write, depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN)
-    with closing(cast(Generator[tuple[_Upscaled, Done | UserError], None, None], written)):
+    with closing(write_behind(upscaled(), write, depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN)) as written:
         for _, done in written:
-            assert isinstance(done, Done)  # _write turns its errors into records
             yield done
             if fail_fast and done.error:
                 return
@@ -124,24 +123,21 @@ class _Upscaled(NamedTuple):
 def _groups(decoded: Iterable[tuple[Job, _Decoded]]) -> Iterator[list[tuple[Job, _Decoded]]]:
     """Put small pictures of one shape that follow each other together; all others stay alone."""
     group: list[tuple[Job, _Decoded]] = []
+    kind: tuple[tuple[int, ...], np.dtype] | None = None  # shape and dtype of the group's
     for job, outcome in decoded:
         picture = outcome.picture
         pixels = picture.pixels if isinstance(picture, Picture) and picture.alpha is None else None
-        alike = group and pixels is not None and _kind(group[0][1]) == (pixels.shape, pixels.dtype)
-        if group and not (alike and (len(group) + 1) * pixels.shape[0] * pixels.shape[1] <= _SHARED):  # type: ignore[union-attr]
+        size = math.prod(pixels.shape[:2]) if pixels is not None else 0
+        own = (pixels.shape, pixels.dtype) if pixels is not None and size <= _SMALL else None
+        if group and (own is None or own != kind or (len(group) + 1) * size > _SHARED):
             yield group
             group = []
-        group.append((job, outcome))
-        if pixels is None or pixels.shape[0] * pixels.shape[1] > _SMALL:
+        group, kind = [*group, (job, outcome)], own
+        if own is None:
             yield group
             group = []
     if group:
         yield group
-
-
-def _kind(outcome: _Decoded) -> tuple[tuple[int, ...], np.dtype] | None:
-    picture = outcome.picture
-    return (picture.pixels.shape, picture.pixels.dtype) if isinstance(picture, Picture) else None
 
 
 def _through(
@@ -255,10 +251,8 @@ def _stream(resizer: Resizer, job: Job, strips: StripReader | HeldRows, tick: Ca
             shape = height, width, strips.channels + strips.alpha
             promised = strips.kept_bytes + writer.peak_bytes
             bands = upscaler.bands(reading.timed(strips.rows), shape, strips.dtype, precision, tick, promised=promised)
-            for band, outcome in write_behind(computing.each(bands), writing.timed(writer.write), depth=1):
+            for band, _ in write_behind(computing.each(bands), writing.timed(writer.write), depth=1):
                 del band  # it is large, and written
-                if isinstance(outcome, UserError):
-                    raise outcome
     return Done(
         job.source,
         job.target,

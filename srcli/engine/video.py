@@ -6,14 +6,14 @@ the result is checked against the source.
 
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -286,12 +286,9 @@ class _Run:
         frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
         results = upscaled(self._resizer, frames, size, self._precision, self.clocks)
         add = self.clocks.encode.timed(sink.add)
-        stored = cast(Generator[tuple[Result, UserError | None], None, None], write_behind(results, add, depth=AHEAD))
         try:
-            with closing(stored):
-                for result, error in stored:
-                    if error:
-                        raise error
+            with closing(write_behind(results, add, depth=AHEAD)) as stored:
+                for result, _ in stored:
                     self._done += 1
                     self._computed += 1
                     self.repeated += result.repeated and isinstance(sink, _Numbered)
@@ -432,9 +429,7 @@ def upscale_stream(
     writer = StreamWriter(file, kind, shown, size[::-1] if track.turned else size)
     started, done, repeated = time.monotonic(), 0, 0
     results = upscaled(resizer, iter(reader.frames()), size, None, Clocks())
-    for result, error in write_behind(results, lambda result: writer.write(upright(result.frame, track)), depth=AHEAD):
-        if error:
-            raise error
+    for result, _ in write_behind(results, lambda result: writer.write(upright(result.frame, track)), depth=AHEAD):
         done, repeated = done + 1, repeated + result.repeated
         pace = done / max(time.monotonic() - started, 1e-9)
         tick(Progress(done, 0, pace, pace / float(reader.track.rate)))

@@ -1,7 +1,7 @@
 """Reading ahead of the network and writing behind it, in order and bounded."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,9 +18,16 @@ def read_ahead(
 
     A UserError is yielded as the result of its item, anything else rises. Closing early drops what is queued.
     """
+
+    def outcome(item: T) -> R | UserError:
+        try:
+            return function(item)
+        except UserError as error:
+            return error
+
     pool = ThreadPoolExecutor(threads, "read-ahead")
     try:
-        yield from _in_order(pool, items, function, depth)
+        yield from _in_order(pool, items, outcome, depth)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -32,11 +39,11 @@ def write_behind(
     depth: int,
     weigh: Callable[[T], int] = lambda item: 0,
     most: int = 0,
-) -> Iterator[tuple[T, R | UserError]]:
+) -> Generator[tuple[T, R], None, None]:
     """Yield each item with `function(item)`, computed in a thread that is at most `depth` items behind.
 
-    As `read_ahead`, but what was handed over is finished even when the caller closes early or `items` raises. Items that
-    wait together `weigh` at most `most`, or are one.
+    Errors rise; what was handed over is finished even then, when the caller closes early and when `items` raises. Items
+    that wait together `weigh` at most `most`, or are one.
     """
     with ThreadPoolExecutor(1, "write-behind") as pool:
         yield from _in_order(pool, items, function, depth, weigh, most)
@@ -49,22 +56,16 @@ def _in_order(
     depth: int,
     weigh: Callable[[T], int] = lambda item: 0,
     most: int = 0,
-) -> Iterator[tuple[T, R | UserError]]:
-    def outcome(item: T) -> tuple[T, R | UserError]:
+) -> Iterator[tuple[T, R]]:
+    def submit(item: T) -> Future[tuple[T, R]]:
         try:
-            return item, function(item)
-        except UserError as error:
-            return item, error
-
-    def submit(item: T) -> Future[tuple[T, R | UserError]]:
-        try:
-            return pool.submit(outcome, item)
+            return pool.submit(lambda: (item, function(item)))
         except RuntimeError as error:
             if "start new thread" not in str(error):
                 raise
             raise MemoryError(str(error)) from error  # for its stack
 
-    pending: deque[tuple[Future[tuple[T, R | UserError]], int]] = deque()
+    pending: deque[tuple[Future[tuple[T, R]], int]] = deque()
     for item in items:
         pending.append((submit(item), weigh(item)))
         del item  # it may be large, and its turn in the caller is over

@@ -426,7 +426,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
 
 
 def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:
-    """Return the height and width that a picture gets; a factor rounds up, as ops.resize.rescale."""
+    """Return the height and width that a picture gets; a factor rounds up, as MATLAB's imresize does."""
     if isinstance(scale, Box):
         return scale.size(height, width)
     return math.ceil(height * scale - 1e-9), math.ceil(width * scale - 1e-9)

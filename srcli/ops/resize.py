@@ -1,4 +1,4 @@
-"""MATLAB-compatible bicubic resampling, the one resampler of the program.
+"""MATLAB-compatible bicubic resampling: of LR from HR, of results down to a size, and the baseline.
 
 `imresize` of MATLAB: cubic convolution with a = -0.5 (Keys 1981, eq. 15), widened when shrinking
 (antialiasing), pixel centres at i + 0.5, edge samples mirrored, weights normalised per sample.
@@ -18,15 +18,10 @@ Edge = Literal["mirror", "wrap"]  # what lies beyond: MATLAB's mirror, or the ot
 _BLOCK = 128  # output samples a matrix; keeps the cost linear in the picture's size
 
 
-def resize(x: Tensor, height: int, width: int, *, scale: tuple[float, float] | None = None, antialias: bool = True) -> Tensor:
-    """Resample (N, C, H, W) to (N, C, height, width) in the tensor's own dtype and device, unclamped.
-
-    `scale` is output/input for rows and columns where it is not the ratio of the sizes: MATLAB keeps the
-    factor it was given although it rounds the size up.
-    """
-    rows, columns = scale or (height / x.shape[-2], width / x.shape[-1])
-    x = _along_rows(x, height, rows, antialias)  # (N, C, height, W)
-    return _along_rows(x.mT, width, columns, antialias).mT.contiguous()  # (N, C, height, width)
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Resample (N, C, H, W) to (N, C, height, width) in the tensor's own dtype and device, unclamped."""
+    x = _along_rows(x, height)  # (N, C, height, W)
+    return _along_rows(x.mT, width).mT.contiguous()  # (N, C, height, width)
 
 
 def resize_strips(
@@ -38,10 +33,10 @@ def resize_strips(
     the first and the last strip read it all.
     """
     top = 0
-    for first, matrix in _matrices(size[0], height, height / size[0], True, torch.device("cpu"), edge):
+    for first, matrix in _matrices(size[0], height, torch.device("cpu"), edge):
         x = read(first, first + matrix.shape[1])
         x = matrix.to(x.device, x.dtype) @ x  # (N, C, rows, W)
-        yield top, _along_rows(x.mT, width, width / size[1], True, edge).mT
+        yield top, _along_rows(x.mT, width, edge).mT
         top += len(matrix)
 
 
@@ -59,25 +54,19 @@ def enlarge(x: Tensor, scale: int) -> Tensor:
     return F.pixel_shuffle(F.conv2d(x, kernel.to(x), groups=x.shape[1]), scale)
 
 
-def rescale(x: Tensor, factor: float, *, antialias: bool = True) -> Tensor:
-    """Resample (N, C, H, W) by `factor`; the size is rounded up, as MATLAB's imresize(x, factor) does."""
-    # 1e-9: 30 * (1/3) must stay 10 although it is 10.000000000000002 in floating point
-    height, width = (math.ceil(n * factor - 1e-9) for n in x.shape[-2:])
-    return resize(x, height, width, scale=(factor, factor), antialias=antialias)
-
-
-def _along_rows(x: Tensor, out: int, scale: float, antialias: bool, edge: Edge = "mirror") -> Tensor:
+def _along_rows(x: Tensor, out: int, edge: Edge = "mirror") -> Tensor:
     blocks = [
         matrix.to(x.dtype) @ x[..., first : first + matrix.shape[1], :]
-        for first, matrix in _matrices(x.shape[-2], out, scale, antialias, x.device, edge)
+        for first, matrix in _matrices(x.shape[-2], out, x.device, edge)
     ]
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 
 
 @lru_cache(maxsize=64)
-def _matrices(size: int, out: int, scale: float, antialias: bool, device: torch.device, edge: Edge) -> list[tuple[int, Tensor]]:
+def _matrices(size: int, out: int, device: torch.device, edge: Edge) -> list[tuple[int, Tensor]]:
     """List (first input row, (outputs, inputs) weights) for each block of output rows; on the device, so a loop never waits."""
-    stretch = min(scale, 1.0) if antialias else 1.0
+    scale = out / size
+    stretch = min(scale, 1.0)
     support = 4 / stretch
     centre = (torch.arange(out, dtype=torch.float64) + 0.5) / scale - 0.5
     left = (centre - support / 2).floor()

@@ -21,8 +21,7 @@ def test_nothing_to_do_gives_nothing(ahead):
     assert list(ahead([], len, depth=1)) == []
 
 
-@both
-def test_a_user_error_is_the_result_of_its_item(ahead):
+def test_a_user_error_is_the_result_of_its_item_when_reading():
     error = BadPicture("'b' is empty")
 
     def read(name: str) -> str:
@@ -30,7 +29,22 @@ def test_a_user_error_is_the_result_of_its_item(ahead):
             raise error
         return name.upper()
 
-    assert list(ahead("abc", read, depth=1)) == [("a", "A"), ("b", error), ("c", "C")]
+    assert list(read_ahead("abc", read, depth=1)) == [("a", "A"), ("b", error), ("c", "C")]
+
+
+def test_an_error_of_writing_rises_and_what_was_handed_over_is_written():
+    written = []
+
+    def write(name: str) -> None:
+        if name == "b":
+            raise BadPicture("'b' is empty")
+        written.append(name)
+
+    behind = write_behind("abcd", write, depth=1)
+    assert next(behind) == ("a", None)
+    with pytest.raises(BadPicture, match="'b' is empty"):
+        next(behind)
+    assert written == ["a", "c"]
 
 
 @both
