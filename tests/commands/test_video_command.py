@@ -483,6 +483,21 @@ def test_json_tells_what_became_of_a_video(tmp_path):
     assert json.loads(planned)["bottleneck"] is None
 
 
+def test_json_tells_of_a_video_that_cannot_be_read(tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x20ftypisom" + b"\0" * 99)
+    result = upscale(tmp_path / "broken.mp4", "-o", tmp_path / "out.mp4", "--json")
+    record = json.loads(result.stdout)
+    assert (result.exit_code, record["status"], record["output"]) == (1, "failed", str(tmp_path / "out.mp4"))
+    assert "cannot be read as a video" in record["error"]
+
+
+@pytest.mark.parametrize("flags", [("--crf", 0), ("--no-resume",), ("--fps", 12), ("--segment", 9), ("--deinterlace",)])
+def test_flags_of_videos_that_meet_none_are_said(tmp_path, flags):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "still.png")
+    assert "the flags for videos change nothing" in done(tmp_path / "still.png", *flags).stderr
+    assert "flags for videos" not in done(tmp_path / "still.png", "-o", tmp_path / "other.png").stderr
+
+
 def test_a_dry_run_writes_nothing(tmp_path):
     result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--dry-run")
     assert "out.mp4  128x96  12 frames" in result.stdout

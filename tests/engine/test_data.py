@@ -10,6 +10,7 @@ from PIL import Image
 from srcli.engine.data import Files, Patches, Stream, counterpart, hr_folder, list_pictures, partner, read_pictures
 from srcli.engine.evaluate import shrink
 from srcli.errors import BadFolder, TrainingFailed, UsageError
+from srcli.media.formats import SUFFIXES
 from tests.conftest import photograph
 
 CPU = torch.device("cpu")
@@ -238,6 +239,13 @@ def test_links_are_followed_once_and_hidden_files_are_none(folder, tmp_path):
     (joined / ".hidden").symlink_to(folder)
     listed = [path.relative_to(joined).as_posix() for path in list_pictures(joined)]
     assert listed == ["a/p.png", *(f"b/{path.name}" for path in sorted(folder.iterdir()))]
+
+
+def test_whatever_upscale_reads_as_a_picture_is_listed(tmp_path):
+    for suffix in SUFFIXES:
+        (tmp_path / f"a{suffix.upper()}").touch()
+    listed = {path.suffix.lower() for path in list_pictures(tmp_path)}
+    assert listed == set(SUFFIXES) - {".gif"}  # which is read as an animation
 
 
 def test_pictures_are_decoded_a_bounded_number_ahead(tmp_path, monkeypatch):
