@@ -17,6 +17,8 @@ class Window(NamedTuple):
     inner: tuple[int, int, int, int]  # top, bottom, left, right of what the tile gives, within the tile; no px is in two
 
 
+FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}  # the steps of the upsamplers that go to x4 in two, as EDSR has it
+
 Kind = Literal["local", "strided", "statistics", "approximate"]
 
 
@@ -85,6 +87,13 @@ def as_autocast(x: Tensor) -> Tensor:
 def coarser(radius: int, factor: int) -> int:
     """Turn a receptive radius in px of a grid into px of the grid `factor` times coarser."""
     return -(-radius // factor)
+
+
+def before_shuffles(scale: int, radius: int) -> int:
+    """Return the receptive radius in input px of `radius` px behind the FACTORS' 3x3 convolutions and pixel shuffles."""
+    for factor in FACTORS[scale]:
+        radius = coarser(radius, factor) + 1
+    return radius
 
 
 @torch.no_grad()

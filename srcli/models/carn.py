@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.models.base import SRModel, Tiling, Window, coarser, pass_rgb_through, start_bilinear
+from srcli.models.base import FACTORS, SRModel, Tiling, Window, before_shuffles, pass_rgb_through, start_bilinear
 
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K, section 4.1
-FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 class CARN(SRModel):
@@ -34,10 +33,7 @@ class CARN(SRModel):
             }
         )
         self.last = nn.Conv2d(width, 3, 3, padding=1)
-        radius = 1
-        for factor in FACTORS[scale]:
-            radius = coarser(radius, factor) + 1
-        self.tiling = Tiling("local", radius + 1 + 3 * 3 * 2)
+        self.tiling = Tiling("local", before_shuffles(scale, 1) + 1 + 3 * 3 * 2)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         x = self.head(x - self.mean)  # (N, C, H, W)

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.models.base import SRModel, Tiling, Window, coarser, pass_rgb_through, silence_rgb, start_bilinear
+from srcli.models.base import FACTORS, SRModel, Tiling, Window, before_shuffles, pass_rgb_through, silence_rgb, start_bilinear
 
 ALPHA = 0.2  # of ELU
-FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 class DRN(SRModel):
@@ -36,10 +35,7 @@ class DRN(SRModel):
         self.groups = nn.ModuleList(Group(channels, blocks, distilled if distilling else 0) for _ in range(groups))
         self.upsample = nn.ModuleList(nn.Conv2d(channels, channels * f * f, 3, padding=1) for f in FACTORS[scale])
         self.last = nn.Conv2d(channels, 3, 3, padding=1)
-        radius = 1
-        for factor in FACTORS[scale]:
-            radius = coarser(radius, factor) + 1
-        self.tiling = Tiling("local", radius + groups * blocks + 1)
+        self.tiling = Tiling("local", before_shuffles(scale, 1) + groups * blocks + 1)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         head = self.head(x)  # (N, C, H, W)

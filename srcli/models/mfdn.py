@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.models.base import SRModel, Tiling, Window, as_autocast, pass_rgb_through, silence_rgb, start_bilinear
+from srcli.models.base import FACTORS, SRModel, Tiling, Window, as_autocast, pass_rgb_through, silence_rgb, start_bilinear
 from srcli.models.blocks import ESA, NearestConv
 from srcli.models.depthwise import Depthwise
 
@@ -44,9 +44,8 @@ class MFDN(SRModel):
         self.shuffle = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1) if upsampler == "shuffle" else None
         if self.shuffle is not None:
             return
-        factors = [2, 2] if scale == 4 else [scale]
         self.upsample = nn.ModuleList(
-            AttentiveUpsample(channels if i == 0 else width, width, factor) for i, factor in enumerate(factors)
+            AttentiveUpsample(channels if i == 0 else width, width, factor) for i, factor in enumerate(FACTORS[scale])
         )
         self.last = nn.Conv2d(width, 3, 3, padding=1)
 

@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.models.base import SRModel, Tiling, Window, coarser, silence
+from srcli.models.base import FACTORS, SRModel, Tiling, Window, coarser, silence
 from srcli.models.blocks import NearestConv
 
 SLOPE = 0.2
-FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 class PAN(SRModel):

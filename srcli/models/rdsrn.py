@@ -16,10 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from srcli.models.base import SRModel, Tiling, Window, coarser, silence
+from srcli.models.base import FACTORS, SRModel, Tiling, Window, before_shuffles, silence
 from srcli.models.blocks import CCA
-
-FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 class RDSRN(SRModel):
@@ -46,10 +44,7 @@ class RDSRN(SRModel):
         self.upsample = nn.ModuleList(_conv(half, half * f * f, 3) for f in FACTORS[scale])
         self.refine = nn.ModuleList(_conv(half, half, 3, bias=False) for _ in range(4 if refinement else 0))
         self.last = nn.Conv2d(half, 3, 3, padding=1, bias=False)
-        radius = 1 + len(self.refine)
-        for factor in FACTORS[scale]:
-            radius = coarser(radius, factor) + 1
-        self.tiling = Tiling("statistics", radius + 1 + 12 * recursions + 2)
+        self.tiling = Tiling("statistics", before_shuffles(scale, 1 + len(self.refine)) + 1 + 12 * recursions + 2)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         shallow = self.head1(x)  # (N, C, H, W)
