@@ -17,6 +17,7 @@ from torch import Tensor
 
 from srcli import hub, zoo
 from srcli.engine.device import Precision
+from srcli.engine.edges import edges
 from srcli.engine.memory import off_heap
 from srcli.engine.runner import Runner, Work
 from srcli.errors import BadCheckpoint, UsageError
@@ -81,6 +82,7 @@ class Upscaler:
         self.agreement: Agreement | None = None  # of the latest probe
         self.remembers = False  # the picture before, of which tiles that read the same px are taken over
         self._before: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self._ample = False  # a photograph agreed with room to spare
         self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self.runner.casts
 
     @property
@@ -102,21 +104,27 @@ class Upscaler:
         coverage = self.pixels(alpha[..., None], lambda fraction: tick(0.5 + fraction / 2), precision)
         return replace(picture, pixels=pixels, alpha=coverage[..., 0])
 
-    def choose(self, pixels: np.ndarray) -> Precision:
-        """Return the precision for a picture: the fast one where a probe from its middle proves it, or was not asked to.
+    def choose(self, *pictures: np.ndarray) -> Precision:
+        """Return the precision for pictures of one pass: the fast one where it was asked for, or a probe of each proves it.
 
-        One that agrees with room to spare proves it for the pictures that follow.
+        The probe is where a picture's edges are steepest. A photograph that agrees with room to spare proves the
+        photographs that follow; what is drawn, of which the one tells nothing of the other, is always probed.
         """
         if not self._prove:
             return self.precision
-        self.agreement = self.probe(pixels)
-        self._prove = not self.agreement.ample
-        return self.precision if self.agreement.good else "fp32"
+        for pixels in pictures:
+            top, left, drawn = edges(pixels, PROBE)
+            if self._ample and not drawn:
+                continue
+            self.agreement = self.probe(pixels[top : top + PROBE, left : left + PROBE])
+            if not self.agreement.good:
+                return "fp32"
+            self._ample = self._ample or (self.agreement.ample and not drawn)
+        return self.precision
 
     def probe(self, pixels: np.ndarray) -> Agreement:
-        """Compare the fast precision with float32 on a tile from the picture's middle."""
-        top, left = (max((n - PROBE) // 2, 0) for n in pixels.shape[:2])
-        x = to_tensor(_at_least(pixels[top : top + PROBE, left : left + PROBE], self.model.min_side), self.device)
+        """Compare the fast precision with float32 on a tile."""
+        x = to_tensor(_at_least(pixels, self.model.min_side), self.device)
         fast, exact = (to_array(self.runner.whole(x, p)).astype(int) for p in (self.precision, "fp32"))
         error = np.abs(fast - exact)
         mean = float((error**2).mean())
@@ -146,7 +154,7 @@ class Upscaler:
         alpha: np.ndarray | None = None,
     ) -> list[np.ndarray]:
         """Upscale pictures of one shape and dtype at once, as `pixels` does each."""
-        precision = precision or self.choose(pictures[0])
+        precision = precision or self.choose(*pictures)
         (height, width, _), s, least = pictures[0].shape, self.scale, self.model.min_side
         pictures = [_at_least(pixels, least) for pixels in pictures]
         alpha = None if alpha is None else _at_least(alpha, least)
@@ -342,7 +350,7 @@ class Resizer:
         if len(pictures) > 1 and exact and all(picture.alpha is None for picture in pictures):
             run = self.upscalers[chain[0]]
             arrays = [picture.pixels for picture in pictures]
-            precision = run.choose(arrays[0])
+            precision = run.choose(*arrays)
             results = run.several(arrays, tick, precision)
             return [replace(p, pixels=pixels) for p, pixels in zip(pictures, results, strict=True)], precision
         done = [self(picture, size, tick) for picture in pictures]

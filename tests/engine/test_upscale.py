@@ -7,7 +7,7 @@ from srcli.engine.device import DTYPES
 from srcli.engine.evaluate import shrink
 from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
-from srcli.engine.upscale import Resizer, Upscaler
+from srcli.engine.upscale import Agreement, Resizer, Upscaler
 from srcli.errors import DeviceUnavailable
 from srcli.media.image import Picture
 from srcli.media.jobs import plan_jobs
@@ -16,6 +16,7 @@ from srcli.ops.color import rgb_to_ycbcr
 from srcli.ops.pixels import to_tensor
 from srcli.zoo import open_file
 from tests.conftest import photograph
+from tests.engine.test_edges import words
 
 
 @pytest.fixture(scope="module")
@@ -280,20 +281,32 @@ def test_colour_is_computed_in_float32_whatever_the_network_computes_in(arch):
     assert near.dtype == torch.float32
 
 
-def test_a_probe_that_agrees_amply_is_the_last(rfdn, monkeypatch):
+def test_a_photograph_proves_photographs_and_nothing_drawn(rfdn, monkeypatch):
     monkeypatch.setattr("srcli.engine.runner.fast_precision", lambda device: "bf16")
     upscaler, probes = Upscaler(rfdn), []
     honest = Upscaler.probe
 
     def probe(self, pixels):
-        probes.append(1)
+        probes.append(pixels.shape)
         return honest(self, pixels)
 
     monkeypatch.setattr(Upscaler, "probe", probe)
-    flat = np.full((40, 40, 3), 128, np.uint8)
-    assert [upscaler.choose(flat) for _ in range(3)] == ["bf16"] * 3
-    assert len(probes) == 1
+    flat, photo = np.full((40, 40, 3), 128, np.uint8), photograph(100, 120)
+    upscaler.choose(flat)  # whatever agrees there says nothing
+    assert [upscaler.choose(photo) for _ in range(3)] == ["bf16"] * 3
+    assert (len(probes), probes[1]) == (2, (96, 96, 3))
     assert upscaler.agreement.ample
+    upscaler.choose(photo, flat)
+    assert len(probes) == 3
+
+
+def test_text_after_a_photograph_is_as_exact_as_alone(rfdn, monkeypatch):
+    monkeypatch.setattr("srcli.engine.runner.fast_precision", lambda device: "bf16")
+    upscaler, text = Upscaler(rfdn), words()
+    monkeypatch.setattr(Upscaler, "probe", lambda self, pixels: Agreement(99.0 if pixels.shape[0] == 70 else 40.0, 1.0))
+    assert upscaler.choose(photograph(70, 80)) == "bf16"
+    assert upscaler.choose(text) == "fp32"
+    assert upscaler.choose(photograph(70, 80), photograph(70, 80)) == "bf16"
 
 
 def test_the_ensemble_keeps_16_bits_and_floats(bicubic):
