@@ -1,6 +1,7 @@
 """srcli from Python: a picture of any common kind in, the same kind out, `scale` times larger."""
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -13,12 +14,18 @@ from torch import Tensor
 from srcli.checkpoint import Card
 from srcli.engine import upscale
 from srcli.engine.device import Precision, pick_device
+from srcli.errors import UsageError
 from srcli.media.image import Picture
 from srcli.models.base import SRModel
 from srcli.zoo import DEFAULT, open_model
 
 Level = TypeVar("Level", bound=np.generic)
-MODES = ("1", "L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "F")
+MODES = ("1", "L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I;16B", "I;16L", "F")
+_INSTEAD = {  # of other modes, where the conversion to RGB would lose something
+    "I": "give its values as an array, scaled to uint16 or to floats in [0, 1]",
+    "La": "use image.convert('LA')",
+    "RGBa": "use image.convert('RGBA')",
+}
 
 
 def load(
@@ -39,12 +46,17 @@ def load(
     before the first use. Raises a `srcli.errors.UserError` that says in one line what is missing.
     """
     where = pick_device(str(device))
-    network, card = open_model(str(model), scale, offline=offline, say=logging.getLogger("srcli").warning)
+    if tile is not None and not (isinstance(tile, int) and tile >= 0):
+        raise UsageError(f"tile is px, 0 for the whole picture or None, not {tile!r}")
+    if scale is not None and (scale != int(scale) or scale < 1):
+        raise UsageError(f"scale is a whole number from 1, not {scale!r}")
+    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn before those of the file take their place
+        network, card = open_model(str(model), scale and int(scale), offline=offline, say=logging.getLogger("srcli").warning)
     return Upscaler(network, card, device=where, precision=precision, tile=tile, ensemble=ensemble)
 
 
 class Upscaler:
-    """A network ready for pictures; made by `load`."""
+    """A network ready for pictures; made by `load`. Threads that share one take turns."""
 
     def __init__(
         self,
@@ -61,6 +73,13 @@ class Upscaler:
         self.card = card  # arch, scale, licence, source, scores
         self.scale = model.scale
         self.device = device
+        self._turn = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _turn=threading.Lock())
 
     def __repr__(self) -> str:
         return f"<srcli.Upscaler {self.card.arch} x{self.scale} on {self.device}>"
@@ -90,8 +109,9 @@ class Upscaler:
 
     def _image(self, image: Image.Image) -> Image.Image:
         if image.mode not in MODES:
-            raise ValueError(f"pictures of mode '{image.mode}' are not supported; use image.convert('RGB')")
-        if image.mode == "I;16" and image.has_transparency_data:
+            advice = _INSTEAD.get(image.mode, "use image.convert('RGB')")
+            raise ValueError(f"pictures of mode '{image.mode}' are not supported; {advice}")
+        if image.mode.startswith("I;16") and image.has_transparency_data:
             raise ValueError("16-bit gray with a transparent level has no mode with alpha; give its pixels as (H, W, 2) uint16")
         out = Image.fromarray(self._array(_pixels(image)))
         out.info = {key: value for key, value in image.info.items() if key != "transparency"}  # it is in the alpha now
@@ -116,7 +136,9 @@ class Upscaler:
         levels = _levels(array)
         channels = 3 if array.shape[2] > 2 else 1
         alpha = levels[..., -1] if array.shape[2] in (2, 4) else None
-        out = self._engine(Picture(levels[..., :channels], alpha))
+        with self._turn:
+            self._engine.runner.look_at_memory()
+            out = self._engine(Picture(levels[..., :channels], alpha))
         pixels = out.pixels if out.alpha is None else np.concatenate([out.pixels, out.alpha[..., None]], axis=2)
         return pixels.astype(array.dtype, copy=False)
 

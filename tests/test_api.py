@@ -1,7 +1,9 @@
 """srcli from Python: every kind of picture comes back as the kind it was."""
 
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +11,11 @@ import torch
 from PIL import Image
 
 import srcli
+from srcli.checkpoint import card_of
+from srcli.engine import memory
+from srcli.engine.runner import Runner
 from srcli.errors import DeviceUnavailable, UsageError, WeightsNotFound
+from srcli.models import create
 from tests.conftest import HEIGHT, WIDTH, photograph
 
 
@@ -143,6 +149,78 @@ def test_a_tensor_returns_to_its_device(up):
 def test_what_is_no_picture_is_refused(up, image, error, text):
     with pytest.raises(error, match=text):
         up(image)
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(">u2", "I;16B"), ("<u2", "I;16")])
+def test_16_bits_come_back_in_either_byte_order(up, dtype, mode):
+    levels = photograph()[..., 0].astype(np.uint16) * 257
+    result = up(Image.fromarray(levels.astype(dtype)))
+    assert result.mode == mode
+    np.testing.assert_array_equal(np.asarray(result).astype(np.uint16), up(levels))
+
+
+@pytest.mark.parametrize(("mode", "advice"), [("I", "as an array"), ("La", "'LA'"), ("RGBa", "'RGBA'"), ("HSV", "'RGB'")])
+def test_a_mode_that_is_not_taken_names_what_loses_nothing(up, mode, advice):
+    with pytest.raises(ValueError, match=f"mode '{mode}' are not supported; .*{advice}"):
+        up(Image.new(mode, (4, 4)))
+
+
+def test_threads_that_share_a_pooling_network_take_turns():
+    torch.manual_seed(0)
+    model = create("imdn", 2, channels=16)
+    shared = srcli.Upscaler(model, card_of(model), device=torch.device("cpu"), precision="fp32", tile=32)
+    pictures = [photograph(64, 64, seed) for seed in range(4)]
+    expected = [shared(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        for got, alone in zip(pool.map(shared, pictures), expected, strict=True):
+            np.testing.assert_array_equal(got, alone)
+
+
+@pytest.mark.parametrize("arch", ["rdsrn", "fdiwn", "standard"])
+def test_an_upscaler_goes_to_other_processes(arch):
+    model = create(arch, 2)
+    up = srcli.Upscaler(model, card_of(model), device=torch.device("cpu"), precision="fp32")
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(up))(photograph(20, 20)), up(photograph(20, 20)))
+
+
+def test_loading_leaves_the_random_numbers_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    srcli.load("mfdn", 4)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_what_the_program_holds_takes_nothing_from_the_network(monkeypatch):
+    up, tiles = srcli.load("bicubic", scale=2, device="cpu"), []
+    run = Runner.run
+
+    def counted(self, *arguments, **options):
+        for done in run(self, *arguments, **options):
+            tiles.append(1)
+            yield done
+
+    monkeypatch.setattr(Runner, "run", counted)
+    held = memory._held
+    monkeypatch.setattr(memory, "_held", lambda: held() + 3 * 2**30)  # of pictures that came after loading
+    up(np.zeros((300, 300, 3), np.uint8))
+    assert len(tiles) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"precision": "float16"}, "the precision is auto, fp32, bf16, fp16, not 'float16'"),
+        ({"tile": "64"}, "not '64'"),
+        ({"tile": 2.5}, "not 2.5"),
+        ({"tile": -5}, "not -5"),
+        ({"scale": 0}, "a whole number from 1, not 0"),
+        ({"scale": 2.5}, "a whole number from 1, not 2.5"),
+    ],
+)
+def test_options_that_are_none_are_refused_when_loading(options, text):
+    with pytest.raises(UsageError, match=text):
+        srcli.load("mfdn", device="cpu", **options)
 
 
 def test_what_cannot_be_loaded_says_why(tmp_path):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from srcli.errors import DeviceUnavailable
+from srcli.errors import DeviceUnavailable, UsageError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -62,7 +62,9 @@ def fast_precision(device: torch.device) -> Precision:
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Raise DeviceUnavailable where `precision` does not run on `device`."""
+    """Raise UsageError where there is no such `precision`, DeviceUnavailable where it does not run on `device`."""
+    if precision not in DTYPES:
+        raise UsageError(f"the precision is auto, {', '.join(DTYPES)}, not {precision!r}")
     if precision == "fp16" and device.type == "cpu":
         raise DeviceUnavailable("fp16 does not run on the CPU; use --precision bf16 or fp32")
     if precision == "bf16" and device.type == "cuda" and not _has_bf16(device):

@@ -76,7 +76,8 @@ class Runner:
         self.model = copy.deepcopy(model).eval().fold().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scale = model.scale
         self.precision, self.casts = _precision(model, precision, device), model.precision is None
-        self.tile, self.memory = tile, memory or (resident_limit() if device.type == "cpu" else None)
+        self.tile, self.memory, self._unlimited = tile, memory, memory is None
+        self.look_at_memory()
         self.not_compiled: str | None = None  # the reason, where it was asked for
         if compile:
             pooled = model.tiling.kind == "statistics"  # sweeps change what its layers do
@@ -88,6 +89,11 @@ class Runner:
         self._work = self._none()
         if device.type == "cpu":
             keep_freed_memory()
+
+    def look_at_memory(self) -> None:
+        """Let the network have its own share, where no limit was set, beside what the program holds by now."""
+        if self._unlimited and self.device.type == "cpu":
+            self.memory = resident_limit()
 
     def _none(self) -> Work:
         return Work(self.scale, overlap=self.model.tiling.overlap)

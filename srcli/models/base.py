@@ -67,6 +67,7 @@ class SRModel(nn.Module):
                 shared = type(module)  # by a copy and its original: what is removed from it would be gone from both
                 module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
                 parametrize.remove_parametrizations(module, "weight")
+                module._load_state_dict_pre_hooks.clear()  # weight_norm's, which no longer fits and cannot be pickled
         return self
 
     def single_scale_parameters(self) -> int:
