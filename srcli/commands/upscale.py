@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
+DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m rfdn-photo"
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 
@@ -177,7 +178,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT
+    from srcli.zoo import DEFAULT, knows_photographs_alone
 
     if threads:
         use_threads(threads)
@@ -189,7 +190,8 @@ def upscale(
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
             journal.head(options={name: value for name, value in context.params.items() if value is not None})
         level = PNG_LEVEL if png_level is None else png_level
-        writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal)
+        advice = DRAWN if knows_photographs_alone(model or DEFAULT) else ""
+        writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
         goal = box or scale or networks[0].scale
         plan = partial(
             plan_jobs,
@@ -277,6 +279,7 @@ class _Writing:
     quiet: bool
     piped: bool
     journal: "Journal | None"
+    advice: str  # of what is drawn and went wrong
 
 
 @dataclass
@@ -433,6 +436,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             icc=how.icc,  # type: ignore[arg-type]
             fail_fast=how.fail_fast,
             journal=how.journal,
+            advice=how.advice,
             tick=tick,
         ):
             tally.finished += 1

@@ -30,7 +30,7 @@ def edges(pixels: Array, side: int) -> Edges:
     for top in range(0, height, side):  # one row of cells in memory at a time
         rows = pixels[top : top + side]
         steps = np.abs(np.diff(rows if rows.dtype.kind == "f" else rows.astype(np.int32), axis=1)).max(axis=2)
-        even += np.count_nonzero(steps == 0)
+        even += int(np.count_nonzero(steps == 0))
         means = np.add.reduceat(steps.sum(axis=0, dtype=np.float64), lefts) / (spans * len(rows))
         if means.max() > steepest:
             steepest, found = float(means.max()), (top, lefts[int(means.argmax())])

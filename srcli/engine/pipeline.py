@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from srcli.engine.device import Precision
+from srcli.engine.edges import edges
 from srcli.engine.journal import Account, Journal
 from srcli.engine.likeness import likeness
 from srcli.engine.runner import Work
@@ -37,6 +38,7 @@ AHEAD = 2  # pictures read before, and written behind, the one in the network
 UNWRITTEN = 256 * 2**20  # bytes of results that wait to be written before the network waits for them
 STREAM_FROM = 100_000_000  # px of a result that is computed and written in strips where its formats allow it
 _COMPILE_FROM = 500_000_000  # px of input that repay compiling on CUDA; an estimate, not run on hardware
+ASTRAY = 34.0  # dB below which what is drawn went wrong; how it was chosen: docs/upscale.md
 _SMALL = 128 * 128  # px of input up to which pictures of one size share a pass
 _SHARED = 256 * 256  # px of a pass that they share
 
@@ -68,12 +70,14 @@ def upscale_files(
     icc: Icc = "keep",
     fail_fast: bool = False,
     journal: Journal | None = None,
+    advice: str = "",
     tick: Callable[[Job, float], None] = lambda job, fraction: None,
 ) -> Iterator[Done]:
     """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
 
     One thread reads ahead and one writes behind while the network works. `icc`: whether colours are converted by the
     pictures' profiles before. `fail_fast` ends after the first failure. `journal` is told of each as it is written.
+    `advice`: what to do where the network, of photographs alone, has made nonsense of text, drawings or pixel art.
     """
     resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
     read = partial(_read, icc=icc, streams=streams(resizer), traced=journal is not None)
@@ -87,8 +91,7 @@ def upscale_files(
             yield from _through(resizer, group, tick, png_level)
 
     def write(item: _Upscaled) -> Done:
-        done = _write(item, quality=quality, png_level=png_level)
-        return _traced(item, done, journal) if journal else done
+        return _checked(item, _write(item, quality=quality, png_level=png_level), journal, advice)
 
     # closed by hand: what was handed over is written before a stop is told, whoever holds the exception
     with closing(write_behind(upscaled(), write, depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN)) as written:
@@ -323,17 +326,22 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
     )
 
 
-def _traced(upscaled: _Upscaled, done: Done, journal: Journal) -> Done:
-    """Note a picture, with how its result resembles it; point out one that hardly does."""
+def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: str) -> Done:
+    """Point out a result that hardly resembles its input, and note the picture; without a journal only what is drawn."""
     source, result = upscaled.decoded.picture, upscaled.result
     if isinstance(source, Animation) and isinstance(result, Animation):
         source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
-    alike = likeness(result, source) if isinstance(source, Picture) and isinstance(result, Picture) else None
-    if alike and alike.far:
-        done = replace(
-            done, notes=(*done.notes, f"made small again, it is only {alike.psnr:.1f} dB from the input: look at it")
-        )
-    journal.add(done, Account(upscaled.decoded.sha256, upscaled.passes, upscaled.shared, alike))
+    if not (isinstance(source, Picture) and isinstance(result, Picture)):
+        alike = None
+    else:
+        drawn = bool(advice) and edges(source.pixels, PROBE).drawn
+        alike = likeness(result, source) if journal or drawn else None
+        if alike and (alike.far or (drawn and alike.psnr < ASTRAY)):
+            what = advice if drawn else "look at it"
+            told = f"made small again, it is only {alike.psnr:.1f} dB from the input: {what}"
+            done = replace(done, notes=(*done.notes, told))
+    if journal:
+        journal.add(done, Account(upscaled.decoded.sha256, upscaled.passes, upscaled.shared, alike))
     return done
 
 

@@ -21,6 +21,7 @@ from srcli.cli import app
 from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer
 from tests.conftest import photograph
+from tests.engine.test_edges import words
 
 
 def upscale(*arguments: object, **more: object) -> Result:
@@ -637,3 +638,18 @@ def test_one_file_that_is_no_picture_is_refused_before_torch_is_loaded(folder):
     )
     assert (run.returncode, run.stdout) == (1, "False\n")
     assert run.stderr.startswith("error: '")
+
+
+def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
+    Image.fromarray(words()).save(tmp_path / "text.png")
+    Image.fromarray(photograph(40, 48)).save(tmp_path / "photo.png")
+
+    def told(model: str) -> list[str]:
+        command = ["upscale", tmp_path / "text.png", tmp_path / "photo.png", "-m", model, "-o", tmp_path / model]
+        result = CliRunner().invoke(app, [str(argument) for argument in command])
+        assert result.exit_code == 0, result.stderr
+        return [line for line in result.stderr.splitlines() if "-m rfdn-photo" in line]
+
+    (line,) = told("standard")
+    assert "text.png: made small again, it is only" in line
+    assert told("rfdn-photo") == told("bicubic") == []
