@@ -243,10 +243,12 @@ def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
     rgb = ("RGB PSNR", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
     columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", *rgb, "seconds")
     cells = []
-    for s in (r.summary for r in results):
+    for r in results:
+        s = r.summary
         psnr = (f"{s.psnr:.2f}", _interval(s.psnr_interval, 2))
         ssim = (f"{s.ssim:.4f}", _interval(s.ssim_interval, 4))
-        cells.append((s.model, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
+        name = r.entry.label if console.on_terminal() else s.model  # what is kept in a file tells the whole path
+        cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
     console.table("", columns, cells)
     for contest in duels(results):
         console.result(f"{contest.dataset}: {contest}")
