@@ -79,7 +79,7 @@ def compare(
         compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
     html = render(compared, device=str(where))
     with writing_to(target), atomic(target) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
     for v in compared.versions if json else ():
         facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
         console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])

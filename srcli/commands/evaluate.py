@@ -155,7 +155,7 @@ def evaluate(
 
         page = render(results, protocol, computed=computed, published=against is not None)
         with writing_to(report), atomic(report) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     if figure:
         from srcli.engine.figure import draw_figure
 
@@ -300,7 +300,11 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str, Any]]) -> None:
-    with writing_to(path), atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        writing_to(path),
+        atomic(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv_module.writer(file)
         rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
         writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds", *_MADE, "protocol"])

@@ -79,3 +79,14 @@ def test_what_cannot_be_is_refused_in_one_line(picture, arguments, reason):
 
 def test_a_folder_is_no_picture(picture):
     assert "is a folder" in srcli("compare", picture.parent).output
+
+
+def test_a_name_that_is_not_utf8_is_spelt_out_on_the_page(tmp_path):
+    path = tmp_path / "caf\udce9.png"
+    try:
+        Image.fromarray(photograph()).save(path)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    result = srcli("compare", path, "-m", "bicubic", "-s", 2, "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert r"caf\udce9.png" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -219,3 +219,17 @@ def test_a_report_that_cannot_be_written_is_said_after_the_scores(folder, tmp_pa
     assert "r.html': No space left on device" in result.stderr
     assert "bicubic" in result.stdout
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_names_that_are_not_utf8_are_spelt_out_in_every_file(tmp_path):
+    try:
+        (tmp_path / "d\udce9").mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    Image.fromarray(photograph()).save(tmp_path / "d\udce9" / "caf\udce9.png")
+    files = [tmp_path / name for name in ("s.csv", "r.html", "f.png")]
+    flags = ("--csv", files[0], "--report", files[1], "--figure", files[2], "--picture", "caf\udce9")
+    result = srcli("eval", tmp_path / "d\udce9", "-m", "bicubic", "-s", 2, *flags)
+    assert result.exit_code == 0, result.output
+    assert [r"caf\udce9" in path.read_text(encoding="utf-8") for path in files[:2]] == [True, True]
+    assert files[2].stat().st_size > 0
