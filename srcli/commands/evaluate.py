@@ -3,7 +3,6 @@
 import csv as csv_module
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +28,6 @@ from srcli.files import atomic, make_folder, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
-    from srcli.engine.bootstrap import Interval
     from srcli.engine.evaluate import Dataset, Entry, Protocol, Result
     from srcli.models.base import SRModel
 
@@ -238,6 +236,7 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
 
 def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
+    from srcli.engine.bootstrap import rounded
     from srcli.engine.evaluate import duels, rgb_cells
 
     rgb = ("RGB PSNR", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
@@ -245,8 +244,8 @@ def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
     cells = []
     for r in results:
         s = r.summary
-        psnr = (f"{s.psnr:.2f}", _interval(s.psnr_interval, 2))
-        ssim = (f"{s.ssim:.4f}", _interval(s.ssim_interval, 4))
+        psnr = (rounded(s.psnr, 2), s.psnr_interval.text(2))
+        ssim = (rounded(s.ssim, 4), s.ssim_interval.text(4))
         name = r.entry.label if console.on_terminal() else s.model  # what is kept in a file tells the whole path
         cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
     console.table("", columns, cells)
@@ -315,8 +314,3 @@ def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str
                 how = [made.get(r.entry.name, {}).get(fact, "") for fact in _MADE]
                 names = [r.entry.name, r.summary.dataset, s.picture, r.summary.scale]
                 writer.writerow([*names, *scores, f"{s.seconds:.3f}", *how, r.summary.protocol])
-
-
-def _interval(interval: "Interval", digits: int) -> str:
-    low, high = interval
-    return "-" if math.isnan(low) else f"{low:.{digits}f}..{high:.{digits}f}"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import CROP, Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, shrink
 from srcli.engine.evaluate import compare as scores_of
@@ -213,8 +214,8 @@ def _results(c: Comparison, addresses: Sequence[str]) -> Html:
     for v, address in zip(c.versions, addresses, strict=True):
         row = [v.name, f"{v.pixels.shape[1]}x{v.pixels.shape[0]}", f"{v.parameters:,}" if v.parameters else "-"]
         kilobytes = len(address.partition(",")[2]) * 3 / 4 / 1000
-        row += [v.precision or "-", _number(v.seconds, 2), f"{kilobytes:,.0f}"]
-        rows.append([*row, _number(v.psnr, 2), _number(v.ssim, 4)] if scored else row)
+        row += [v.precision or "-", rounded(v.seconds, 2), f"{kilobytes:,.0f}"]
+        rows.append([*row, rounded(v.psnr, 2), rounded(v.ssim, 4)] if scored else row)
     caption = (
         f"Seconds: one pass over {c.part.width}x{c.part.height} px, after a warm-up. File: lossless, as this page holds it."
     )
@@ -235,7 +236,7 @@ def _places(c: Comparison) -> Html:
             caption: list[object] = [element("b", v.name)]
             if v.psnr is not None:
                 here = scores_of(pixels, box.cut(versions[-1].pixels), Protocol(c.scale, border=0))[0]
-                caption.append(f"{_number(here, 2)} dB here")
+                caption.append(f"{rounded(here, 2)} dB here")
             crops.append(crop(pixels, f"{v.name}, crop {number}", *caption))
         places.append(look(element("span", f"Crop {number} ", go(number, box)), crops))
     corners = " and ".join(f"{b.left}, {b.top}" for b in c.boxes)
@@ -318,7 +319,3 @@ def _orientation(matrix: tuple[int, ...] | None) -> int:
     a, b, _, c, d = matrix[:5]
     swapped = a == 0
     return _ORIENTATIONS[swapped, (c if swapped else a) < 0, (b if swapped else d) < 0]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from srcli.engine.bootstrap import Interval, differences, mean_interval
+from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
 from srcli.engine.data import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
@@ -87,17 +87,23 @@ class Versus:
 
     @property
     def sign(self) -> str:
-        """What stands between the names: = where every picture has the same PSNR."""
+        """What stands between the names: = where every picture has the same PSNR, ~ where nothing puts one first."""
+        if math.isnan(self.psnr) and self.wins == self.losses:
+            return "~"
         return ">" if self.wins or self.losses else "="
 
+    @property
+    def difference(self) -> str:
+        """The mean difference of PSNR in words; there is none where infinite ones of both signs meet."""
+        return "no mean difference" if math.isnan(self.psnr) else f"{rounded(self.psnr, 2, sign=True)} dB"
+
     def __str__(self) -> str:
-        low, high = (_signless(v) for v in self.psnr_interval)
-        interval = (
-            "no interval" if math.isnan(low) else f"{low:.2f}..{high:.2f}" + ("" if self.clear else ", no clear difference")
-        )
+        interval = self.psnr_interval.text(2) + ("" if self.clear else ", no clear difference")
+        if math.isnan(self.psnr_interval.low):
+            interval = "no interval"
         pictures = self.pictures if self.sign == "=" else self.wins
-        wins = f"{self.model} {self.sign} {self.other} on {pictures} of {self.pictures}"
-        return f"{wins}, {_signless(self.psnr):+.2f} dB, {interval}"
+        wins = f"{self.model} {self.sign} {self.other} on {pictures} of {self.pictures}" + (" each" if self.sign == "~" else "")
+        return f"{wins}, {self.difference}, {interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +291,7 @@ def rgb_cells(summary: Summary) -> tuple[str, ...]:
     """Return the cells of a table for RGB beside Y: PSNR and SSIM, or none where it was not asked for."""
     if summary.rgb_psnr is None or summary.rgb_ssim is None:
         return ()
-    return f"{summary.rgb_psnr:.2f}", "-" if math.isnan(summary.rgb_ssim) else f"{summary.rgb_ssim:.4f}"
+    return rounded(summary.rgb_psnr, 2), rounded(summary.rgb_ssim, 4)
 
 
 def versus(a: Result, b: Result) -> Versus:
@@ -376,11 +382,6 @@ def short_names(references: Sequence[str]) -> list[str]:
         if len(set(labels)) == len(labels):
             return labels
     return list(references)
-
-
-def _signless(value: float) -> float:
-    """Return `value` so that it never prints as -0.00."""
-    return round(value, 2) + 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

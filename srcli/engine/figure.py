@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
@@ -57,8 +58,8 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     views = [_View(_enlarged(box.cut(pair.hr), zoom), "HR", "PSNR / SSIM")]
     for result, sr in zip(results, restored, strict=True):
         score = result.scores[0]
-        ssim = "-" if math.isnan(score.ssim) else f"{score.ssim:.4f}"
-        views.append(_View(_enlarged(box.cut(sr), zoom), result.entry.label, f"{score.psnr:.2f} / {ssim}"))
+        scores = f"{rounded(score.psnr, 2)} / {rounded(score.ssim, 4)}"
+        views.append(_View(_enlarged(box.cut(sr), zoom), result.entry.label, scores))
     if len(views) % 2:  # two full rows
         lr = Image.fromarray(np.ascontiguousarray(_lr_cut(pair.lr, box, protocol.scale)))
         views.insert(1, _View(lr.resize(views[0].pixels.size, Image.Resampling.NEAREST), "LR", f"x{protocol.scale}"))
@@ -132,7 +133,7 @@ def _marked(whole: Image.Image, box: Box, ratio: float) -> Image.Image:
 def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: float) -> None:
     """Write a line around (x, y), its middle left out where it is wider than `width`."""
     font = ImageFont.load_default(size=_FONT)
-    kept = text
+    kept = text = " ".join(text.split())  # a name may hold a line feed
     for length in range(len(text) - 1, 0, -1):
         if draw.textlength(kept, font) <= width:
             break

@@ -105,6 +105,17 @@ def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(s
     assert "RGB PSNR" in table and f"{alone['psnr']:.2f}" in table
 
 
+def test_no_ssim_of_a_picture_that_is_too_small_is_a_dash_everywhere(tmp_path):
+    (tmp_path / "hr").mkdir()
+    Image.fromarray(photograph(12, 14)).save(tmp_path / "hr" / "a\nb.png")
+    files = ("--picture", "a\nb", "--figure", tmp_path / "f.png", "--report", tmp_path / "r.html")
+    result = srcli("eval", tmp_path / "hr", "-m", "bicubic", "-s", 2, "--channel", "both", *files)
+    assert result.exit_code == 0, result.output
+    row = result.stdout.splitlines()[1].split()
+    assert (row[6], row[7], row[9]) == ("-", "-", "-")
+    assert "nan" not in result.stdout and ">nan<" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets):
     hr = sets / "Set5" / "HR"
     (hr / "more").mkdir()

@@ -151,6 +151,12 @@ def test_pictures_restored_exactly_do_not_decide_who_is_better():
     assert (contest.model, contest.wins) == ("B", 2)
 
 
+def test_models_of_which_nothing_puts_one_first_have_no_winner():
+    (contest,) = duels([_result("A", [math.inf, 30.0, 30.0]), _result("B", [40.0, math.inf, 30.0])])
+    assert (contest.wins, contest.losses) == (1, 1)
+    assert str(contest) == "A ~ B on 1 of 3 each, no mean difference, no interval"
+
+
 def test_the_interval_of_a_summary_is_around_its_mean():
     summary = _result("A", [28.0, 30.0, 31.0, 35.0]).summary
     assert summary.psnr_interval.low < summary.psnr == 31.0 < summary.psnr_interval.high
