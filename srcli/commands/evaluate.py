@@ -95,7 +95,8 @@ def evaluate(
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets, short_names
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets
+    from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 

@@ -25,9 +25,6 @@ Channel = Literal["y", "rgb", "both"]
 
 BASELINE = "bicubic"
 
-_ANY_RUN = {"best", "last"}  # what srcli train calls its weights
-_WEIGHTS = {".safetensors", ".pth", ".pt", ".ckpt"}
-
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -371,17 +368,6 @@ def dataset_name(folder: Path) -> str:
     """Return what a data set is called: its folder, or the folder above one that is called HR or the like."""
     whole = folder.resolve()
     return whole.parent.name if whole.name.lower() in HR_FOLDERS else whole.name
-
-
-def short_names(references: Sequence[str]) -> list[str]:
-    """Return labels that differ: a file's name without its kind, with as many of its folders as that takes."""
-    paths = [Path(r).resolve() if Path(r).is_dir() else Path(r) for r in references]  # . and .. have no names
-    parts = [(p.with_suffix("") if p.suffix.lower() in _WEIGHTS else p).parts for p in paths]
-    for depth in range(1, max(map(len, parts), default=0) + 1):
-        labels = ["/".join(p[-max(depth, 2 if p[-1] in _ANY_RUN else 1) :]) for p in parts]
-        if len(set(labels)) == len(labels):
-            return labels
-    return list(references)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -18,11 +18,11 @@ from srcli.engine.evaluate import (
     evaluate,
     evaluate_pictures,
     open_datasets,
-    short_names,
     shrink,
     summarize,
     versus,
 )
+from srcli.engine.labels import short_names
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadFolder, BadPicture
 from srcli.models import create
