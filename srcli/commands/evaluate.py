@@ -135,14 +135,8 @@ def evaluate(
     ]
     check_pictures(datasets, entries, protocol)
     results = _score(entries, datasets, protocol, save, quiet=json)
-    others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
-    computed = (
-        f"{precision}, {where}"
-        + (", self-ensemble" if ensemble else "")
-        + "".join(f"; {label} in {own}" for label, own in others)
-    )
-    made = {"device": str(where), "ensemble": ensemble}
-    facts = {n: {"precision": m.precision or (precision if m.learnt else "fp32"), **made} for n, m in networks.items()}
+    computed = _computed(results, networks, precision, f"{where}{', self-ensemble' if ensemble else ''}")
+    facts = {name: {"device": str(where), "ensemble": ensemble} for name in networks}
     if json:
         _records(results, facts, against is not None)
     else:
@@ -188,6 +182,17 @@ def _score(
                     bar.update(done, f"{entry.label} {dataset.name}")
                 results.append(conclude(entry, dataset, counted, scores))
     return results
+
+
+def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], precision: str, where: str) -> str:
+    """Say what the networks computed in, and where; with auto what that came to."""
+    from srcli.engine.evaluate import precision_of
+
+    learnt = [r for r in results if (n := networks.get(r.entry.name)) and n.learnt]
+    asked = f"auto ({precision_of(learnt or results)})" if precision == "auto" else precision
+    own = {r.entry.label: n.precision for r in results if (n := networks.get(r.entry.name))}
+    others = [f"; {label} in {its}" for label, its in own.items() if its not in (None, precision)]
+    return f"{asked}, {where}{''.join(others)}"
 
 
 def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
@@ -279,15 +284,17 @@ def _show_published(results: Sequence["Result"]) -> None:
 def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], published: bool) -> None:
     """Print a record for every model and data set, with how it stands against those before it, then the papers' rows.
 
-    `made`: how the pictures of an entry were made.
+    `made`: how the pictures of a network were made, beside the precision.
     """
     from srcli.engine.against import ranking
-    from srcli.engine.evaluate import versus
+    from srcli.engine.evaluate import precision_of, versus
 
     for i, result in enumerate(results):
         before = [r for r in results[:i] if r.dataset == result.dataset]
         contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
-        console.record(result.summary, **made.get(result.entry.name, {}), versus=contests)
+        how = made.get(result.entry.name)
+        facts = {"precision": precision_of([result]), **how} if how else {}
+        console.record(result.summary, **facts, versus=contests)
     for row in ranking(results) if published else []:
         for dataset, score in row.scores.items():
             if not row.ours:
@@ -312,6 +319,6 @@ def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str
             for s in r.scores:
                 pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])
                 scores = [cell for psnr, ssim in pairs for cell in (f"{psnr:.4f}", f"{ssim:.5f}")]
-                how = [made.get(r.entry.name, {}).get(fact, "") for fact in _MADE]
+                how = [{"precision": s.precision, **made.get(r.entry.name, {})}.get(fact, "") for fact in _MADE]
                 names = [r.entry.name, r.summary.dataset, s.picture, r.summary.scale]
                 writer.writerow([*names, *scores, f"{s.seconds:.3f}", *how, r.summary.protocol])

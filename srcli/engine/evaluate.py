@@ -30,7 +30,7 @@ BASELINE = "bicubic"
 class Score:
     """One picture's scores; SSIM is nan where less than 11 px are left. `gray`: read as three equal channels.
 
-    `rgb`: PSNR and SSIM of RGB beside those of Y, where both were asked for.
+    `rgb`: PSNR and SSIM of RGB beside those of Y, where both were asked for. `precision`: what a network computed in.
     """
 
     picture: str
@@ -39,6 +39,7 @@ class Score:
     seconds: float
     gray: bool = False
     rgb: tuple[float, float] | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +177,12 @@ def evaluate(
     for path in list_pictures(folder) if pictures is None else pictures:
         pair = read_pair(path, protocol, lr_folder, folder)
         started = time.monotonic()
-        sr = upscaler.pixels(pair.lr)
+        precision = upscaler.choose(pair.lr)
+        sr = upscaler.pixels(pair.lr, precision=precision)
         seconds = time.monotonic() - started
         if save:
             write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
-        yield _score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray)
+        yield replace(_score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray), precision=precision)
 
 
 def evaluate_pictures(
@@ -282,6 +284,11 @@ def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score])
         _mean([psnr for psnr, _ in rgb]) if rgb else None,
         _mean([ssim for _, ssim in rgb if not math.isnan(ssim)]) if rgb else None,
     )
+
+
+def precision_of(results: Sequence[Result]) -> str:
+    """Return what the networks of these results computed in; more than one where auto took it for some pictures only."""
+    return " and ".join(sorted({s.precision for r in results for s in r.scores if s.precision}))
 
 
 def rgb_cells(summary: Summary) -> tuple[str, ...]:

@@ -130,6 +130,23 @@ def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets)
     assert one["pictures"] == 1
 
 
+def test_auto_tells_what_it_computed_in(folder, tmp_path, monkeypatch):
+    from srcli import checkpoint
+    from srcli.models import create
+
+    def chosen(self, pixels):
+        return "bf16" if self.model.learnt and len(pixels) > 20 else "fp32"
+
+    monkeypatch.setattr("srcli.engine.upscale.Upscaler.choose", chosen)
+    checkpoint.save(tmp_path / "a.safetensors", create("fsrcnn", 2), checkpoint.Card(arch="fsrcnn", scale=2))
+    flags = ("eval", folder, "-m", tmp_path / "a.safetensors", "--precision", "auto", "--device", "cpu")
+    assert srcli(*flags).stdout.splitlines()[-1].endswith("; auto (bf16 and fp32), cpu")
+    records = _records(srcli(*flags, "--json", "--csv", tmp_path / "s.csv"))
+    assert [r["precision"] for r in records] == ["fp32", "bf16 and fp32"]
+    with (tmp_path / "s.csv").open() as file:
+        assert [row["precision"] for row in csv.DictReader(file)] == ["fp32"] * 4 + ["bf16", "fp32"]
+
+
 def test_what_would_replace_or_join_the_pictures_is_refused_before_anything_is_scored(sets):
     hr = sets / "Set5" / "HR"
     picture = hr / "p1.png"
