@@ -19,28 +19,16 @@ from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, BadVideo, UsageError
 from srcli.media.color import to_srgb
 from srcli.media.image import Picture, read_image
-from srcli.media.pixels import upright
+from srcli.media.pixels import flattened, reduced
 from srcli.media.sniff import is_video
-from srcli.media.video import Clip, VideoReader, probe_video
-from srcli.ops.pixels import UINT8, to_array, to_tensor
+from srcli.media.video import Clip, VideoReader, probe_video, upright
+from srcli.ops.pixels import UINT8
 from srcli.pages import Html, crop, element, large_uri, look, looks, overview, page, section, table
 from srcli.pages.viewer import SCRIPT, STYLE, Layer, go, viewer
 
 SHOWN = 4_000_000  # px of a result that a page shows; with more, a part of the input is compared
 PLACES = 4  # where the versions differ most
 _WARM = 64  # px a side upscaled first, so that no network pays for what all of them use
-
-# EXIF orientations that turn as a display matrix does: (does it swap the axes, is x mirrored, is y mirrored)
-_ORIENTATIONS = {
-    (False, False, False): 1,
-    (False, True, False): 2,
-    (False, True, True): 3,
-    (False, False, True): 4,
-    (True, False, False): 5,
-    (True, True, False): 6,
-    (True, True, True): 7,
-    (True, False, True): 8,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +269,9 @@ def _shave(pixels: np.ndarray, scale: int) -> int:
 def _displayed(picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return pixels as a screen shows them, (H, W, 3) uint8 in sRGB, and what that changed."""
     notes = list(picture.notes)
-    eight = to_array(to_tensor(picture.pixels), UINT8)
-    if picture.pixels.dtype != UINT8:
+    eight = picture.pixels
+    if eight.dtype != UINT8:
+        eight = reduced(eight, 8)
         notes.append("shown in 8 bits")
     colored = to_srgb(replace(picture, pixels=eight, notes=()))
     if picture.icc is not None and colored.icc is None:
@@ -291,8 +280,7 @@ def _displayed(picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     pixels = colored.pixels.repeat(3, -1) if colored.pixels.shape[2] == 1 else colored.pixels
     if picture.alpha is not None:
         notes.append("transparency shown on white")
-        alpha = to_array(to_tensor(picture.alpha[..., None]), UINT8).astype(np.uint32)
-        pixels = ((pixels * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        pixels = flattened(pixels, reduced(picture.alpha, 8))
     return np.ascontiguousarray(pixels), tuple(notes)
 
 
@@ -305,17 +293,9 @@ def _frame(path: Path, at: Fraction) -> Still:
     if shown is None:
         length = f"; it is {video.seconds:.1f} s long" if video.seconds else ""
         raise BadVideo(f"'{path}' has no frame at {float(at):g} s{length}")
+    shown = upright(shown, track)
     pixels, notes = _displayed(Picture(pixels=shown.pixels, alpha=shown.alpha))
     seconds = float(shown.pts * track.time_base - video.start)
     minutes, rest = divmod(max(seconds, 0.0), 60)
     name = f"{path.name} at {int(minutes) // 60}:{int(minutes) % 60:02}:{rest:06.3f}"
-    return Still(name, upright(pixels, _orientation(track.matrix)), notes)
-
-
-def _orientation(matrix: tuple[int, ...] | None) -> int:
-    """Return the EXIF orientation that turns as a display matrix (a b u c d v x y w) does: x' = ax + cy, y' = bx + dy."""
-    if matrix is None:
-        return 1
-    a, b, _, c, d = matrix[:5]
-    swapped = a == 0
-    return _ORIENTATIONS[swapped, (c if swapped else a) < 0, (b if swapped else d) < 0]
+    return Still(name, pixels, notes)
