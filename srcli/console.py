@@ -72,8 +72,8 @@ def record(item: Any, **more: Any) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: the first column to the left, numbers to the right, as far apart as the terminal lets them.
 
-    On a terminal that is too narrow names lose their middle, and columns that still have no place stand below the others.
-    Figures stay whole. Elsewhere a row is one line, however long.
+    On a terminal that is too narrow names lose their middle, and columns that still have no place stand below the others,
+    beside the names again. Figures stay whole. Elsewhere a row is one line, however long.
     """
     screen = Console(highlight=False, emoji=False, markup=False)
     room = screen.width if on_terminal() else _PIPE
@@ -82,7 +82,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         by_column = _narrowed(by_column, room, "..." if screen.options.ascii_only else "…")
     widths = [_width(column) for column in by_column]
     gap = next((gap for gap in (3, 2) if sum(widths) + gap * (len(widths) - 1) <= room), 1)
-    parts = _parts(columns, widths, room, gap) if on_terminal() else [range(len(widths))]
+    parts = _parts(by_column, room, gap) if on_terminal() else [range(len(widths))]
     if title:
         _show(screen, title, room if on_terminal() else len(title), style="bold")
     for number, part in enumerate(parts):
@@ -217,27 +217,41 @@ def _without_middle(text: str, width: int, dots: str) -> str:
     return head + dots + tail
 
 
-def _parts(headings: Sequence[str], widths: Sequence[int], room: int, gap: int) -> list[list[int]]:
-    """Spread columns over as many tables as keep them within `room` cells; the first column stands in each.
+def _parts(by_column: Sequence[list[str]], room: int, gap: int) -> list[list[int]]:
+    """Spread columns over as many tables as keep them within `room` cells; what tells the rows apart stands in each.
 
     Columns of one heading, such as intervals, stay beside what they are of where that is possible.
     """
+    headings = [column[0] for column in by_column]
+    keys = _keys(by_column)
 
-    def fit(part: Sequence[int]) -> bool:
-        return sum(widths[i] + gap for i in part) - gap <= room
+    def width(part: Sequence[int]) -> int:
+        return sum(_width(by_column[i]) + gap for i in part) - gap
 
-    parts = [[0]]
-    for i in range(1, len(widths)):
-        part = parts[-1]
-        if len(part) > 1 and not fit([*part, i]):
-            first = i
-            while headings.count(headings[first]) > 1 and first > part[1]:
-                first -= 1
-            if first == part[1] or not fit([0, *range(first, i + 1)]):
-                first = i
-            parts[-1:] = [part[: part.index(first)] if first < i else part, [0, *range(first, i)]]
-        parts[-1].append(i)
-    return parts
+    if width(keys) > room // 2:
+        keys = [0]
+    parts: list[list[int]] = [[]]
+    for i in range(len(by_column)):
+        if i in keys:
+            continue
+        if not parts[-1] or width([*keys, *parts[-1], i]) <= room:
+            parts[-1].append(i)
+            continue
+        kept, moved = parts[-1][:], [i]
+        while headings.count(headings[moved[0]]) > 1 and len(kept) > 1:
+            moved.insert(0, kept.pop())
+        if headings.count(headings[moved[0]]) > 1 or width([*keys, *moved]) > room:
+            kept, moved = parts[-1], [i]
+        parts[-1:] = [kept, moved]
+    return [sorted([*keys, *part]) for part in parts]
+
+
+def _keys(by_column: Sequence[list[str]]) -> list[int]:
+    """Return the columns that tell the rows apart: the first, and another where it does not and that does."""
+    for i, column in enumerate(by_column):
+        if len(set(zip(by_column[0], column, strict=True))) == len(column):
+            return sorted({0, i})
+    return [0]
 
 
 def _width(column: Sequence[str]) -> int:

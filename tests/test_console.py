@@ -58,6 +58,12 @@ def test_an_interval_stands_beside_what_it_is_of(terminal):
     assert heads == [["model", "data", "set", "PSNR", "95", "%"], ["model", "SSIM", "95", "%", "seconds"]]
 
 
+def test_columns_that_stand_below_have_what_tells_their_rows_apart(terminal):
+    rows = [("rfdn", "shipped", f"x{scale}", f"{30 + scale}.21", "0.8612") for scale in (2, 3)]
+    lines = terminal(24, "", ("name", "place", "scale", "Set5", "Kodak24"), rows)
+    assert [line.split() for line in lines if line.endswith("0.8612")] == [["rfdn", f"x{n}", "0.8612"] for n in (2, 3)]
+
+
 def test_elsewhere_a_row_is_one_line_with_its_whole_name(capsys):
     name = "/".join(["folder" * 20] * 3)
     console.table("", COLUMNS, [(name, *ROWS[0][1:])])

@@ -64,7 +64,7 @@ def test_the_table_says_who_beats_whom(sets):
     assert "Set5: perfect > bicubic on 3 of 3, +inf dB, no interval" in result.stdout
 
 
-def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path):
+def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path, monkeypatch):
     from srcli import checkpoint
     from srcli.models import create
     from tests.conftest import HEIGHT
@@ -76,6 +76,10 @@ def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path):
     result = srcli("eval", folder, "-m", runs[0], "-m", runs[1], "--save", tmp_path / "sr", "--picture", "p0")
     assert result.exit_code == 0, result.output
     assert sorted(p.name for p in (tmp_path / "sr").iterdir()) == ["bicubic", "one_best", "two_best"]
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:4]] == ["bicubic", str(runs[0]), str(runs[1])]
+    monkeypatch.setattr("srcli.console.on_terminal", lambda: True)
+    shown = srcli("eval", folder, "-m", runs[0], "-m", runs[1], "--picture", "p0").stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["bicubic", "one/best", "two/best"]
     with Image.open(tmp_path / "sr" / "two_best" / "my pictures" / "p0.png") as saved:
         assert saved.height == HEIGHT // 2 * 2
 
