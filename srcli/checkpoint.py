@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from srcli.errors import BadCheckpoint, UserError, WeightsNotFound
+from srcli.errors import BadCheckpoint, UserError, WeightsNotFound, last_line
 from srcli.files import atomic
 from srcli.models import create
 from srcli.models.base import SRModel
@@ -54,9 +54,7 @@ def load(path: Path) -> tuple[SRModel, Card]:
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except RuntimeError as error:
-        raise BadCheckpoint(
-            f"'{path}' does not fit '{card.arch}' x{card.scale}: {str(error).splitlines()[-1].strip()}"
-        ) from error
+        raise BadCheckpoint(f"'{path}' does not fit '{card.arch}' x{card.scale}: {last_line(error, 300)}") from error
     return model.eval(), card
 
 

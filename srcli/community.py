@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.errors import BadCheckpoint
+from srcli.errors import BadCheckpoint, last_line
 from srcli.models.base import SRModel, Tiling, Window
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def build(state: Mapping[str, Tensor]) -> SRModel | None:
             warnings.simplefilter("ignore")  # what torch has to say of their code is nothing the user could mend
             described: Any = support.architecture.load(tensors)
     except (RuntimeError, KeyError, ValueError, TypeError, AssertionError, IndexError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]
+        reason = last_line(error, 120)
         raise BadCheckpoint(f"its tensors have the names of {name}, but spandrel cannot load them ({reason})") from error
     if described.purpose != "SR" or described.scale < 2:
         raise BadCheckpoint(f"it is {name}, a network for {described.purpose.lower()} at x{described.scale}; srcli upscales")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -23,7 +25,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-_err = Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
+_NO_LETTERS = re.compile(r"[\x00-\x1f\x7f]")
+_PIPE = 240  # cells that a table in a pipe is spread over
+_NAME, _FIGURE = 12, 24  # cells: what is left of a name at least, and what no figure of a table is longer than
 
 
 def error(message: str) -> None:
@@ -43,12 +48,13 @@ def note(message: str) -> None:
 
 def result(line: str) -> None:
     """Print one line of result; what stdout has no letters for, such as file names that are not UTF-8, as escapes."""
-    try:
-        sys.stdout.write(line + "\n")
-    except UnicodeEncodeError:
-        encoding = sys.stdout.encoding
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.write(_spelt(line) + "\n")
     sys.stdout.flush()
+
+
+def on_terminal() -> bool:
+    """Tell whether results are read on a terminal, and not by a program or from a file."""
+    return sys.stdout.isatty()
 
 
 def picture(text: str) -> None:
@@ -64,24 +70,30 @@ def record(item: Any, **more: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, numbers to the right, as far apart as the terminal lets them."""
-    drawn = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-    for gap in (3, 2, 1):
-        grid = Table(
-            title=escape(title) or None,
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            pad_edge=False,
-            padding=(0, gap, 0, 0),
-        )
-        for i, column in enumerate(columns):
-            grid.add_column(escape(column), justify="left" if i == 0 else "right", no_wrap=True, header_style="bold")
-        for row in rows:
-            grid.add_row(*(escape(cell) for cell in row))
-        if grid.__rich_measure__(drawn, drawn.options.update(max_width=1000)).maximum <= drawn.width:
-            break
-    drawn.print(grid)
+    """Print a table: the first column to the left, numbers to the right, as far apart as the terminal lets them.
+
+    On a terminal that is too narrow names lose their middle, and columns that still have no place stand below the others,
+    beside the names again. Figures stay whole. Elsewhere a row is one line, however long.
+    """
+    screen = Console(highlight=False, emoji=False, markup=False)
+    room = screen.width if on_terminal() else _PIPE
+    by_column = [[_spelt(_NO_LETTERS.sub(" ", cell)) for cell in column] for column in zip(columns, *rows, strict=True)]
+    if on_terminal():
+        by_column = _narrowed(by_column, room, "..." if screen.options.ascii_only else "…")
+    widths = [_width(column) for column in by_column]
+    gap = next((gap for gap in (3, 2) if sum(widths) + gap * (len(widths) - 1) <= room), 1)
+    parts = _parts(by_column, room, gap) if on_terminal() else [range(len(widths))]
+    if title:
+        _show(screen, title, room if on_terminal() else len(title), style="bold")
+    for number, part in enumerate(parts):
+        grid = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+        for i in part:
+            grid.add_column(by_column[i][0], justify="left" if i == 0 else "right", no_wrap=True, header_style="bold")
+        for row in zip(*(by_column[i][1:] for i in part), strict=True):
+            grid.add_row(*row)
+        if number:
+            result("")
+        _show(screen, grid, sum(widths[i] + gap for i in part))
 
 
 def markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -134,7 +146,7 @@ class _Drawn:
         self._task = progress.add_task("", total=total)
 
     def update(self, done: float, text: str = "") -> None:
-        self._progress.update(self._task, completed=done, description=escape(text))
+        self._progress.update(self._task, completed=done, description=text)
 
     def message(self, line: str) -> None:
         self._progress.console.print(escape(line), soft_wrap=True)
@@ -149,7 +161,8 @@ def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[
     if quiet or not _err.is_terminal:
         yield _Silent(quiet)
         return
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
+    spinner = SpinnerColumn("line" if _err.options.ascii_only else "dots")
+    columns = [spinner, TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
     if counted:
         columns.append(MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(), console=_err) as progress:
@@ -159,6 +172,90 @@ def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[
 def short(path: Path, width: int = 40) -> str:
     """Return the end of a path's name that fits `width`."""
     return path.name if len(path.name) <= width else "…" + path.name[1 - width :]
+
+
+def _spelt(text: str) -> str:
+    """Return `text` with escapes in place of what stdout cannot write."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding, sys.stdout.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def _show(screen: Console, drawn: str | Table, width: int, style: str | None = None) -> None:
+    """Draw on stdout, `width` cells wide, whatever the terminal has."""
+    screen.width = width
+    with screen.capture() as caught:
+        screen.print(drawn, style=style)
+    result(caught.get().removesuffix("\n"))
+
+
+def _narrowed(columns: Sequence[list[str]], room: int, dots: str) -> list[list[str]]:
+    """Take from the names, those of the first column before others, as much as the columns have too much for `room`."""
+    found = list(columns)
+    for i, column in enumerate(columns):
+        beyond = sum(map(_width, found)) + len(found) - 1 - room
+        kept = _NAME if i == 0 else _FIGURE
+        whole, length = len(set(column)), _width(column)
+        for width in range(max(length - beyond, kept), length):
+            short = [_without_middle(cell, width, dots) for cell in column]
+            if len(set(short)) == whole:  # they still tell the rows apart
+                found[i] = short
+                break
+    return found
+
+
+def _without_middle(text: str, width: int, dots: str) -> str:
+    """Return `text`, its middle left out where it is wider than `width` cells."""
+    head, tail = text[: len(text) // 2], text[len(text) // 2 :]
+    if cell_len(text) <= width:
+        return text
+    while head + tail and cell_len(head + dots + tail) > width:
+        head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
+    return head + dots + tail
+
+
+def _parts(by_column: Sequence[list[str]], room: int, gap: int) -> list[list[int]]:
+    """Spread columns over as many tables as keep them within `room` cells; what tells the rows apart stands in each.
+
+    Columns of one heading, such as intervals, stay beside what they are of where that is possible.
+    """
+    headings = [column[0] for column in by_column]
+    keys = _keys(by_column)
+
+    def width(part: Sequence[int]) -> int:
+        return sum(_width(by_column[i]) + gap for i in part) - gap
+
+    if width(keys) > room // 2:
+        keys = [0]
+    parts: list[list[int]] = [[]]
+    for i in range(len(by_column)):
+        if i in keys:
+            continue
+        if not parts[-1] or width([*keys, *parts[-1], i]) <= room:
+            parts[-1].append(i)
+            continue
+        kept, moved = parts[-1][:], [i]
+        while headings.count(headings[moved[0]]) > 1 and len(kept) > 1:
+            moved.insert(0, kept.pop())
+        if headings.count(headings[moved[0]]) > 1 or width([*keys, *moved]) > room:
+            kept, moved = parts[-1], [i]
+        parts[-1:] = [kept, moved]
+    return [sorted([*keys, *part]) for part in parts]
+
+
+def _keys(by_column: Sequence[list[str]]) -> list[int]:
+    """Return the columns that tell the rows apart: the first, and another where it does not and that does."""
+    for i, column in enumerate(by_column):
+        if len(set(zip(by_column[0], column, strict=True))) == len(column):
+            return sorted({0, i})
+    return [0]
+
+
+def _width(column: Sequence[str]) -> int:
+    return max(map(cell_len, column))
 
 
 def _say(kind: str, color: str, message: str) -> None:

@@ -77,8 +77,21 @@ class TrainingFailed(UserError):
 
 def quoted(error: BaseException) -> str:
     """Return the first line of what a library said, short and in brackets, to stand behind ours; nothing where it is mute."""
-    lines = str(error).strip().splitlines()
-    return f" ({lines[0][:120]})" if lines else ""
+    return f" ({first_line(error, 120)})" if str(error).strip() else ""
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of what a library said, `most` letters of it; the kind of error where it is mute."""
+    return _lines(error)[0][:most]
+
+
+def last_line(error: BaseException, most: int = 200) -> str:
+    """Return the last line, where torch and those who build on it name the reason."""
+    return _lines(error)[-1][:most]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
 
 
 def out_of_memory(error: BaseException) -> bool:

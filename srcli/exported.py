@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.checkpoint import Card
-from srcli.errors import BadCheckpoint, MissingExtra, UsageError
+from srcli.errors import BadCheckpoint, MissingExtra, UsageError, first_line
 from srcli.models.base import SRModel, Tiling, Window
 from srcli.ops.tiles import plan_tiles
 
@@ -135,7 +135,7 @@ class ExportedModel(SRModel):
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
             size = f"{x.shape[-1]}x{x.shape[-2]}"
-            raise BadCheckpoint(f"'{self.path}' fails on a picture of {size}: {_first_line(error)}") from error
+            raise BadCheckpoint(f"'{self.path}' fails on a picture of {size}: {first_line(error)}") from error
         return torch.cat([torch.from_numpy(part).float() for part in found]).to(x.device)
 
     def _session(self, device: torch.device) -> "InferenceSession":
@@ -154,9 +154,7 @@ class ExportedModel(SRModel):
             try:
                 self._sessions[device] = ort.InferenceSession(str(self.path), options, providers=providers)
             except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, Unknown) as error:
-                raise BadCheckpoint(
-                    f"'{self.path}' is not an ONNX file that onnxruntime opens: {_first_line(error)}"
-                ) from error
+                raise BadCheckpoint(f"'{self.path}' is not an ONNX file that onnxruntime opens: {first_line(error)}") from error
         return self._sessions[device]
 
     def _read_facts(self, text: str) -> Facts:
@@ -202,7 +200,3 @@ def import_onnxruntime() -> Any:
     except ImportError as error:
         raise MissingExtra("ONNX files need onnxruntime: pip install 'srcli[onnx]'") from error
     return onnxruntime
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()[:200]

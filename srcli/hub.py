@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound, first_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
@@ -167,7 +167,7 @@ def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private:
             reason = f"{client.endpoint} does not let you write to '{repo}': {_LOGIN}, with a token that may write"
             raise WeightsNotFound(reason) from error
         except RuntimeError as error:  # what the client makes of a failed upload of one file
-            reason = _first_line(error.__cause__ or error)
+            reason = first_line(error.__cause__ or error)
             raise WeightsNotFound(f"the upload to '{repo}' failed ({reason}); try again") from error
 
 
@@ -282,7 +282,7 @@ def _translated(source: Source) -> Iterator[None]:
     try:
         yield
     except errors.HFValidationError as error:
-        raise UsageError(f"'{source.repo}' cannot be a repository: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"'{source.repo}' cannot be a repository: {first_line(error)}") from error
     except errors.GatedRepoError as error:
         raise WeightsNotFound(f"'{source}' is gated: accept its terms at {endpoint}/{source.repo}; {_LOGIN}") from error
     except errors.RepositoryNotFoundError as error:
@@ -293,11 +293,11 @@ def _translated(source: Source) -> Iterator[None]:
     except errors.LocalEntryNotFoundError as error:
         raise WeightsNotFound(f"'{source}' is not whole in the cache, and {endpoint} cannot be reached") from error
     except errors.HfHubHTTPError as error:
-        raise WeightsNotFound(f"{endpoint} refused '{source}' ({_first_line(error)})") from error
+        raise WeightsNotFound(f"{endpoint} refused '{source}' ({first_line(error)})") from error
     except _transport() as error:
-        raise WeightsNotFound(f"the transfer of '{source}' failed ({_first_line(error)}); try again") from error
+        raise WeightsNotFound(f"the transfer of '{source}' failed ({first_line(error)}); try again") from error
     except ValueError as error:
-        raise WeightsNotFound(f"{endpoint} does not answer as a Hub ({_first_line(error)})") from error
+        raise WeightsNotFound(f"{endpoint} does not answer as a Hub ({first_line(error)})") from error
 
 
 def _transport() -> tuple[type[Exception], ...]:
@@ -306,7 +306,3 @@ def _transport() -> tuple[type[Exception], ...]:
 
     client = HfHubHTTPError.__bases__[0]
     return (client, OSError) if issubclass(client, Exception) else (OSError,)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from srcli import hub
-from srcli.errors import BadCheckpoint, UsageError, UserError, WeightsNotFound
+from srcli.errors import BadCheckpoint, UsageError, UserError, WeightsNotFound, last_line
 from srcli.models import ALIASES, ARCHS
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _described(path: Path) -> "SRModel | None":
         model = create(arch, scale, **config)
         model.load_state_dict(checkpoint.read_tensors(path))
     except (UserError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = last_line(error, 300)
         raise BadCheckpoint(f"'{path}' is not the network its {hub.CONFIG} describes: {reason}") from error
     return model.eval()
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from srcli.errors import out_of_memory
+from srcli.errors import first_line, last_line, out_of_memory, quoted
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,14 @@ from srcli.errors import out_of_memory
 )
 def test_running_out_of_memory_is_known_by_its_words(error, expected):
     assert out_of_memory(error) is expected
+
+
+def test_a_library_is_quoted_by_one_line_also_where_it_is_mute():
+    assert (first_line(RuntimeError()), last_line(KeyError()), quoted(OSError())) == ("RuntimeError", "KeyError", "")
+    error = RuntimeError("\n  Errors in loading:\n\tsize mismatch for a\n")
+    assert (first_line(error), last_line(error), quoted(error)) == (
+        "Errors in loading:",
+        "size mismatch for a",
+        " (Errors in loading:)",
+    )
+    assert len(first_line(ValueError("x" * 999))) == 200

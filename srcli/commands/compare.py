@@ -51,8 +51,9 @@ def compare(
 
     from srcli.engine.compare import Entrant, choose_part, compare_models, fit_hr, read_still, render, shrunk
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, short_names
+    from srcli.engine.evaluate import BASELINE
     from srcli.engine.figure import parse_box
+    from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import DEFAULT, open_model
 
@@ -62,7 +63,7 @@ def compare(
     references = [name for name in dict.fromkeys(models or [DEFAULT]) if name != BASELINE]
     networks = [open_model(name, scale, offline=offline, say=console.note)[0] for name in references]
     factor = common_scale([network.scale for network in networks]) if networks else scale or 4
-    names = [BASELINE, *short_names(references)]
+    names = [BASELINE, *short_names([BASELINE, *references, "HR"])[1:-1]]  # no model is taken for either of these
     entrants = [
         Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters)  # type: ignore[arg-type]
         for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks], strict=True)
@@ -79,7 +80,7 @@ def compare(
         compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
     html = render(compared, device=str(where))
     with writing_to(target), atomic(target) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
     for v in compared.versions if json else ():
         facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
         console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])

@@ -3,7 +3,6 @@
 import csv as csv_module
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +28,6 @@ from srcli.files import atomic, make_folder, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
-    from srcli.engine.bootstrap import Interval
     from srcli.engine.evaluate import Dataset, Entry, Protocol, Result
     from srcli.models.base import SRModel
 
@@ -97,7 +95,8 @@ def evaluate(
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets, short_names
+    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets
+    from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
     from srcli.zoo import open_model
 
@@ -136,14 +135,8 @@ def evaluate(
     ]
     check_pictures(datasets, entries, protocol)
     results = _score(entries, datasets, protocol, save, quiet=json)
-    others = [(e.label, n.precision) for e in entries if (n := networks.get(e.name)) and n.precision not in (None, precision)]
-    computed = (
-        f"{precision}, {where}"
-        + (", self-ensemble" if ensemble else "")
-        + "".join(f"; {label} in {own}" for label, own in others)
-    )
-    made = {"device": str(where), "ensemble": ensemble}
-    facts = {n: {"precision": m.precision or (precision if m.learnt else "fp32"), **made} for n, m in networks.items()}
+    computed = _computed(results, networks, precision, f"{where}{', self-ensemble' if ensemble else ''}")
+    facts = {name: {"device": str(where), "ensemble": ensemble} for name in networks}
     if json:
         _records(results, facts, against is not None)
     else:
@@ -155,7 +148,7 @@ def evaluate(
 
         page = render(results, protocol, computed=computed, published=against is not None)
         with writing_to(report), atomic(report) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     if figure:
         from srcli.engine.figure import draw_figure
 
@@ -189,6 +182,17 @@ def _score(
                     bar.update(done, f"{entry.label} {dataset.name}")
                 results.append(conclude(entry, dataset, counted, scores))
     return results
+
+
+def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], precision: str, where: str) -> str:
+    """Say what the networks computed in, and where; with auto what that came to."""
+    from srcli.engine.evaluate import precision_of
+
+    learnt = [r for r in results if (n := networks.get(r.entry.name)) and n.learnt]
+    asked = f"auto ({precision_of(learnt or results)})" if precision == "auto" else precision
+    own = {r.entry.label: n.precision for r in results if (n := networks.get(r.entry.name))}
+    others = [f"; {label} in {its}" for label, its in own.items() if its not in (None, precision)]
+    return f"{asked}, {where}{''.join(others)}"
 
 
 def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
@@ -238,15 +242,18 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
 
 def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
+    from srcli.engine.bootstrap import rounded
     from srcli.engine.evaluate import duels, rgb_cells
 
     rgb = ("RGB PSNR", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
     columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", *rgb, "seconds")
     cells = []
-    for s in (r.summary for r in results):
-        psnr = (f"{s.psnr:.2f}", _interval(s.psnr_interval, 2))
-        ssim = (f"{s.ssim:.4f}", _interval(s.ssim_interval, 4))
-        cells.append((s.model, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
+    for r in results:
+        s = r.summary
+        psnr = (rounded(s.psnr, 2), s.psnr_interval.text(2))
+        ssim = (rounded(s.ssim, 4), s.ssim_interval.text(4))
+        name = r.entry.label if console.on_terminal() else s.model  # what is kept in a file tells the whole path
+        cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
     console.table("", columns, cells)
     for contest in duels(results):
         console.result(f"{contest.dataset}: {contest}")
@@ -277,15 +284,17 @@ def _show_published(results: Sequence["Result"]) -> None:
 def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], published: bool) -> None:
     """Print a record for every model and data set, with how it stands against those before it, then the papers' rows.
 
-    `made`: how the pictures of an entry were made.
+    `made`: how the pictures of a network were made, beside the precision.
     """
     from srcli.engine.against import ranking
-    from srcli.engine.evaluate import versus
+    from srcli.engine.evaluate import precision_of, versus
 
     for i, result in enumerate(results):
         before = [r for r in results[:i] if r.dataset == result.dataset]
         contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
-        console.record(result.summary, **made.get(result.entry.name, {}), versus=contests)
+        how = made.get(result.entry.name)
+        facts = {"precision": precision_of([result]), **how} if how else {}
+        console.record(result.summary, **facts, versus=contests)
     for row in ranking(results) if published else []:
         for dataset, score in row.scores.items():
             if not row.ours:
@@ -298,7 +307,11 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str, Any]]) -> None:
-    with writing_to(path), atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        writing_to(path),
+        atomic(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv_module.writer(file)
         rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
         writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds", *_MADE, "protocol"])
@@ -306,11 +319,6 @@ def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str
             for s in r.scores:
                 pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])
                 scores = [cell for psnr, ssim in pairs for cell in (f"{psnr:.4f}", f"{ssim:.5f}")]
-                how = [made.get(r.entry.name, {}).get(fact, "") for fact in _MADE]
+                how = [{"precision": s.precision, **made.get(r.entry.name, {})}.get(fact, "") for fact in _MADE]
                 names = [r.entry.name, r.summary.dataset, s.picture, r.summary.scale]
                 writer.writerow([*names, *scores, f"{s.seconds:.3f}", *how, r.summary.protocol])
-
-
-def _interval(interval: "Interval", digits: int) -> str:
-    low, high = interval
-    return "-" if math.isnan(low) else f"{low:.{digits}f}..{high:.{digits}f}"

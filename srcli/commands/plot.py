@@ -22,6 +22,9 @@ def plot(
     one_of("--by", by, ("steps", "hours"))
 
     from srcli.engine.curves import plot_curves, read_curves
+    from srcli.engine.labels import short_names
 
-    plot_curves([read_curves(run) for run in runs], output, by=by, dark=dark)  # type: ignore[arg-type]
+    labels = short_names([str(run) for run in runs])
+    curves = [read_curves(run)._replace(label=label) for run, label in zip(runs, labels, strict=True)]
+    plot_curves(curves, output, by=by, dark=dark)  # type: ignore[arg-type]
     console.result(str(output))

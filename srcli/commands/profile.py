@@ -270,7 +270,11 @@ def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
     flat = [_flat(record) for record in records]
     keys = dict.fromkeys(key for record in flat for key in record)
     columns = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    with writing_to(path), atomic(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        writing_to(path),
+        atomic(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv_module.DictWriter(file, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(flat)

@@ -17,6 +17,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def text(self, digits: int) -> str:
+        """Return it as tables print it, - for none."""
+        return "-" if math.isnan(self.low) else f"{rounded(self.low, digits)}..{rounded(self.high, digits)}"
+
 
 NOTHING = Interval(math.nan, math.nan)
 
@@ -35,6 +39,13 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL, resamples: i
     tail = 50 * (1 - level)
     low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
     return Interval(float(low), float(high))
+
+
+def rounded(value: float | None, digits: int, *, sign: bool = False) -> str:
+    """Return a score as tables print it: never as -0.00, and - for none or nan."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
 
 
 def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:

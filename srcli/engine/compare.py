@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import CROP, Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, shrink
 from srcli.engine.evaluate import compare as scores_of
@@ -18,28 +19,16 @@ from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, BadVideo, UsageError
 from srcli.media.color import to_srgb
 from srcli.media.image import Picture, read_image
-from srcli.media.pixels import upright
+from srcli.media.pixels import flattened, reduced
 from srcli.media.sniff import is_video
-from srcli.media.video import Clip, VideoReader, probe_video
-from srcli.ops.pixels import UINT8, to_array, to_tensor
+from srcli.media.video import Clip, VideoReader, probe_video, upright
+from srcli.ops.pixels import UINT8
 from srcli.pages import Html, crop, element, large_uri, look, looks, overview, page, section, table
 from srcli.pages.viewer import SCRIPT, STYLE, Layer, go, viewer
 
 SHOWN = 4_000_000  # px of a result that a page shows; with more, a part of the input is compared
 PLACES = 4  # where the versions differ most
 _WARM = 64  # px a side upscaled first, so that no network pays for what all of them use
-
-# EXIF orientations that turn as a display matrix does: (does it swap the axes, is x mirrored, is y mirrored)
-_ORIENTATIONS = {
-    (False, False, False): 1,
-    (False, True, False): 2,
-    (False, True, True): 3,
-    (False, False, True): 4,
-    (True, False, False): 5,
-    (True, True, False): 6,
-    (True, True, True): 7,
-    (True, False, True): 8,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +202,8 @@ def _results(c: Comparison, addresses: Sequence[str]) -> Html:
     for v, address in zip(c.versions, addresses, strict=True):
         row = [v.name, f"{v.pixels.shape[1]}x{v.pixels.shape[0]}", f"{v.parameters:,}" if v.parameters else "-"]
         kilobytes = len(address.partition(",")[2]) * 3 / 4 / 1000
-        row += [v.precision or "-", _number(v.seconds, 2), f"{kilobytes:,.0f}"]
-        rows.append([*row, _number(v.psnr, 2), _number(v.ssim, 4)] if scored else row)
+        row += [v.precision or "-", rounded(v.seconds, 2), f"{kilobytes:,.0f}"]
+        rows.append([*row, rounded(v.psnr, 2), rounded(v.ssim, 4)] if scored else row)
     caption = (
         f"Seconds: one pass over {c.part.width}x{c.part.height} px, after a warm-up. File: lossless, as this page holds it."
     )
@@ -235,7 +224,7 @@ def _places(c: Comparison) -> Html:
             caption: list[object] = [element("b", v.name)]
             if v.psnr is not None:
                 here = scores_of(pixels, box.cut(versions[-1].pixels), Protocol(c.scale, border=0))[0]
-                caption.append(f"{_number(here, 2)} dB here")
+                caption.append(f"{rounded(here, 2)} dB here")
             crops.append(crop(pixels, f"{v.name}, crop {number}", *caption))
         places.append(look(element("span", f"Crop {number} ", go(number, box)), crops))
     corners = " and ".join(f"{b.left}, {b.top}" for b in c.boxes)
@@ -280,8 +269,9 @@ def _shave(pixels: np.ndarray, scale: int) -> int:
 def _displayed(picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return pixels as a screen shows them, (H, W, 3) uint8 in sRGB, and what that changed."""
     notes = list(picture.notes)
-    eight = to_array(to_tensor(picture.pixels), UINT8)
-    if picture.pixels.dtype != UINT8:
+    eight = picture.pixels
+    if eight.dtype != UINT8:
+        eight = reduced(eight, 8)
         notes.append("shown in 8 bits")
     colored = to_srgb(replace(picture, pixels=eight, notes=()))
     if picture.icc is not None and colored.icc is None:
@@ -290,8 +280,7 @@ def _displayed(picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     pixels = colored.pixels.repeat(3, -1) if colored.pixels.shape[2] == 1 else colored.pixels
     if picture.alpha is not None:
         notes.append("transparency shown on white")
-        alpha = to_array(to_tensor(picture.alpha[..., None]), UINT8).astype(np.uint32)
-        pixels = ((pixels * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        pixels = flattened(pixels, reduced(picture.alpha, 8))
     return np.ascontiguousarray(pixels), tuple(notes)
 
 
@@ -304,21 +293,9 @@ def _frame(path: Path, at: Fraction) -> Still:
     if shown is None:
         length = f"; it is {video.seconds:.1f} s long" if video.seconds else ""
         raise BadVideo(f"'{path}' has no frame at {float(at):g} s{length}")
+    shown = upright(shown, track)
     pixels, notes = _displayed(Picture(pixels=shown.pixels, alpha=shown.alpha))
     seconds = float(shown.pts * track.time_base - video.start)
     minutes, rest = divmod(max(seconds, 0.0), 60)
     name = f"{path.name} at {int(minutes) // 60}:{int(minutes) % 60:02}:{rest:06.3f}"
-    return Still(name, upright(pixels, _orientation(track.matrix)), notes)
-
-
-def _orientation(matrix: tuple[int, ...] | None) -> int:
-    """Return the EXIF orientation that turns as a display matrix (a b u c d v x y w) does: x' = ax + cy, y' = bx + dy."""
-    if matrix is None:
-        return 1
-    a, b, _, c, d = matrix[:5]
-    swapped = a == 0
-    return _ORIENTATIONS[swapped, (c if swapped else a) < 0, (b if swapped else d) < 0]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return Still(name, pixels, notes)

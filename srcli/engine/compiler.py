@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from srcli.errors import first_line
 from srcli.models.base import SRModel
 
 _SHAPES = 64  # that are compiled before new ones run as they are: sizes, whole pictures and tiles, formats; of all scales
@@ -34,5 +35,5 @@ def _lacks(device: torch.device) -> str | None:
     try:
         torch.compile(lambda x: (x.sin() + 1).sum())(torch.ones(64, device=device))
     except (RuntimeError, OSError) as error:  # torch's own are all RuntimeErrors
-        return str(error).strip().splitlines()[0]
+        return first_line(error)
     return None

@@ -72,13 +72,13 @@ def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark:
     theme = theme_of(dark)
     validated = any(run.psnr.steps for run in runs)
     with drawn(path, _SIZE, theme) as figure:
+        lines = []
         panels = list(figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0])
         for i, run in enumerate(runs):
             color, dash = style(i, theme)
             x = np.asarray(run.loss.steps if by == "steps" else run.loss.hours)
-            label = f"{run.label} ({max(run.psnr.values):.2f} dB)" if run.psnr.values else run.label
             panels[0].plot(x, run.loss.values, color=color, linewidth=0.5, alpha=0.25)
-            panels[0].plot(x, smooth(run.loss.values), color=color, linestyle=dash, linewidth=1.4, label=label)
+            lines += panels[0].plot(x, smooth(run.loss.values), color=color, linestyle=dash, linewidth=1.4)
             if run.psnr.steps:
                 x = np.asarray(run.psnr.steps if by == "steps" else run.psnr.hours)
                 panels[1].plot(x, run.psnr.values, color=color, linestyle=dash, linewidth=1.4, marker="o", markersize=3.5)
@@ -86,7 +86,10 @@ def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark:
         # the first steps and single bad batches would flatten the rest
         values = np.concatenate([run.loss.values for run in runs])
         panels[0].set_ylim(*_limits(values[np.isfinite(values)]))
-        panels[0].legend(loc="best")
+        legend = panels[0].legend(lines, ["run"] * len(lines), loc="best")
+        for text, run in zip(legend.get_texts(), runs, strict=True):  # set_text: legend leaves out names with a leading _
+            text.set_parse_math(False)
+            text.set_text(_named(run))
         if validated:
             panels[1].set_ylabel("validation PSNR (dB)")
         panels[-1].set_xlabel("steps" if by == "steps" else "hours of training")
@@ -107,6 +110,12 @@ def smooth(values: Sequence[float]) -> np.ndarray:
     at = np.arange(len(values))
     first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
     return np.asarray((total[last] - total[first]) / (last - first))
+
+
+def _named(run: Curves) -> str:
+    """Return what the legend calls a run; a name that is not UTF-8 is spelt out."""
+    label = run.label.encode(errors="backslashreplace").decode()
+    return f"{label} ({max(run.psnr.values):.2f} dB)" if run.psnr.values else label
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

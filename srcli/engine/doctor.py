@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import BadStatusLine, HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from srcli import __version__, zoo
 from srcli.engine.device import fast_precision, has_kernels, pick_device
 from srcli.engine.tiling import made_picture
 from srcli.engine.upscale import PROBE, Upscaler
-from srcli.errors import UserError
+from srcli.errors import UserError, first_line
 
 State = Literal["ok", "missing", "broken"]  # missing: something is left out that srcli does without
 PATIENCE = 3.0  # seconds that the Hub has to answer, name look-up included
@@ -166,8 +167,9 @@ def _hub() -> Finding:
                 answers.append(None)
         except HTTPError:
             answers.append(None)  # it answers
-        except (URLError, OSError, ValueError) as error:
-            answers.append(str(getattr(error, "reason", error)))
+        except (URLError, OSError, ValueError, HTTPException) as error:
+            reason = first_line(getattr(error, "reason", error))
+            answers.append(f"no HTTP: {reason}" if isinstance(error, BadStatusLine) else reason)
 
     started = time.perf_counter()
     thread = threading.Thread(target=ask, daemon=True)
@@ -200,7 +202,7 @@ def _tile(seconds: Callable[[], float] = time.perf_counter) -> Finding:
         taken = seconds() - started
     except (UserError, RuntimeError) as error:
         return Finding(
-            "tile", "broken", str(error).splitlines()[0], f"try srcli upscale --device cpu; torch does not compute on {device}"
+            "tile", "broken", first_line(error), f"try srcli upscale --device cpu; torch does not compute on {device}"
         )
     if np.ptp(out) == 0:
         return Finding("tile", "broken", f"{device} computes one colour only", "try srcli upscale --device cpu")

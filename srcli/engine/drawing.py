@@ -1,5 +1,6 @@
 """What the plots share: matplotlib, asked for politely, in the colours of the pages, light or dark."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,8 @@ def drawn(path: Path, size: tuple[float, float], theme: Theme) -> Iterator[Any]:
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield figure
         metadata: dict[str, None] = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        with writing_to(path), atomic(path) as temporary:
+        with writing_to(path), atomic(path) as temporary, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # is drawn as a box
             figure.savefig(temporary, dpi=DPI, metadata=metadata)
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from srcli.engine.bootstrap import Interval, differences, mean_interval
+from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
 from srcli.engine.data import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
@@ -25,15 +25,12 @@ Channel = Literal["y", "rgb", "both"]
 
 BASELINE = "bicubic"
 
-_ANY_RUN = {"best", "last"}  # what srcli train calls its weights
-_WEIGHTS = {".safetensors", ".pth", ".pt", ".ckpt"}
-
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """One picture's scores; SSIM is nan where less than 11 px are left. `gray`: read as three equal channels.
 
-    `rgb`: PSNR and SSIM of RGB beside those of Y, where both were asked for.
+    `rgb`: PSNR and SSIM of RGB beside those of Y, where both were asked for. `precision`: what a network computed in.
     """
 
     picture: str
@@ -42,6 +39,7 @@ class Score:
     seconds: float
     gray: bool = False
     rgb: tuple[float, float] | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +85,23 @@ class Versus:
 
     @property
     def sign(self) -> str:
-        """What stands between the names: = where every picture has the same PSNR."""
+        """What stands between the names: = where every picture has the same PSNR, ~ where nothing puts one first."""
+        if math.isnan(self.psnr) and self.wins == self.losses:
+            return "~"
         return ">" if self.wins or self.losses else "="
 
+    @property
+    def difference(self) -> str:
+        """The mean difference of PSNR in words; there is none where infinite ones of both signs meet."""
+        return "no mean difference" if math.isnan(self.psnr) else f"{rounded(self.psnr, 2, sign=True)} dB"
+
     def __str__(self) -> str:
-        low, high = (_signless(v) for v in self.psnr_interval)
-        interval = (
-            "no interval" if math.isnan(low) else f"{low:.2f}..{high:.2f}" + ("" if self.clear else ", no clear difference")
-        )
+        interval = self.psnr_interval.text(2) + ("" if self.clear else ", no clear difference")
+        if math.isnan(self.psnr_interval.low):
+            interval = "no interval"
         pictures = self.pictures if self.sign == "=" else self.wins
-        wins = f"{self.model} {self.sign} {self.other} on {pictures} of {self.pictures}"
-        return f"{wins}, {_signless(self.psnr):+.2f} dB, {interval}"
+        wins = f"{self.model} {self.sign} {self.other} on {pictures} of {self.pictures}" + (" each" if self.sign == "~" else "")
+        return f"{wins}, {self.difference}, {interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +177,12 @@ def evaluate(
     for path in list_pictures(folder) if pictures is None else pictures:
         pair = read_pair(path, protocol, lr_folder, folder)
         started = time.monotonic()
-        sr = upscaler.pixels(pair.lr)
+        precision = upscaler.choose(pair.lr)
+        sr = upscaler.pixels(pair.lr, precision=precision)
         seconds = time.monotonic() - started
         if save:
             write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
-        yield _score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray)
+        yield replace(_score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray), precision=precision)
 
 
 def evaluate_pictures(
@@ -281,11 +286,16 @@ def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score])
     )
 
 
+def precision_of(results: Sequence[Result]) -> str:
+    """Return what the networks of these results computed in; more than one where auto took it for some pictures only."""
+    return " and ".join(sorted({s.precision for r in results for s in r.scores if s.precision}))
+
+
 def rgb_cells(summary: Summary) -> tuple[str, ...]:
     """Return the cells of a table for RGB beside Y: PSNR and SSIM, or none where it was not asked for."""
     if summary.rgb_psnr is None or summary.rgb_ssim is None:
         return ()
-    return f"{summary.rgb_psnr:.2f}", "-" if math.isnan(summary.rgb_ssim) else f"{summary.rgb_ssim:.4f}"
+    return rounded(summary.rgb_psnr, 2), rounded(summary.rgb_ssim, 4)
 
 
 def versus(a: Result, b: Result) -> Versus:
@@ -365,22 +375,6 @@ def dataset_name(folder: Path) -> str:
     """Return what a data set is called: its folder, or the folder above one that is called HR or the like."""
     whole = folder.resolve()
     return whole.parent.name if whole.name.lower() in HR_FOLDERS else whole.name
-
-
-def short_names(references: Sequence[str]) -> list[str]:
-    """Return labels that differ: a file's name without its kind, with as many of its folders as that takes."""
-    paths = [Path(r).resolve() if Path(r).is_dir() else Path(r) for r in references]  # . and .. have no names
-    parts = [(p.with_suffix("") if p.suffix.lower() in _WEIGHTS else p).parts for p in paths]
-    for depth in range(1, max(map(len, parts), default=0) + 1):
-        labels = ["/".join(p[-max(depth, 2 if p[-1] in _ANY_RUN else 1) :]) for p in parts]
-        if len(set(labels)) == len(labels):
-            return labels
-    return list(references)
-
-
-def _signless(value: float) -> float:
-    """Return `value` so that it never prints as -0.00."""
-    return round(value, 2) + 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

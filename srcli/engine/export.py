@@ -19,7 +19,7 @@ from srcli import __version__
 from srcli.checkpoint import Card
 from srcli.engine.memory import values_per_px
 from srcli.engine.tiling import made_picture
-from srcli.errors import ExportFailed, MissingExtra, UsageError
+from srcli.errors import ExportFailed, MissingExtra, UsageError, first_line
 from srcli.exported import KEY, ExportedModel, Facts, import_onnxruntime
 from srcli.files import atomic, writing_to
 from srcli.models.base import SRModel
@@ -159,7 +159,7 @@ def _converted(kind: _Kind, network: SRModel, *, half: bool) -> Any:
             program = torch.export.export((_Half if half else _Plain)(network), (x,), dynamic_shapes=(sizes,))
         return kind.convert(program, network)
     except Exception as error:  # tracers and converters raise whatever the code they meet leads to
-        raise ExportFailed(f"'{network.arch}' cannot be exported as {kind.suffix}: {_reason(error)}") from error
+        raise ExportFailed(f"'{network.arch}' cannot be exported as {kind.suffix}: {first_line(error)}") from error
 
 
 @torch.inference_mode()
@@ -253,9 +253,3 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _reason(error: Exception) -> str:
-    """Return the line of an exporter's message that says most: its first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:200]

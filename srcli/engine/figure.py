@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
@@ -16,6 +17,7 @@ from srcli.pages.palette import SIGNAL
 MARK = ImageColor.getrgb(SIGNAL)
 _CELL = 240  # px that a crop's longer side is enlarged to, or a little less
 _GAP, _FONT, _LINE = 12, 17, 22
+_WIDEST = 3  # times the figure's height: the whole picture
 
 
 class _View(NamedTuple):
@@ -57,8 +59,8 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     views = [_View(_enlarged(box.cut(pair.hr), zoom), "HR", "PSNR / SSIM")]
     for result, sr in zip(results, restored, strict=True):
         score = result.scores[0]
-        ssim = "-" if math.isnan(score.ssim) else f"{score.ssim:.4f}"
-        views.append(_View(_enlarged(box.cut(sr), zoom), result.entry.label, f"{score.psnr:.2f} / {ssim}"))
+        scores = f"{rounded(score.psnr, 2)} / {rounded(score.ssim, 4)}"
+        views.append(_View(_enlarged(box.cut(sr), zoom), result.entry.label, scores))
     if len(views) % 2:  # two full rows
         lr = Image.fromarray(np.ascontiguousarray(_lr_cut(pair.lr, box, protocol.scale)))
         views.insert(1, _View(lr.resize(views[0].pixels.size, Image.Resampling.NEAREST), "LR", f"x{protocol.scale}"))
@@ -97,26 +99,35 @@ def _lr_cut(lr: np.ndarray, box: Box, scale: int) -> np.ndarray:
 
 
 def _compose(hr: Image.Image, box: Box, views: Sequence[_View], title: str) -> Image.Image:
-    """Lay the whole picture to the left of two rows of crops."""
-    cell_width, cell_height = views[0].pixels.width, views[0].pixels.height + 2 * _LINE
+    """Lay the whole picture to the left of two rows of crops; each is in the middle of what its words need."""
+    crop = views[0].pixels
+    cell_width = max(crop.width, _room(*(text for view in views for text in view[1:])))
+    cell_height = crop.height + 2 * _LINE
     rows, columns = 2, len(views) // 2
     height = rows * cell_height + (rows - 1) * _GAP
-    whole_height = height - _LINE
-    whole_width = round(hr.width * whole_height / hr.height)
-    how = Image.Resampling.LANCZOS if whole_height <= hr.height else Image.Resampling.BICUBIC
-    whole = _marked(hr.resize((whole_width, whole_height), how), box, whole_height / hr.height)
-    figure = Image.new("RGB", (whole_width + columns * (cell_width + _GAP) + 2 * _GAP, height + 2 * _GAP), "white")
-    figure.paste(whole, (_GAP, _GAP))
+    ratio = min((height - _LINE) / hr.height, _WIDEST * height / hr.width)
+    whole_width, whole_height = max(round(hr.width * ratio), 1), max(round(hr.height * ratio), 1)
+    how = Image.Resampling.LANCZOS if ratio <= 1 else Image.Resampling.BICUBIC
+    whole = _marked(hr.resize((whole_width, whole_height), how), box, ratio)
+    left_width = max(whole_width, _room(title))
+    figure = Image.new("RGB", (left_width + columns * (cell_width + _GAP) + 2 * _GAP, height + 2 * _GAP), "white")
+    figure.paste(whole, (_GAP + (left_width - whole_width) // 2, _GAP))
     draw = ImageDraw.Draw(figure)
-    _write(draw, title, _GAP + whole_width / 2, _GAP + whole_height + _LINE / 2, whole_width)
+    _write(draw, title, _GAP + left_width / 2, _GAP + whole_height + _LINE / 2, left_width)
     for i, view in enumerate(views):
-        x = 2 * _GAP + whole_width + i % columns * (cell_width + _GAP)
+        x = 2 * _GAP + left_width + i % columns * (cell_width + _GAP)
         y = _GAP + i // columns * (cell_height + _GAP)
-        figure.paste(view.pixels, (x, y))
-        middle, below = x + cell_width / 2, y + view.pixels.height
+        figure.paste(view.pixels, (x + (cell_width - crop.width) // 2, y))
+        middle, below = x + cell_width / 2, y + crop.height
         _write(draw, view.name, middle, below + _LINE / 2 + 1, cell_width)
         _write(draw, view.scores, middle, below + 1.5 * _LINE, cell_width)
     return figure
+
+
+def _room(*texts: str) -> int:
+    """Return the px that the longest of these lines takes, at most what a crop has."""
+    font = ImageFont.load_default(size=_FONT)
+    return min(max(math.ceil(font.getlength(_line(text))) for text in texts), _CELL)
 
 
 def _marked(whole: Image.Image, box: Box, ratio: float) -> Image.Image:
@@ -132,9 +143,13 @@ def _marked(whole: Image.Image, box: Box, ratio: float) -> Image.Image:
 def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: float) -> None:
     """Write a line around (x, y), its middle left out where it is wider than `width`."""
     font = ImageFont.load_default(size=_FONT)
-    kept = text
+    kept = text = _line(text)
     for length in range(len(text) - 1, 0, -1):
         if draw.textlength(kept, font) <= width:
             break
         kept = text[: length // 2] + "..." + text[len(text) - length + length // 2 :]
     draw.text((x, y), kept, fill="black", font=font, anchor="mm")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())  # a name may hold a line feed

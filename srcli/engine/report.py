@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from srcli.engine.against import GRAY, ranking, shown
-from srcli.engine.bootstrap import Interval
+from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import CROP, Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore, rgb_cells
 from srcli.pages import Html, crop, details, element, join, look, looks, overview, page, section, table
@@ -76,10 +76,10 @@ def _scores(results: Sequence[Result], labels: dict[str, str]) -> Html:
             labels[s.model],
             s.dataset,
             s.pictures,
-            _number(s.psnr, 2),
-            _interval(s.psnr_interval, 2),
-            _number(s.ssim, 4),
-            _interval(s.ssim_interval, 4),
+            rounded(s.psnr, 2),
+            s.psnr_interval.text(2),
+            rounded(s.ssim, 4),
+            s.ssim_interval.text(4),
             *rgb_cells(s),
             f"{s.seconds:.1f}",
         )
@@ -100,11 +100,11 @@ def _paired(contest: Sequence[Versus], labels: dict[str, str]) -> Html:
     least, most = spread_of([x for v in contest for x in (v.psnr, *v.psnr_interval)])
     rows = []
     for v in contest:
-        text = f"{v.psnr:+.2f} dB, {_interval(v.psnr_interval, 2)}"
+        text = f"{v.difference}, {v.psnr_interval.text(2)}"
         drawn = whisker(v.psnr, *v.psnr_interval, least=least, most=most, series=0 if v.clear else 1, text=text)
         names = f"{labels[v.model]} {v.sign} {labels[v.other]}"
-        psnr = (f"{v.psnr:+.2f}", _interval(v.psnr_interval, 2), drawn)
-        rows.append((names, f"{v.wins} of {v.pictures}", *psnr, _number(v.ssim, 4, sign=True), _interval(v.ssim_interval, 4)))
+        psnr = (rounded(v.psnr, 2, sign=True), v.psnr_interval.text(2), drawn)
+        rows.append((names, f"{v.wins} of {v.pictures}", *psnr, rounded(v.ssim, 4, sign=True), v.ssim_interval.text(4)))
     columns = ("Models", "Better on", "PSNR (dB)", "95 % interval", "", "SSIM", "95 % interval")
     over = " over bicubic" if BASELINE in (contest[0].model, contest[0].other) else ", model against model"
     return table(contest[0].dataset + over, columns, rows)
@@ -145,7 +145,7 @@ def _chart(dataset: str, base: Result, results: Sequence[Result]) -> Html:
 def _every_picture(dataset: str, results: Sequence[Result]) -> Html:
     rows = []
     for scores in zip(*(r.scores for r in results), strict=True):
-        rows.append((scores[0].picture, *(f"{_number(s.psnr, 2)} / {_number(s.ssim, 4)}" for s in scores)))
+        rows.append((scores[0].picture, *(f"{rounded(s.psnr, 2)} / {rounded(s.ssim, 4)}" for s in scores)))
     whole = table(f"PSNR (dB) / SSIM on {dataset}", ("Picture", *(r.entry.label for r in results)), rows)
     return details(f"All {len(rows)} pictures of {dataset} as a table", whole)
 
@@ -184,7 +184,7 @@ def _picture(case: _Case, base: Result | None, main: Result, results: Sequence[R
         for result, whole, score in zip(results, restored, scores, strict=True):
             sr = box.cut(whole)
             here = compare(sr, hr, Protocol(protocol.scale, protocol.channel, border=0))[0]
-            caption = (element("b", result.entry.label), f"{_number(score.psnr, 2)} dB ({_number(here, 2)})")
+            caption = (element("b", result.entry.label), f"{rounded(score.psnr, 2)} dB ({rounded(here, 2)})")
             crops.append(crop(sr, f"{result.entry.label} of {path.name}, crop {number}", *caption))
         crops.append(crop(hr, f"HR of {path.name}, crop {number}", element("b", "HR")))
         places.append(look(f"Crop {number}: {reason}" if len(boxes) > 1 else reason[0].upper() + reason[1:], crops))
@@ -207,14 +207,3 @@ def _boxes(sr: np.ndarray, base: np.ndarray | None, hr: np.ndarray, protocol: Pr
         if box not in found:
             found.append(box)
     return found
-
-
-def _number(value: float, digits: int, *, sign: bool = False) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:{'+' if sign else ''}.{digits}f}"
-
-
-def _interval(interval: Interval, digits: int) -> str:
-    low, high = interval
-    return "-" if math.isnan(low) else f"{low:.{digits}f}..{high:.{digits}f}"

@@ -17,7 +17,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from srcli.errors import BadPicture
+from srcli.errors import BadPicture, first_line
 from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
@@ -87,7 +87,7 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise BadPicture(f"cannot read '{path}': {error.strerror}") from error
-        reason = one_line(error)
+        reason = first_line(error)
         truncated = "truncated" in reason or isinstance(error, EOFError)
         raise BadPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
@@ -98,10 +98,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from srcli.errors import BadPicture
+from srcli.errors import BadPicture, first_line
 from srcli.files import atomic, make_folder
 from srcli.media.exif import fields_of, patched
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
@@ -21,7 +21,7 @@ from srcli.media.picture import Picture, Quality
 from srcli.media.pixels import flattened, reduced, stacked, strips_of
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
 from srcli.media.ppm import write_ppm16
-from srcli.media.probe import one_line, quiet
+from srcli.media.probe import quiet
 from srcli.media.tiff import unwritten, write_tiff
 
 
@@ -75,7 +75,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise BadPicture(f"cannot write '{path}': {error.strerror or error}") from error
     except Exception as error:
-        raise BadPicture(f"cannot write '{path}': {one_line(error)}") from error
+        raise BadPicture(f"cannot write '{path}': {first_line(error)}") from error
 
 
 _METADATA = {

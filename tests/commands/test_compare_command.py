@@ -51,6 +51,18 @@ def test_records_tell_times_and_scores(picture, weights, tmp_path):
     assert bicubic["psnr"] > 20 and bicubic["seconds"] > 0 and hr["psnr"] is None
 
 
+def test_weights_called_bicubic_or_hr_are_told_apart_from_the_real_ones(picture, weights, tmp_path):
+    (tmp_path / "w").mkdir()
+    for name in ("bicubic", "HR"):
+        (tmp_path / "w" / f"{name}.safetensors").write_bytes(weights.read_bytes())
+    models = ("-m", tmp_path / "w" / "HR.safetensors", "-m", tmp_path / "w" / "bicubic.safetensors")
+    result = srcli("compare", picture, "--hr", picture, *models, "-o", tmp_path / "page.html", "--json")
+    assert result.exit_code == 0, result.output
+    names = [json.loads(line)["version"] for line in result.stdout.splitlines()]
+    assert names == ["bicubic", "w/HR", "w/bicubic", "HR"]
+    assert "<title>p 1.png x2: w/HR, w/bicubic</title>" in (tmp_path / "page.html").read_text()
+
+
 def test_the_frame_of_a_video_is_compared(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4")
     result = srcli("compare", clip, "--at", "0:00:00.2", "-m", "bicubic", "-s", 2, "-o", tmp_path / "page.html")
@@ -79,3 +91,14 @@ def test_what_cannot_be_is_refused_in_one_line(picture, arguments, reason):
 
 def test_a_folder_is_no_picture(picture):
     assert "is a folder" in srcli("compare", picture.parent).output
+
+
+def test_a_name_that_is_not_utf8_is_spelt_out_on_the_page(tmp_path):
+    path = tmp_path / "caf\udce9.png"
+    try:
+        Image.fromarray(photograph()).save(path)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    result = srcli("compare", path, "-m", "bicubic", "-s", 2, "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert r"caf\udce9.png" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -64,7 +64,7 @@ def test_the_table_says_who_beats_whom(sets):
     assert "Set5: perfect > bicubic on 3 of 3, +inf dB, no interval" in result.stdout
 
 
-def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path):
+def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path, monkeypatch):
     from srcli import checkpoint
     from srcli.models import create
     from tests.conftest import HEIGHT
@@ -76,6 +76,10 @@ def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path):
     result = srcli("eval", folder, "-m", runs[0], "-m", runs[1], "--save", tmp_path / "sr", "--picture", "p0")
     assert result.exit_code == 0, result.output
     assert sorted(p.name for p in (tmp_path / "sr").iterdir()) == ["bicubic", "one_best", "two_best"]
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:4]] == ["bicubic", str(runs[0]), str(runs[1])]
+    monkeypatch.setattr("srcli.console.on_terminal", lambda: True)
+    shown = srcli("eval", folder, "-m", runs[0], "-m", runs[1], "--picture", "p0").stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["bicubic", "one/best", "two/best"]
     with Image.open(tmp_path / "sr" / "two_best" / "my pictures" / "p0.png") as saved:
         assert saved.height == HEIGHT // 2 * 2
 
@@ -105,6 +109,17 @@ def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(s
     assert "RGB PSNR" in table and f"{alone['psnr']:.2f}" in table
 
 
+def test_no_ssim_of_a_picture_that_is_too_small_is_a_dash_everywhere(tmp_path):
+    (tmp_path / "hr").mkdir()
+    Image.fromarray(photograph(12, 14)).save(tmp_path / "hr" / "a\nb.png")
+    files = ("--picture", "a\nb", "--figure", tmp_path / "f.png", "--report", tmp_path / "r.html")
+    result = srcli("eval", tmp_path / "hr", "-m", "bicubic", "-s", 2, "--channel", "both", *files)
+    assert result.exit_code == 0, result.output
+    row = result.stdout.splitlines()[1].split()
+    assert (row[6], row[7], row[9]) == ("-", "-", "-")
+    assert "nan" not in result.stdout and ">nan<" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets):
     hr = sets / "Set5" / "HR"
     (hr / "more").mkdir()
@@ -117,6 +132,23 @@ def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets)
     assert all(row[-4:] == ["fp32", "cpu", "False", record["protocol"]] for row in rows)
     (one,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--json", "--picture", "more/p2.png"))
     assert one["pictures"] == 1
+
+
+def test_auto_tells_what_it_computed_in(folder, tmp_path, monkeypatch):
+    from srcli import checkpoint
+    from srcli.models import create
+
+    def chosen(self, pixels):
+        return "bf16" if self.model.learnt and len(pixels) > 20 else "fp32"
+
+    monkeypatch.setattr("srcli.engine.upscale.Upscaler.choose", chosen)
+    checkpoint.save(tmp_path / "a.safetensors", create("fsrcnn", 2), checkpoint.Card(arch="fsrcnn", scale=2))
+    flags = ("eval", folder, "-m", tmp_path / "a.safetensors", "--precision", "auto", "--device", "cpu")
+    assert srcli(*flags).stdout.splitlines()[-1].endswith("; auto (bf16 and fp32), cpu")
+    records = _records(srcli(*flags, "--json", "--csv", tmp_path / "s.csv"))
+    assert [r["precision"] for r in records] == ["fp32", "bf16 and fp32"]
+    with (tmp_path / "s.csv").open() as file:
+        assert [row["precision"] for row in csv.DictReader(file)] == ["fp32"] * 4 + ["bf16", "fp32"]
 
 
 def test_what_would_replace_or_join_the_pictures_is_refused_before_anything_is_scored(sets):
@@ -219,3 +251,17 @@ def test_a_report_that_cannot_be_written_is_said_after_the_scores(folder, tmp_pa
     assert "r.html': No space left on device" in result.stderr
     assert "bicubic" in result.stdout
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_names_that_are_not_utf8_are_spelt_out_in_every_file(tmp_path):
+    try:
+        (tmp_path / "d\udce9").mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    Image.fromarray(photograph()).save(tmp_path / "d\udce9" / "caf\udce9.png")
+    files = [tmp_path / name for name in ("s.csv", "r.html", "f.png")]
+    flags = ("--csv", files[0], "--report", files[1], "--figure", files[2], "--picture", "caf\udce9")
+    result = srcli("eval", tmp_path / "d\udce9", "-m", "bicubic", "-s", 2, *flags)
+    assert result.exit_code == 0, result.output
+    assert [r"caf\udce9" in path.read_text(encoding="utf-8") for path in files[:2]] == [True, True]
+    assert files[2].stat().st_size > 0

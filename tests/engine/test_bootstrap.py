@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from srcli.engine import bootstrap
-from srcli.engine.bootstrap import differences, mean_interval
+from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
+
+
+def test_scores_and_intervals_are_printed_in_one_way():
+    assert [rounded(v, 2) for v in (28.4567, -0.004, math.inf, math.nan, None)] == ["28.46", "0.00", "inf", "-", "-"]
+    assert [rounded(v, 2, sign=True) for v in (0.126, -0.126, -0.001)] == ["+0.13", "-0.13", "+0.00"]
+    assert (Interval(-0.0049, 0.126).text(2), Interval(math.nan, math.nan).text(4)) == ("0.00..0.13", "-")
 
 
 def test_the_interval_of_many_values_is_that_of_the_normal_distribution():

@@ -1,8 +1,12 @@
 import json
+import re
+import warnings
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from srcli.cli import app
 from srcli.engine.curves import plot_curves, read_curves, smooth
 from srcli.errors import BadFolder, UsageError
 
@@ -56,3 +60,30 @@ def test_a_plot_is_written_for_any_number_of_runs(tmp_path):
     assert "</svg>" in (tmp_path / "curves.svg").read_text()
     with pytest.raises(UsageError, match=r"\.png or \.svg"):
         plot_curves([run], tmp_path / "curves.doc")
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["x$\\frac$y", "a$b$c"], ["x$\\frac$y", "a$b$c"]),
+        (["_old", "new"], ["_old", "new"]),
+        (["a/rfdn", "b/rfdn"], ["a/rfdn", "b/rfdn"]),
+        (["r\udce9"], [r"r\udce9"]),
+        (["日本"], ["日本"]),
+    ],
+)
+def test_the_legend_names_every_run_as_it_is_called(tmp_path, monkeypatch, names, shown):
+    matplotlib = pytest.importorskip("matplotlib")
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")  # letters stay letters
+    for name in names:
+        try:
+            (tmp_path / name).mkdir(parents=True)
+        except OSError:
+            pytest.skip("this file system takes no such name")
+        _write(tmp_path / name, [_step(1, 0.5), {"event": "validated", "step": 1, "psnr": 30.0, "elapsed": 36.0}])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plotted = CliRunner().invoke(app, ["plot", *(str(tmp_path / name) for name in names), "-o", str(tmp_path / "c.svg")])
+    assert plotted.exit_code == 0, plotted.output
+    written = re.findall(r"<text[^>]*>(.*?) \(30\.00 dB\)</text>", (tmp_path / "c.svg").read_text(encoding="utf-8"))
+    assert written == shown

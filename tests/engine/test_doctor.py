@@ -66,6 +66,23 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch):
     assert "cannot be reached" in finding.found
 
 
+def test_what_is_no_web_server_is_told_without_a_traceback(monkeypatch, capfd):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+            connection.close()
+
+        threading.Thread(target=greet, daemon=True).start()
+        assert doctor._hub().found.endswith("cannot be reached (no HTTP: SSH-2.0-OpenSSH_9.6)")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:port")
+    assert doctor._hub().found.endswith("cannot be reached (nonnumeric port: 'port')")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     finding = doctor._writable("this folder", tmp_path / "gone")
     assert finding.state == "missing"

@@ -18,11 +18,11 @@ from srcli.engine.evaluate import (
     evaluate,
     evaluate_pictures,
     open_datasets,
-    short_names,
     shrink,
     summarize,
     versus,
 )
+from srcli.engine.labels import short_names
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadFolder, BadPicture
 from srcli.models import create
@@ -149,6 +149,12 @@ def test_pictures_restored_exactly_do_not_decide_who_is_better():
     assert str(versus(worse, better)).startswith("worse > better on 0 of 3, -0.50 dB")
     (contest,) = duels([_result("A", [math.inf, 30.0, 30.0]), _result("B", [40.0, math.inf, 31.0])])
     assert (contest.model, contest.wins) == ("B", 2)
+
+
+def test_models_of_which_nothing_puts_one_first_have_no_winner():
+    (contest,) = duels([_result("A", [math.inf, 30.0, 30.0]), _result("B", [40.0, math.inf, 30.0])])
+    assert (contest.wins, contest.losses) == (1, 1)
+    assert str(contest) == "A ~ B on 1 of 3 each, no mean difference, no interval"
 
 
 def test_the_interval_of_a_summary_is_around_its_mean():

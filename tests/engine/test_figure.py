@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from srcli.engine.crops import Box
 from srcli.engine.evaluate import Dataset, Entry, Protocol, conclude, score, shrink
@@ -61,6 +61,34 @@ def test_an_odd_number_of_crops_gets_the_lr_too(results):
     enlarged = np.asarray(Image.fromarray(np.ascontiguousarray(lr)).resize((240, 200), Image.Resampling.NEAREST))
     figure = np.array(drawings[1])
     assert any((figure[12:212, x : x + 240] == enlarged).all() for x in range(figure.shape[1] - 240))
+
+
+def test_a_narrow_crop_has_room_for_its_scores(results):
+    font = ImageFont.load_default(size=17)
+    wide, narrow = (draw_figure(results, PROTOCOL, box=box)[0] for box in (Box(60, 0, 60, 80), Box(60, 0, 4, 80)))
+    whole = 120 / 80 * (narrow.height - 2 * 12 - 22)  # its height is that of the figure but for its title
+    assert wide.height == narrow.height
+    assert narrow.width >= whole + 2 * font.getlength("PSNR / SSIM") + 4 * 12
+
+
+def _alone(folder, height, width):
+    """Draw the figure of bicubic on one picture."""
+    Image.fromarray(photograph(height, width)).save(folder / "a picture.png")
+    dataset = Dataset("set", folder, [folder / "a picture.png"])
+    entry = Entry("bicubic", "bicubic", Upscaler(create("bicubic", 2), precision="fp32"))
+    return draw_figure([conclude(entry, dataset, PROTOCOL, list(score(entry, dataset, PROTOCOL)))], PROTOCOL)
+
+
+def test_a_panorama_is_bounded_so_that_its_crops_can_be_seen(tmp_path):
+    figure, _ = _alone(tmp_path, 24, 500)
+    assert figure.width < 5 * figure.height
+
+
+def test_a_tall_picture_has_room_for_its_title(tmp_path):
+    figure, box = _alone(tmp_path, 500, 24)
+    crop = box.width * (240 // max(box.width, box.height))
+    title = ImageFont.load_default(size=17).getlength("a picture (set), x2")
+    assert figure.width >= title + crop + 3 * 12
 
 
 @pytest.mark.parametrize("box", [Box(100, 0, 24, 20), Box(0, 70, 10, 20), Box(0, 0, 121, 10)])

@@ -101,6 +101,16 @@ def test_the_means_and_the_paired_difference_are_those_of_the_scores(results):
     assert "sharp &gt; &lt;b&gt;noisy</th><td>9 of 9</td>" in page
 
 
+def test_a_comparison_that_nothing_decides_claims_no_winner(tmp_path):
+    results = _results(tmp_path, count=2)
+    for result, exact in zip(results[1:], (0, 1), strict=True):
+        (tmp_path / result.entry.label / f"p{exact}.png").write_bytes((tmp_path / "pictures" / f"p{exact}.png").read_bytes())
+    again = [conclude(r.entry, r.dataset, PROTOCOL, list(score(r.entry, r.dataset, PROTOCOL))) for r in results]
+    page = render(again, PROTOCOL, computed="fp32, cpu")
+    assert "sharp ~ &lt;b&gt;noisy</th><td>1 of 2</td><td>-</td>" in page
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", page)
+
+
 def test_a_scatter_has_a_mark_for_every_picture_and_model(results):
     page = render(results, PROTOCOL, computed="fp32, cpu")
     marks = re.findall(r"<title>(p\d)\.png: (\S+) [\d.]+ dB, (\S+) ", page)
