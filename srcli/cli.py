@@ -51,7 +51,7 @@ app = typer.Typer(
     help="Upscale pictures with lightweight super-resolution networks; train, evaluate and profile them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     rich_markup_mode=None,
 )
 app.command(cls=Showing)(upscale)

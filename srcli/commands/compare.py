@@ -15,7 +15,8 @@ from srcli.files import atomic, writing_to
 def compare(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a video.")],
     models: Annotated[
-        list[str] | None, typer.Option("-m", "--model", "-n", help="A shipped name or a weights file; several may be given.")
+        list[str] | None,
+        typer.Option("-m", "--model", "-n", help="A shipped name or a weights file; several may be given.  [default: rfdn]"),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .html file to write; by default INPUT_compare.html beside it.")

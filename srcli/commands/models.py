@@ -191,7 +191,7 @@ def convert(
     out: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors file to write.")],
     arch: Annotated[str | None, typer.Option("-m", "--model", "-n", help="Refuse tensors of any other network.")] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="Factor, where the tensors do not tell it.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")] = False,
 ) -> None:
     """Turn the authors' own checkpoint, or bare tensors of a network of srcli, into a weights file of srcli.
 

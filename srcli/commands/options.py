@@ -9,18 +9,23 @@ import typer
 
 from srcli.errors import UsageError
 
-Model = Annotated[
-    str | None, typer.Option("-m", "--model", "-n", help="A shipped name (rfdn, mfdn, bicubic) or a weights file.")
+Scale = Annotated[
+    int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own, of several x4.")
 ]
-Scale = Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own.")]
 AnyScale = Annotated[
     float | None,
-    typer.Option("-s", "--scale", min=1, max=16, help="Factor, 2.5 too: by the network, then resampled; by default its own."),
+    typer.Option(
+        "-s",
+        "--scale",
+        min=1,
+        max=16,
+        help="Factor, 2.5 too: by the network, then resampled; by default its own, of several x4.",
+    ),
 ]
 Tile = Annotated[str, typer.Option("-t", "--tile", help="Px a side of a tile: auto, 0 for the whole picture, or a number.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Of hf: weights only those in the cache.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Download nothing: of hf: weights only what is in the cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
 Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
 

@@ -29,17 +29,18 @@ CHOICES = {
 
 def train(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.")
+        Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.  [required]")
     ] = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="The network.")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", help="The network.  [required]")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network, such as channels=48; may be repeated."),
     ] = None,
-    scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.")] = None,
+    scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.  [required]")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.  [required]")] = None,
     lr_dir: Annotated[
-        Path | None, typer.Option("--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts); made without.")
+        Path | None,
+        typer.Option("--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts), else made from it."),
     ] = None,
     degradation: Annotated[
         str | None,
@@ -55,8 +56,10 @@ def train(
     ] = None,
     samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
     val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
-    val_lr_dir: Annotated[Path | None, typer.Option("--val-lr-dir", help="Folder with the LR of --val; made without.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.")] = None,
+    val_lr_dir: Annotated[
+        Path | None, typer.Option("--val-lr-dir", help="Folder with the LR of --val, else made from it.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.  [required, or --minutes]")] = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", help="Length of the run in minutes of training, over all resumes.")
     ] = None,
@@ -129,7 +132,9 @@ def train(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A TOML file of these options; flags win over it.")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="paper: the values of the network's paper.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, by default as it was.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, by default as it was: nothing else is required.")
+    ] = False,
     stop_after: Annotated[int | None, typer.Option("--stop-after", help="Save and stop after N steps in all.", min=1)] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write curves and crops to OUT/tensorboard too.")] = False,
     device: Device = "auto",

@@ -23,7 +23,6 @@ from srcli.commands.options import (
     Ensemble,
     Json,
     MaxMemory,
-    Model,
     Offline,
     Precision,
     Threads,
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from srcli.media.jobs import Box, Job
     from srcli.models.base import SRModel
 
-FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
+FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m rfdn-photo"
 EXISTS = ("error", "skip", "overwrite", "rename")
 
@@ -59,7 +58,12 @@ def upscale(
         Path | None,
         typer.Option("-o", "--output", help="A picture's name, a folder, or - for stdout; by default beside the input."),
     ] = None,
-    model: Model = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m", "--model", "-n", help="A shipped name (rfdn, rfdn-photo, mfdn, bicubic) or a weights file.  [default: rfdn]"
+        ),
+    ] = None,
     scale: AnyScale = None,
     width: Annotated[int | None, typer.Option("--width", min=1, help="Px of the result instead of a factor.")] = None,
     height: Annotated[int | None, typer.Option("--height", min=1, help="Px; with --width as --fit says.")] = None,
@@ -82,9 +86,12 @@ def upscale(
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
     format: Annotated[
-        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif; mp4, mkv, mov, webm; y4m, rgb.")
+        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif, bmp, ppm; mp4, mkv, mov, webm; y4m, rgb.")
     ] = "keep",
-    quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.  [default: a JPEG's own, else 95; AVIF 90]"),
+    ] = None,
     png_level: Annotated[
         int | None,
         typer.Option("--png-level", min=0, max=9, help="How hard PNG is packed: 0 not at all, 9 most; by default 1."),
@@ -138,6 +145,10 @@ def upscale(
     sources = [*(inputs or []), *(more or [])]
     if not sources:
         raise UsageError("nothing to upscale: name a file or a folder")
+    if models and len(models) > 1:
+        raise UsageError("one picture goes through one network: srcli compare shows several beside each other")
+    model = models[0] if models else None
+    format = {"jpeg": "jpg", "tif": "tiff"}.get(format, format)
     one_of("--format", format, FORMATS)
     watch = watch or watch_idle is not None
     exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
@@ -188,7 +199,7 @@ def upscale(
         networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
-            journal.head(options={name: value for name, value in context.params.items() if value is not None})
+            journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
         advice = DRAWN if knows_photographs_alone(model or DEFAULT) else ""
         writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
@@ -238,6 +249,12 @@ def upscale(
                 pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
                 show_results([pair for pair in pairs if pair[1].is_file()], shown)
     _close(tally, resizer, ranks, writing)
+
+
+def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
+    """Return the options and what they were set to, by hand or by default."""
+    options = {name: value for name, value in context.params.items() if value is not None and name != "models"}
+    return options | ({"model": model} if model else {})
 
 
 @contextmanager

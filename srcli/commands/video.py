@@ -31,7 +31,14 @@ Codec = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-Crf = Annotated[int | None, typer.Option("--crf", help="Quality: smaller is better, and larger.", rich_help_panel=_PANEL)]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        help="Quality: the smaller, the better and the larger the file; by default the codec's (docs/video.md).",
+        rich_help_panel=_PANEL,
+    ),
+]
 Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.", rich_help_panel=_PANEL)]
 PixFmt = Annotated[
     str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.", rich_help_panel=_PANEL)
@@ -51,7 +58,8 @@ Segment = Annotated[
 ]
 
 Fps = Annotated[
-    str | None, typer.Option("--fps", help="Of numbered pictures and --raw: 25, 29.97 or 30000/1001.", rich_help_panel=_PANEL)
+    str | None,
+    typer.Option("--fps", help="Of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]", rich_help_panel=_PANEL),
 ]
 Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.", rich_help_panel=_PANEL)]
 

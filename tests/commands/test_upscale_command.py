@@ -653,3 +653,17 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
     (line,) = told("standard")
     assert "text.png: made small again, it is only" in line
     assert told("rfdn-photo") == told("bicubic") == []
+
+
+def test_two_networks_are_one_too_many(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "a.png")
+    result = upscale(tmp_path / "a.png", "-m", "rfdn")
+    assert (result.exit_code, names(tmp_path)) == (2, ["a.png"])
+    assert "srcli compare" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("jpeg", ".jpg"), ("tif", ".tif"), ("bmp", ".bmp"), ("ppm", ".ppm")])
+def test_formats_have_their_other_names_too(tmp_path, name, suffix):
+    Image.fromarray(photograph()).save(tmp_path / "a.png")
+    assert upscale(tmp_path / "a.png", "--format", name, "-o", tmp_path / "out").exit_code == 0
+    assert names(tmp_path / "out") == [f"a{suffix}"]
