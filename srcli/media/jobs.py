@@ -448,16 +448,17 @@ def _unique(jobs: list[Job]) -> list[Job]:
     """Drop files named twice; refuse two jobs with one target, also where case is all that differs: other disks ignore it."""
     kept: dict[str, Job] = {}
     for job in jobs:
-        other = kept.setdefault(str(_resolved(job.target)).casefold(), job)
-        if other.source.resolve() != job.source.resolve():
+        other = kept.setdefault(_resolved(job.target).casefold(), job)
+        if os.path.realpath(other.source) != os.path.realpath(job.source):
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
             outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
             raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
     return list(kept.values())
 
 
-def _resolved(target: Path) -> Path:
-    return target.parent.resolve() / target.name
+def _resolved(path: Path) -> str:
+    """Name a file itself, be it a link; realpath, unlike Path.resolve, takes links that form a loop."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
 
 
 def _refuse_long_names(jobs: list[Job]) -> None:
@@ -485,7 +486,7 @@ def _refuse_sizes(jobs: list[Job]) -> None:
 
 
 def _refuse_inputs(jobs: list[Job]) -> None:
-    sources = {job.source.resolve(): job.source for job in jobs}
+    sources = {path: job.source for job in jobs for path in (os.path.realpath(job.source), _resolved(job.source))}
     for job in jobs:
         input = None if job.skip else sources.get(_resolved(job.target))
         if input:

@@ -295,3 +295,17 @@ def test_a_path_that_cannot_be_reached_is_said_in_one_line():
     ):
         with pytest.raises(BadFolder, match=r"cannot reach 'n+.*File name too long"):
             call()
+
+
+def test_an_input_that_is_a_link_is_not_replaced():
+    picture("a.png"), picture("b.png")
+    Path("a_b.png").symlink_to("b.png")
+    with pytest.raises(UsageError, match=r"the output of 'a\.png' would be the input 'a_b\.png'"):
+        targets("a.png", "a_b.png", suffix="_b", exists="overwrite")
+
+
+def test_a_link_to_itself_fails_alone():
+    picture("in/a.png")
+    Path("in/self.png").symlink_to("self.png")
+    jobs = plan_jobs(["in"], Path("out"), scale=4)
+    assert [(job.source.name, job.probe is None) for job in jobs] == [("a.png", False), ("self.png", True)]
