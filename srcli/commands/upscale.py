@@ -183,7 +183,7 @@ def upscale(
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks) as journal:
+    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks, console.error) as journal:
         networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
@@ -486,7 +486,7 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
-    if tally.failures:
+    if tally.failures or (how.journal and how.journal.lost):
         raise typer.Exit(1)
 
 
