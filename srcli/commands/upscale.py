@@ -200,6 +200,7 @@ def upscale(
             suffix=suffix,
             name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
             exists=exists,  # type: ignore[arg-type]
+            say=(lambda line: None) if quiet else console.note,
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import string
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,10 +134,12 @@ def plan_jobs(
     name: Naming | None = None,
     exists: Exists = "error",
     only: Collection[Path] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
-    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these.
+    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
+    told what is left out: with skip and rename, results of before that lie among the inputs.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
     if not sources:
@@ -158,6 +160,8 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
+        if exists in ("skip", "rename"):
+            jobs = _without_results(jobs, say)
     _refuse_long_names(jobs)
     jobs = _unique(jobs)
     _refuse_sizes(jobs)
@@ -454,6 +458,15 @@ def _unique(jobs: list[Job]) -> list[Job]:
             outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
             raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
     return list(kept.values())
+
+
+def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
+    """Leave out what is the result of another job: '*.png' finds the results of the run before, too."""
+    made = {_resolved(job.target) for job in jobs if _resolved(job.target) != _resolved(job.source)}
+    results = [job.source for job in jobs if _resolved(job.source) in made]
+    if results:
+        say(f"no inputs, as they are results of others: {_listed(results)}")
+    return [job for job in jobs if _resolved(job.source) not in made]
 
 
 def _resolved(path: Path) -> str:

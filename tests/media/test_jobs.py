@@ -249,8 +249,15 @@ def test_rename_finds_a_free_name():
     assert targets("a.png", exists="rename") == ["a_x4_3.png"]
 
 
-def test_rename_never_takes_an_input():
-    assert targets(picture("a.png"), picture("a_x4.png"), exists="rename") == ["a_x4_2.png", "a_x4_x4.png"]
+def test_results_of_before_are_no_inputs_where_the_command_goes_on_and_that_is_said():
+    for name in ("a.png", "b.png", "a_x4.png", "b_x4.png"):
+        picture(name, width=5 if "_" not in name else 20)
+    said = []
+    assert targets("*.png", exists="skip", say=said.append) == ["a_x4.png", "b_x4.png"]
+    assert targets("*.png", exists="rename") == ["a_x4_2.png", "b_x4_2.png"]
+    assert targets(".", output=".", suffix="_x4", exists="skip") == ["a_x4.png", "b_x4.png"]
+    assert targets("a.png", picture("a.webp"), output=".", format="webp", exists="skip") == ["a.webp"]
+    assert said == ["no inputs, as they are results of others: 'a_x4.png', 'b_x4.png'"]
 
 
 def test_skip_never_redoes_an_input():
