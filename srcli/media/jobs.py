@@ -417,7 +417,8 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     if format not in formats() and frames == 1:
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
-    if SUFFIXES.get(target.suffix.lower()) != format:
+    # what will never be read does not claim the name of the PNG that it was converted to
+    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in _UNREADABLE):
         target = target.with_name(f"{target.stem}{suffix_of(format)}")
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))

@@ -127,7 +127,15 @@ def test_hidden_and_other_files_of_a_folder_are_passed_over():
 def test_photos_that_cannot_be_read_are_not_passed_over():
     Path("in").mkdir()
     Path("in/a.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    assert targets("in") == ["in_x4/a.png"]
+    assert targets("in") == ["in_x4/a.heic"]
+
+
+def test_a_photo_that_cannot_be_read_does_not_claim_the_name_of_what_it_was_converted_to():
+    picture("in/a.png"), picture("in/b.jpg")
+    for name in ("a.HEIC", "b.jp2"):
+        Path("in", name).write_bytes(b"\0\0\0\x18ftypheic")
+    jobs = plan_jobs(["in"], Path("out"), scale=4, format="jpg")
+    assert [job.target.name for job in jobs if job.probe] == ["a.jpg", "b.jpg"]
 
 
 def test_an_output_folder_inside_the_input_is_not_read():
