@@ -148,6 +148,8 @@ def plan_jobs(
     naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
     if len(given := [flag for flag, there in naming.items() if there]) > 1:
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
+    if suffix and ("/" in suffix or "\0" in suffix):
+        raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [entry for entry in _find([*_listed_too(sources)], recursive, output) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):

@@ -60,6 +60,12 @@ def test_a_suffix_and_the_name_of_a_file_exclude_each_other():
     assert str(caught.value) == "--suffix names the results, and so does -o: choose one"
 
 
+def test_a_suffix_with_a_folder_is_refused():
+    for output in ("out", None):
+        with pytest.raises(UsageError, match="--suffix is a part of names, not '/x'"):
+            targets(picture("a.png"), output=output, suffix="/x")
+
+
 def test_single_files_keep_their_name_in_an_output_folder():
     assert targets(picture("x/a.png"), picture("y/b.webp"), output="out") == ["out/a.png", "out/b.webp"]
 
