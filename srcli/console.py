@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from srcli.files import writing_to_stdout
+
 _err = Console(stderr=True, highlight=False)
 
 
@@ -41,8 +43,11 @@ def note(message: str) -> None:
     _err.print(escape(message), soft_wrap=True)
 
 
+@writing_to_stdout()
 def result(line: str) -> None:
     """Print one line of result; what stdout has no letters for, such as file names that are not UTF-8, as escapes."""
+    if sys.stdout is None:  # closed, as daemons have it
+        return
     try:
         sys.stdout.write(line + "\n")
     except UnicodeEncodeError:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -238,6 +239,47 @@ def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert result.stdout_bytes == b""
+
+
+def srcli_in_a_shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a line of sh, in which "$srcli" upscales with the bicubic network."""
+    command = f'srcli() {{ {shlex.quote(sys.executable)} -m srcli upscale -m bicubic -s 2 "$@"; }}; {line}'
+    run = ["sh", "-c", command]
+    return subprocess.run(run, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sh")
+def test_a_closed_stdout_ends_nothing(folder):
+    result = srcli_in_a_shell("srcli . -o out >&-", folder)
+    assert (result.returncode, names(folder / "out")) == (0, ["p0.png", "p1.png", "p2.png"]), result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+@pytest.mark.parametrize(
+    ("line", "unbuffered"), [("srcli . -o out > /dev/full", ""), ("srcli p0.png -o - > /dev/full", "1")]
+)
+def test_a_stdout_that_takes_no_more_is_said_in_one_line(folder, line, unbuffered):
+    result = srcli_in_a_shell(line, folder, PYTHONUNBUFFERED=unbuffered)
+    assert (result.returncode, result.stderr.splitlines()) == (1, ["error: cannot write to stdout: No space left on device"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sh")
+@pytest.mark.parametrize(
+    ("line", "code", "text"),
+    [
+        ("srcli - -o a.png <&-", 1, "error: stdin is closed\n"),
+        ("srcli p0.png -o - >&-", 2, "error: '-o -' writes a picture to stdout, which is closed: name a file\n"),
+    ],
+)
+def test_closed_pipes_are_said_in_one_line(folder, line, code, text):
+    result = srcli_in_a_shell(line, folder)
+    assert (result.returncode, result.stderr) == (code, text)
+
+
+def test_a_picture_from_stdin_that_cannot_be_stored_is_said_in_one_line(folder):
+    with small_files():
+        result = upscale("-", "-o", "-", "-s", 2, input=(folder / "p0.png").read_bytes() * 2)
+    assert (result.exit_code, result.stderr[-17:]) == (1, ": File too large\n")
 
 
 # Animations
