@@ -120,7 +120,10 @@ def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
     if height < 1 or width < 1:
         raise BadPicture(f"'{path}' is damaged: it has no pixels")
     if format == "tiff":
-        refuse_hollow_tiff(file, tiff_tags(file))
+        tags = tiff_tags(file)
+        if tags.get(254, 0) & 1 and 330 in tags:  # a reduced picture, and directories that only it knows
+            raise BadPicture(f"'{path}' begins with a preview, as camera raw files do; develop it first")
+        refuse_hollow_tiff(file, tags)
     elif header.image:
         refuse_hollow(file, header.image, format)
     return header

@@ -544,3 +544,12 @@ def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
     picture = Picture(smooth(), text={"Comment": "long " * 14_000})
     assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the text",)
     assert read_image(tmp_path / "a.jpg").text == {}
+
+
+def test_a_raw_file_that_begins_with_its_preview_is_refused(tmp_path):
+    path = tmp_path / "raw.NEF"
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.zeros((20, 30, 3), np.uint8), photometric="rgb", subfiletype=1, subifds=1)
+        file.write(np.zeros((200, 300), np.uint16), photometric="minisblack", subfiletype=0)
+    with pytest.raises(BadPicture, match="begins with a preview, as camera raw files do; develop it first"):
+        probe(path)
