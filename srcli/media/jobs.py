@@ -164,7 +164,6 @@ def plan_jobs(
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
         if exists in ("skip", "rename"):
             jobs = _without_results(jobs, say)
-    _refuse_long_names(jobs)
     jobs = _unique(jobs)
     _refuse_sizes(jobs)
     if exists == "skip":
@@ -172,6 +171,7 @@ def plan_jobs(
     elif exists == "rename":
         taken = {job.target for job in jobs}
         jobs = [replace(job, target=_free(job, taken)) for job in jobs]
+    _refuse_long_names(jobs)
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
@@ -233,7 +233,10 @@ def _bytes(job: Job) -> int:
 
 
 def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
-    """Put the lines of a list in the place of @list.txt: paths, folders and patterns; empty lines and # comments are none."""
+    """Put the lines of a list in the place of @list.txt: paths, folders and patterns; empty lines and # comments are none.
+
+    A file named as such a list or such a comment wins.
+    """
     for source in sources:
         if not str(source).startswith("@") or os.path.lexists(source):
             yield source
@@ -245,7 +248,7 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
             raise BadFolder(f"cannot read the list '{path}': {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise BadFolder(f"the list '{path}' is not UTF-8 text") from error
-        named = [line for line in lines if line and not line.startswith("#")]
+        named = [line for line in lines if line and (not line.startswith("#") or os.path.lexists(line))]
         if not named:
             raise BadFolder(f"the list '{path}' names no picture")
         yield from named
@@ -383,7 +386,7 @@ def _video_job(source: Path, target: Path, wanted: str | None, scale: float | Bo
     if container == own and source.suffix.lower() not in sniff.CONTAINERS:
         notes = (f"{source.suffix.lower().lstrip('.').upper() or 'this container'} cannot be written: stored as {container}",)
     if sniff.CONTAINERS.get(target.suffix.lower()) != container:
-        target = target.with_name(f"{target.stem}{sniff.suffix_of(container)}")
+        target = _with_suffix(target, source, sniff.suffix_of(container))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, None))
     return Job(source, target, container, None, scale, notes=notes, video=True)
@@ -421,7 +424,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to
     if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in _UNREADABLE):
-        target = target.with_name(f"{target.stem}{suffix_of(format)}")
+        target = _with_suffix(target, source, suffix_of(format))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None
@@ -430,6 +433,11 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         what = "is its size already, kept" if kept else "is smaller than it is: resampled, without the network"
         notes = (*notes, f"{size[1]} x {size[0]} px {what}")
     return Job(source, target, format, facts, scale, size, notes=notes, frames=frames)
+
+
+def _with_suffix(target: Path, source: Path, suffix: str) -> Path:
+    """Put a suffix in the place of the source's own; ".5" of "photo_x2.5" is none."""
+    return target.with_name((target.stem if target.suffix == source.suffix else target.name) + suffix)
 
 
 def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:

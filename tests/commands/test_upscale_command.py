@@ -255,9 +255,7 @@ def test_a_closed_stdout_ends_nothing(folder):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
-@pytest.mark.parametrize(
-    ("line", "unbuffered"), [("srcli . -o out > /dev/full", ""), ("srcli p0.png -o - > /dev/full", "1")]
-)
+@pytest.mark.parametrize(("line", "unbuffered"), [("srcli . -o out > /dev/full", ""), ("srcli p0.png -o - > /dev/full", "1")])
 def test_a_stdout_that_takes_no_more_is_said_in_one_line(folder, line, unbuffered):
     result = srcli_in_a_shell(line, folder, PYTHONUNBUFFERED=unbuffered)
     assert (result.returncode, result.stderr.splitlines()) == (1, ["error: cannot write to stdout: No space left on device"])

@@ -330,3 +330,27 @@ def test_a_link_to_itself_fails_alone():
     Path("in/self.png").symlink_to("self.png")
     jobs = plan_jobs(["in"], Path("out"), scale=4)
     assert [(job.source.name, job.probe is None) for job in jobs] == [("a.png", False), ("self.png", True)]
+
+
+def test_a_name_without_a_suffix_keeps_what_was_put_behind_it():
+    for name in ("photo", "dot.", "clip"):
+        Path(name).write_bytes(Path(picture("a.png")).read_bytes())
+    assert targets("photo", scale=2.5) == ["photo_x2.5.png"]
+    assert targets("photo", suffix="_v1.5") == ["photo_v1.5.png"]
+    assert targets("photo", output="out") == ["out/photo.png"]
+    assert targets("dot.") == ["dot._x4.png"]
+    Path("clip").write_bytes(b"\0\0\0\x18ftypisom")
+    assert targets("clip", scale=2.5) == ["clip_x2.5.mkv"]
+
+
+def test_a_picture_whose_name_begins_as_a_comment_is_no_comment():
+    picture("#1.png"), picture("b.png")
+    Path("list.txt").write_text("#1.png\n# holiday\nb.png\n")
+    assert targets("@list.txt") == ["#1_x4.png", "b_x4.png"]
+
+
+def test_a_free_name_that_is_too_long_is_refused():
+    name = picture("n" * 251 + ".png")
+    picture(f"out/{name}")
+    with pytest.raises(UsageError, match="a name of 257 bytes, 255 is the most"):
+        targets(name, output="out", exists="rename")
