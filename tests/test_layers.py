@@ -42,7 +42,7 @@ ALLOWED = {
     },
     "api": {"engine", "zoo", "checkpoint", "models", "media"},
     "pretrained": {"zoo", "checkpoint", "modelcard", "models", "errors"},
-    "console": {"errors"},
+    "console": {"files", "errors"},
     "commands": {
         "commands",
         "engine",
