@@ -286,6 +286,7 @@ class _Tally:
 
     planned: int = 0
     tried: int = 0  # of them, those that were not to be skipped
+    late: int = 0  # of those tried, skipped in the end: another run was quicker
     finished: int = 0
     exact: int = 0  # computed in float32
     failures: list[Any] = field(default_factory=list)
@@ -294,7 +295,7 @@ class _Tally:
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "_Tally") -> "_Tally":
-        for name in ("planned", "tried", "finished", "exact", "failures", "elapsed"):
+        for name in ("planned", "tried", "late", "finished", "exact", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -367,7 +368,8 @@ def _upscale_all(resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, rank
         sweep({job.target.parent for job in jobs})
     plans = _film_plans(jobs, flags)
     tally = _upscale_stills(resizer, jobs, ranks, how)
-    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
+    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
+    tally.finished -= tally.late
     if not tally.stopped:
         _upscale_films(resizer, plans, ranks, how, tally)
     return tally
@@ -417,7 +419,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
     started = time.monotonic()
     for job in jobs:
         if job.skip and ranks.leads:
-            skipped = Done(job.source, job.target, "skipped")
+            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
             _show(skipped, how.json, quiet=True)
             if how.journal:
                 how.journal.add(skipped)
@@ -440,6 +442,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
+            tally.late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
             if not quiet:
@@ -448,12 +451,12 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             if how.piped and not done.error:
                 pipes.send(done.output)
             else:
-                _show(done, how.json, quiet=how.quiet)
+                _show(done, how.json, quiet=how.quiet or done.status == "skipped")
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.failures))  # the ranks' shares, one summary
-    tally.finished, tally.exact = (sum(share[i] for share in told) for i in (0, 1))
-    tally.stopped = how.fail_fast and any(share[2] for share in told)
-    tally.failures = [failed for share in told for failed in share[2]] if ranks.leads else []
+    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures))  # the ranks' shares, one summary
+    tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    tally.stopped = how.fail_fast and any(share[3] for share in told)
+    tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
     return tally
 
 

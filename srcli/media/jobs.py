@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, UsageError
 from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
@@ -75,6 +75,7 @@ class Job:
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
+    yields: bool = False  # to what appears, where that is the same: another run was quicker
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
@@ -139,7 +140,8 @@ def plan_jobs(
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
-    told what is left out: with skip and rename, results of before that lie among the inputs.
+    told what is left out: with skip and rename, results of before that lie among the inputs; with skip, what is there and is
+    not what would be written.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
     if not sources:
@@ -167,7 +169,9 @@ def plan_jobs(
     jobs = _unique(jobs)
     _refuse_sizes(jobs)
     if exists == "skip":
-        jobs = [replace(job, skip=_is_whole(job)) for job in jobs]
+        jobs = [_kept(job) for job in jobs]
+        if other := [job.target for job in jobs if job.skip and job.notes]:
+            say(f"kept, though of another size or no picture: {_listed(other)}; --exists overwrite does it again")
     elif exists == "rename":
         taken = {job.target for job in jobs}
         jobs = [replace(job, target=_free(job, taken)) for job in jobs]
@@ -175,7 +179,8 @@ def plan_jobs(
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
-    return [replace(job, fresh=exists != "overwrite" and not os.path.lexists(job.target)) for job in jobs]
+    fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
+    return [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -510,11 +515,11 @@ def _refuse_sizes(jobs: list[Job]) -> None:
 
 
 def _refuse_inputs(jobs: list[Job]) -> None:
-    sources = {path: job.source for job in jobs for path in (os.path.realpath(job.source), _resolved(job.source))}
+    inputs = {path: job for job in jobs for path in (os.path.realpath(job.source), _resolved(job.source))}
     for job in jobs:
-        input = None if job.skip else sources.get(_resolved(job.target))
-        if input:
-            what = "itself" if input == job.source else f"the input '{input}'"
+        input = inputs.get(_resolved(job.target))
+        if input and not (job.skip and input.probe and job.size == (input.probe.height, input.probe.width)):
+            what = "itself" if input is job else f"the input '{input.source}'"
             raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
 
 
@@ -540,15 +545,33 @@ def _published(target: Path) -> bool:
     return published(target)
 
 
-def _is_whole(job: Job) -> bool:
-    """Tell whether what is there is a picture of the size that would be written; a video has its name only when it is whole."""
-    if job.video:
-        return job.target.is_file() or _has_numbered(job)
+def is_result(job: Job) -> bool:
+    """Tell whether what is there is a picture of the size that would be written."""
     try:
         there = probe(job.target)
     except BadPicture:
         return False
     return job.size in (None, (there.height, there.width))
+
+
+def _kept(job: Job) -> Job:
+    """Skip what is there, with a note where it is something else; but a picture that breaks off is done again.
+
+    A video has its name only when it is whole.
+    """
+    if job.video:
+        return replace(job, skip=job.target.is_file() or _has_numbered(job))
+    if not os.path.lexists(job.target):
+        return job
+    try:
+        there = probe(job.target)
+        other = "" if job.size in (None, (there.height, there.width)) else f"{there.width} x {there.height} px"
+    except DamagedPicture:
+        return job
+    except BadPicture:
+        other = "no picture that can be read"
+    notes = (f"kept, though it is {other}; --exists overwrite does it again",) if other else ()
+    return replace(job, skip=True, notes=notes)
 
 
 def _free(job: Job, taken: set[Path]) -> Path:

@@ -17,7 +17,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from srcli.errors import BadPicture
+from srcli.errors import BadPicture, DamagedPicture
 from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
@@ -89,7 +89,7 @@ def reading(path: Path) -> Iterator[None]:
             raise BadPicture(f"cannot read '{path}': {error.strerror}") from error
         reason = one_line(error)
         truncated = "truncated" in reason or isinstance(error, EOFError)
-        raise BadPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
+        raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
 
 @contextmanager

@@ -519,6 +519,22 @@ def test_what_appears_after_planning_stays_and_is_said(folder, out, monkeypatch,
     assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p2.png"], "another's")
 
 
+def test_what_another_run_has_done_meanwhile_is_skipped(folder, tmp_path, monkeypatch):
+    out, honest = tmp_path / "out", pipeline._through
+
+    def through(*arguments):
+        shutil.copy(tmp_path / "whole" / "p1.png", out / "p1.png")
+        return honest(*arguments)
+
+    assert upscale(folder, "-s", 2, "-o", tmp_path / "whole").exit_code == 0
+    out.mkdir()
+    monkeypatch.setattr(pipeline, "_through", through)
+    result = upscale(folder, "-s", 2, "-o", out, "--exists", "skip")
+    assert result.exit_code == 0, result.output
+    assert "2 upscaled, 1 skipped" in result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [f"{out}/p0.png", f"{out}/p2.png"]
+
+
 def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder, out):
     assert upscale(folder / "p1.png", "-s", 2, "-o", out, "--exists", "overwrite").exit_code == 0
     assert size(out / "p1.png") == (96, 128)
