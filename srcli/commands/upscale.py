@@ -149,8 +149,8 @@ def upscale(
     computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, compile, wrap)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
-    if piped and json:
-        raise UsageError("--json and -o - both write to stdout: choose one")
+    if piped and (json or dry_run):
+        raise UsageError(f"{'--json' if json else '--dry-run'} and -o - both write to stdout: choose one")
 
     from srcli.media import pipes
     from srcli.media.jobs import refuse_unreadable
@@ -241,8 +241,17 @@ def upscale(
 
 @contextmanager
 def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
-    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on; a second one changes nothing."""
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each, handler in before.items():
+        if each == signal.SIGTERM or handler is not signal.SIG_IGN:  # as it is behind nohup and `&`
+            signal.signal(each, stop)
     try:
         yield
     except KeyboardInterrupt:
@@ -251,7 +260,8 @@ def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
             console.note(f"interrupted: what is done stays; the same command{how} goes on from there")
         raise typer.Exit(130) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @dataclass(frozen=True, slots=True)

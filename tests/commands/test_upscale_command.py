@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,7 +233,8 @@ def test_stdin_goes_to_a_file(folder, tmp_path):
         (["-", "-o", "-"], b"", 1, "stdin is empty"),
         (["-", "-o", "-"], b"no picture", 1, "no picture that srcli knows"),
         (["{folder}", "-o", "-"], b"", 2, "takes one picture, there are 3"),
-        (["{folder}/p0.png", "-o", "-", "--json"], b"", 2, "both write to stdout"),
+        (["{folder}/p0.png", "-o", "-", "--json"], b"", 2, "--json and -o - both write to stdout"),
+        (["{folder}/p0.png", "-o", "-", "--dry-run"], b"", 2, "--dry-run and -o - both write to stdout"),
     ],
 )
 def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
@@ -693,3 +696,31 @@ def test_one_file_that_is_no_picture_is_refused_before_torch_is_loaded(folder):
     )
     assert (run.returncode, run.stdout) == (1, "False\n")
     assert run.stderr.startswith("error: '")
+
+
+def test_a_second_signal_does_not_cut_off_what_is_being_written(folder, tmp_path, monkeypatch):
+    honest, pid, before = pipeline.write_image, os.getpid(), signal.getsignal(signal.SIGINT)
+    stop = threading.Event()
+
+    def write_image(*arguments, **more):
+        assert stop.wait(60)
+        time.sleep(0.2)  # the main thread is at the end of its queues
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
+        return honest(*arguments, **more)
+
+    def several(self, *arguments, **more):
+        calls.append(1)
+        if len(calls) == 2:
+            stop.set()
+            os.kill(pid, signal.SIGINT)
+        return upscaled(self, *arguments, **more)
+
+    upscaled, calls = Resizer.several, []
+    monkeypatch.setattr(pipeline, "write_image", write_image)
+    monkeypatch.setattr(Resizer, "several", several)
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
+    assert (result.exit_code, names(tmp_path / "out")) == (130, ["p0.png"])
+    assert result.stderr.splitlines()[-1].startswith("interrupted: what is done stays")
+    assert signal.getsignal(signal.SIGINT) is before
