@@ -25,8 +25,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from srcli.files import writing_to_stdout
+
 _err = Console(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
-_NO_LETTERS = re.compile(r"[\x00-\x1f\x7f]")
+_NO_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # which would move the cursor, or tell the terminal to do worse
 _PIPE = 240  # cells that a table in a pipe is spread over
 _NAME, _FIGURE = 12, 24  # cells: what is left of a name at least, and what no figure of a table is longer than
 
@@ -43,18 +45,30 @@ def warn(message: str) -> None:
 
 def note(message: str) -> None:
     """Say in one line what happens."""
-    _err.print(escape(message), soft_wrap=True)
+    _err.print(escape(one_line(message)), soft_wrap=True)
+
+
+def one_line(text: object) -> str:
+    """Return the text, such as a file's name, with line feeds and other controls spelt as escapes."""
+    return _NO_LETTERS.sub(lambda found: repr(found[0])[1:-1], str(text))
 
 
 def result(line: str) -> None:
-    """Print one line of result; what stdout has no letters for, such as file names that are not UTF-8, as escapes."""
-    sys.stdout.write(_spelt(line) + "\n")
+    """Print a result; what stdout has no letters for, such as file names that are not UTF-8, and controls as escapes."""
+    _write("\n".join(map(one_line, line.split("\n"))))
+
+
+@writing_to_stdout()
+def _write(text: str) -> None:
+    if sys.stdout is None:  # closed, as daemons have it
+        return
+    sys.stdout.write(_spelt(text) + "\n")
     sys.stdout.flush()
 
 
 def on_terminal() -> bool:
     """Tell whether results are read on a terminal, and not by a program or from a file."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def picture(text: str) -> None:
@@ -75,6 +89,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     On a terminal that is too narrow names lose their middle, and columns that still have no place stand below the others,
     beside the names again. Figures stay whole. Elsewhere a row is one line, however long.
     """
+    if sys.stdout is None:
+        return
     screen = Console(highlight=False, emoji=False, markup=False)
     room = screen.width if on_terminal() else _PIPE
     by_column = [[_spelt(_NO_LETTERS.sub(" ", cell)) for cell in column] for column in zip(columns, *rows, strict=True)]
@@ -149,7 +165,7 @@ class _Drawn:
         self._progress.update(self._task, completed=done, description=text)
 
     def message(self, line: str) -> None:
-        self._progress.console.print(escape(line), soft_wrap=True)
+        self._progress.console.print(escape(one_line(line)), soft_wrap=True)
 
     def instead(self, line: str) -> None:
         pass
@@ -189,7 +205,7 @@ def _show(screen: Console, drawn: str | Table, width: int, style: str | None = N
     screen.width = width
     with screen.capture() as caught:
         screen.print(drawn, style=style)
-    result(caught.get().removesuffix("\n"))
+    _write(caught.get().removesuffix("\n"))
 
 
 def _narrowed(columns: Sequence[list[str]], room: int, dots: str) -> list[list[str]]:
@@ -259,7 +275,7 @@ def _width(column: Sequence[str]) -> int:
 
 
 def _say(kind: str, color: str, message: str) -> None:
-    _err.print(f"[{color}]{kind}:[/] {escape(message)}", soft_wrap=True)
+    _err.print(f"[{color}]{kind}:[/] {escape(one_line(message))}", soft_wrap=True)
 
 
 def _plain(value: Any) -> Any:

@@ -49,6 +49,10 @@ class BadPicture(UserError):
     """A picture cannot be read, or cannot be written in the format asked for."""
 
 
+class DamagedPicture(BadPicture):
+    """A picture breaks off, or makes no sense from some place on."""
+
+
 class BadVideo(UserError):
     """A video cannot be read, or cannot be written as asked for."""
 

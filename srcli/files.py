@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,18 @@ def writing_to(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BadFolder(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+@contextmanager
+def writing_to_stdout() -> Iterator[None]:
+    """Raise BadFolder, in one line, where stdout takes no more, such as a log on a full disk; BrokenPipeError stays."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = None  # would be flushed once more at the end
+        raise BadFolder(f"cannot write to stdout: {error.strerror or error}") from error
 
 
 def files_in(folder: Path, *, recursive: bool = True, whole: bool = True, besides: Path | None = None) -> Iterator[Path]:

@@ -120,3 +120,13 @@ def test_a_bar_is_drawn_in_the_letters_that_stderr_has(strict):
     with console.bar(2) as bar:
         bar.update(1, "p0.png")
     assert "p0.png" in err.getvalue().decode("ascii")
+
+
+def test_controls_of_a_name_or_a_card_do_not_reach_the_terminal(capsys):
+    console.note("a\nb\x1b[31m.png")
+    console.error("\x9b2J")
+    console.result("licence:     \x1b]0;owned\x07MIT\nnext line")
+    console.result(f"{console.one_line('a' + chr(10) + 'b.png')}  4x4")
+    out, err = capsys.readouterr()
+    assert err.splitlines() == ["a\\nb\\x1b[31m.png", "error: \\x9b2J"]
+    assert out.splitlines() == ["licence:     \\x1b]0;owned\\x07MIT", "next line", "a\\nb.png  4x4"]

@@ -40,9 +40,9 @@ ALLOWED = {
         "files",
         "errors",
     },
-    "api": {"engine", "zoo", "checkpoint", "models", "media"},
+    "api": {"engine", "zoo", "checkpoint", "models", "media", "errors"},
     "pretrained": {"zoo", "checkpoint", "modelcard", "models", "errors"},
-    "console": {"errors"},
+    "console": {"files", "errors"},
     "commands": {
         "commands",
         "engine",

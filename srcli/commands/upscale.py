@@ -161,8 +161,8 @@ def upscale(
     computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, compile, wrap)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
-    if piped and json:
-        raise UsageError("--json and -o - both write to stdout: choose one")
+    if piped and (json or dry_run):
+        raise UsageError(f"{'--json' if json else '--dry-run'} and -o - both write to stdout: choose one")
 
     from srcli.media import pipes
     from srcli.media.jobs import refuse_unreadable
@@ -195,7 +195,7 @@ def upscale(
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks) as journal:
+    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks, console.error) as journal:
         networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
@@ -213,6 +213,7 @@ def upscale(
             suffix=suffix,
             name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
             exists=exists,  # type: ignore[arg-type]
+            say=(lambda line: None) if quiet else console.note,
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
@@ -259,8 +260,17 @@ def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
 
 @contextmanager
 def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
-    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on; a second one changes nothing."""
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each, handler in before.items():
+        if each == signal.SIGTERM or handler is not signal.SIG_IGN:  # as it is behind nohup and `&`
+            signal.signal(each, stop)
     try:
         yield
     except KeyboardInterrupt:
@@ -269,7 +279,8 @@ def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
             console.note(f"interrupted: what is done stays; the same command{how} goes on from there")
         raise typer.Exit(130) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +316,7 @@ class _Tally:
 
     planned: int = 0
     tried: int = 0  # of them, those that were not to be skipped
+    late: int = 0  # of those tried, skipped in the end: another run was quicker
     finished: int = 0
     exact: int = 0  # computed in float32
     failures: list[Any] = field(default_factory=list)
@@ -313,7 +325,7 @@ class _Tally:
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "_Tally") -> "_Tally":
-        for name in ("planned", "tried", "finished", "exact", "failures", "elapsed"):
+        for name in ("planned", "tried", "late", "finished", "exact", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -386,7 +398,8 @@ def _upscale_all(resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, rank
         sweep({job.target.parent for job in jobs})
     plans = _film_plans(jobs, flags)
     tally = _upscale_stills(resizer, jobs, ranks, how)
-    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs)
+    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
+    tally.finished -= tally.late
     if not tally.stopped:
         _upscale_films(resizer, plans, ranks, how, tally)
     return tally
@@ -436,7 +449,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
     started = time.monotonic()
     for job in jobs:
         if job.skip and ranks.leads:
-            skipped = Done(job.source, job.target, "skipped")
+            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
             _show(skipped, how.json, quiet=True)
             if how.journal:
                 how.journal.add(skipped)
@@ -460,6 +473,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
+            tally.late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
             if not quiet:
@@ -468,12 +482,12 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             if how.piped and not done.error:
                 pipes.send(done.output)
             else:
-                _show(done, how.json, quiet=how.quiet)
+                _show(done, how.json, quiet=how.quiet or done.status == "skipped")
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.failures))  # the ranks' shares, one summary
-    tally.finished, tally.exact = (sum(share[i] for share in told) for i in (0, 1))
-    tally.stopped = how.fail_fast and any(share[2] for share in told)
-    tally.failures = [failed for share in told for failed in share[2]] if ranks.leads else []
+    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures))  # the ranks' shares, one summary
+    tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    tally.stopped = how.fail_fast and any(share[3] for share in told)
+    tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
     return tally
 
 
@@ -507,7 +521,7 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
-    if tally.failures:
+    if tally.failures or (how.journal and how.journal.lost):
         raise typer.Exit(1)
 
 
@@ -543,7 +557,7 @@ def _show(done: Any, json: bool, *, quiet: bool = False) -> None:
         )
     elif not quiet and not done.error:
         size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{done.output}{size}")
+        console.result(f"{console.one_line(done.output)}{size}")
 
 
 def _planned(job: Any) -> Any:

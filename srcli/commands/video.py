@@ -261,7 +261,7 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
         console.record(done, bottleneck=slowest(stages) if any(stages) else None)
     elif done.status != "failed" and not quiet:
         size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{done.output}{size}" + (f"  {done.frames} frames" if done.frames else ""))
+        console.result(f"{console.one_line(done.output)}{size}" + (f"  {done.frames} frames" if done.frames else ""))
     if quiet or json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept

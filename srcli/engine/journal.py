@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
@@ -27,8 +27,9 @@ from srcli.engine.distributed import Team
 from srcli.engine.likeness import Likeness
 from srcli.engine.runner import Work
 from srcli.errors import BadFolder, OutputExists, UsageError, UserError
-from srcli.files import atomic
+from srcli.files import atomic, hold, is_held, writing_to
 from srcli.media.image import probe
+from srcli.media.jobs import LONGEST
 from srcli.models.base import SRModel
 
 VERSION = 1  # of the document's form
@@ -47,16 +48,23 @@ class Account:
 
 
 class Journal:
-    """The report of one run, at `path`; `rank` is this process' among those of a torchrun."""
+    """The report of one run, at `path`; `rank` is this process' among those of a torchrun.
 
-    def __init__(self, path: Path, rank: int, world: int) -> None:
-        self._path, self._rank, self._world = path, rank, world
+    A report that cannot be written stops no picture: `say` is told once, and `lost` is true from then on.
+    """
+
+    def __init__(self, path: Path, rank: int, world: int, say: Callable[[str], None] = lambda line: None) -> None:
+        self._path, self._rank, self._world, self._say = path, rank, world, say
+        self.lost = False
         self._started, self._began = datetime.now(UTC), time.monotonic()
         self._head: dict[str, Any] = {}
         if rank == 0:
             for old in path.parent.glob(f".{path.name}.rank*"):
                 if re.fullmatch(re.escape(f".{path.name}.rank") + r"\d+", old.name):
                     old.unlink(missing_ok=True)
+            with writing_to(path):
+                self._mark = _part(path, 0).open("a")  # held as long as the run: another must not take its lines away
+            hold(self._mark)
 
     def head(self, **facts: Any) -> None:
         """Take facts of the whole run, such as its machine and models."""
@@ -73,15 +81,21 @@ class Journal:
             record["input"]["sha256"] = record.pop("sha256") or _hash(done.input)
         if self._world > 1:
             record["rank"] = self._rank
-        with self._part(self._rank).open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        self._append(json.dumps(record))
 
     def close(self, status: str, error: str | None = None) -> None:
         """Write the document, whole or not at all; ranks other than 0 say that their lines are complete."""
         if self._rank:
-            with self._part(self._rank).open("a") as file:
-                file.write("end\n")
+            self._append("end")
             return
+        with self._noticing_loss():
+            if not self.lost:
+                self._write(status, error)
+        self._mark.close()
+        for rank in range(self._world):
+            _part(self._path, rank).unlink(missing_ok=True)
+
+    def _write(self, status: str, error: str | None) -> None:
         files = [record for rank in range(self._world) for record in self._read(rank, wait=status != "finished")]
         document = {
             "kind": _KIND,
@@ -96,14 +110,24 @@ class Journal:
         with atomic(self._path) as temporary:
             text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8: JSON's escapes
-        for rank in range(self._world):
-            self._part(rank).unlink(missing_ok=True)
 
-    def _part(self, rank: int) -> Path:
-        return self._path.parent / f".{self._path.name}.rank{rank}"
+    def _append(self, line: str) -> None:
+        with self._noticing_loss():
+            if not self.lost:
+                with _part(self._path, self._rank).open("a") as file:
+                    file.write(line + "\n")
+
+    @contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        try:
+            with writing_to(self._path):
+                yield
+        except BadFolder as error:
+            self.lost = True
+            self._say(f"{error}; there is no report of this run")
 
     def _read(self, rank: int, *, wait: bool) -> list[dict[str, Any]]:
-        part, patience = self._part(rank), time.monotonic() + (_LINGER if wait and rank else 0)
+        part, patience = _part(self._path, rank), time.monotonic() + (_LINGER if wait and rank else 0)
         while True:
             lines = part.read_text().splitlines() if part.exists() else []
             if lines[-1:] == ["end"] or time.monotonic() >= patience:
@@ -117,18 +141,19 @@ class Journal:
 
 
 @contextmanager
-def keeping(path: Path | None, team: Team) -> Iterator[Journal | None]:
+def keeping(path: Path | None, team: Team, say: Callable[[str], None] = lambda line: None) -> Iterator[Journal | None]:
     """Keep a report at `path` for the run in this block, and write it however the block ends; None without a path.
 
-    Raises UsageError and OutputExists for a path that is no place for a report.
+    Raises UsageError, BadFolder and OutputExists for a path that is no place for a report; what goes wrong with it later
+    is for `say`.
     """
     if path is None:
         yield None
         return
     with team.together():
         if team.leads:
-            _refuse(path)
-    journal = Journal(path, team.rank, team.world)
+            _refuse(path, team.world)
+        journal = Journal(path, team.rank, team.world, say)
     status, reason = "stopped", None
     try:
         yield journal
@@ -195,11 +220,20 @@ def facts_of(path: Path) -> dict[str, Any]:
     return facts
 
 
-def _refuse(path: Path) -> None:
+def _part(path: Path, rank: int) -> Path:
+    """Name the hidden file of a rank's lines."""
+    return path.parent / f".{path.name}.rank{rank}"
+
+
+def _refuse(path: Path, world: int) -> None:
     if path.suffix != ".json":
         raise UsageError(f"--report is a name that ends in .json, not '{path}'")
     if not os.access(path.parent, os.W_OK | os.X_OK):  # false for what is not there, too
         raise BadFolder(f"the report '{path}' cannot be written: no permission in, or no folder '{path.parent}'")
+    if (length := len(os.fsencode(_part(path, world - 1).name))) > LONGEST:
+        raise UsageError(f"the name of the report '{path}' is {length - LONGEST} bytes too long")
+    if is_held(_part(path, 0)):
+        raise UsageError(f"another run is writing the report '{path}'; choose another name for --report")
     if not path.exists():
         return
     with suppress(OSError, ValueError, AttributeError):

@@ -25,7 +25,7 @@ from srcli.errors import OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
-from srcli.media.jobs import Job, pixels_of, result_size
+from srcli.media.jobs import Job, is_result, pixels_of, result_size
 from srcli.media.png import PNG_LEVEL
 from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
 from srcli.zoo import hash_of
@@ -298,7 +298,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
     job, result, precision, agreement, seconds, decoded, *_ = upscaled
     decode = decoded.seconds
     if isinstance(result, UserError):
-        return Done(job.source, job.target, "failed", error=str(result))
+        return _failed(job, result)
     if isinstance(result, Done):
         return replace(result, decode=round(result.decode + decode, 3), agreement=agreement)
     started = time.monotonic()
@@ -310,7 +310,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         else:
             notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
     except UserError as error:
-        return Done(job.source, job.target, "failed", error=str(error))
+        return _failed(job, error)
     return Done(
         job.source,
         job.target,
@@ -324,6 +324,12 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         agreement=agreement,
         notes=job.notes + still.notes + notes,
     )
+
+
+def _failed(job: Job, error: UserError) -> Done:
+    if job.fresh and job.yields and is_result(job):
+        return Done(job.source, job.target, "skipped")
+    return Done(job.source, job.target, "failed", error=str(error))
 
 
 def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: str) -> Done:

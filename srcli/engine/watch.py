@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from srcli.engine.pipeline import Done
@@ -73,10 +74,9 @@ def _marks(folder: Path, recursive: bool, output: Path | None) -> dict[Path, tup
     marks = {}
     try:
         for path in pictures_in(folder, recursive, output):
-            status = path.stat()
-            marks[path] = (status.st_size, status.st_mtime_ns)
-    except OSError:
-        pass  # vanished since it was listed: the next look sees the rest
+            with suppress(OSError):  # vanished since it was listed, or a link to nothing
+                status = path.stat()
+                marks[path] = (status.st_size, status.st_mtime_ns)
     except BadFolder:
         if not folder.is_dir():
             raise

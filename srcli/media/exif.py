@@ -138,6 +138,28 @@ def patched(exif: bytes, values: Mapping[int, int]) -> bytes:
     return bytes(patched)
 
 
+def without_preview(exif: bytes) -> bytes:
+    """Cut the link from the main directory to the one behind it, which holds a small picture; nothing else moves."""
+    start, order = _start(exif), _order(exif)
+    try:
+        at = start + 2 + 12 * struct.unpack_from(order + "H", exif, start)[0]
+        (following,) = struct.unpack_from(order + "I", exif, at)
+    except struct.error:
+        return exif
+    return exif[:at] + bytes(4) + exif[at + 4 :] if following else exif
+
+
+def exchanged(exif: bytes, one: int, other: int) -> bytes:
+    """Let two fractions of the main directory change places."""
+    found = {entry.tag: entry.at + 8 for entry in _directory(exif, _start(exif)) if entry.kind == 5 and entry.number == 1}
+    if one not in found or other not in found:
+        return exif
+    a, b = found[one], found[other]
+    exchanged = bytearray(exif)
+    exchanged[a : a + 4], exchanged[b : b + 4] = exif[b : b + 4], exif[a : a + 4]
+    return bytes(exchanged)
+
+
 def moved(exif: bytes, by: int) -> bytes:
     """Shift all offsets, so that the directories can live at another place of a TIFF."""
     moved = bytearray(exif)

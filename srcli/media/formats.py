@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from srcli.errors import BadPicture
+from srcli.errors import BadPicture, DamagedPicture
 
 # The first suffix of each format is the one it is given by name.
 SUFFIXES = {
@@ -83,7 +83,7 @@ _SIGNATURES = (
 def kind_of(head: bytes, path: Path) -> str:
     """Tell the format by the first bytes."""
     if not head:
-        raise BadPicture(f"'{path}' is empty")
+        raise DamagedPicture(f"'{path}' is empty")
     kind = next((name for offset, magic, name in _SIGNATURES if head[offset:].startswith(magic)), "")
     if head[4:8] == b"ftyp":
         brands = head[8 : int.from_bytes(head[:4], "big")]

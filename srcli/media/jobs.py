@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import string
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, UsageError
 from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
@@ -75,6 +75,7 @@ class Job:
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
+    yields: bool = False  # to what appears, where that is the same: another run was quicker
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
@@ -134,10 +135,13 @@ def plan_jobs(
     name: Naming | None = None,
     exists: Exists = "error",
     only: Collection[Path] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
-    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these.
+    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
+    told what is left out: with skip and rename, results of before that lie among the inputs; with skip, what is there and is
+    not what would be written.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
     if not sources:
@@ -146,6 +150,8 @@ def plan_jobs(
     naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
     if len(given := [flag for flag, there in naming.items() if there]) > 1:
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
+    if suffix and ("/" in suffix or "\0" in suffix):
+        raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [entry for entry in _find([*_listed_too(sources)], recursive, output) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
@@ -158,18 +164,23 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
-    _refuse_long_names(jobs)
+        if exists in ("skip", "rename"):
+            jobs = _without_results(jobs, say)
     jobs = _unique(jobs)
     _refuse_sizes(jobs)
     if exists == "skip":
-        jobs = [replace(job, skip=_is_whole(job)) for job in jobs]
+        jobs = [_kept(job) for job in jobs]
+        if other := [job.target for job in jobs if job.skip and job.notes]:
+            say(f"kept, though of another size or no picture: {_listed(other)}; --exists overwrite does it again")
     elif exists == "rename":
         taken = {job.target for job in jobs}
         jobs = [replace(job, target=_free(job, taken)) for job in jobs]
+    _refuse_long_names(jobs)
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
-    return [replace(job, fresh=exists != "overwrite" and not os.path.lexists(job.target)) for job in jobs]
+    fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
+    return [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -227,7 +238,10 @@ def _bytes(job: Job) -> int:
 
 
 def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
-    """Put the lines of a list in the place of @list.txt: paths, folders and patterns; empty lines and # comments are none."""
+    """Put the lines of a list in the place of @list.txt: paths, folders and patterns; empty lines and # comments are none.
+
+    A file named as such a list or such a comment wins.
+    """
     for source in sources:
         if not str(source).startswith("@") or os.path.lexists(source):
             yield source
@@ -239,7 +253,7 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
             raise BadFolder(f"cannot read the list '{path}': {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise BadFolder(f"the list '{path}' is not UTF-8 text") from error
-        named = [line for line in lines if line and not line.startswith("#")]
+        named = [line for line in lines if line and (not line.startswith("#") or os.path.lexists(line))]
         if not named:
             raise BadFolder(f"the list '{path}' names no picture")
         yield from named
@@ -377,7 +391,7 @@ def _video_job(source: Path, target: Path, wanted: str | None, scale: float | Bo
     if container == own and source.suffix.lower() not in sniff.CONTAINERS:
         notes = (f"{source.suffix.lower().lstrip('.').upper() or 'this container'} cannot be written: stored as {container}",)
     if sniff.CONTAINERS.get(target.suffix.lower()) != container:
-        target = target.with_name(f"{target.stem}{sniff.suffix_of(container)}")
+        target = _with_suffix(target, source, sniff.suffix_of(container))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, None))
     return Job(source, target, container, None, scale, notes=notes, video=True)
@@ -413,8 +427,9 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     if format not in formats() and frames == 1:
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
-    if SUFFIXES.get(target.suffix.lower()) != format:
-        target = target.with_name(f"{target.stem}{suffix_of(format)}")
+    # what will never be read does not claim the name of the PNG that it was converted to
+    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in _UNREADABLE):
+        target = _with_suffix(target, source, suffix_of(format))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None
@@ -423,6 +438,11 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         what = "is its size already, kept" if kept else "is smaller than it is: resampled, without the network"
         notes = (*notes, f"{size[1]} x {size[0]} px {what}")
     return Job(source, target, format, facts, scale, size, notes=notes, frames=frames)
+
+
+def _with_suffix(target: Path, source: Path, suffix: str) -> Path:
+    """Put a suffix in the place of the source's own; ".5" of "photo_x2.5" is none."""
+    return target.with_name((target.stem if target.suffix == source.suffix else target.name) + suffix)
 
 
 def result_size(height: int, width: int, scale: float | Box) -> tuple[int, int]:
@@ -448,16 +468,26 @@ def _unique(jobs: list[Job]) -> list[Job]:
     """Drop files named twice; refuse two jobs with one target, also where case is all that differs: other disks ignore it."""
     kept: dict[str, Job] = {}
     for job in jobs:
-        other = kept.setdefault(str(_resolved(job.target)).casefold(), job)
-        if other.source.resolve() != job.source.resolve():
+        other = kept.setdefault(_resolved(job.target).casefold(), job)
+        if os.path.realpath(other.source) != os.path.realpath(job.source):
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
             outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
             raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
     return list(kept.values())
 
 
-def _resolved(target: Path) -> Path:
-    return target.parent.resolve() / target.name
+def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
+    """Leave out what is the result of another job: '*.png' finds the results of the run before, too."""
+    made = {_resolved(job.target) for job in jobs if _resolved(job.target) != _resolved(job.source)}
+    results = [job.source for job in jobs if _resolved(job.source) in made]
+    if results:
+        say(f"no inputs, as they are results of others: {_listed(results)}")
+    return [job for job in jobs if _resolved(job.source) not in made]
+
+
+def _resolved(path: Path) -> str:
+    """Name a file itself, be it a link; realpath, unlike Path.resolve, takes links that form a loop."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
 
 
 def _refuse_long_names(jobs: list[Job]) -> None:
@@ -485,11 +515,11 @@ def _refuse_sizes(jobs: list[Job]) -> None:
 
 
 def _refuse_inputs(jobs: list[Job]) -> None:
-    sources = {job.source.resolve(): job.source for job in jobs}
+    inputs = {path: job for job in jobs for path in (os.path.realpath(job.source), _resolved(job.source))}
     for job in jobs:
-        input = None if job.skip else sources.get(_resolved(job.target))
-        if input:
-            what = "itself" if input == job.source else f"the input '{input}'"
+        input = inputs.get(_resolved(job.target))
+        if input and not (job.skip and input.probe and job.size == (input.probe.height, input.probe.width)):
+            what = "itself" if input is job else f"the input '{input.source}'"
             raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
 
 
@@ -515,15 +545,33 @@ def _published(target: Path) -> bool:
     return published(target)
 
 
-def _is_whole(job: Job) -> bool:
-    """Tell whether what is there is a picture of the size that would be written; a video has its name only when it is whole."""
-    if job.video:
-        return job.target.is_file() or _has_numbered(job)
+def is_result(job: Job) -> bool:
+    """Tell whether what is there is a picture of the size that would be written."""
     try:
         there = probe(job.target)
     except BadPicture:
         return False
     return job.size in (None, (there.height, there.width))
+
+
+def _kept(job: Job) -> Job:
+    """Skip what is there, with a note where it is something else; but a picture that breaks off is done again.
+
+    A video has its name only when it is whole.
+    """
+    if job.video:
+        return replace(job, skip=job.target.is_file() or _has_numbered(job))
+    if not os.path.lexists(job.target):
+        return job
+    try:
+        there = probe(job.target)
+        other = "" if job.size in (None, (there.height, there.width)) else f"{there.width} x {there.height} px"
+    except DamagedPicture:
+        return job
+    except BadPicture:
+        other = "no picture that can be read"
+    notes = (f"kept, though it is {other}; --exists overwrite does it again",) if other else ()
+    return replace(job, skip=True, notes=notes)
 
 
 def _free(job: Job, taken: set[Path]) -> Path:

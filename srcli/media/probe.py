@@ -17,7 +17,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from srcli.errors import BadPicture, first_line
+from srcli.errors import BadPicture, DamagedPicture, first_line
 from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
@@ -89,7 +89,7 @@ def reading(path: Path) -> Iterator[None]:
             raise BadPicture(f"cannot read '{path}': {error.strerror}") from error
         reason = first_line(error)
         truncated = "truncated" in reason or isinstance(error, EOFError)
-        raise BadPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
+        raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
 
 @contextmanager
@@ -116,7 +116,10 @@ def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
     if height < 1 or width < 1:
         raise BadPicture(f"'{path}' is damaged: it has no pixels")
     if format == "tiff":
-        refuse_hollow_tiff(file, tiff_tags(file))
+        tags = tiff_tags(file)
+        if tags.get(254, 0) & 1 and 330 in tags:  # a reduced picture, and directories that only it knows
+            raise BadPicture(f"'{path}' begins with a preview, as camera raw files do; develop it first")
+        refuse_hollow_tiff(file, tags)
     elif header.image:
         refuse_hollow(file, header.image, format)
     return header

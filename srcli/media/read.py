@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
-from srcli.media.exif import entries, patched
+from srcli.media.exif import entries, exchanged, patched, without_preview
 from srcli.media.metadata import losses_of, metadata_of, quality_of, text_of
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
@@ -61,6 +61,12 @@ def carried(file: BinaryIO, header: Header) -> Picture:
     if exif is not None and not any(True for _ in entries(exif)):
         exif = None
         notes.append("damaged EXIF data are not kept")
+    if exif is not None and header.orientation > 1:
+        whole, exif = exif, without_preview(exif)
+        if exif != whole:
+            notes.append("the preview in the EXIF data is left out: it lies as the picture lay before it was turned")
+    if exif is not None and header.orientation >= 5:
+        exif = exchanged(exif, ExifTags.Base.XResolution, ExifTags.Base.YResolution)
     if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
         icc = None  # of CMYK or Lab, which the pixels no longer are
     if facts.format == "avif" and facts.depth == 8 and (bits := avif_depth(file)) > 8:
@@ -70,7 +76,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         icc=icc,
         exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
         xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
-        dpi=dpi,
+        dpi=dpi[::-1] if dpi and header.orientation >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),
         chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {},

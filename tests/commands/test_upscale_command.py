@@ -4,10 +4,13 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,7 +234,8 @@ def test_stdin_goes_to_a_file(folder, tmp_path):
         (["-", "-o", "-"], b"", 1, "stdin is empty"),
         (["-", "-o", "-"], b"no picture", 1, "no picture that srcli knows"),
         (["{folder}", "-o", "-"], b"", 2, "takes one picture, there are 3"),
-        (["{folder}/p0.png", "-o", "-", "--json"], b"", 2, "both write to stdout"),
+        (["{folder}/p0.png", "-o", "-", "--json"], b"", 2, "--json and -o - both write to stdout"),
+        (["{folder}/p0.png", "-o", "-", "--dry-run"], b"", 2, "--dry-run and -o - both write to stdout"),
     ],
 )
 def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
@@ -239,6 +243,45 @@ def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert result.stdout_bytes == b""
+
+
+def srcli_in_a_shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a line of sh, in which "$srcli" upscales with the bicubic network."""
+    command = f'srcli() {{ {shlex.quote(sys.executable)} -m srcli upscale -m bicubic -s 2 "$@"; }}; {line}'
+    run = ["sh", "-c", command]
+    return subprocess.run(run, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sh")
+def test_a_closed_stdout_ends_nothing(folder):
+    result = srcli_in_a_shell("srcli . -o out >&-", folder)
+    assert (result.returncode, names(folder / "out")) == (0, ["p0.png", "p1.png", "p2.png"]), result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+@pytest.mark.parametrize(("line", "unbuffered"), [("srcli . -o out > /dev/full", ""), ("srcli p0.png -o - > /dev/full", "1")])
+def test_a_stdout_that_takes_no_more_is_said_in_one_line(folder, line, unbuffered):
+    result = srcli_in_a_shell(line, folder, PYTHONUNBUFFERED=unbuffered)
+    assert (result.returncode, result.stderr.splitlines()) == (1, ["error: cannot write to stdout: No space left on device"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sh")
+@pytest.mark.parametrize(
+    ("line", "code", "text"),
+    [
+        ("srcli - -o a.png <&-", 1, "error: stdin is closed\n"),
+        ("srcli p0.png -o - >&-", 2, "error: '-o -' writes a picture to stdout, which is closed: name a file\n"),
+    ],
+)
+def test_closed_pipes_are_said_in_one_line(folder, line, code, text):
+    result = srcli_in_a_shell(line, folder)
+    assert (result.returncode, result.stderr) == (code, text)
+
+
+def test_a_picture_from_stdin_that_cannot_be_stored_is_said_in_one_line(folder):
+    with small_files():
+        result = upscale("-", "-o", "-", "-s", 2, input=(folder / "p0.png").read_bytes() * 2)
+    assert (result.exit_code, result.stderr[-17:]) == (1, ": File too large\n")
 
 
 # Animations
@@ -480,6 +523,22 @@ def test_what_appears_after_planning_stays_and_is_said(folder, out, monkeypatch,
     assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p2.png"], "another's")
 
 
+def test_what_another_run_has_done_meanwhile_is_skipped(folder, tmp_path, monkeypatch):
+    out, honest = tmp_path / "out", pipeline._through
+
+    def through(*arguments):
+        shutil.copy(tmp_path / "whole" / "p1.png", out / "p1.png")
+        return honest(*arguments)
+
+    assert upscale(folder, "-s", 2, "-o", tmp_path / "whole").exit_code == 0
+    out.mkdir()
+    monkeypatch.setattr(pipeline, "_through", through)
+    result = upscale(folder, "-s", 2, "-o", out, "--exists", "skip")
+    assert result.exit_code == 0, result.output
+    assert "2 upscaled, 1 skipped" in result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [f"{out}/p0.png", f"{out}/p2.png"]
+
+
 def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder, out):
     assert upscale(folder / "p1.png", "-s", 2, "-o", out, "--exists", "overwrite").exit_code == 0
     assert size(out / "p1.png") == (96, 128)
@@ -638,6 +697,34 @@ def test_one_file_that_is_no_picture_is_refused_before_torch_is_loaded(folder):
     )
     assert (run.returncode, run.stdout) == (1, "False\n")
     assert run.stderr.startswith("error: '")
+
+
+def test_a_second_signal_does_not_cut_off_what_is_being_written(folder, tmp_path, monkeypatch):
+    honest, pid, before = pipeline.write_image, os.getpid(), signal.getsignal(signal.SIGINT)
+    stop = threading.Event()
+
+    def write_image(*arguments, **more):
+        assert stop.wait(60)
+        time.sleep(0.2)  # the main thread is at the end of its queues
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
+        return honest(*arguments, **more)
+
+    def several(self, *arguments, **more):
+        calls.append(1)
+        if len(calls) == 2:
+            stop.set()
+            os.kill(pid, signal.SIGINT)
+        return upscaled(self, *arguments, **more)
+
+    upscaled, calls = Resizer.several, []
+    monkeypatch.setattr(pipeline, "write_image", write_image)
+    monkeypatch.setattr(Resizer, "several", several)
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
+    assert (result.exit_code, names(tmp_path / "out")) == (130, ["p0.png"])
+    assert result.stderr.splitlines()[-1].startswith("interrupted: what is done stays")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def test_a_killed_ranks_whole_lines_count_and_the_next_run_takes_them_away(tmp_p
     leader.close("stopped")
     assert [f["input"]["path"] for f in json.loads(path.read_text())["files"]] == ["a.png"]
     part.write_text("left")
-    Journal(path, 0, 1)
+    Journal(path, 0, 1).close("finished")
+    assert json.loads(path.read_text())["files"] == []
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
 
@@ -90,3 +92,47 @@ def test_the_machine_is_described():
     assert (facts["device"], facts["gpu"], facts["threads"]) == ("cpu", None, torch.get_num_threads())
     assert facts["packages"]["torch"] == torch.__version__
     assert facts["processor"]
+
+
+def test_a_report_that_cannot_be_written_is_said_once_and_lets_the_rest_go_on(tmp_path, monkeypatch):
+    said = []
+    path = tmp_path / "report.json"
+    with keeping(path, ALONE, said.append) as journal:
+        journal.add(done("a.png"))
+        honest = Path.open
+
+        def full(self, mode="r", *arguments, **more):
+            if "r" not in mode:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return honest(self, mode, *arguments, **more)
+
+        monkeypatch.setattr(Path, "open", full)
+        journal.add(done("b.png"))
+        journal.add(done("c.png"))
+        monkeypatch.undo()
+    assert said == [f"cannot write '{path}': No space left on device; there is no report of this run"]
+    assert journal.lost
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_document_that_cannot_be_written_is_said_too(tmp_path):
+    said = []
+    with keeping(tmp_path / "r.json", ALONE, said.append):
+        (tmp_path / "r.json").mkdir()
+    assert said == [f"cannot write '{tmp_path / 'r.json'}': Is a directory; there is no report of this run"]
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_name_that_leaves_no_room_for_the_lines_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="is 3 bytes too long"), keeping(tmp_path / f"{'n' * 246}.json", ALONE):
+        pass
+
+
+def test_the_report_of_a_run_at_work_is_no_others(tmp_path):
+    pytest.importorskip("fcntl")
+    path = tmp_path / "report.json"
+    with keeping(path, ALONE) as journal:
+        journal.add(done("a.png"))
+        with pytest.raises(UsageError, match="another run is writing the report"), keeping(path, ALONE):
+            pass
+    assert len(json.loads(path.read_text())["files"]) == 1

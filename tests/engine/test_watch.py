@@ -64,6 +64,13 @@ def test_a_file_that_vanishes_is_passed_over_and_a_folder_that_vanishes_is_said(
         next(found)
 
 
+def test_a_link_to_nothing_hides_no_other(folder, looks):
+    for name in ("in/a.png", "in/c.png"):
+        picture(name)
+    Path("in/b.png").symlink_to("nowhere.png")
+    assert list(arrivals(folder, recursive=False, output=None, idle=0)) == [[Path("in/a.png"), Path("in/c.png")]]
+
+
 def test_one_refusal_does_not_refuse_the_others(folder):
     picture("in/a.png")
     picture(f"in/{'n' * 240}.png")

@@ -544,3 +544,41 @@ def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
     picture = Picture(smooth(), text={"Comment": "long " * 14_000})
     assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the text",)
     assert read_image(tmp_path / "a.jpg").text == {}
+
+
+def test_a_raw_file_that_begins_with_its_preview_is_refused(tmp_path):
+    path = tmp_path / "raw.NEF"
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.zeros((20, 30, 3), np.uint8), photometric="rgb", subfiletype=1, subifds=1)
+        file.write(np.zeros((200, 300), np.uint16), photometric="minisblack", subfiletype=0)
+    with pytest.raises(BadPicture, match="begins with a preview, as camera raw files do; develop it first"):
+        probe(path)
+
+
+@pytest.mark.parametrize(("orientation", "kept"), [(1, True), (3, False), (6, False)])
+def test_a_preview_of_a_picture_that_is_turned_is_left_out_and_said(tmp_path, orientation, kept):
+    data = exif(orientation)
+    behind = len(data) - len(data) % 2  # "Exif\0\0" stands before the offsets' origin
+    data = data[:behind] + struct.pack("<HHHII", 1, 0x0103, 3, 1, 6) + bytes(4)
+    order = "<" if data[6:8] == b"II" else ">"
+    start = 6 + struct.unpack_from(order + "I", data, 10)[0]
+    at = start + 2 + 12 * struct.unpack_from(order + "H", data, start)[0]
+    data = data[:at] + struct.pack(order + "I", behind - 6) + data[at + 4 :]
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", exif=data)
+    picture = read_image(tmp_path / "a.jpg")
+    line = "the preview in the EXIF data is left out: it lies as the picture lay before it was turned"
+    assert picture.notes == (() if kept else (line,))
+    assert (struct.unpack_from(order + "I", picture.exif, at - 6)[0] > 0) == kept
+    fields = [field for field in fields_of(data[6:]) if field.tag != 0x0112]
+    assert [field for field in fields_of(picture.exif) if field.tag != 0x0112] == fields
+
+
+def test_the_resolution_turns_with_the_picture(tmp_path):
+    data = Image.Exif()
+    data[0x0112], data[282], data[283], data[296] = 6, 300.0, 150.0, 2
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", exif=data.tobytes(), dpi=(300, 150))
+    picture = read_image(tmp_path / "a.jpg")
+    assert picture.dpi == (150, 300)
+    turned = Image.Exif()
+    turned.load(picture.exif)
+    assert (turned[282], turned[283]) == (150, 300)

@@ -60,6 +60,12 @@ def test_a_suffix_and_the_name_of_a_file_exclude_each_other():
     assert str(caught.value) == "--suffix names the results, and so does -o: choose one"
 
 
+def test_a_suffix_with_a_folder_is_refused():
+    for output in ("out", None):
+        with pytest.raises(UsageError, match="--suffix is a part of names, not '/x'"):
+            targets(picture("a.png"), output=output, suffix="/x")
+
+
 def test_single_files_keep_their_name_in_an_output_folder():
     assert targets(picture("x/a.png"), picture("y/b.webp"), output="out") == ["out/a.png", "out/b.webp"]
 
@@ -127,7 +133,15 @@ def test_hidden_and_other_files_of_a_folder_are_passed_over():
 def test_photos_that_cannot_be_read_are_not_passed_over():
     Path("in").mkdir()
     Path("in/a.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    assert targets("in") == ["in_x4/a.png"]
+    assert targets("in") == ["in_x4/a.heic"]
+
+
+def test_a_photo_that_cannot_be_read_does_not_claim_the_name_of_what_it_was_converted_to():
+    picture("in/a.png"), picture("in/b.jpg")
+    for name in ("a.HEIC", "b.jp2"):
+        Path("in", name).write_bytes(b"\0\0\0\x18ftypheic")
+    jobs = plan_jobs(["in"], Path("out"), scale=4, format="jpg")
+    assert [job.target.name for job in jobs if job.probe] == ["a.jpg", "b.jpg"]
 
 
 def test_an_output_folder_inside_the_input_is_not_read():
@@ -244,13 +258,44 @@ def test_skip_keeps_whole_results_and_redoes_broken_ones():
     assert [job.skip for job in jobs] == [True, False, False]
 
 
+def test_skip_keeps_what_the_user_made_and_says_so():
+    for name in "abc":
+        picture(f"in/{name}.png")
+    picture("out/a.png", width=7)
+    Path("out/b.png").write_text("my notes")
+    Path("out/c.png").touch()
+    said = []
+    jobs = plan_jobs(["in"], Path("out"), scale=4, exists="skip", say=said.append)
+    assert [job.skip for job in jobs] == [True, True, False]
+    assert jobs[0].notes == ("kept, though it is 7 x 3 px; --exists overwrite does it again",)
+    line = "kept, though of another size or no picture: 'out/a.png', 'out/b.png'; --exists overwrite does it again"
+    assert said == [line]
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("part", [0.03, 0.5])
+def test_skip_redoes_what_breaks_off(format, part):
+    target = picture("a.png", width=20, format=format)
+    whole = Path(target).read_bytes()
+    Path(target).write_bytes(whole[: max(int(len(whole) * part), 16)])
+    [job] = plan_jobs([picture("in/a.png")], Path(), scale=4, exists="skip")
+    assert not job.skip
+
+
 def test_rename_finds_a_free_name():
     picture("a.png"), picture("a_x4.png"), picture("a_x4_2.png")
     assert targets("a.png", exists="rename") == ["a_x4_3.png"]
 
 
-def test_rename_never_takes_an_input():
-    assert targets(picture("a.png"), picture("a_x4.png"), exists="rename") == ["a_x4_2.png", "a_x4_x4.png"]
+def test_results_of_before_are_no_inputs_where_the_command_goes_on_and_that_is_said():
+    for name in ("a.png", "b.png", "a_x4.png", "b_x4.png"):
+        picture(name, width=5 if "_" not in name else 20)
+    said = []
+    assert targets("*.png", exists="skip", say=said.append) == ["a_x4.png", "b_x4.png"]
+    assert targets("*.png", exists="rename") == ["a_x4_2.png", "b_x4_2.png"]
+    assert targets(".", output=".", suffix="_x4", exists="skip") == ["a_x4.png", "b_x4.png"]
+    assert targets("a.png", picture("a.webp"), output=".", format="webp", exists="skip") == ["a.webp"]
+    assert said[0] == "no inputs, as they are results of others: 'a_x4.png', 'b_x4.png'"
 
 
 def test_skip_never_redoes_an_input():
@@ -295,3 +340,41 @@ def test_a_path_that_cannot_be_reached_is_said_in_one_line():
     ):
         with pytest.raises(BadFolder, match=r"cannot reach 'n+.*File name too long"):
             call()
+
+
+def test_an_input_that_is_a_link_is_not_replaced():
+    picture("a.png"), picture("b.png")
+    Path("a_b.png").symlink_to("b.png")
+    with pytest.raises(UsageError, match=r"the output of 'a\.png' would be the input 'a_b\.png'"):
+        targets("a.png", "a_b.png", suffix="_b", exists="overwrite")
+
+
+def test_a_link_to_itself_fails_alone():
+    picture("in/a.png")
+    Path("in/self.png").symlink_to("self.png")
+    jobs = plan_jobs(["in"], Path("out"), scale=4)
+    assert [(job.source.name, job.probe is None) for job in jobs] == [("a.png", False), ("self.png", True)]
+
+
+def test_a_name_without_a_suffix_keeps_what_was_put_behind_it():
+    for name in ("photo", "dot.", "clip"):
+        Path(name).write_bytes(Path(picture("a.png")).read_bytes())
+    assert targets("photo", scale=2.5) == ["photo_x2.5.png"]
+    assert targets("photo", suffix="_v1.5") == ["photo_v1.5.png"]
+    assert targets("photo", output="out") == ["out/photo.png"]
+    assert targets("dot.") == ["dot._x4.png"]
+    Path("clip").write_bytes(b"\0\0\0\x18ftypisom")
+    assert targets("clip", scale=2.5) == ["clip_x2.5.mkv"]
+
+
+def test_a_picture_whose_name_begins_as_a_comment_is_no_comment():
+    picture("#1.png"), picture("b.png")
+    Path("list.txt").write_text("#1.png\n# holiday\nb.png\n")
+    assert targets("@list.txt") == ["#1_x4.png", "b_x4.png"]
+
+
+def test_a_free_name_that_is_too_long_is_refused():
+    name = picture("n" * 251 + ".png")
+    picture(f"out/{name}")
+    with pytest.raises(UsageError, match="a name of 257 bytes, 255 is the most"):
+        targets(name, output="out", exists="rename")
