@@ -72,7 +72,7 @@ def train(
         )
         with writing(out):
             log = (out / LOG).open("a")
-        with log, _drawing(board, out):
+        with writing(out), log, _drawing(board, out):  # closing writes again what found no room
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
             sweep([out])  # what a killed run was writing

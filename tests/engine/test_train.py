@@ -452,6 +452,19 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(config, tmp_path, mon
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".jsonl"} == before
 
 
+def test_a_disk_without_room_for_the_log_ends_the_run_in_a_line(config, tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    run = train(config, tmp_path / "run", device="cpu")
+    next(run)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "run" / "log.jsonl").stat().st_size + 10, hard))
+    try:
+        with pytest.raises(TrainingFailed, match=r"cannot write to '.*': File too large; nothing was saved yet"):
+            list(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_run_streams_from_disk_and_resumes_bit_for_bit(config, tmp_path, monkeypatch):
     monkeypatch.setattr(Stream, "uses", 1)  # a chapter of 4 steps
     config = replace(config, cache_mib=1, patch=15, batch=4, steps=6)
