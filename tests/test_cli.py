@@ -319,6 +319,23 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
     assert (training["ema"], training["init"], training["batch"]) == (0.0, "random", 2)
 
 
+def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path):
+    def told(step, *more):
+        flags = _train_flags(folder, tmp_path / "run", "--recipe", "paper", "--resume", "--json", "--stop-after", step)
+        started, *events = _records(srcli(*flags, *more))
+        notes = [note for note in started["notes"] if "--" in note]
+        return notes, *(e["fraction"] for e in events if e["event"] == "step")
+
+    assert told(1) == ([], 1e-6)
+    (tmp_path / "run").rename(tmp_path / "before")
+    assert told(1, "--steps", 4) == ([], 0.25)
+    assert told(2) == ([], 0.5)
+    notes, fraction = told(3, "--minutes", 30)
+    assert (notes, fraction < 0.1) == (["--steps was 4", "--minutes was not given"], True)
+    notes, fraction = told(4)
+    assert (notes, 1e-5 < fraction < 0.1) == ([], True)
+
+
 def test_samples_are_drawn_without_a_run(folder, tmp_path):
     flags = ["--scale", 2, "--patch", 10, "--degradation", "photo", "--samples", tmp_path / "grid.png"]
     result = srcli("train", "--data", folder, *flags)

@@ -12,7 +12,7 @@ from srcli.errors import UsageError
 
 
 def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
-    """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
+    """Put flags over the file's values over the recipe's, but for its steps; raise UsageError for keys that do not exist."""
     from srcli.engine.recipes import recipe
     from srcli.engine.settings import Stage, TrainConfig
     from srcli.models import arch_name, arguments
@@ -31,13 +31,19 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     if recipe_name and "arch" not in chosen:
         raise UsageError("--recipe needs --arch")
     base = recipe(recipe_name, chosen["arch"], chosen.get("scale")) if recipe_name else {}
-    if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
-        base.pop("steps", None)
+    base.pop("steps", None)
     for pair in ({"steps", "minutes"}, {"validate_steps", "validate_every"}):  # one replaces the other
         if pair & flags.keys():
             for name in pair - flags.keys():
                 chosen.pop(name, None)
     return {**base, **chosen}
+
+
+def length(recipe_name: str | None, values: Mapping[str, Any]) -> int | None:
+    """Return the steps that the recipe of merged `values` gives to a run which nothing else bounds."""
+    from srcli.engine.recipes import recipe
+
+    return recipe(recipe_name, values["arch"]).get("steps") if recipe_name else None
 
 
 def read(path: Path | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
-from srcli.commands.run_file import assignments, merge, read
+from srcli.commands.run_file import assignments, length, merge, read
 from srcli.errors import UsageError, UserError
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
@@ -221,6 +221,7 @@ def train(
             out,
             device=device,
             resume=resume,
+            length=length(recipe, values),
             stop_after=stop_after,
             stopping=stop.asked,
             tensorboard=tensorboard,

@@ -27,16 +27,18 @@ from srcli.models.base import SRModel
 from srcli.zoo import on_disk, open_model
 
 
-def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool) -> tuple[Run, Source, list[str]]:
+def begin(
+    settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool, length: int | None = None
+) -> tuple[Run, Source, list[str]]:
     """Return the run, fresh or as `last.pt` in `out` left it, what it draws from, and what is to be told of both.
 
-    Writes nothing. Raises UserError, in every rank, where one of them cannot begin.
+    `length`: steps of a fresh one that `settings` do not bound. Writes nothing. Raises UserError, in every rank, where one of them cannot begin.
     """
     with ranks.together():
         state = saved_state(out, resume=resume) if ranks.leads else None
     state = ranks.given(state)
     with ranks.together():
-        config = settled(settings, state and state["config"], out)
+        config = settled(settings, state and state["config"], out, length=length)
         if state is not None and ranks.leads:
             _check_folders(config)
         check_settings(config)
@@ -207,7 +209,7 @@ def _notes(run: Run, state: dict[str, Any] | None) -> list[str]:
     before = {} if state is None else state["config"] | placed(state["config"])
     notes = [
         f"{flag(name)} was {state['config'].get(name) or 'not given'}"
-        for name in (*FOLDERS, "teacher")
+        for name in (*FOLDERS, "teacher", "steps", "minutes")
         if state is not None and before.get(name) != getattr(config, name)
     ]
     if config.teacher_dir:

@@ -153,11 +153,13 @@ def placed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(Path(values[name]).absolute()) for name in paths}
 
 
-def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path) -> TrainConfig:
+def settled(
+    given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path, *, length: int | None = None
+) -> TrainConfig:
     """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
 
-    `saved`: those that the run in `out` was begun with; None for a fresh one. Raises UsageError
-    where one is missing, TrainingFailed where the run had another.
+    `saved`: those that the run in `out` was begun with; None for a fresh one, which has `length` steps where a mapping does
+    not bound it. Raises UsageError where one is missing, TrainingFailed where the run had another.
     """
     # a setting that the run's srcli did not have was at what is now its default
     before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} | placed(saved) if saved else {}
@@ -165,6 +167,8 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
         config = replace(given, **placed(asdict(given)))
     else:
         given = {**given, **placed(given)}
+        if saved is None and not {"steps", "minutes"} & given.keys():
+            given["steps"] = length
         teacher = saved.get("teacher") if saved else None
         if teacher and "teacher" not in given and not Path(teacher).is_absolute() and (file := on_disk(teacher)):
             raise UsageError(f"the run's --teacher is '{teacher}', and '{file}' is another; give --teacher, or work elsewhere")

@@ -37,21 +37,22 @@ def train(
     *,
     device: str = "auto",
     resume: bool = False,
+    length: int | None = None,
     stop_after: int | None = None,
     stopping: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
 ) -> Iterator[Event]:
     """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
-    With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`.
-    `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each picture of a
+    With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`. `length`: steps
+    of a run that begins, where a mapping does not bound it. `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each picture of a
     validation; True saves and stops. `tensorboard`: draw curves and validation crops there too. Raises TrainingFailed before
     anything is written where the run cannot start.
     """
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
             board = Board(out / "tensorboard") if tensorboard else None
-        run, patches, notes = begin(settings, out, ranks, resume=resume)
+        run, patches, notes = begin(settings, out, ranks, resume=resume, length=length)
         if stop_after is not None and run.step >= stop_after:
             notes.append(f"nothing is done: the run is at step {run.step}, --stop-after {stop_after}")
         loop = _guarded(_steps(run, patches, out, stop_after, stopping), run, patches, out)
