@@ -212,6 +212,12 @@ def save_last(run: Run, out: Path) -> Saved:
     return Saved(run.step, out / "last.pt")
 
 
+def save_first(run: Run, out: Path) -> None:
+    """Write `last.pt` where there is none: weights without it can neither be gone on from nor replaced."""
+    if not (out / "last.pt").exists():
+        save_last(run, out)
+
+
 def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) -> None:
     """Write the averaged weights to `best.safetensors`, with how they came about."""
     _check_finite(run.averaged, run, out)

@@ -18,7 +18,7 @@ from srcli.engine.begin import begin, load
 from srcli.engine.board import Board
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_last, writing
+from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_first, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
@@ -151,13 +151,14 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
     next_validation = run.elapsed + config.validate_every * 60
     at_end = False
-    scoring = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
-    scoring = scoring and run.validated < run.step  # what ended the run before came before this validation, or in it
-    if not run.step:
-        scoring = run.trained and run.best_step is None  # what training has to better
-    if ranks.told(config.val is not None and scoring)[0]:
-        if ranks.leads:
+    scoring, lost = _to_score(run, out), _lost(run, out)
+    if ranks.told(scoring or lost)[0]:
+        if ranks.leads and scoring:
             yield from _scored(run, patches, out, stopping)
+        elif ranks.leads:
+            measure_norms(run, patches)
+            save_best(run, out)
+        if ranks.leads:
             yield save_last(run, out)
         at_end = ranks.told(stopping())[0] > 0
         clock = told = time.monotonic()
@@ -207,6 +208,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if ranks.leads and (at_end or improved or run.elapsed - last_save >= SAVE_EVERY):
             last_save = run.elapsed
             if run.best == -math.inf:  # not validated, or not yet
+                save_first(run, out)
                 measure_norms(run, patches)
                 save_best(run, out)
             yield save_last(run, out)
@@ -215,8 +217,27 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         ranks.told(0.0)  # the others stay until rank 0 has written
 
 
+def _to_score(run: Run, out: Path) -> bool:
+    """Whether a run that begins, or goes on, has to be validated first."""
+    config = run.config
+    if config.val is None:
+        return False
+    if not run.step:
+        return run.trained and run.best_step is None  # what training has to better
+    if _lost(run, out):
+        return True
+    due = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
+    return due and run.validated < run.step  # what ended the run before came before this validation, or in it
+
+
+def _lost(run: Run, out: Path) -> bool:
+    """Whether a run that is at its end lacks the weights that it is to leave."""
+    return run.ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
+
+
 def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Iterator[Validated]:
     """Yield what a validation gave; nothing where the run is to stop before its end."""
+    save_first(run, out)  # without the score, so that what is killed before its weights are written is made up for
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
     if result := validate(run, out, stopping):

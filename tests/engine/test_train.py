@@ -115,6 +115,22 @@ def test_resuming_tells_of_other_folders_and_makes_up_for_lost_weights(config, p
     assert any("at its end" in note for note in events[0].notes)
 
 
+def test_weights_of_a_run_that_is_done_are_made_again_where_they_are_lost(config, pictures, tmp_path):
+    config = replace(config, arch="mfdn", steps=2)  # has statistics to be measured
+    for name, settings, does in (
+        ("plain", config, [Started, Saved]),
+        ("scored", replace(config, val=str(pictures)), [Started, Validated, Saved]),
+    ):
+        best = tmp_path / name / "best.safetensors"
+        list(train(settings, tmp_path / name, device="cpu"))
+        before = checkpoint.load(best)[0].state_dict()
+        best.unlink()
+        assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == does
+        after = checkpoint.load(best)[0].state_dict()
+        assert all(torch.equal(value, after[k]) for k, value in before.items())
+        assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == [Started]
+
+
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
@@ -450,6 +466,29 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(config, tmp_path, mon
     with pytest.raises(TrainingFailed, match=r"No space left on device; the last checkpoint, '.*', is kept"):
         list(train(config, out, device="cpu", resume=True))
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".jsonl"} == before
+
+
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_run_whose_first_writes_fail_can_be_begun_again(config, pictures, tmp_path, monkeypatch, scored, writes):
+    config, fsync, done = replace(config, steps=2), os.fsync, []
+    if scored:  # weights that are scored before the first step
+        list(train(config, tmp_path / "start", device="cpu"))
+        config = replace(config, val=str(pictures), init=str(tmp_path / "start" / "best.safetensors"))
+
+    def full(file):
+        done.append(file)
+        if len(done) > writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("srcli.files.os.fsync", full)
+        with pytest.raises(TrainingFailed, match="No space left on device"):
+            list(train(config, tmp_path / "run", device="cpu"))
+    events = list(train(config, tmp_path / "run", device="cpu", resume=True))
+    assert [e.step for e in events if isinstance(e, Validated)] == [0, 2] * scored
+    assert (tmp_path / "run" / "best.safetensors").exists()
 
 
 def test_a_disk_without_room_for_the_log_ends_the_run_in_a_line(config, tmp_path):
