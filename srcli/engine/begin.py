@@ -32,7 +32,8 @@ def begin(
 ) -> tuple[Run, Source, list[str]]:
     """Return the run, fresh or as `last.pt` in `out` left it, what it draws from, and what is to be told of both.
 
-    `length`: steps of a fresh one that `settings` do not bound. Writes nothing. Raises UserError, in every rank, where one of them cannot begin.
+    `length`: steps of a fresh one that `settings` do not bound. Writes nothing. Raises UserError, in every rank, where one
+    of them cannot begin.
     """
     with ranks.together():
         state = saved_state(out, resume=resume) if ranks.leads else None

@@ -45,9 +45,9 @@ def train(
     """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
     With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`. `length`: steps
-    of a run that begins, where a mapping does not bound it. `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each picture of a
-    validation; True saves and stops. `tensorboard`: draw curves and validation crops there too. Raises TrainingFailed before
-    anything is written where the run cannot start.
+    of a run that begins, where a mapping does not bound it. `stop_after`: save and stop after that many steps in all.
+    `stopping`: asked after each step, and each picture of a validation; True saves and stops. `tensorboard`: draw curves and
+    validation crops there too. Raises TrainingFailed before anything is written where the run cannot start.
     """
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
@@ -149,16 +149,17 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     owed = 0.0  # seconds of training that the clock has not had yet: the device was behind the host
     clock = told = time.monotonic()
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
-    next_validation = run.elapsed + config.validate_every * 60
+    period = config.validate_every * 60
+    next_validation = (run.elapsed // period + 1) * period  # not from here on: each process may live for less
     at_end = False
     scoring, lost = _to_score(run, out), _lost(run, out)
     if ranks.told(scoring or lost)[0]:
-        if ranks.leads and scoring:
-            yield from _scored(run, patches, out, stopping)
-        elif ranks.leads:
-            measure_norms(run, patches)
-            save_best(run, out)
         if ranks.leads:
+            if scoring:
+                yield from _scored(run, patches, out, stopping)
+            else:
+                measure_norms(run, patches)
+                save_best(run, out)
             yield save_last(run, out)
         at_end = ranks.told(stopping())[0] > 0
         clock = told = time.monotonic()
@@ -197,7 +198,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if ranks.leads and scoring:
             if at_end:
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
-            next_validation = run.elapsed + config.validate_every * 60
+            next_validation = (run.elapsed // period + 1) * period
             yield from _scored(run, patches, out, stopping)
             if at_end and run.best_step == 0 and run.validated == run.step:
                 yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")

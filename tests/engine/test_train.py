@@ -258,6 +258,15 @@ def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_step
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]
 
 
+def test_validation_by_the_minute_comes_where_each_process_trains_for_less(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), steps=None, minutes=60.0, validate_every=10.0)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=1))
+    state = _weights(tmp_path / "run") | {"elapsed": 19.9999 * 60}
+    torch.save(state, tmp_path / "run" / "last.pt")
+    events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=4))
+    assert len([e for e in events if isinstance(e, Validated)]) == 2  # at 20 minutes, and where it stops
+
+
 def test_wherever_a_run_is_stopped_it_is_the_same_run_once_resumed(config, pictures, tmp_path):
     config = replace(config, arch="standard", val=str(pictures), validate_steps=2, steps=3)
     list(train(config, tmp_path / "start", device="cpu"))
