@@ -792,6 +792,27 @@ def test_the_rate_halves_at_milestones(config, tmp_path):
     assert rates == [1.0, 1.0, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.parametrize(
+    ("halving", "rates"),
+    [
+        ({"halve_every": 2}, [1.0, 1.0, 0.5, 0.5, 0.25, 0.2, 0.2, 0.1, 0.1, 0.05]),
+        ({"milestones": (1, 5, 6, 9)}, [1.0, 0.5, 0.5, 0.5, 0.5, 0.2, 0.1, 0.1, 0.1, 0.05]),
+    ],
+)
+def test_the_steps_of_the_rate_begin_anew_in_a_stage_that_has_one(config, tmp_path, halving, rates):
+    config = replace(config, steps=10, warmup=0, schedule="step", stage=(Stage(0.3, rate=0.2), Stage(0.2)), lr=1.0, **halving)
+    told = []
+    for steps in (5, 6, 7, 10):  # by a process each
+        events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=steps))
+        told.append([e.lr for e in events if isinstance(e, Step)][-1])
+    assert told == pytest.approx([rates[n - 1] for n in (5, 6, 7, 10)])
+    run = Run(config, create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    told = []
+    for run.step in range(10):
+        told.append(run.set_rates())
+    assert told == pytest.approx(rates)
+
+
 def _half_precision_run(config):
     run = Run(config, create("rfdn", 2), Team(0, 1, torch.device("cpu")), "fp32")
     run.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
