@@ -342,10 +342,14 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
-    before = (folder / "p1.png").read_bytes()
-    refused = srcli("train", "--data", folder, *flags[:-1], folder / "p1.png")
-    assert (refused.exit_code, "is a picture of --data" in refused.stderr) == (2, True)
-    assert (folder / "p1.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["p1.png", "grid.png"])
+def test_samples_do_not_come_among_what_is_trained_on(folder, name):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    refused = srcli("train", "--data", folder, "--scale", 2, "--patch", 10, "--samples", folder / name)
+    assert (refused.exit_code, "would be trained on; name another file" in refused.stderr) == (2, True)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
 def test_a_run_that_was_to_stop_before_its_end_is_not_called_done(folder, tmp_path):

@@ -207,8 +207,8 @@ def train(
     if samples:
         if samples.suffix.lower() != ".png" or samples.is_dir():
             raise UsageError(f"--samples is a .png file, not '{samples}'")
-        if samples.exists() and samples.resolve().is_relative_to(Path(values["data"]).resolve()):
-            raise UsageError(f"'{samples}' is a picture of --data; name another file")
+        if samples.resolve().is_relative_to(Path(values["data"]).resolve()):
+            raise UsageError(f"'{samples}' is to lie in --data, and would be trained on; name another file")
         for line in draw_samples(TrainConfig(**values), samples):
             console.note(line)
         return
