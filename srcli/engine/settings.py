@@ -217,6 +217,8 @@ def check_settings(config: TrainConfig) -> None:
     for name in ("lr", "adam_lr", "weight_decay", "beta", "frequency", "clip", "warmup", "finish_rate", "seed"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"{flag(name)} must not be below 0, as is {getattr(config, name)}")
+    if config.seed >= 2**64:
+        raise UsageError(f"--seed is below 2**64, not {config.seed}")
     if not 0 <= config.ema <= 1:
         raise UsageError(f"--ema is from 0 to 1, not {config.ema}")
     for name in ("minutes", "validate_every", "lr", "adam_lr"):
