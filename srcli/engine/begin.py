@@ -114,7 +114,11 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     ]
     if source.unlike and not len(source):
         raise TrainingFailed(f"no picture in '{config.data}' has what it is trained with: {_unlike(config)}")
-    source.check(max(leg.patch for leg in config.legs()))
+    patch = max(leg.patch for leg in config.legs())
+    if patch == config.patch or source.largest < config.patch:
+        source.check(config.patch)
+    else:
+        source.check(patch, "--finish-patch" if config.finish else "[[stage]] patch =")
     return source if where == device else Ahead(source, device, turns=config.accumulate), notes
 
 
