@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def begin(
         patches, skipped = load(config, ranks.device)
     if ranks.device.type == "cpu":
         keep_freed_memory()  # every step takes the same again
-    notes += [*skipped, *_notes(run, state)]
+    notes += [*skipped, *_notes(run, state, settings)]
     if resume and state is None:
         notes.append(f"nothing to resume in '{out}': starting at step 0")
     wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")
@@ -208,15 +208,18 @@ def _told(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in arguments.items()) or "the table's arguments"
 
 
-def _notes(run: Run, state: dict[str, Any] | None) -> list[str]:
-    """Say what a user may not expect of a run, fresh or gone on with from `state`."""
+def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mapping[str, Any]) -> list[str]:
+    """Say what a user who gave `settings` may not expect of a run, fresh or gone on with from `state`."""
     config, ranks = run.config, run.ranks
+    given = asdict(settings) if isinstance(settings, TrainConfig) else settings
     before = {} if state is None else state["config"] | placed(state["config"])
     notes = [
         f"{flag(name)} was {state['config'].get(name) or 'not given'}"
         for name in (*FOLDERS, "teacher", "steps", "minutes")
         if state is not None and before.get(name) != getattr(config, name)
     ]
+    if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
+        notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
     if config.teacher_dir:
         notes.append(f"taught by the SR in '{config.teacher_dir}'")
     if config.lr_dir and config.val and not config.val_lr_dir:

@@ -26,7 +26,7 @@ PARTNERS = {  # settings that say nothing without another
 }
 _FREE = {  # settings that may be others when a run is resumed
     *(name for name in FOLDERS if name not in _TEACHERS),
-    *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile", "init"),
+    *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile"),
 }
 _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
@@ -159,7 +159,7 @@ def settled(
     """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
 
     `saved`: those that the run in `out` was begun with; None for a fresh one, which has `length` steps where a mapping does
-    not bound it. Raises UsageError where one is missing, TrainingFailed where the run had another.
+    not bound it. It keeps its `init`. Raises UsageError where one is missing, TrainingFailed where the run had another.
     """
     # a setting that the run's srcli did not have was at what is now its default
     before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} | placed(saved) if saved else {}
@@ -188,7 +188,7 @@ def settled(
             raise UsageError("give either --validate-every or --validate-steps")
         stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
         config = TrainConfig(**values | {"stage": stages})
-    config = replace(config, arch=arch_name(config.arch))
+    config = replace(config, arch=arch_name(config.arch), init=before.get("init", config.init))  # a start is made once
     now = asdict(config) | {"lr": config.rate}
     if before:
         before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]

@@ -587,6 +587,18 @@ def test_a_run_goes_on_after_its_start_is_gone(config, tmp_path):
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
+def test_another_start_on_resuming_is_told_and_not_taken(config, tmp_path):
+    start = tmp_path / "start" / "best.safetensors"
+    list(train(config, start.parent, device="cpu", stop_after=1))
+    list(train(replace(config, init=str(start)), tmp_path / "run", device="cpu", stop_after=1))
+    started = next(train({"init": str(start)}, tmp_path / "run", device="cpu", resume=True))
+    assert started.notes == ()
+    started, *_ = train({"init": "rfdn"}, tmp_path / "run", device="cpu", resume=True)
+    assert started.notes == (f"--init is of a run's start alone; that of this one was {start}",)
+    assert _weights(tmp_path / "run")["config"]["init"] == str(start)
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["init"] == start.name
+
+
 def test_a_start_that_does_not_exist_is_refused(config, tmp_path):
     with pytest.raises(WeightsNotFound, match="did you mean 'rfdn'"):
         next(train(replace(config, init="rdfn"), tmp_path / "run", device="cpu"))
