@@ -336,6 +336,30 @@ def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path
     assert (notes, 1e-5 < fraction < 0.1) == ([], True)
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--optimizer", "adam", "--adam-lr", 1e-9], "--adam-lr is of muon; the rate of adam is --lr"),
+        (["--beta", 3], "--beta needs --loss smooth-l1"),
+        (["--frequency", 3, "--finish", 0.2], "--frequency needs --loss frequency"),
+        (["--halve-every", 1], "--halve-every needs --schedule step"),
+        (["--schedule", "step", "--halve-every", 1, "--milestones", 2], "--halve-every is replaced by --milestones"),
+    ],
+)
+def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, *flags))
+    assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
+
+
+def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
+    (tmp_path / "run.toml").write_text("adam-lr = 1e-3\nfrequency = 0.1\n")
+    flags = ["--steps", 2, "--recipe", "paper", "--config", tmp_path / "run.toml", "--schedule", "cosine"]
+    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--stop-after", 1))
+    assert result.exit_code == 0, result.output
+    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--resume", "--adam-lr", 1e-3))  # as before it was refused
+    assert result.exit_code == 0, result.output
+
+
 def test_samples_are_drawn_without_a_run(folder, tmp_path):
     flags = ["--scale", 2, "--patch", 10, "--degradation", "photo", "--samples", tmp_path / "grid.png"]
     result = srcli("train", "--data", folder, *flags)

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -37,6 +38,16 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
             for name in pair - flags.keys():
                 chosen.pop(name, None)
     return {**base, **chosen}
+
+
+def check_used(flags: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise UsageError where a flag changes nothing beside the merged `values`; a file's and a recipe's may be for others."""
+    from srcli.engine.settings import TrainConfig, flag
+    from srcli.modelcard import idle
+
+    for name, why in idle(asdict(TrainConfig(**values))).items():
+        if flags[name] is not None:
+            raise UsageError(f"{flag(name)} {why}")
 
 
 def length(recipe_name: str | None, values: Mapping[str, Any]) -> int | None:

@@ -11,7 +11,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
-from srcli.commands.run_file import assignments, length, merge, read
+from srcli.commands.run_file import assignments, check_used, length, merge, read
 from srcli.errors import UsageError, UserError
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
@@ -213,6 +213,8 @@ def train(
             console.note(line)
         return
     assert out is not None
+    if not resume:  # what a run has is not refused
+        check_used(flags, values)
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
     with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
