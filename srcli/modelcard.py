@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -119,6 +119,7 @@ def train_command(card: Card) -> str:
     names = [n for n in _ALWAYS if training.get(n) is not None]
     names += [n for n, plain in _UNLESS.items() if n in training and training[n] != plain]
     names += [n for group in _TOGETHER if training.get(group[0]) for n in group if training.get(n) is not None]
+    names = [n for n in names if n not in idle(training)]
     flags = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in card.config.items()]
     flags += [f"--{n.replace('_', '-')} {_flag(training[n])}" for n in names]
     file = [] if list(training.get("betas", _BETAS)) == _BETAS else [f"betas = {json.dumps(training['betas'])}"]
@@ -130,6 +131,25 @@ def train_command(card: Card) -> str:
     ranks = training.get("ranks", 1)  # each takes a batch of its own
     srcli = f"torchrun --standalone --nproc-per-node {ranks} -m srcli" if ranks > 1 else "srcli"
     return "\n".join([" ".join([f"{srcli} train --arch", card.arch, "--scale", str(card.scale), "--out run", *flags]), *file])
+
+
+def idle(training: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that change nothing beside the others of a training, each with what makes it so."""
+    losses = {training.get("loss"), *(stage.get("loss") for stage in training.get("stage") or ())}
+    if training.get("finish"):
+        losses.add(training.get("finish_loss"))
+    said = {}
+    if training.get("optimizer") in ("adam", "adamw"):
+        said["adam_lr"] = f"is of muon; the rate of {training['optimizer']} is --lr"
+    if "smooth-l1" not in losses:
+        said["beta"] = "needs --loss smooth-l1"
+    if "frequency" not in losses:
+        said["frequency"] = "needs --loss frequency"
+    if training.get("schedule") != "step":
+        said["halve_every"] = "needs --schedule step"
+    elif training.get("milestones"):
+        said["halve_every"] = "is replaced by --milestones; give one of them"
+    return said
 
 
 def _flag(value: Any) -> str:

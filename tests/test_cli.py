@@ -319,16 +319,61 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
     assert (training["ema"], training["init"], training["batch"]) == (0.0, "random", 2)
 
 
+def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path):
+    def told(step, *more):
+        flags = _train_flags(folder, tmp_path / "run", "--recipe", "paper", "--resume", "--json", "--stop-after", step)
+        started, *events = _records(srcli(*flags, *more))
+        notes = [note for note in started["notes"] if "--" in note]
+        return notes, *(e["fraction"] for e in events if e["event"] == "step")
+
+    assert told(1) == ([], 1e-6)
+    (tmp_path / "run").rename(tmp_path / "before")
+    assert told(1, "--steps", 4) == ([], 0.25)
+    assert told(2) == ([], 0.5)
+    notes, fraction = told(3, "--minutes", 30)
+    assert (notes, fraction < 0.1) == (["--steps was 4", "--minutes was not given"], True)
+    notes, fraction = told(4)
+    assert (notes, 1e-5 < fraction < 0.1) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--optimizer", "adam", "--adam-lr", 1e-9], "--adam-lr is of muon; the rate of adam is --lr"),
+        (["--beta", 3], "--beta needs --loss smooth-l1"),
+        (["--frequency", 3, "--finish", 0.2], "--frequency needs --loss frequency"),
+        (["--halve-every", 1], "--halve-every needs --schedule step"),
+        (["--schedule", "step", "--halve-every", 1, "--milestones", 2], "--halve-every is replaced by --milestones"),
+    ],
+)
+def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, *flags))
+    assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
+
+
+def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
+    (tmp_path / "run.toml").write_text("adam-lr = 1e-3\nfrequency = 0.1\n")
+    flags = ["--steps", 2, "--recipe", "paper", "--config", tmp_path / "run.toml", "--schedule", "cosine"]
+    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--stop-after", 1))
+    assert result.exit_code == 0, result.output
+    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--resume", "--adam-lr", 1e-3))  # as before it was refused
+    assert result.exit_code == 0, result.output
+
+
 def test_samples_are_drawn_without_a_run(folder, tmp_path):
     flags = ["--scale", 2, "--patch", 10, "--degradation", "photo", "--samples", tmp_path / "grid.png"]
     result = srcli("train", "--data", folder, *flags)
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
-    before = (folder / "p1.png").read_bytes()
-    refused = srcli("train", "--data", folder, *flags[:-1], folder / "p1.png")
-    assert (refused.exit_code, "is a picture of --data" in refused.stderr) == (2, True)
-    assert (folder / "p1.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["p1.png", "grid.png"])
+def test_samples_do_not_come_among_what_is_trained_on(folder, name):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    refused = srcli("train", "--data", folder, "--scale", 2, "--patch", 10, "--samples", folder / name)
+    assert (refused.exit_code, "would be trained on; name another file" in refused.stderr) == (2, True)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
 def test_a_run_that_was_to_stop_before_its_end_is_not_called_done(folder, tmp_path):

@@ -28,6 +28,8 @@ def card_of(config: TrainConfig) -> Card:
         replace(PLAIN, network={"channels": 32, "attention": "cca"}, accumulate=3, weight_decay=0.01, cache_mib=64, seed=7),
         replace(PLAIN, loss="smooth-l1", beta=0.1, schedule="step", milestones=(2, 3), optimizer="adam", betas=(0.9, 0.999)),
         replace(PLAIN, loss="frequency", frequency=0.1, schedule="step", halve_every=2, lr_dir="photos", val="photos"),
+        replace(PLAIN, finish=0.25, finish_patch=20, finish_loss="smooth-l1", beta=0.1, schedule="step", halve_every=2),
+        replace(PLAIN, stage=(Stage(0.5, loss="frequency"),), frequency=0.1),
         replace(PLAIN, steps=None, minutes=0.5, degradation="photo", finish=0.25, finish_patch=20, finish_loss="l1"),
         replace(PLAIN, stage=(Stage(0.5, patch=20, batch=2), Stage(0.25, loss="mse", teacher_weight=0.0, rate=0.1))),
         replace(PLAIN, val="photos", val_lr_dir="photos"),
@@ -47,3 +49,8 @@ def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert asked == [config]
+
+
+def test_the_command_leaves_out_what_the_training_did_not_use():
+    config = replace(PLAIN, optimizer="adam", adam_lr=1e-4, beta=0.1, frequency=0.1, halve_every=2)
+    assert train_command(card_of(config)) == train_command(card_of(replace(PLAIN, optimizer="adam")))

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -12,7 +13,7 @@ from srcli.errors import UsageError
 
 
 def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
-    """Put flags over the file's values over the recipe's; raise UsageError for keys that do not exist."""
+    """Put flags over the file's values over the recipe's, but for its steps; raise UsageError for keys that do not exist."""
     from srcli.engine.recipes import recipe
     from srcli.engine.settings import Stage, TrainConfig
     from srcli.models import arch_name, arguments
@@ -31,13 +32,29 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     if recipe_name and "arch" not in chosen:
         raise UsageError("--recipe needs --arch")
     base = recipe(recipe_name, chosen["arch"], chosen.get("scale")) if recipe_name else {}
-    if "steps" in chosen or "minutes" in chosen:  # a length given replaces the recipe's, whichever its unit
-        base.pop("steps", None)
+    base.pop("steps", None)
     for pair in ({"steps", "minutes"}, {"validate_steps", "validate_every"}):  # one replaces the other
         if pair & flags.keys():
             for name in pair - flags.keys():
                 chosen.pop(name, None)
     return {**base, **chosen}
+
+
+def check_used(flags: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise UsageError where a flag changes nothing beside the merged `values`; a file's and a recipe's may be for others."""
+    from srcli.engine.settings import TrainConfig, flag
+    from srcli.modelcard import idle
+
+    for name, why in idle(asdict(TrainConfig(**values))).items():
+        if flags[name] is not None:
+            raise UsageError(f"{flag(name)} {why}")
+
+
+def length(recipe_name: str | None, values: Mapping[str, Any]) -> int | None:
+    """Return the steps that the recipe of merged `values` gives to a run which nothing else bounds."""
+    from srcli.engine.recipes import recipe
+
+    return recipe(recipe_name, values["arch"]).get("steps") if recipe_name else None
 
 
 def read(path: Path | None) -> dict[str, Any]:

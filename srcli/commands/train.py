@@ -11,7 +11,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
-from srcli.commands.run_file import assignments, merge, read
+from srcli.commands.run_file import assignments, check_used, length, merge, read
 from srcli.errors import UsageError, UserError
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
@@ -212,12 +212,14 @@ def train(
     if samples:
         if samples.suffix.lower() != ".png" or samples.is_dir():
             raise UsageError(f"--samples is a .png file, not '{samples}'")
-        if samples.exists() and samples.resolve().is_relative_to(Path(values["data"]).resolve()):
-            raise UsageError(f"'{samples}' is a picture of --data; name another file")
+        if samples.resolve().is_relative_to(Path(values["data"]).resolve()):
+            raise UsageError(f"'{samples}' is to lie in --data, and would be trained on; name another file")
         for line in draw_samples(TrainConfig(**values), samples):
             console.note(line)
         return
     assert out is not None
+    if not resume:  # what a run has is not refused
+        check_used(flags, values)
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
     with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
@@ -226,6 +228,7 @@ def train(
             out,
             device=device,
             resume=resume,
+            length=length(recipe, values),
             stop_after=stop_after,
             stopping=stop.asked,
             tensorboard=tensorboard,

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,19 @@ from srcli.models.base import SRModel
 from srcli.zoo import on_disk, open_model
 
 
-def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool) -> tuple[Run, Source, list[str]]:
+def begin(
+    settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool, length: int | None = None
+) -> tuple[Run, Source, list[str]]:
     """Return the run, fresh or as `last.pt` in `out` left it, what it draws from, and what is to be told of both.
 
-    Writes nothing. Raises UserError, in every rank, where one of them cannot begin.
+    `length`: steps of a fresh one that `settings` do not bound. Writes nothing. Raises UserError, in every rank, where one
+    of them cannot begin.
     """
     with ranks.together():
         state = saved_state(out, resume=resume) if ranks.leads else None
     state = ranks.given(state)
     with ranks.together():
-        config = settled(settings, state and state["config"], out)
+        config = settled(settings, state and state["config"], out, length=length)
         if state is not None and ranks.leads:
             _check_folders(config)
         check_settings(config)
@@ -57,7 +60,7 @@ def begin(settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, 
         patches, skipped = load(config, ranks.device)
     if ranks.device.type == "cpu":
         keep_freed_memory()  # every step takes the same again
-    notes += [*skipped, *_notes(run, state)]
+    notes += [*skipped, *_notes(run, state, settings)]
     if resume and state is None:
         notes.append(f"nothing to resume in '{out}': starting at step 0")
     wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")
@@ -111,7 +114,11 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     ]
     if source.unlike and not len(source):
         raise TrainingFailed(f"no picture in '{config.data}' has what it is trained with: {_unlike(config)}")
-    source.check(max(leg.patch for leg in config.legs()))
+    patch = max(leg.patch for leg in config.legs())
+    if patch == config.patch or source.largest < config.patch:
+        source.check(config.patch)
+    else:
+        source.check(patch, "--finish-patch" if config.finish else "[[stage]] patch =")
     return source if where == device else Ahead(source, device, turns=config.accumulate), notes
 
 
@@ -201,15 +208,18 @@ def _told(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in arguments.items()) or "the table's arguments"
 
 
-def _notes(run: Run, state: dict[str, Any] | None) -> list[str]:
-    """Say what a user may not expect of a run, fresh or gone on with from `state`."""
+def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mapping[str, Any]) -> list[str]:
+    """Say what a user who gave `settings` may not expect of a run, fresh or gone on with from `state`."""
     config, ranks = run.config, run.ranks
+    given = asdict(settings) if isinstance(settings, TrainConfig) else settings
     before = {} if state is None else state["config"] | placed(state["config"])
     notes = [
         f"{flag(name)} was {state['config'].get(name) or 'not given'}"
-        for name in (*FOLDERS, "teacher")
+        for name in (*FOLDERS, "teacher", "steps", "minutes")
         if state is not None and before.get(name) != getattr(config, name)
     ]
+    if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
+        notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
     if config.teacher_dir:
         notes.append(f"taught by the SR in '{config.teacher_dir}'")
     if config.lr_dir and config.val and not config.val_lr_dir:

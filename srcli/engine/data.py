@@ -240,9 +240,9 @@ class Patches:
     def _held(self, pixels: np.ndarray) -> Tensor:
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(self.device)
 
-    def check(self, patch: int) -> None:
-        """Raise TrainingFailed, with the largest patch that fits, where no picture holds one."""
-        _check_patch(patch, self.largest, self.scale)
+    def check(self, patch: int, setting: str = "--patch") -> None:
+        """Raise TrainingFailed, with the largest patch that fits, where no picture holds one. `setting`: what it comes from."""
+        _check_patch(patch, self.largest, self.scale, setting)
 
     def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
         """Draw `batch` pairs for `step`: pictures by area, one of 8 flips and rotations each.
@@ -355,9 +355,9 @@ class Stream:
         """HR pixels in the folder."""
         return sum(height * width for height, width in self._sizes) * self.scale**2
 
-    def check(self, patch: int) -> None:
-        """Raise where no picture holds a patch, or the cache holds too few crops of them."""
-        _check_patch(patch, self.largest, self.scale)
+    def check(self, patch: int, setting: str = "--patch") -> None:
+        """Raise where no picture holds a patch, which `setting` gives, or the cache holds too few crops of them."""
+        _check_patch(patch, self.largest, self.scale, setting)
         least = 4 * self._cost(self._side(patch), self._side(patch))
         if least > self._bytes:
             raise UsageError(f"--cache-mib must be at least {-(-2 * least // 2**20)} for patches of {patch} px")
@@ -496,10 +496,10 @@ def _crop(pixels: np.ndarray, crop: Crop, s: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[rows, columns])
 
 
-def _check_patch(patch: int, largest: int, scale: int) -> None:
+def _check_patch(patch: int, largest: int, scale: int, setting: str) -> None:
     if largest < patch:
         raise TrainingFailed(
-            f"no picture holds a patch of {patch} px ({patch * scale} px of HR); the largest that fits is --patch {largest}"
+            f"no picture holds a patch of {patch} px ({patch * scale} px of HR); the largest that fits is {setting} {largest}"
             if largest
             else "no readable pictures to train on"
         )

@@ -67,6 +67,7 @@ class Run:
         self.best = -math.inf  # PSNR of a validation
         self.best_step: int | None = None  # 0: the weights that the run started from
         self.validated = 0  # the step of the newest one
+        self.scheduled = (0.0, 0)  # the part of the run, and the step, at which its stage's schedule began
         self._legs = config.legs()
 
     def state(self) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class Run:
             "step": self.step,
             "world": self.ranks.world,
             "elapsed": self.elapsed,
+            "scheduled": self.scheduled,
             "best": self.best,
             "best_step": self.best_step,
             "validated": self.validated,
@@ -90,6 +92,7 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
         self.step, self.elapsed = state["step"], state["elapsed"]
+        self.scheduled = tuple(state.get("scheduled", self.scheduled))
         self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
         if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
             self.best, self.best_step = state["best"], state.get("best_step", self.step)
@@ -148,11 +151,14 @@ class Run:
         progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
         if not leg.since:
             factor = min(1.0, max((self.step + 1) / max(config.warmup, 1), self.fraction() / WARMUP_SHARE))
+        if leg.since != self.scheduled[0]:
+            self.scheduled = leg.since, self.step if leg.since else 0
         if config.schedule == "cosine":
             factor *= 0.5 * (1 + math.cos(math.pi * progress))
-        elif config.schedule == "step" and not leg.since:
-            passed = sum(m <= self.step for m in config.milestones)
-            halvings = passed if config.milestones else self.step // config.halve_every
+        elif config.schedule == "step":
+            begun = self.scheduled[1]
+            passed = sum(begun < m <= self.step for m in config.milestones)
+            halvings = passed if config.milestones else (self.step - begun) // config.halve_every
             factor *= 0.5**halvings
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -210,6 +216,12 @@ def save_last(run: Run, out: Path) -> Saved:
     with writing(out), atomic(out / "last.pt") as temporary:
         temporary.write_bytes(buffer.getbuffer())
     return Saved(run.step, out / "last.pt")
+
+
+def save_first(run: Run, out: Path) -> None:
+    """Write `last.pt` where there is none: weights without it can neither be gone on from nor replaced."""
+    if not (out / "last.pt").exists():
+        save_last(run, out)
 
 
 def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) -> None:

@@ -26,7 +26,7 @@ PARTNERS = {  # settings that say nothing without another
 }
 _FREE = {  # settings that may be others when a run is resumed
     *(name for name in FOLDERS if name not in _TEACHERS),
-    *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile", "init"),
+    *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile"),
 }
 _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
@@ -153,11 +153,13 @@ def placed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(Path(values[name]).absolute()) for name in paths}
 
 
-def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path) -> TrainConfig:
+def settled(
+    given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path, *, length: int | None = None
+) -> TrainConfig:
     """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
 
-    `saved`: those that the run in `out` was begun with; None for a fresh one. Raises UsageError
-    where one is missing, TrainingFailed where the run had another.
+    `saved`: those that the run in `out` was begun with; None for a fresh one, which has `length` steps where a mapping does
+    not bound it. It keeps its `init`. Raises UsageError where one is missing, TrainingFailed where the run had another.
     """
     # a setting that the run's srcli did not have was at what is now its default
     before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} | placed(saved) if saved else {}
@@ -165,6 +167,8 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
         config = replace(given, **placed(asdict(given)))
     else:
         given = {**given, **placed(given)}
+        if saved is None and not {"steps", "minutes"} & given.keys():
+            given["steps"] = length
         teacher = saved.get("teacher") if saved else None
         if teacher and "teacher" not in given and not Path(teacher).is_absolute() and (file := on_disk(teacher)):
             raise UsageError(f"the run's --teacher is '{teacher}', and '{file}' is another; give --teacher, or work elsewhere")
@@ -184,7 +188,7 @@ def settled(given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | N
             raise UsageError("give either --validate-every or --validate-steps")
         stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
         config = TrainConfig(**values | {"stage": stages})
-    config = replace(config, arch=arch_name(config.arch))
+    config = replace(config, arch=arch_name(config.arch), init=before.get("init", config.init))  # a start is made once
     now = asdict(config) | {"lr": config.rate}
     if before:
         before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]
@@ -213,6 +217,8 @@ def check_settings(config: TrainConfig) -> None:
     for name in ("lr", "adam_lr", "weight_decay", "beta", "frequency", "clip", "warmup", "finish_rate", "seed"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"{flag(name)} must not be below 0, as is {getattr(config, name)}")
+    if config.seed >= 2**64:
+        raise UsageError(f"--seed is below 2**64, not {config.seed}")
     if not 0 <= config.ema <= 1:
         raise UsageError(f"--ema is from 0 to 1, not {config.ema}")
     for name in ("minutes", "validate_every", "lr", "adam_lr"):

@@ -18,7 +18,7 @@ from srcli.engine.begin import begin, load
 from srcli.engine.board import Board
 from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
-from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_last, writing
+from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_first, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
@@ -37,21 +37,22 @@ def train(
     *,
     device: str = "auto",
     resume: bool = False,
+    length: int | None = None,
     stop_after: int | None = None,
     stopping: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
 ) -> Iterator[Event]:
     """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
-    With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`.
-    `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each picture of a
-    validation; True saves and stops. `tensorboard`: draw curves and validation crops there too. Raises TrainingFailed before
-    anything is written where the run cannot start.
+    With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`. `length`: steps
+    of a run that begins, where a mapping does not bound it. `stop_after`: save and stop after that many steps in all.
+    `stopping`: asked after each step, and each picture of a validation; True saves and stops. `tensorboard`: draw curves and
+    validation crops there too. Raises TrainingFailed before anything is written where the run cannot start.
     """
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
             board = Board(out / "tensorboard") if tensorboard else None
-        run, patches, notes = begin(settings, out, ranks, resume=resume)
+        run, patches, notes = begin(settings, out, ranks, resume=resume, length=length)
         if stop_after is not None and run.step >= stop_after:
             notes.append(f"nothing is done: the run is at step {run.step}, --stop-after {stop_after}")
         loop = _guarded(_steps(run, patches, out, stop_after, stopping), run, patches, out)
@@ -72,7 +73,7 @@ def train(
         )
         with writing(out):
             log = (out / LOG).open("a")
-        with log, _drawing(board, out):
+        with writing(out), log, _drawing(board, out):  # closing writes again what found no room
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
             sweep([out])  # what a killed run was writing
@@ -148,15 +149,17 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     owed = 0.0  # seconds of training that the clock has not had yet: the device was behind the host
     clock = told = time.monotonic()
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
-    next_validation = run.elapsed + config.validate_every * 60
+    period = config.validate_every * 60
+    next_validation = (run.elapsed // period + 1) * period  # not from here on: each process may live for less
     at_end = False
-    scoring = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
-    scoring = scoring and run.validated < run.step  # what ended the run before came before this validation, or in it
-    if not run.step:
-        scoring = run.trained and run.best_step is None  # what training has to better
-    if ranks.told(config.val is not None and scoring)[0]:
+    scoring, lost = _to_score(run, out), _lost(run, out)
+    if ranks.told(scoring or lost)[0]:
         if ranks.leads:
-            yield from _scored(run, patches, out, stopping)
+            if scoring:
+                yield from _scored(run, patches, out, stopping)
+            else:
+                measure_norms(run, patches)
+                save_best(run, out)
             yield save_last(run, out)
         at_end = ranks.told(stopping())[0] > 0
         clock = told = time.monotonic()
@@ -195,7 +198,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if ranks.leads and scoring:
             if at_end:
                 yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
-            next_validation = run.elapsed + config.validate_every * 60
+            next_validation = (run.elapsed // period + 1) * period
             yield from _scored(run, patches, out, stopping)
             if at_end and run.best_step == 0 and run.validated == run.step:
                 yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
@@ -206,6 +209,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if ranks.leads and (at_end or improved or run.elapsed - last_save >= SAVE_EVERY):
             last_save = run.elapsed
             if run.best == -math.inf:  # not validated, or not yet
+                save_first(run, out)
                 measure_norms(run, patches)
                 save_best(run, out)
             yield save_last(run, out)
@@ -214,8 +218,27 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         ranks.told(0.0)  # the others stay until rank 0 has written
 
 
+def _to_score(run: Run, out: Path) -> bool:
+    """Whether a run that begins, or goes on, has to be validated first."""
+    config = run.config
+    if config.val is None:
+        return False
+    if not run.step:
+        return run.trained and run.best_step is None  # what training has to better
+    if _lost(run, out):
+        return True
+    due = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
+    return due and run.validated < run.step  # what ended the run before came before this validation, or in it
+
+
+def _lost(run: Run, out: Path) -> bool:
+    """Whether a run that is at its end lacks the weights that it is to leave."""
+    return run.ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
+
+
 def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Iterator[Validated]:
     """Yield what a validation gave; nothing where the run is to stop before its end."""
+    save_first(run, out)  # without the score, so that what is killed before its weights are written is made up for
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
     if result := validate(run, out, stopping):

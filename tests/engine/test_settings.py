@@ -46,6 +46,7 @@ def test_the_schedule_goes_on_through_stages_and_begins_anew_with_a_rate():
         ({"stage": (Stage(0.5, teacher_weight=-0.1),)}, "--teacher-weight"),
         ({"milestones": (5,)}, "--schedule step"),
         ({"halve_every": 0}, "--halve-every"),
+        ({"seed": 2**64}, r"--seed is below 2\*\*64"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(change, text):

@@ -115,6 +115,22 @@ def test_resuming_tells_of_other_folders_and_makes_up_for_lost_weights(config, p
     assert any("at its end" in note for note in events[0].notes)
 
 
+def test_weights_of_a_run_that_is_done_are_made_again_where_they_are_lost(config, pictures, tmp_path):
+    config = replace(config, arch="mfdn", steps=2)  # has statistics to be measured
+    for name, settings, does in (
+        ("plain", config, [Started, Saved]),
+        ("scored", replace(config, val=str(pictures)), [Started, Validated, Saved]),
+    ):
+        best = tmp_path / name / "best.safetensors"
+        list(train(settings, tmp_path / name, device="cpu"))
+        before = checkpoint.load(best)[0].state_dict()
+        best.unlink()
+        assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == does
+        after = checkpoint.load(best)[0].state_dict()
+        assert all(torch.equal(value, after[k]) for k, value in before.items())
+        assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == [Started]
+
+
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
@@ -240,6 +256,15 @@ def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_step
     list(train(config, stopped, device="cpu", resume=True))
     log = [json.loads(line) for line in (stopped / "log.jsonl").read_text().splitlines()]
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]
+
+
+def test_validation_by_the_minute_comes_where_each_process_trains_for_less(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), steps=None, minutes=60.0, validate_every=10.0)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=1))
+    state = _weights(tmp_path / "run") | {"elapsed": 19.9999 * 60}
+    torch.save(state, tmp_path / "run" / "last.pt")
+    events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=4))
+    assert len([e for e in events if isinstance(e, Validated)]) == 2  # at 20 minutes, and where it stops
 
 
 def test_wherever_a_run_is_stopped_it_is_the_same_run_once_resumed(config, pictures, tmp_path):
@@ -452,6 +477,42 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(config, tmp_path, mon
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".jsonl"} == before
 
 
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_run_whose_first_writes_fail_can_be_begun_again(config, pictures, tmp_path, monkeypatch, scored, writes):
+    config, fsync, done = replace(config, steps=2), os.fsync, []
+    if scored:  # weights that are scored before the first step
+        list(train(config, tmp_path / "start", device="cpu"))
+        config = replace(config, val=str(pictures), init=str(tmp_path / "start" / "best.safetensors"))
+
+    def full(file):
+        done.append(file)
+        if len(done) > writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("srcli.files.os.fsync", full)
+        with pytest.raises(TrainingFailed, match="No space left on device"):
+            list(train(config, tmp_path / "run", device="cpu"))
+    events = list(train(config, tmp_path / "run", device="cpu", resume=True))
+    assert [e.step for e in events if isinstance(e, Validated)] == [0, 2] * scored
+    assert (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_disk_without_room_for_the_log_ends_the_run_in_a_line(config, tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    run = train(config, tmp_path / "run", device="cpu")
+    next(run)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "run" / "log.jsonl").stat().st_size + 10, hard))
+    try:
+        with pytest.raises(TrainingFailed, match=r"cannot write to '.*': File too large; nothing was saved yet"):
+            list(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_run_streams_from_disk_and_resumes_bit_for_bit(config, tmp_path, monkeypatch):
     monkeypatch.setattr(Stream, "uses", 1)  # a chapter of 4 steps
     config = replace(config, cache_mib=1, patch=15, batch=4, steps=6)
@@ -524,6 +585,18 @@ def test_a_run_goes_on_after_its_start_is_gone(config, tmp_path):
     list(train(config, tmp_path / "run", device="cpu", resume=True))
     whole, resumed = (_weights(tmp_path / name)["model"] for name in ("whole", "run"))
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_another_start_on_resuming_is_told_and_not_taken(config, tmp_path):
+    start = tmp_path / "start" / "best.safetensors"
+    list(train(config, start.parent, device="cpu", stop_after=1))
+    list(train(replace(config, init=str(start)), tmp_path / "run", device="cpu", stop_after=1))
+    started = next(train({"init": str(start)}, tmp_path / "run", device="cpu", resume=True))
+    assert started.notes == ()
+    started, *_ = train({"init": "rfdn"}, tmp_path / "run", device="cpu", resume=True)
+    assert started.notes == (f"--init is of a run's start alone; that of this one was {start}",)
+    assert _weights(tmp_path / "run")["config"]["init"] == str(start)
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["init"] == start.name
 
 
 def test_a_start_that_does_not_exist_is_refused(config, tmp_path):
@@ -731,6 +804,27 @@ def test_the_rate_halves_at_milestones(config, tmp_path):
     assert rates == [1.0, 1.0, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.parametrize(
+    ("halving", "rates"),
+    [
+        ({"halve_every": 2}, [1.0, 1.0, 0.5, 0.5, 0.25, 0.2, 0.2, 0.1, 0.1, 0.05]),
+        ({"milestones": (1, 5, 6, 9)}, [1.0, 0.5, 0.5, 0.5, 0.5, 0.2, 0.1, 0.1, 0.1, 0.05]),
+    ],
+)
+def test_the_steps_of_the_rate_begin_anew_in_a_stage_that_has_one(config, tmp_path, halving, rates):
+    config = replace(config, steps=10, warmup=0, schedule="step", stage=(Stage(0.3, rate=0.2), Stage(0.2)), lr=1.0, **halving)
+    told = []
+    for steps in (5, 6, 7, 10):  # by a process each
+        events = list(train(config, tmp_path / "run", device="cpu", resume=True, stop_after=steps))
+        told.append([e.lr for e in events if isinstance(e, Step)][-1])
+    assert told == pytest.approx([rates[n - 1] for n in (5, 6, 7, 10)])
+    run = Run(config, create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    told = []
+    for run.step in range(10):
+        told.append(run.set_rates())
+    assert told == pytest.approx(rates)
+
+
 def _half_precision_run(config):
     run = Run(config, create("rfdn", 2), Team(0, 1, torch.device("cpu")), "fp32")
     run.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
@@ -914,7 +1008,11 @@ def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pic
         ({"minutes": 1.0}, UsageError, "--steps or --minutes"),
         ({"arch": "bicubic"}, TrainingFailed, "nothing to train"),
         ({"patch": 400}, TrainingFailed, "--patch 38"),
-        ({"finish": 0.1, "finish_patch": 400}, TrainingFailed, "patch of 400 px"),
+        ({"finish": 0.1, "finish_patch": 400}, TrainingFailed, "patch of 400 px .* --finish-patch 38"),
+        ({"finish": 0.1, "patch": 25}, TrainingFailed, "patch of 50 px .* --finish-patch 38"),
+        ({"finish": 0.1, "patch": 39}, TrainingFailed, "patch of 39 px .* --patch 38"),
+        ({"finish": 0.1, "patch": 30, "cache_mib": 1}, TrainingFailed, "patch of 60 px .* --finish-patch 38"),
+        ({"stage": (Stage(0.1, patch=50),)}, TrainingFailed, r"patch of 50 px .* \[\[stage\]\] patch = 38"),
         ({"lr_dir": "lr", "degradation": "photo"}, UsageError, "--lr-dir"),
         ({"teacher": "rfdn", "teacher_dir": "sr"}, UsageError, "either --teacher or --teacher-dir"),
         ({"shrink": 0.0}, UsageError, "--shrink is a factor from 0.1 to 1"),
