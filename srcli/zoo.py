@@ -54,7 +54,9 @@ def shipped() -> list[Shipped]:
 def on_disk(reference: str) -> Path | None:
     """Return the weights file that `reference` leads to as a path: of a file, or a folder of save_pretrained or a run."""
     path = Path(reference)
-    return next((file for file in (path, path / SAVED, path / TRAINED) if file.is_file()), None)
+    with suppress(OSError):  # too long for a name
+        return next((file for file in (path, path / SAVED, path / TRAINED) if file.is_file()), None)
+    return None
 
 
 def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
@@ -249,11 +251,12 @@ def _described(path: Path) -> "SRModel | None":
         return None  # of another program
     try:
         model = create(arch, scale, **config)
-        model.load_state_dict(checkpoint.read_tensors(path))
-    except (UserError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise BadCheckpoint(f"'{path}' is not the network its {hub.CONFIG} describes: {reason}") from error
-    return model.eval()
+    except checkpoint.UNBUILDABLE:
+        return None  # of another program that has such keys as well
+    try:
+        return checkpoint.fill(model, path, checkpoint.read_tensors(path))
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{error}; the {hub.CONFIG} beside it names the network") from error
 
 
 def _recognise(path: Path, scale: int | None) -> "SRModel":
