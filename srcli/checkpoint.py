@@ -100,7 +100,7 @@ def read_card(path: Path) -> Card:
 
 
 def card_from(content: dict[str, Any]) -> Card:
-    """Make a card of what JSON holds, without what a later srcli has in it; raise TypeError where a value is of another kind."""
+    """Make a card of what JSON holds, without what a later srcli adds; raise TypeError where a value is of another kind."""
     card = Card(**{f.name: content[f.name] for f in fields(Card) if f.name in content})
     for f in fields(Card):
         if not isinstance(getattr(card, f.name), get_origin(f.type) or f.type):

@@ -70,8 +70,9 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
         return local
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
-        pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)
-        return _fetched(source, pick, offline, say)
+        if file:
+            return _fetched(source, hub.pick_file(source, file), offline, say).path
+        return _picked(source, hub.pick_scale(source, scale, DEFAULT_SCALE), offline, say)
     if _like_path(reference):
         raise WeightsNotFound(f"no weights file '{reference}'")
     files = shipped()
@@ -79,7 +80,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     same = {f.scale: f.path for f in files if f.name == name}
     if elsewhere := os.environ.get(ELSEWHERE, "") if wanted not in same and (wanted or not same) else "":
         source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
-        return _fetched(source, _pick_name(source, name, wanted), offline, say)
+        return _picked(source, _pick_name(source, name, wanted), offline, say)
     if not same:
         raise WeightsNotFound(_unknown(reference, name, files, wanted or DEFAULT_SCALE))
     if wanted is None:
@@ -198,16 +199,27 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
-    """Fetch from the Hub and say, the first time, under which licence."""
+def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> hub.Fetched:
+    """Fetch from the Hub and say, the first time, under which licence, or that the Hub is out of reach."""
     from srcli import checkpoint
 
-    path, fresh, licence = hub.fetch(source, pick, offline=offline)
-    if fresh:
+    found = hub.fetch(source, pick, offline=offline)
+    path, licence = found.path, found.licence
+    if found.fresh:
         if path.suffix == ".safetensors" and checkpoint.has_card(path):
             licence = licence or checkpoint.read_card(path).licence
         say(f"{path.name} of {source}: licence {licence or 'not stated, ask its author'}")
-    return path
+    if found.in_vain:
+        say(f"{path.name} of {source} is taken from the cache: {found.in_vain}")
+    return found
+
+
+def _picked(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
+    """Fetch what is not named but chosen; say so where there may be more to choose from."""
+    found = _fetched(source, pick, offline, say)
+    if not found.listed:
+        say(f"{found.path.name} is chosen of what is in the cache; what else {source} holds is not known")
+    return found.path
 
 
 def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[list[str]], str]:
