@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from srcli import checkpoint
-from srcli.errors import BadCheckpoint
+from srcli.errors import BadCheckpoint, SeveralScales
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.models.signatures import Match, match
@@ -230,11 +230,12 @@ def recognise(shapes: Mapping[str, Sequence[int]]) -> Recognised | None:
 
 
 def load(path: Path, state: dict[str, Tensor], found: Recognised, scale: int | None = None) -> SRModel:
-    """Build the network that the tensors of `path` were recognised as; raise BadCheckpoint where the scale stays open."""
+    """Build the network that the tensors of `path` were recognised as; raise SeveralScales where the scale stays open."""
     arch, scales, release = found
     wanted = tuple(s for s in scales if scale in (None, s)) or scales[:1]  # of another scale: the caller says so
     if len(wanted) > 1:
-        raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, wanted))}; say which with -s")
+        fitting = " and ".join(f"x{s}" for s in wanted)
+        raise SeveralScales(f"'{path}' fits '{arch}' at {fitting}; say which with -s", wanted)
     model = create(arch, wanted[0])
     theirs = {_our_name(key, release.rules): value for key, value in state.items() if not re.search(release.constants, key)}
     ours = _normalised(checkpoint.in_float32(theirs), model.state_dict())

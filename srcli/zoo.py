@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from srcli import hub
-from srcli.errors import BadCheckpoint, UsageError, UserError, WeightsNotFound
+from srcli.errors import BadCheckpoint, SeveralScales, UsageError, UserError, WeightsNotFound
 from srcli.models import ALIASES, ARCHS
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     files = shipped()
     name, wanted = _split(reference, scale)
     same = {f.scale: f.path for f in files if f.name == name}
-    if elsewhere := os.environ.get(ELSEWHERE, "") if wanted not in same and (wanted or not same) else "":
-        source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
+    if computed(reference, scale):
+        raise WeightsNotFound("'bicubic' is computed, and has no weights")
+    if wanted not in same and (wanted or not same) and (source := _elsewhere()):
         return _picked(source, _pick_name(source, name, wanted), offline, say)
     if not same:
         raise WeightsNotFound(_unknown(reference, name, files, wanted or DEFAULT_SCALE))
@@ -96,14 +97,12 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
 
 def scales_of(reference: str, *, offline: bool = False, say: Say = lambda line: None) -> list[int]:
     """List the scales at which a name has weights, shipped or in the repository SRCLI_HUB; none of another reference."""
-    if _split(reference, None)[0] == "bicubic" or _like_path(reference):
+    if computed(reference) or _like_path(reference):
         return []
     files = shipped()
     there = {(file.name, file.scale) for file in files}
     ours = [scale for name, scale in there if _split(reference, scale) == (name, scale)]
-    elsewhere = os.environ.get(ELSEWHERE, "")
-    if elsewhere and set(ours) != {file.scale for file in files}:
-        source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
+    if set(ours) != {file.scale for file in files} and (source := _elsewhere()):
         try:
             there |= {named for file in hub.names_known(source, offline=offline) if (named := _named(file))}
         except WeightsNotFound as error:
@@ -125,9 +124,8 @@ def open_model(
     from srcli import checkpoint
     from srcli.models import create
 
-    name, wanted = _split(reference, scale)
-    if name == "bicubic" and not on_disk(reference):
-        model = create("bicubic", wanted or DEFAULT_SCALE)
+    if computed(reference, scale):
+        model = create("bicubic", _split(reference, scale)[1] or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
     return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference, say=say)
 
@@ -160,10 +158,13 @@ def cached() -> Iterator[tuple[str, Path, "Card"]]:
     for item in hub.cached():
         if item.path.stat().st_size > LARGEST:
             continue
-        for scale in (None, DEFAULT_SCALE):  # what is of several scales has to be asked for one
-            with suppress(UserError):
-                yield str(item), item.path, open_file(item.path, scale)[1]
-                break
+        with suppress(UserError):
+            try:
+                card = open_file(item.path)[1]
+            except SeveralScales as error:  # it has to be asked for one: that in its name, else the largest
+                stated = [scale for scale in error.scales if hub.states(item.file, scale)]
+                card = open_file(item.path, [*stated, error.scales[-1]][0])[1]
+            yield str(item), item.path, card
 
 
 def open_network(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> "SRModel":
@@ -179,6 +180,11 @@ def open_network(reference: str, scale: int | None = None, *, offline: bool = Fa
 def names_network(reference: str, scale: int | None = None) -> bool:
     """Whether `reference` is the name of a network, its scale behind it or not, and of no weights in particular."""
     return _split(reference, scale)[0] in ARCHS and not on_disk(reference)
+
+
+def computed(reference: str, scale: int | None = None) -> bool:
+    """Whether `reference` is bicubic, its scale behind it or not: it has no weights."""
+    return _split(reference, scale)[0] == "bicubic" and not on_disk(reference)
 
 
 def verify() -> Iterator[tuple[str, str | None]]:
@@ -197,6 +203,15 @@ def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _elsewhere() -> hub.Source | None:
+    """Return the repository that SRCLI_HUB names, None where it is not set; raise UsageError."""
+    named = os.environ.get(ELSEWHERE, "")
+    try:
+        return hub.parse(hub.PREFIX + named.removeprefix(hub.PREFIX))[0] if named else None
+    except UsageError as error:
+        raise UsageError(f"{ELSEWHERE} takes owner/repo[@revision], not '{named}'") from error
 
 
 def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> hub.Fetched:

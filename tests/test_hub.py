@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli import hub, zoo
+from srcli import checkpoint, hub, zoo
 from srcli.engine.upscale import open_networks
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
@@ -309,6 +309,25 @@ def test_the_authors_names_are_recognised_in_safetensors_too(server, tmp_path, a
     ours, _ = zoo.open_model("hf:me/theirs", 4)
     assert ours.arch == arch
     torch.testing.assert_close(ours.state_dict(), zoo.open_model(str(tmp_path / "theirs.pth"), 4)[0].state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arch", "file", "scale"), [("pan", "pan.pth", 3), ("vdsr", "vdsr_x2.pth", 2), ("vdsr", "vdsr.pth", 4)]
+)
+def test_cached_tensors_of_several_scales_are_listed_at_that_of_their_name(server, tmp_path, arch, file, scale):
+    torch.save(create(arch, 2).state_dict(), tmp_path / file)
+    server.repos["me/bare"] = {file: (tmp_path / file).read_bytes()}
+    zoo.find_weights("hf:me/bare")
+    assert [(reference, card.scale) for reference, _, card in zoo.cached()] == [(f"hf:me/bare/{file}", scale)]
+
+
+def test_a_file_in_the_cache_that_cannot_be_run_is_not_listed(server, weights, tmp_path):
+    odd = create("rfdn", 2)
+    checkpoint.save(tmp_path / "odd_x2.safetensors", odd, checkpoint.Card("rfdn", 2, {"channels": -4}))
+    server.repos["me/nets"] = {**weights, "odd_x2.safetensors": (tmp_path / "odd_x2.safetensors").read_bytes()}
+    zoo.find_weights("hf:me/nets/odd_x2.safetensors")
+    zoo.find_weights("hf:me/nets")
+    assert [reference for reference, _, _ in zoo.cached()] == ["hf:me/nets/fsrcnn_x4.safetensors"]
 
 
 def test_the_licence_of_a_repository_is_known_offline(server, tmp_path):

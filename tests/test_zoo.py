@@ -5,8 +5,10 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from srcli import checkpoint, zoo
+from srcli.cli import app
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 
@@ -110,6 +112,19 @@ def test_a_reference_longer_than_a_files_name_is_no_file(shipped):
 def test_bicubic_needs_no_file():
     assert zoo.open_model("bicubic")[0].scale == 4
     assert zoo.open_model("bicubic", 3)[0].scale == 3
+
+
+def test_bicubic_is_bicubic_however_it_is_written():
+    for reference in ("bicubic_x2", "Bicubic"):
+        assert CliRunner().invoke(app, ["models", "info", reference]).stdout.startswith("licence:")
+    with pytest.raises(WeightsNotFound, match="'bicubic' is computed, and has no weights"):
+        zoo.find_weights("Bicubic")
+
+
+def test_a_repository_of_short_names_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("SRCLI_HUB", "foo")
+    with pytest.raises(UsageError, match=r"SRCLI_HUB takes owner/repo\[@revision\], not 'foo'"):
+        zoo.find_weights("pan")
 
 
 def test_the_authors_file_is_recognised(data):
