@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,7 @@ from srcli.models.base import SRModel
 _KEY = "srcli.card"
 # what building a network of arguments that nobody checked raises
 UNBUILDABLE = (UserError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError, AssertionError, RuntimeError)
-_SCORE = {"dataset": str, "psnr": (int, float), "ssim": (int, float), "protocol": str}
+_SCORE: dict[str, type | tuple[type, ...]] = {"dataset": str, "psnr": (int, float), "ssim": (int, float), "protocol": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ def read_card(path: Path) -> Card:
 def card_from(content: dict[str, Any]) -> Card:
     """Make a card of what JSON holds, without what a later srcli adds; raise TypeError where a value is of another kind."""
     card = Card(**{f.name: content[f.name] for f in fields(Card) if f.name in content})
-    for f in fields(Card):
-        if not isinstance(getattr(card, f.name), get_origin(f.type) or f.type):
-            raise TypeError(f"its {f.name} is {getattr(card, f.name)!r}")
+    for name, kind in get_type_hints(Card).items():
+        if not isinstance(getattr(card, name), get_origin(kind) or kind):
+            raise TypeError(f"its {name} is {getattr(card, name)!r}")
     for score in card.scores:
         if not isinstance(score, dict) or not all(isinstance(score.get(k), kind) for k, kind in _SCORE.items()):
             raise TypeError(f"one of its scores is {score!r}")

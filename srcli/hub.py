@@ -293,7 +293,9 @@ def _ask(source: Source) -> "ModelInfo | str":
         if error.response.status_code < 500 and error.response.status_code not in _BUSY:
             raise
         reason = _first_line(error)
-    except (*_transport(), ValueError, ImportError) as error:  # an answer that is no JSON; a proxy that httpx does not know
+    except _transport() as error:
+        reason = _first_line(error)
+    except (ValueError, ImportError) as error:  # an answer that is no JSON; a proxy that httpx does not know
         reason = _first_line(error)
     return f"{_endpoint()} cannot be reached ({reason})"
 

@@ -80,8 +80,8 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     same = {f.scale: f.path for f in files if f.name == name}
     if computed(reference, scale):
         raise WeightsNotFound("'bicubic' is computed, and has no weights")
-    if wanted not in same and (wanted or not same) and (source := _elsewhere()):
-        return _picked(source, _pick_name(source, name, wanted), offline, say)
+    if wanted not in same and (wanted or not same) and (elsewhere := _elsewhere()):
+        return _picked(elsewhere, _pick_name(elsewhere, name, wanted), offline, say)
     if not same:
         raise WeightsNotFound(_unknown(reference, name, files, wanted or DEFAULT_SCALE))
     if wanted is None:
