@@ -3,19 +3,22 @@
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from srcli.errors import BadCheckpoint, UserError, WeightsNotFound, last_line
+from srcli.errors import BadCheckpoint, UserError, WeightsNotFound, last_line, quoted
 from srcli.files import atomic
 from srcli.models import create
 from srcli.models.base import SRModel
 
 _KEY = "srcli.card"
+# what building a network of arguments that nobody checked raises
+UNBUILDABLE = (UserError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError, AssertionError, RuntimeError)
+_SCORE: dict[str, type | tuple[type, ...]] = {"dataset": str, "psnr": (int, float), "ssim": (int, float), "protocol": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,35 @@ def load(path: Path) -> tuple[SRModel, Card]:
     card = read_card(path)
     try:
         model = create(card.arch, card.scale, **card.config)
-    except (UserError, TypeError) as error:
-        raise BadCheckpoint(f"'{path}' needs a network this srcli does not have: {error}") from error
-    state = read_tensors(path)
+    except UNBUILDABLE as error:
+        raise BadCheckpoint(f"'{path}' needs a network this srcli does not have{quoted(error)}") from error
+    return fill(model, path, read_tensors(path)), card
+
+
+def fill(model: SRModel, path: Path, state: dict[str, Tensor]) -> SRModel:
+    """Load the tensors of `path`, floats of any format, into `model`, in evaluation mode; raise BadCheckpoint.
+
+    Where a name or a shape differs, where a weight is no float, or where a value is not finite: such a network gives black.
+    """
+    own = model.state_dict()
+    whole = [k for k, v in state.items() if k in own and own[k].is_floating_point() and not v.is_floating_point()]
+    if whole:
+        raise BadCheckpoint(
+            f"'{path}' is quantised: '{whole[0]}' is {state[whole[0]].dtype}; srcli takes weights that are floats"
+        )
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        model.load_state_dict(in_float32(state))
     except RuntimeError as error:
-        raise BadCheckpoint(f"'{path}' does not fit '{card.arch}' x{card.scale}: {last_line(error, 300)}") from error
-    return model.eval(), card
+        raise BadCheckpoint(f"'{path}' does not fit '{model.arch}' x{model.scale}: {last_line(error, 300)}") from error
+    for name, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise BadCheckpoint(f"'{path}' holds values that are not finite, in '{name}'")
+    return model.eval()
+
+
+def in_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with floats in float32, others as they are."""
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def has_card(path: Path) -> bool:
@@ -69,11 +93,21 @@ def read_card(path: Path) -> Card:
     if _KEY not in metadata:
         raise BadCheckpoint(f"'{path}' carries no srcli card; it is not a weights file of srcli")
     try:
-        content = json.loads(metadata[_KEY])
-        known = {f.name for f in fields(Card)}
-        return Card(**{k: v for k, v in content.items() if k in known})
+        return card_from(json.loads(metadata[_KEY]))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadCheckpoint(f"the card of '{path}' is damaged ({error})") from error
+
+
+def card_from(content: dict[str, Any]) -> Card:
+    """Make a card of what JSON holds, without what a later srcli adds; raise TypeError where a value is of another kind."""
+    card = Card(**{f.name: content[f.name] for f in fields(Card) if f.name in content})
+    for name, kind in get_type_hints(Card).items():
+        if not isinstance(getattr(card, name), get_origin(kind) or kind):
+            raise TypeError(f"its {name} is {getattr(card, name)!r}")
+    for score in card.scores:
+        if not isinstance(score, dict) or not all(isinstance(score.get(k), kind) for k, kind in _SCORE.items()):
+            raise TypeError(f"one of its scores is {score!r}")
+    return card
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -37,6 +37,14 @@ class BadCheckpoint(UserError):
     """A weights file is damaged, of another kind or of another network."""
 
 
+class SeveralScales(BadCheckpoint):
+    """The tensors of a file are the same at several `scales`, and none was asked for."""
+
+    def __init__(self, message: str, scales: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.scales = scales
+
+
 class ExportFailed(UserError):
     """A network cannot be written in another format, or what was written computes something else."""
 

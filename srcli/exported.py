@@ -7,17 +7,17 @@ of others the scale is found in a test run, and what they say nothing of is assu
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli.checkpoint import Card
+from srcli.checkpoint import Card, card_from
 from srcli.errors import BadCheckpoint, MissingExtra, UsageError, first_line
-from srcli.models.base import SRModel, Tiling, Window
+from srcli.models.base import Kind, SRModel, Tiling, Window
 from srcli.ops.tiles import plan_tiles
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 class Facts:
     """What an exported file says of itself: enough to run it without the network it was made from."""
 
-    card: dict[str, Any]  # a checkpoint.Card
+    card: Card
     sha256: str  # of the weights file it was made from, "" where there is none
     channels: int
     min_side: int
@@ -53,9 +53,13 @@ class Facts:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what the metadata holds; raise ValueError, TypeError or KeyError where it is damaged."""
+        """Read what the metadata holds, without what a later srcli adds; raise ValueError, TypeError or KeyError."""
         content = json.loads(text)
-        return cls(**{**content, "tiling": Tiling(*content["tiling"])})
+        known = {f.name: content[f.name] for f in fields(cls)}
+        tiling = Tiling(*known["tiling"])
+        if tiling.kind not in get_args(Kind) or tiling.overlap < 0 or tiling.phase < 1:
+            raise ValueError(f"its tiling is {known['tiling']}")
+        return cls(**{**known, "card": card_from(known["card"]), "tiling": tiling})
 
 
 class ExportedModel(SRModel):
@@ -83,12 +87,13 @@ class ExportedModel(SRModel):
         if self.channels not in (1, 3):
             raise BadCheckpoint(f"'{path}' takes {channels} channels; srcli runs networks of 1 or 3")
         self._batch = batch if isinstance(batch, int) else None
-        self._fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        sides = [n if isinstance(n, int) else 0 for n in (height, width)]
+        self._fixed = (sides[0] or sides[1], sides[1] or sides[0]) if any(sides) else None  # an open side is as the fixed one
         text = session.get_modelmeta().custom_metadata_map.get(KEY)
         self.facts = self._read_facts(text) if text else None
         if self.facts:
             card = self.facts.card
-            self.arch, self.config, self.scale = card["arch"], card["config"], card["scale"]
+            self.arch, self.config, self.scale = card.arch, card.config, card.scale
             self.tiling, self.min_side = self.facts.tiling, self.facts.min_side
             self.precision, self.values_per_px = self.facts.precision, self.facts.values_per_px
         else:
@@ -128,7 +133,9 @@ class ExportedModel(SRModel):
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
         session = self._session(x.device)
-        parts = torch.split(x, self._batch) if self._batch else (x,)
+        missing = -len(x) % self._batch if self._batch else 0
+        filled = torch.cat([x, x[-1:].expand(missing, -1, -1, -1)]) if missing else x
+        parts = torch.split(filled, self._batch) if self._batch else (x,)
         try:
             found = [session.run(None, {self._input: part.to("cpu", self._dtype).numpy()})[0] for part in parts]
         except (Fail, InvalidArgument, RuntimeException) as error:
@@ -136,7 +143,10 @@ class ExportedModel(SRModel):
                 raise MemoryError(str(error)) from error
             size = f"{x.shape[-1]}x{x.shape[-2]}"
             raise BadCheckpoint(f"'{self.path}' fails on a picture of {size}: {first_line(error)}") from error
-        return torch.cat([torch.from_numpy(part).float() for part in found]).to(x.device)
+        out = torch.cat([torch.from_numpy(part).float() for part in found])[: len(x)].to(x.device)
+        if self.scale and out.shape[-2:] != tuple(n * self.scale for n in x.shape[-2:]):
+            raise BadCheckpoint(f"'{self.path}' does not enlarge x{self.scale}, as its metadata say")
+        return out
 
     def _session(self, device: torch.device) -> "InferenceSession":
         """Open the file for `device`, once; raise MissingExtra, or BadCheckpoint where it is no ONNX file."""
@@ -190,7 +200,7 @@ def open_onnx(path: Path, say: Callable[[str], None] = lambda line: None) -> tup
         say(f"{name}: looks at the whole picture; one too large for the memory is cut, and its tiles differ (docs/export.md)")
     if torch.cuda.is_available() and "CUDAExecutionProvider" not in import_onnxruntime().get_available_providers():
         say(f"{name}: this onnxruntime has no CUDA, it runs on the CPU; pip install onnxruntime-gpu")
-    return model.eval(), Card(**facts.card) if facts else Card(arch=model.arch, scale=model.scale, source=name)
+    return model.eval(), facts.card if facts else Card(arch=model.arch, scale=model.scale, source=name)
 
 
 def import_onnxruntime() -> Any:

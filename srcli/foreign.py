@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from srcli import checkpoint
-from srcli.errors import BadCheckpoint
+from srcli.errors import BadCheckpoint, SeveralScales
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.models.signatures import Match, match
@@ -204,7 +204,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 content = content[key]
                 break
     named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-    if not content or not named:
+    if not named or not content:
         raise BadCheckpoint(f"'{path}' holds no table of tensors; is it a training state of another program?")
     return {key.removeprefix("module."): value for key, value in content.items()}
 
@@ -230,23 +230,20 @@ def recognise(shapes: Mapping[str, Sequence[int]]) -> Recognised | None:
 
 
 def load(path: Path, state: dict[str, Tensor], found: Recognised, scale: int | None = None) -> SRModel:
-    """Build the network that the tensors of `path` were recognised as; raise BadCheckpoint where the scale stays open."""
+    """Build the network that the tensors of `path` were recognised as; raise SeveralScales where the scale stays open."""
     arch, scales, release = found
     wanted = tuple(s for s in scales if scale in (None, s)) or scales[:1]  # of another scale: the caller says so
     if len(wanted) > 1:
-        raise BadCheckpoint(f"'{path}' fits '{arch}' at x{' and x'.join(map(str, wanted))}; say which with -s")
+        fitting = " and ".join(f"x{s}" for s in wanted)
+        raise SeveralScales(f"'{path}' fits '{arch}' at {fitting}; say which with -s", wanted)
     model = create(arch, wanted[0])
     theirs = {_our_name(key, release.rules): value for key, value in state.items() if not re.search(release.constants, key)}
-    ours = _normalised(theirs, model.state_dict())
+    ours = _normalised(checkpoint.in_float32(theirs), model.state_dict())
     if release.input_range != 1:
         ours[f"{release.head}.weight"] = ours[f"{release.head}.weight"] * release.input_range
         for name in ("weight", "bias"):
             ours[f"{release.tail}.{name}"] = ours[f"{release.tail}.{name}"] / release.input_range
-    try:
-        model.load_state_dict(ours)
-    except RuntimeError as error:  # gains of weight norm, which the signature does not read
-        raise BadCheckpoint(f"'{path}' does not fit '{arch}' x{model.scale}: {str(error).splitlines()[-1].strip()}") from error
-    return model.eval()
+    return checkpoint.fill(model, path, ours)  # the signature does not read gains of weight norm
 
 
 def _our_name(key: str, rules: list[Rule]) -> str:

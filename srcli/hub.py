@@ -4,11 +4,12 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound, first_line
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound, first_line, quoted
+from srcli.files import atomic
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
@@ -18,6 +19,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 CONFIG = "config.json"  # lies beside the weights in the layout of PyTorchModelHubMixin
 CARD = "README.md"  # the repository's page; its head states the licence
 TIMEOUT = 10  # seconds until the Hub counts as out of reach
+_LISTINGS = ".srcli"  # folder in a repository's cache: what a commit holds, a file for each that was asked for
+_BUSY = (407, 408, 429)  # answers of a proxy that wants a login, and of a Hub that has no time now
 _LOGIN = "log in with: hf auth login, or set HF_TOKEN"
 _REFERENCE = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)(?:/(?P<file>[^@]+))?(?:@(?P<revision>.+))?")
 
@@ -38,6 +41,19 @@ class Fetched(NamedTuple):
     path: Path
     fresh: bool
     licence: str = ""  # as the repository states it
+    in_vain: str = ""  # why the Hub, which was asked, did not answer
+    listed: bool = True  # False: what the repository holds beside is not known
+
+
+class _Known(NamedTuple):
+    """What to choose from in a repository: all of it, of which some is `cached`; `info` of the Hub, or `why` there is none."""
+
+    names: list[str]
+    cached: list[str]
+    info: "ModelInfo | None" = None
+    why: str = ""
+    in_vain: bool = False
+    listed: bool = True
 
 
 class Cached(NamedTuple):
@@ -63,31 +79,29 @@ def parse(reference: str) -> tuple[Source, str | None]:
 def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = False) -> Fetched:
     """Return the file that `pick` chooses from the repository's names, downloaded where it is not in the cache.
 
-    `offline`, or without a network, what is cached is all there is. A config.json beside the file comes with it, and the
-    repository's README.md the first time.
+    `offline`, or without a network, the choice is the same, of what the repository held when it was asked last; of one that
+    was never asked, it is among what is cached. A config.json beside the file comes with it, and README.md the first time.
     Raises WeightsNotFound where the Hub refuses or cannot be reached, BadCheckpoint where a hash differs.
     """
     with _translated(source):
-        info = None if offline else _ask(source)
-        commit = _cached_commit(source) if info is None else info.sha
-        cached = _cached_names(source, commit)
-        names = _names(source, info, cached, offline=offline)
-        name = pick(names)
-        path = _download(source, name, offline=info is None)
+        known = _look(source, offline=offline)
+        name = _chosen(source, known, pick)
+        path = _download(source, name, offline=known.info is None)
         config = name.rpartition("/")[0] + "/" + CONFIG if "/" in name else CONFIG
-        if config in names:
-            _download(source, config, offline=info is None)
-        if CARD in names and CARD not in cached:
+        if config in known.names:
+            _download(source, config, offline=known.info is None)
+        if known.info and CARD in known.names and CARD not in known.cached:
             _download(source, CARD, offline=False)
-    return Fetched(path, fresh=name not in cached, licence=(info and _licence(info)) or licence_of(path))
+    if known.info:
+        _remember(source, known)
+    licence = (known.info and _licence(known.info)) or licence_of(path)
+    return Fetched(path, name not in known.cached, licence, known.why if known.in_vain else "", known.listed)
 
 
 def cached() -> Iterator[Cached]:
     """Yield every weights file of every model repository in the cache, whatever program fetched it, newest commit first."""
-    from huggingface_hub import constants
-
     seen = set()
-    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+    for folder in sorted(_cache().glob("models--*--*")):
         repo = folder.name.removeprefix("models--").replace("--", "/", 1)
         main = _cached_commit(Source(repo))
         snapshots = sorted((folder / "snapshots").glob("*"), key=lambda p: (p.name != main, -p.stat().st_mtime))
@@ -113,31 +127,22 @@ def licence_of(path: Path) -> str:
 
 def names_in(source: Source) -> list[str]:
     """List the files of a repository; none where it does not exist yet. Raises WeightsNotFound where that cannot be asked."""
-    from huggingface_hub.errors import RepositoryNotFoundError
-
     with _translated(source):
+        from huggingface_hub.errors import RepositoryNotFoundError
+
         try:
             info = _ask(source)
         except RepositoryNotFoundError:
             return []
-        if info is None:
-            raise WeightsNotFound(f"'{source}' does not tell what it holds: {_client().endpoint} cannot be reached; try again")
+        if isinstance(info, str):
+            raise WeightsNotFound(f"'{source}' does not tell what it holds: {info}; try again")
         return [s.rfilename for s in info.siblings or []]
 
 
 def names_known(source: Source, *, offline: bool = False) -> list[str]:
-    """List what `fetch` picks from: the files of a repository, or of those in the cache. Raises WeightsNotFound."""
+    """List what `fetch` picks from. Raises WeightsNotFound."""
     with _translated(source):
-        info = None if offline else _ask(source)
-        commit = _cached_commit(source) if info is None else info.sha
-        return _names(source, info, _cached_names(source, commit), offline=offline)
-
-
-def _names(source: Source, info: "ModelInfo | None", cached: list[str], *, offline: bool) -> list[str]:
-    if info is None and not cached:
-        why = "--offline is given" if offline else f"{_client().endpoint} cannot be reached"
-        raise WeightsNotFound(f"'{source}' is not in the cache, and {why}")
-    return cached if info is None else [s.rfilename for s in info.siblings or []]
+        return _look(source, offline=offline).names
 
 
 def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private: bool = False) -> str:
@@ -164,10 +169,10 @@ def push(repo: str, files: Mapping[str, Path | bytes], message: str, *, private:
         except HfHubHTTPError as error:
             if error.response.status_code not in (401, 403):
                 raise
-            reason = f"{client.endpoint} does not let you write to '{repo}': {_LOGIN}, with a token that may write"
+            reason = f"{_endpoint()} does not let you write to '{repo}': {_LOGIN}, with a token that may write"
             raise WeightsNotFound(reason) from error
         except RuntimeError as error:  # what the client makes of a failed upload of one file
-            reason = first_line(error.__cause__ or error)
+            reason = _reason(error.__cause__ or error)
             raise WeightsNotFound(f"the upload to '{repo}' failed ({reason}); try again") from error
 
 
@@ -189,7 +194,7 @@ def pick_scale(source: Source, scale: int | None, default: int) -> Callable[[lis
         files = _weights(names)
         if not files:
             raise WeightsNotFound(f"'{source}' holds no .safetensors, .pth or .pt file")
-        of_scale = [name for name in files if _states(name, scale or default)]
+        of_scale = [name for name in files if states(name, scale or default)]
         for choice in (files, of_scale):
             if len(choice) == 1:
                 return choice[0]
@@ -212,29 +217,87 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "no weights"
 
 
-def _states(name: str, scale: int) -> bool:
+def states(name: str, scale: int) -> bool:
     """Tell whether a name such as rfdn_x4.safetensors or 4xNet.pth states this scale."""
     return bool(re.search(rf"(?<![a-z0-9])(?:x{scale}(?!\d)|{scale}x)", name, re.IGNORECASE))
 
 
 def _client() -> "HfApi":
-    from huggingface_hub import HfApi
-
+    with _address_read():
+        from huggingface_hub.hf_api import HfApi  # from its module: what cannot be imported, the package prints
     return HfApi(library_name="srcli")
 
 
-def _ask(source: Source) -> "ModelInfo | None":
-    """Return what the Hub says of the repository; None where it cannot be reached or is down."""
-    from huggingface_hub.errors import HfHubHTTPError
+@contextmanager
+def _address_read() -> Iterator[None]:
+    """Say what the client, which reads the Hub's address as it is imported, cannot read."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"HF_ENDPOINT is not the address of a Hub{quoted(error)}") from error
+
+
+def _endpoint() -> str:
+    return _without_login(_client().endpoint)
+
+
+def _look(source: Source, *, offline: bool) -> _Known:
+    """Tell what a repository holds: as the Hub says now or as far as the cache knows; raise WeightsNotFound of an empty one."""
+    from huggingface_hub import constants
+
+    wish = "--offline is given" if offline else "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
+    answer = wish or _ask(source)
+    if not isinstance(answer, str):
+        return _Known([s.rfilename for s in answer.siblings or []], _cached_names(source, answer.sha), answer)
+    commit = _cached_commit(source)
+    cached = _cached_names(source, commit)
+    if not cached:
+        raise WeightsNotFound(f"'{source}' is not in the cache, and {answer}")
+    listing = _cache_of(source) / _LISTINGS / (commit or "none")
+    listed = listing.is_file()
+    names = listing.read_text(encoding="utf-8").splitlines() if listed else cached
+    return _Known(names, cached, why=answer, in_vain=not wish, listed=listed)
+
+
+def _remember(source: Source, known: _Known) -> None:
+    """Write down what a commit holds, so that without the Hub the same is chosen as with it."""
+    assert known.info
+    listing = _cache_of(source) / _LISTINGS / str(known.info.sha)
+    with suppress(OSError):  # a cache that may only be read
+        if not listing.exists():
+            listing.parent.mkdir(exist_ok=True)
+            with atomic(listing) as temporary:
+                temporary.write_text("\n".join(known.names), encoding="utf-8")
+
+
+def _chosen(source: Source, known: _Known, pick: Callable[[list[str]], str]) -> str:
+    """Return the name that `pick` chooses; raise WeightsNotFound where it is not to be had now."""
+    try:
+        name = pick(known.names)
+    except WeightsNotFound as error:
+        raise WeightsNotFound(f"{error} (as far as the cache knows: {known.why})" if known.why else str(error)) from error
+    if known.info is None and name not in known.cached:
+        raise WeightsNotFound(f"'{name}' of '{source}' is not in the cache, and {known.why}")
+    return name
+
+
+def _ask(source: Source) -> "ModelInfo | str":
+    """Return what the Hub says of the repository, or why it does not."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return _client().model_info(source.repo, revision=source.revision, timeout=TIMEOUT)
+    except HFValidationError:
+        raise
     except HfHubHTTPError as error:
-        if error.response.status_code < 500:
+        if error.response.status_code < 500 and error.response.status_code not in _BUSY:
             raise
-        return None
-    except _transport():
-        return None
+        reason = _reason(error)
+    except _transport() as error:
+        reason = _reason(error)
+    except (ValueError, ImportError) as error:  # an answer that is no JSON; a proxy that httpx does not know
+        reason = _reason(error)
+    return f"{_endpoint()} cannot be reached ({reason})"
 
 
 def _download(source: Source, name: str, *, offline: bool) -> Path:
@@ -264,9 +327,13 @@ def _cached_names(source: Source, commit: str | None) -> list[str]:
 
 
 def _cache_of(source: Source) -> Path:
-    from huggingface_hub import constants
+    return _cache() / f"models--{source.repo.replace('/', '--')}"
 
-    return Path(constants.HF_HUB_CACHE) / f"models--{source.repo.replace('/', '--')}"
+
+def _cache() -> Path:
+    with _address_read():
+        from huggingface_hub.constants import HF_HUB_CACHE
+    return Path(HF_HUB_CACHE)
 
 
 def _licence(info: "ModelInfo") -> str:
@@ -276,13 +343,13 @@ def _licence(info: "ModelInfo") -> str:
 @contextmanager
 def _translated(source: Source) -> Iterator[None]:
     """Turn what the client raises into one line."""
+    endpoint = _endpoint()
     from huggingface_hub import errors, get_token
 
-    endpoint = _client().endpoint
     try:
         yield
     except errors.HFValidationError as error:
-        raise UsageError(f"'{source.repo}' cannot be a repository: {first_line(error)}") from error
+        raise UsageError(f"'{source.repo}' cannot be a repository: {_reason(error)}") from error
     except errors.GatedRepoError as error:
         raise WeightsNotFound(f"'{source}' is gated: accept its terms at {endpoint}/{source.repo}; {_LOGIN}") from error
     except errors.RepositoryNotFoundError as error:
@@ -293,11 +360,11 @@ def _translated(source: Source) -> Iterator[None]:
     except errors.LocalEntryNotFoundError as error:
         raise WeightsNotFound(f"'{source}' is not whole in the cache, and {endpoint} cannot be reached") from error
     except errors.HfHubHTTPError as error:
-        raise WeightsNotFound(f"{endpoint} refused '{source}' ({first_line(error)})") from error
+        raise WeightsNotFound(f"{endpoint} refused '{source}' ({_reason(error)})") from error
     except _transport() as error:
-        raise WeightsNotFound(f"the transfer of '{source}' failed ({first_line(error)}); try again") from error
+        raise WeightsNotFound(f"the transfer of '{source}' failed ({_reason(error)}); try again") from error
     except ValueError as error:
-        raise WeightsNotFound(f"{endpoint} does not answer as a Hub ({first_line(error)})") from error
+        raise WeightsNotFound(f"{endpoint} does not answer as a Hub ({_reason(error)})") from error
 
 
 def _transport() -> tuple[type[Exception], ...]:
@@ -306,3 +373,12 @@ def _transport() -> tuple[type[Exception], ...]:
 
     client = HfHubHTTPError.__bases__[0]
     return (client, OSError) if issubclass(client, Exception) else (OSError,)
+
+
+def _without_login(text: str) -> str:
+    """Return `text` without the user and password of an address in it."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def _reason(error: BaseException) -> str:
+    return _without_login(first_line(error, 160))

@@ -130,7 +130,9 @@ def train_command(card: Card) -> str:
         file.insert(0, "# run.toml:")
     ranks = training.get("ranks", 1)  # each takes a batch of its own
     srcli = f"torchrun --standalone --nproc-per-node {ranks} -m srcli" if ranks > 1 else "srcli"
-    return "\n".join([" ".join([f"{srcli} train --arch", card.arch, "--scale", str(card.scale), "--out run", *flags]), *file])
+    return "\n".join(
+        [" ".join([f"{srcli} train --arch", shlex.quote(card.arch), "--scale", str(card.scale), "--out run", *flags]), *file]
+    )
 
 
 def idle(training: Mapping[str, Any]) -> dict[str, str]:
@@ -153,7 +155,7 @@ def idle(training: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _flag(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else shlex.quote(str(value))
+    return shlex.quote(",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
 
 
 def _recipe(entry: Entry) -> list[str]:

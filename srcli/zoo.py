@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from srcli import hub
-from srcli.errors import BadCheckpoint, UsageError, UserError, WeightsNotFound, last_line
+from srcli.errors import BadCheckpoint, SeveralScales, UsageError, UserError, WeightsNotFound
 from srcli.models import ALIASES, ARCHS
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def shipped() -> list[Shipped]:
 def on_disk(reference: str) -> Path | None:
     """Return the weights file that `reference` leads to as a path: of a file, or a folder of save_pretrained or a run."""
     path = Path(reference)
-    return next((file for file in (path, path / SAVED, path / TRAINED) if file.is_file()), None)
+    with suppress(OSError):  # too long for a name
+        return next((file for file in (path, path / SAVED, path / TRAINED) if file.is_file()), None)
+    return None
 
 
 def find_weights(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> Path:
@@ -68,16 +70,18 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
         return local
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
-        pick = hub.pick_file(source, file) if file else hub.pick_scale(source, scale, DEFAULT_SCALE)
-        return _fetched(source, pick, offline, say)
+        if file:
+            return _fetched(source, hub.pick_file(source, file), offline, say).path
+        return _picked(source, hub.pick_scale(source, scale, DEFAULT_SCALE), offline, say)
     if _like_path(reference):
         raise WeightsNotFound(f"no weights file '{reference}'")
     files = shipped()
     name, wanted = _split(reference, scale)
     same = {f.scale: f.path for f in files if f.name == name}
-    if elsewhere := os.environ.get(ELSEWHERE, "") if wanted not in same and (wanted or not same) else "":
-        source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
-        return _fetched(source, _pick_name(source, name, wanted), offline, say)
+    if computed(reference, scale):
+        raise WeightsNotFound("'bicubic' is computed, and has no weights")
+    if wanted not in same and (wanted or not same) and (elsewhere := _elsewhere()):
+        return _picked(elsewhere, _pick_name(elsewhere, name, wanted), offline, say)
     if not same:
         raise WeightsNotFound(_unknown(reference, name, files, wanted or DEFAULT_SCALE))
     if wanted is None:
@@ -93,14 +97,12 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
 
 def scales_of(reference: str, *, offline: bool = False, say: Say = lambda line: None) -> list[int]:
     """List the scales at which a name has weights, shipped or in the repository SRCLI_HUB; none of another reference."""
-    if _split(reference, None)[0] == "bicubic" or _like_path(reference):
+    if computed(reference) or _like_path(reference):
         return []
     files = shipped()
     there = {(file.name, file.scale) for file in files}
     ours = [scale for name, scale in there if _split(reference, scale) == (name, scale)]
-    elsewhere = os.environ.get(ELSEWHERE, "")
-    if elsewhere and set(ours) != {file.scale for file in files}:
-        source, _ = hub.parse(hub.PREFIX + elsewhere.removeprefix(hub.PREFIX))
+    if set(ours) != {file.scale for file in files} and (source := _elsewhere()):
         try:
             there |= {named for file in hub.names_known(source, offline=offline) if (named := _named(file))}
         except WeightsNotFound as error:
@@ -122,9 +124,8 @@ def open_model(
     from srcli import checkpoint
     from srcli.models import create
 
-    name, wanted = _split(reference, scale)
-    if name == "bicubic" and not on_disk(reference):
-        model = create("bicubic", wanted or DEFAULT_SCALE)
+    if computed(reference, scale):
+        model = create("bicubic", _split(reference, scale)[1] or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
     return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference, say=say)
 
@@ -157,10 +158,13 @@ def cached() -> Iterator[tuple[str, Path, "Card"]]:
     for item in hub.cached():
         if item.path.stat().st_size > LARGEST:
             continue
-        for scale in (None, DEFAULT_SCALE):  # what is of several scales has to be asked for one
-            with suppress(UserError):
-                yield str(item), item.path, open_file(item.path, scale)[1]
-                break
+        with suppress(UserError):
+            try:
+                card = open_file(item.path)[1]
+            except SeveralScales as error:  # it has to be asked for one: that in its name, else the largest
+                stated = [scale for scale in error.scales if hub.states(item.file, scale)]
+                card = open_file(item.path, [*stated, error.scales[-1]][0])[1]
+            yield str(item), item.path, card
 
 
 def open_network(reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None) -> "SRModel":
@@ -184,6 +188,11 @@ def names_network(reference: str, scale: int | None = None) -> bool:
     return _split(reference, scale)[0] in ARCHS and not on_disk(reference)
 
 
+def computed(reference: str, scale: int | None = None) -> bool:
+    """Whether `reference` is bicubic, its scale behind it or not: it has no weights."""
+    return _split(reference, scale)[0] == "bicubic" and not on_disk(reference)
+
+
 def verify() -> Iterator[tuple[str, str | None]]:
     """Yield every shipped file's name and what is wrong with it, None where nothing is; files that are gone included."""
     sums = _sums(weights_folder())
@@ -202,16 +211,36 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
-    """Fetch from the Hub and say, the first time, under which licence."""
+def _elsewhere() -> hub.Source | None:
+    """Return the repository that SRCLI_HUB names, None where it is not set; raise UsageError."""
+    named = os.environ.get(ELSEWHERE, "")
+    try:
+        return hub.parse(hub.PREFIX + named.removeprefix(hub.PREFIX))[0] if named else None
+    except UsageError as error:
+        raise UsageError(f"{ELSEWHERE} takes owner/repo[@revision], not '{named}'") from error
+
+
+def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> hub.Fetched:
+    """Fetch from the Hub and say, the first time, under which licence, or that the Hub is out of reach."""
     from srcli import checkpoint
 
-    path, fresh, licence = hub.fetch(source, pick, offline=offline)
-    if fresh:
+    found = hub.fetch(source, pick, offline=offline)
+    path, licence = found.path, found.licence
+    if found.fresh:
         if path.suffix == ".safetensors" and checkpoint.has_card(path):
             licence = licence or checkpoint.read_card(path).licence
         say(f"{path.name} of {source}: licence {licence or 'not stated, ask its author'}")
-    return path
+    if found.in_vain:
+        say(f"{path.name} of {source} is taken from the cache: {found.in_vain}")
+    return found
+
+
+def _picked(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
+    """Fetch what is not named but chosen; say so where there may be more to choose from."""
+    found = _fetched(source, pick, offline, say)
+    if not found.listed:
+        say(f"{found.path.name} is chosen of what is in the cache; what else {source} holds is not known")
+    return found.path
 
 
 def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[list[str]], str]:
@@ -255,11 +284,12 @@ def _described(path: Path) -> "SRModel | None":
         return None  # of another program
     try:
         model = create(arch, scale, **config)
-        model.load_state_dict(checkpoint.read_tensors(path))
-    except (UserError, TypeError, AttributeError, RuntimeError) as error:
-        reason = last_line(error, 300)
-        raise BadCheckpoint(f"'{path}' is not the network its {hub.CONFIG} describes: {reason}") from error
-    return model.eval()
+    except checkpoint.UNBUILDABLE:
+        return None  # of another program that has such keys as well
+    try:
+        return checkpoint.fill(model, path, checkpoint.read_tensors(path))
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{error}; the {hub.CONFIG} beside it names the network") from error
 
 
 def _recognise(path: Path, scale: int | None) -> "SRModel":

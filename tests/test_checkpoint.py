@@ -1,10 +1,11 @@
 import json
+import math
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from srcli import checkpoint
+from srcli import checkpoint, zoo
 from srcli.errors import BadCheckpoint, WeightsNotFound
 from srcli.models import create
 
@@ -17,7 +18,8 @@ def model():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_file_rebuilds_its_model_by_itself(model, tmp_path, dtype):
-    card = checkpoint.card_of(model, licence="MIT", training={"steps": 7}, scores=[{"psnr": 30.0}])
+    scores = [{"dataset": "Set5", "psnr": 30.0, "ssim": 0.9, "protocol": "Y", "pictures": 5}]
+    card = checkpoint.card_of(model, licence="MIT", training={"steps": 7}, scores=scores)
     checkpoint.save(tmp_path / "w.safetensors", model, card, dtype)
     again, read = checkpoint.load(tmp_path / "w.safetensors")
     assert read == card
@@ -59,11 +61,53 @@ def test_tensors_that_do_not_fit_the_card_are_refused(model, tmp_path):
         checkpoint.load(tmp_path / "w.safetensors")
 
 
-def test_a_card_of_an_unknown_network_is_refused(tmp_path):
-    card = {"arch": "hat", "scale": 4}
+@pytest.mark.parametrize(
+    ("card", "text"),
+    [
+        ({"arch": "hat", "scale": 4}, "'hat'"),
+        ({"arch": 5, "scale": 2}, "its arch is 5"),
+        ({"scale": 2}, "arch"),
+        ({"arch": "rfdn", "scale": 2.0}, "its scale is 2.0"),
+        ({"arch": "rfdn", "scale": 2, "config": {"channels": -4}}, "a network this srcli does not have"),
+        ({"arch": "carn", "scale": 2, "config": {"groups": 3}}, "a network this srcli does not have"),
+        ({"arch": "carn", "scale": 2, "config": {"groups": 0}}, "a network this srcli does not have"),
+        ({"arch": "rfdn", "scale": 2, "config": None}, "its config is None"),
+        ({"arch": "rfdn", "scale": 2, "training": [1]}, r"its training is \[1\]"),
+        ({"arch": "rfdn", "scale": 2, "scores": [{"dataset": "Set5"}]}, "one of its scores is"),
+        (
+            {"arch": "rfdn", "scale": 2, "scores": [{"dataset": "Set5", "psnr": None, "ssim": 1, "protocol": "Y"}]},
+            "one of its scores is",
+        ),
+        (["rfdn", 2], "is damaged"),
+    ],
+)
+def test_a_card_of_no_network_or_of_other_kinds_of_values_is_refused(tmp_path, card, text):
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"srcli.card": json.dumps(card)})
-    with pytest.raises(BadCheckpoint, match="'hat'"):
+    with pytest.raises(BadCheckpoint, match=text):
         checkpoint.load(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("way", ["card", "bare", "config.json"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused_wherever_they_lie(model, tmp_path, way, value):
+    with torch.no_grad():
+        model.body.weight[3, 2, 1, 0] = value
+    path = tmp_path / "w.safetensors"
+    if way == "card":
+        checkpoint.save(path, model, checkpoint.card_of(model))
+    else:
+        save_file(model.state_dict(), path)
+    if way == "config.json":
+        (tmp_path / "config.json").write_text('{"arch": "rfdn", "scale": 3}')
+    with pytest.raises(BadCheckpoint, match=r"w\.safetensors' holds values that are not finite, in 'body\.weight'"):
+        zoo.open_model(str(path))
+
+
+def test_quantised_weights_are_refused(model, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({name: (x * 127).to(torch.int8) for name, x in model.state_dict().items()}, path)
+    with pytest.raises(BadCheckpoint, match=r"is quantised: '.*' is torch\.int8"):
+        zoo.open_model(str(path))
 
 
 def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """ONNX files as models: ours by what they say, others' by a test run."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from srcli import checkpoint, zoo
+from srcli.checkpoint import Card
 from srcli.cli import app
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadCheckpoint, MissingExtra, UsageError
-from srcli.exported import open_onnx
+from srcli.exported import Facts, open_onnx
 from srcli.models import create
+from srcli.models.base import Tiling
 from tests.conftest import photograph
 
 onnx = pytest.importorskip("onnx")
@@ -40,9 +43,11 @@ def rfdn(tmp_path_factory) -> Path:
     return folder / "a b.onnx"
 
 
-def foreign(path: Path, height: int | str, width: int | str, *, channels: int = 3, factor: float = 2, kind: int = 1) -> Path:
+def foreign(
+    path: Path, height: int | str, width: int | str, *, channels: int = 3, factor: float = 2, kind: int = 1, batch: int = 1
+) -> Path:
     """Write an ONNX file without srcli's metadata that repeats every px; `kind` is the element type, 1 being float32."""
-    sizes = [1, channels, height, width]
+    sizes = [batch, channels, height, width]
     x, y = (onnx.helper.make_tensor_value_info(name, kind, shape) for name, shape in (("in", sizes), ("out", [None] * 4)))
     scales = onnx.helper.make_tensor("scales", 1, [4], [1, 1, factor, factor])
     node = onnx.helper.make_node(
@@ -136,6 +141,60 @@ def test_a_foreign_file_runs_at_its_sizes(tmp_path, height, width, channels):
     expected = picture.repeat(2, 0).repeat(2, 1)
     for tile in (0, 16):
         np.testing.assert_array_equal(Upscaler(model, tile=tile).pixels(picture), expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [("h", 24), (24, "w")])
+def test_a_foreign_file_with_one_fixed_side_runs(tmp_path, height, width):
+    model, _ = open_onnx(foreign(tmp_path / "theirs.onnx", height, width))
+    picture = photograph()
+    np.testing.assert_array_equal(Upscaler(model).pixels(picture), picture.repeat(2, 0).repeat(2, 1))
+
+
+def test_a_file_of_a_fixed_batch_runs_on_any_number_of_pictures(tmp_path):
+    model, _ = open_onnx(foreign(tmp_path / "theirs.onnx", "h", "w", batch=2))
+    torch.manual_seed(0)
+    for count in (1, 2, 3):
+        x = torch.rand(count, 3, 17, 23)
+        torch.testing.assert_close(model(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3), rtol=0, atol=0)
+
+
+def described(path: Path, *, card: dict[str, object] | None = None, **facts: object) -> Path:
+    """Write an ONNX file that enlarges x2 and says the usual of itself, but for `card` and `facts`."""
+    foreign(path, "h", "w")
+    usual = Facts(Card("bicubic", 2), "", 3, 2, Tiling("local", 2), 10.0, "fp32", 0.0, ((1, 2, 2),), "9")
+    content = json.loads(usual.to_json())
+    content["card"] |= card or {}
+    content |= facts
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"srcli": json.dumps(content)})
+    onnx.save(model, path)
+    return path
+
+
+def test_metadata_of_a_later_srcli_are_understood(tmp_path):
+    model, card = open_onnx(described(tmp_path / "x.onnx", card={"more": 1}, further=2))
+    assert (model.scale, card) == (2, Card("bicubic", 2))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"card": {"arch": 5}},
+        {"card": {"scale": None}},
+        {"tiling": ["local", 2, 0]},
+        {"tiling": ["far", 2, 1]},
+        {"tiling": None},
+    ],
+)
+def test_metadata_of_other_kinds_of_values_are_refused(tmp_path, odd):
+    with pytest.raises(BadCheckpoint, match=r"the metadata of '.*x\.onnx' is damaged"):
+        open_onnx(described(tmp_path / "x.onnx", **odd))
+
+
+def test_a_file_that_enlarges_otherwise_than_it_says_is_refused(tmp_path):
+    model, _ = open_onnx(described(tmp_path / "x.onnx", card={"scale": 3}))
+    with pytest.raises(BadCheckpoint, match=r"does not enlarge x3, as its metadata say"):
+        Upscaler(model).pixels(photograph())
 
 
 def test_float16_inputs_are_fed(tmp_path):

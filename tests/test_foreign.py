@@ -152,6 +152,15 @@ def test_folded_weights_compute_the_same(save):
         torch.testing.assert_close(opened(save(folded))(x), normalised(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_releases_in_half_precision_are_rescaled_in_float32(save, dtype):
+    """RFDN's authors feed [0, 255]: 255 is multiplied into the weights, and must not be rounded to the file's format."""
+    half = {name: value.to(dtype) for name, value in imitation("RFDN_AIM.pth").items()}
+    stored = opened(save(half)).state_dict()
+    cast_first = opened(save({name: value.float() for name, value in half.items()})).state_dict()
+    torch.testing.assert_close(stored, cast_first, rtol=0, atol=0)
+
+
 def test_a_gain_of_another_shape_is_named(save):
     state = imitation("RDSRN_x3.pth")
     gain = next(name for name in state if name.endswith("_g"))
@@ -177,8 +186,9 @@ def test_files_of_any_other_content_are_refused(tmp_path, seed):
             read_state(path)
 
 
-def test_tables_without_names_are_refused(tmp_path):
-    torch.save({0: torch.zeros(3)}, tmp_path / "x.pt")
+@pytest.mark.parametrize("content", [{0: torch.zeros(3)}, torch.zeros(3), {}, []])
+def test_what_is_no_table_of_names_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pt")
     with pytest.raises(BadCheckpoint, match="holds no table of tensors"):
         read_state(tmp_path / "x.pt")
 

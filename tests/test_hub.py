@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli import hub, zoo
+from srcli import checkpoint, hub, zoo
 from srcli.engine.upscale import open_networks
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
@@ -101,10 +101,11 @@ def test_one_file_of_one_revision_is_taken(server, weights, reference):
 def test_what_is_cached_works_without_the_hub(server, weights):
     server.repos["me/nets"] = weights
     _opened("hf:me/nets")
-    server.down = True
-    assert _opened("hf:me/nets") == ("fsrcnn", 4, [])
-    server.stop()
-    assert _opened("hf:me/nets") == ("fsrcnn", 4, [])
+    for stop in (lambda: setattr(server, "down", True), server.stop):
+        stop()
+        arch, scale, (said,) = _opened("hf:me/nets")
+        assert (arch, scale) == ("fsrcnn", 4)
+        assert said.startswith(f"fsrcnn_x4.safetensors of hf:me/nets is taken from the cache: {server.url} cannot be reached (")
     asked = len(server.asked)
     assert _opened("hf:me/nets", offline=True) == ("fsrcnn", 4, [])
     assert len(server.asked) == asked
@@ -112,8 +113,84 @@ def test_what_is_cached_works_without_the_hub(server, weights):
         _opened("hf:me/others", offline=True)
     with pytest.raises(WeightsNotFound, match=rf"'hf:me/others' is not in the cache, and {server.url} cannot be reached"):
         _opened("hf:me/others")
-    with pytest.raises(UsageError, match="x4, not x2"):
+    with pytest.raises(WeightsNotFound, match=r"'fsrcnn_x2\.safetensors' of 'hf:me/nets' is not in the cache, and .* reached"):
         _opened("hf:me/nets", 2)
+
+
+@pytest.mark.parametrize("reference", ["hf:me/nets", "fsrcnn"])
+def test_without_the_hub_no_other_network_is_taken_than_with_it(server, weights, monkeypatch, reference):
+    monkeypatch.setenv("SRCLI_HUB", "me/nets")
+    server.repos["me/nets"] = weights
+    assert _opened(reference, 2)[1] == 2
+    server.down = True
+    for offline in (True, False):
+        assert _opened(reference, 2, offline=offline)[1] == 2
+        for scale in (None, 4):
+            with pytest.raises(WeightsNotFound, match=r"'fsrcnn_x4\.safetensors' of 'hf:me/nets' is not in the cache, and "):
+                _opened(reference, scale, offline=offline)
+    with pytest.raises(WeightsNotFound, match=r"of 'hf:me/nets' is not in the cache, and --offline is given"):
+        _opened("hf:me/nets/fsrcnn_x4.safetensors", offline=True)
+    with pytest.raises(WeightsNotFound, match=r"has no file 'a\.pth'; .*\(as far as the cache knows: --offline is given\)"):
+        _opened("hf:me/nets/a.pth", offline=True)
+
+
+def test_the_only_network_of_a_repository_is_the_same_without_the_hub(server, weights):
+    server.repos["me/two"] = {"fsrcnn_x2.safetensors": weights["fsrcnn_x2.safetensors"]}
+    assert _opened("hf:me/two")[1] == 2
+    assert _opened("hf:me/two", offline=True) == ("fsrcnn", 2, [])
+
+
+def test_a_choice_of_what_another_program_downloaded_is_said(server, weights):
+    import huggingface_hub
+
+    server.repos["me/nets"] = weights
+    huggingface_hub.HfApi(endpoint=server.url).hf_hub_download("me/nets", "fsrcnn_x2.safetensors")
+    said = "fsrcnn_x2.safetensors is chosen of what is in the cache; what else hf:me/nets holds is not known"
+    assert _opened("hf:me/nets", offline=True) == ("fsrcnn", 2, [said])
+    assert _opened("hf:me/nets/fsrcnn_x2.safetensors", offline=True) == ("fsrcnn", 2, [])
+
+
+def test_a_client_told_to_keep_off_the_hub_uses_the_cache_without_a_word(server, weights, monkeypatch):
+    server.repos["me/nets"] = weights
+    _opened("hf:me/nets")
+    asked = len(server.asked)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert _opened("hf:me/nets") == ("fsrcnn", 4, [])
+    assert len(server.asked) == asked
+    with pytest.raises(WeightsNotFound, match=r"'hf:me/others' is not in the cache, and HF_HUB_OFFLINE is set"):
+        _opened("hf:me/others")
+
+
+@pytest.mark.parametrize(("status", "body"), [(429, b"{}"), (407, b"{}"), (408, b"{}"), (200, b"<html>log in here</html>")])
+def test_what_is_cached_is_used_where_the_hub_or_a_portal_before_it_has_no_answer(server, weights, monkeypatch, status, body):
+    server.repos["me/nets"] = weights
+    _opened("hf:me/nets")
+    answer = lambda handler: handler._answer(status, {}, body)  # noqa: E731
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", answer)
+    arch, scale, (said,) = _opened("hf:me/nets")
+    assert (arch, scale) == ("fsrcnn", 4)
+    assert f"is taken from the cache: {server.url} cannot be reached (" in said
+    with pytest.raises(WeightsNotFound, match=r"'hf:me/others' is not in the cache, and .* cannot be reached \("):
+        _opened("hf:me/others")
+
+
+@pytest.mark.parametrize(
+    ("address", "proxy", "code", "text"),
+    [
+        ("http://hub.invalid", "socks5://127.0.0.1:9", 1, "is not in the cache, and http://hub.invalid cannot be reached ("),
+        ("http://hub.invalid", "socks://127.0.0.1:9", 1, "is not in the cache, and http://hub.invalid cannot be reached ("),
+        ("http://[", "", 2, "HF_ENDPOINT is not the address of a Hub (Invalid IPv6 URL)"),
+        ("http://127.0.0.1:99999", "", 2, "HF_ENDPOINT is not the address of a Hub (Port out of range 0-65535)"),
+        ("http://me:secret@127.0.0.1:9", "", 1, "and http://127.0.0.1:9 cannot be reached ("),
+    ],
+)
+def test_proxies_and_addresses_that_do_not_work_are_said_in_a_line(tmp_path, address, proxy, code, text):
+    home = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": address, "ALL_PROXY": proxy}
+    command = [sys.executable, "-m", "srcli", "models", "info", "hf:me/nets"]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **home})
+    assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (code, "", 1), run.stderr
+    assert text in run.stderr
+    assert "secret" not in run.stderr
 
 
 def test_a_broken_connection_is_resumed(server, weights, monkeypatch):
@@ -232,6 +309,25 @@ def test_the_authors_names_are_recognised_in_safetensors_too(server, tmp_path, a
     ours, _ = zoo.open_model("hf:me/theirs", 4)
     assert ours.arch == arch
     torch.testing.assert_close(ours.state_dict(), zoo.open_model(str(tmp_path / "theirs.pth"), 4)[0].state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arch", "file", "scale"), [("pan", "pan.pth", 3), ("vdsr", "vdsr_x2.pth", 2), ("vdsr", "vdsr.pth", 4)]
+)
+def test_cached_tensors_of_several_scales_are_listed_at_that_of_their_name(server, tmp_path, arch, file, scale):
+    torch.save(create(arch, 2).state_dict(), tmp_path / file)
+    server.repos["me/bare"] = {file: (tmp_path / file).read_bytes()}
+    zoo.find_weights("hf:me/bare")
+    assert [(reference, card.scale) for reference, _, card in zoo.cached()] == [(f"hf:me/bare/{file}", scale)]
+
+
+def test_a_file_in_the_cache_that_cannot_be_run_is_not_listed(server, weights, tmp_path):
+    odd = create("rfdn", 2)
+    checkpoint.save(tmp_path / "odd_x2.safetensors", odd, checkpoint.Card("rfdn", 2, {"channels": -4}))
+    server.repos["me/nets"] = {**weights, "odd_x2.safetensors": (tmp_path / "odd_x2.safetensors").read_bytes()}
+    zoo.find_weights("hf:me/nets/odd_x2.safetensors")
+    zoo.find_weights("hf:me/nets")
+    assert [reference for reference, _, _ in zoo.cached()] == ["hf:me/nets/fsrcnn_x4.safetensors"]
 
 
 def test_the_licence_of_a_repository_is_known_offline(server, tmp_path):

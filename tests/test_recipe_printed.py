@@ -21,6 +21,13 @@ def card_of(config: TrainConfig) -> Card:
     return Card(config.arch, config.scale, config.network or {}, training=json.loads(json.dumps(training)))
 
 
+def test_what_a_card_says_is_no_command():
+    card = Card("fsrcnn; touch a", 2, training={"data": ["x;touch b"], "val": "$(touch c)", "init": "`touch d`"})
+    words = shlex.split(train_command(card), comments=False, posix=True)
+    assert words[words.index("--arch") + 1] == "fsrcnn; touch a"
+    assert [words[words.index(f"--{name}") + 1] for name in ("data", "val", "init")] == ["x;touch b", "$(touch c)", "`touch d`"]
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -1,10 +1,14 @@
 import hashlib
+import json
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from srcli import checkpoint, zoo
+from srcli.cli import app
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 
@@ -77,9 +81,50 @@ def test_a_path_is_taken_as_it_is(shipped, tmp_path):
         zoo.open_model(str(copy), 4)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"arch": "RFDN_x4", "scale": 4, "name": "z"},
+        {"arch": {"type": "RFDN"}, "scale": 4},
+        {"arch": "rfdn", "scale": 4, "in_channels": 3},
+        {"arch": "carn", "scale": 4, "groups": 3},
+    ],
+)
+def test_a_config_of_another_program_is_passed_over(tmp_path, config):
+    torch.manual_seed(0)
+    save_file(create("rfdn", 2).state_dict(), tmp_path / "w.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert zoo.open_model(str(tmp_path / "w.safetensors"))[0].scale == 2
+
+
+def test_tensors_that_are_not_of_the_network_beside_them_are_refused(tmp_path):
+    save_file(create("rfdn", 2).state_dict(), tmp_path / "w.safetensors")
+    (tmp_path / "config.json").write_text('{"arch": "rfdn", "scale": 4}')
+    with pytest.raises(BadCheckpoint, match=r"does not fit 'rfdn' x4: .*; the config\.json beside it names the network"):
+        zoo.open_model(str(tmp_path / "w.safetensors"))
+
+
+def test_a_reference_longer_than_a_files_name_is_no_file(shipped):
+    with pytest.raises(WeightsNotFound, match="no weights file or shipped model is called 'rrr"):
+        zoo.open_model("r" * 300)
+
+
 def test_bicubic_needs_no_file():
     assert zoo.open_model("bicubic")[0].scale == 4
     assert zoo.open_model("bicubic", 3)[0].scale == 3
+
+
+def test_bicubic_is_bicubic_however_it_is_written():
+    for reference in ("bicubic_x2", "Bicubic"):
+        assert CliRunner().invoke(app, ["models", "info", reference]).stdout.startswith("licence:")
+    with pytest.raises(WeightsNotFound, match="'bicubic' is computed, and has no weights"):
+        zoo.find_weights("Bicubic")
+
+
+def test_a_repository_of_short_names_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("SRCLI_HUB", "foo")
+    with pytest.raises(UsageError, match=r"SRCLI_HUB takes owner/repo\[@revision\], not 'foo'"):
+        zoo.find_weights("pan")
 
 
 def test_the_authors_file_is_recognised(data):

@@ -68,7 +68,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
     from srcli import zoo
     from srcli.modelcard import label_of, train_command
 
-    path = None if model == "bicubic" else zoo.find_weights(model, scale, offline=offline, say=console.note)
+    path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters())
     sha256 = zoo.hash_of(path) if path else ""

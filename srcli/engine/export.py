@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -106,7 +106,7 @@ def export(
                         f"'{model.arch}' deviates by {deviation:.2g} from torch as {format} in {precision}; nothing was written"
                     )
                 facts = Facts(
-                    card=asdict(card),
+                    card=card,
                     sha256=sha256,
                     channels=network.channels,
                     min_side=max(network.min_side, 2),  # bicubic mirrors 2 px

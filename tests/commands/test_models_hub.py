@@ -145,7 +145,7 @@ def test_a_page_of_the_users_own_stays(server, trained, monkeypatch):
 def test_a_hub_that_does_not_answer_is_no_empty_repository(server, trained, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     server.repos["me/nets"] = {"README.md": b"# mine\n"}
-    monkeypatch.setattr(hub, "_ask", lambda source: None)
+    monkeypatch.setattr(hub, "_ask", lambda source: f"{server.url} cannot be reached")
     result = srcli("models", "push", "me/nets", trained / "fsrcnn_x4.safetensors")
     assert result.exit_code == 1
     assert f"'hf:me/nets' does not tell what it holds: {server.url} cannot be reached" in result.stderr

@@ -88,7 +88,7 @@ def test_pt2_carries_the_facts(tmp_path):
     found = {KEY: ""}
     torch.export.load(done.output, extra_files=found)
     facts = Facts.from_json(found[KEY])
-    assert (facts.card["arch"], facts.card["scale"], facts.card["licence"], facts.sha256) == ("fsrcnn", 2, "MIT", "abc")
+    assert (facts.card.arch, facts.card.scale, facts.card.licence, facts.sha256) == ("fsrcnn", 2, "MIT", "abc")
     assert facts.precision == "fp16"
     assert facts.deviation == done.deviation
     assert 1e-6 < facts.deviation <= LIMITS["fp16"]  # float16 was really computed
