@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duratio
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
+_HELD_BACK = 16  # frames at most that a decoder of H.264 or HEVC holds back to put them in order
 _SHAPE_OFF = 0.001  # of the shape of the pixels, whose fraction encoders round
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
@@ -134,17 +135,17 @@ def verify(
             raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
         videos = real_videos(container)
         times: dict[int, list[int]] = {stream.index: [] for stream in videos}
-        ends: dict[int, Fraction] = {}
+        ends: dict[int, tuple[int, Fraction]] = {}  # the largest time stamp, and when its frame ends
         heard = {stream.index: _Span() for stream in container.streams.audio}
         for packet in container.demux(*videos, *container.streams.audio):
             if packet.size and packet.stream.index in heard:
                 heard[packet.stream.index].add(packet)
             elif packet.size and packet.pts is not None:
                 times[packet.stream.index].append(packet.pts)
-                stop = (packet.pts + (packet.duration or 0)) * packet.time_base
-                ends[packet.stream.index] = max(stop, ends.get(packet.stream.index, stop))
+                end = packet.pts, (packet.pts + (packet.duration or 0)) * packet.time_base
+                ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
         for stream, done in zip(videos, tracks, strict=True):
-            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index], begin)
+            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index][1], begin)
         shapes = [
             (stream.sample_aspect_ratio or Fraction(1), done.encoding.aspect or Fraction(1))
             for stream, done in zip(videos, tracks, strict=True)
@@ -172,12 +173,14 @@ def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fract
         raise BadVideo(f"a frame of the result is shown {float(worst):.4f} s beside its time: please report this")
     frame = done.segments[-1].last_duration * done.track.time_base
     off = abs(stop - (wanted[-1] + frame))
-    if off > max(frame, 1 / done.track.rate) + base:
+    # MP4 gives a frame the time until the next is decoded, which is the step between two shown before it
+    steps = (after - before for before, after in pairwise(wanted[-2 * _HELD_BACK - 1 :]))
+    if off > max(frame, 1 / done.track.rate, *steps) + base:
         raise BadVideo(f"the result ends {float(off):.3f} s beside the source: please report this")
 
 
 class _Output:
-    """An output container that is closed without its trailer where something went wrong."""
+    """An output container that is closed without its trailer, and whose file goes, where something went wrong."""
 
     def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
         ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))
@@ -187,19 +190,23 @@ class _Output:
             "mp4": {"movflags": "+faststart", **precise},
             "mov": {"movflags": "+faststart+use_metadata_tags", **precise},
         }
-        memory = not isinstance(file, str)
-        options = {} if memory else flags.get(container, {"avoid_negative_ts": "disabled"})
+        self._path = Path(file) if isinstance(file, str) else None
+        options = {} if self._path is None else flags.get(container, {"avoid_negative_ts": "disabled"})
         self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)
 
     def __enter__(self) -> "_Output":
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        failure: Exception | None = None
         try:
             self.container.close()
-        except (av.FFmpegError, ValueError):
-            if kind is None:
-                raise
+        except (av.FFmpegError, ValueError) as error:  # Matroska's muxer tells of a full disk here only
+            failure = error
+        if self._path and (kind or failure):
+            self._path.unlink(missing_ok=True)  # a part of a result, which would take the room that the whole one needs
+        if failure and kind is None:
+            raise BadVideo(f"cannot write '{self._path or 'the streams'}': {failure}") from failure
 
 
 def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
@@ -231,9 +238,12 @@ class _Plan:
             return
         output.metadata.update(_tags(given.metadata))
         self._chapters = bool(given.chapters())
+        films = real_videos(given)
         for stream in given.streams:
             if stream.index in upscaled:
                 self._add_video(upscaled[stream.index])
+            elif isinstance(stream, VideoStream) and stream in films:
+                self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame that decodes, and is left out")
             elif isinstance(stream, VideoStream):
                 self._add_cover(stream)
             elif stream.type == "audio":
@@ -363,7 +373,7 @@ def _takes(container: str, stream: Stream) -> bool:
             if packet:
                 packet.stream = target
                 output.container.mux_one(packet)
-    except (ValueError, av.FFmpegError):
+    except (ValueError, av.FFmpegError, BadVideo):
         return False
     return True
 

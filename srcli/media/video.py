@@ -361,11 +361,9 @@ class VideoReader:
         self._forget()
         self.count = restart.number
         last: int | None = None
-        for frame in self._chosen(restart.packets):
+        for frame, following in self._chosen(restart.packets):
             if last is None and restart.pts is not None and frame.pts is not None and frame.pts < restart.pts:
                 continue  # of an open GOP: it refers to what was left out
-            if self.count == self.clip.frames:
-                return
             duration = frame.duration or self._tick
             self._unstamped += frame.pts is None
             pts = frame.pts if frame.pts is not None else (last or 0) + duration
@@ -373,7 +371,9 @@ class VideoReader:
                 pts, self._mended = last + 1, self._mended + 1
             last = pts
             self.count += 1
-            yield _Shown(self.count - 1, frame, pts, duration)
+            yield _Shown(self.count - 1, frame, pts, duration if following is None else max(following - pts, 1))
+            if self.count == self.clip.frames:
+                return
 
     def _restart(self, known: Sequence[int]) -> _Restart | None:
         """Find the last packet of a known frame, but not of the very last, at which decoding can begin."""
@@ -455,19 +455,19 @@ class VideoReader:
     def _begin(container: InputContainer) -> Fraction:
         return Fraction(max(container.start_time or 0, 0), av.time_base)
 
-    def _chosen(self, skip: int) -> Iterator[VideoFrame]:
-        """Yield the decoded frames within the clip, without those of the first packets."""
+    def _chosen(self, skip: int) -> Iterator[tuple[VideoFrame, int | None]]:
+        """Yield the decoded frames within the clip, without those of the first packets, each with the next one's time stamp."""
         base = self.track.time_base
         with self._opened(self._entry()) as (container, stream):
             begin = self._begin(container)
             first, end = begin + self.clip.start, None if self.clip.end is None else begin + self.clip.end
             frames = self._decoded(container, stream, skip)
-            for frame in self._deinterlaced(frames, stream) if self.deinterlace else frames:
+            for frame, following in _followed(self._deinterlaced(frames, stream) if self.deinterlace else frames):
                 if frame.pts is not None and self.clip.start and frame.pts * base < first:
                     continue
                 if frame.pts is not None and end is not None and frame.pts * base >= end:
                     return
-                yield frame
+                yield frame, following
 
     def _decoded(self, container: InputContainer, stream: VideoStream, skip: int) -> Iterator[VideoFrame]:
         decoder = _decoder(stream)
@@ -533,6 +533,17 @@ class VideoReader:
             yield from pull()
         graph.vpush(None)
         yield from pull()
+
+
+def _followed(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, int | None]]:
+    """Put beside each frame when the next is shown: what MP4 tells as a duration is how long until the next is decoded."""
+    before: VideoFrame | None = None
+    for frame in frames:
+        if before:
+            yield before, frame.pts
+        before = frame
+    if before:
+        yield before, None
 
 
 def rgb(frame: VideoFrame, track: Track) -> tuple[Array, Array | None]:

@@ -304,6 +304,16 @@ def test_a_result_with_other_times_fails(tmp_path, monkeypatch, change, text):
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.parametrize("source", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("frames", ["0", "3"])
+def test_a_pause_near_the_end_is_kept(tmp_path, source, target, frames):
+    pts = [(i + 40 * (i > 10)) * 512 for i in range(20)]
+    clip = make_clip(tmp_path / source, frames=20, pts=pts, options={"bf": frames})
+    run(clip, tmp_path / target)
+    assert held(tmp_path / target).times[0] == pytest.approx(held(clip).times[0], abs=0.0005)
+
+
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
 def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
     clip = make_clip(tmp_path / name, frames=20, tone=True)
@@ -382,3 +392,42 @@ def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeyp
     assert result.exit_code == 1
     assert "the result has the streams video, audio instead of video, audio, audio: please report this" in result.stderr
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_second_track_that_does_not_decode_is_said_and_left_out(tmp_path, frames):
+    clip = tmp_path / "clip.mkv"
+    plain = make_clip(tmp_path / "plain.mkv", frames=6)
+    with av.open(str(plain)) as given, av.open(str(clip), "w") as out:
+        good, bad = (out.add_stream_from_template(given.streams.video[0]) for _ in range(2))
+        for number, packet in enumerate(given.demux(video=0)):
+            if packet.size:
+                junk = av.Packet(b"\x00\x00\x00\x05\x1fjunk")
+                junk.pts, junk.dts, junk.time_base, junk.stream = packet.pts, packet.dts, packet.time_base, bad
+                packet.stream = good
+                out.mux([packet, junk] if number < frames else packet)
+    done = run(clip, tmp_path / "out.mkv")
+    assert done.notes == ("stream 1 (video, h264) has no frame that decodes, and is left out",)
+    assert held(tmp_path / "out.mkv").kinds == ["video"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of a file's size")
+def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):
+    code = (
+        "import resource, signal, sys; from srcli.cli import app\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))\n"
+        "app(sys.argv[2:])"
+    )
+    clip = make_clip(tmp_path / "clip.mkv", frames=30, codec="ffv1", height=96, width=128)
+    size = clip.stat().st_size // 2  # the segments are a tenth of it
+    target = tmp_path / "out.mkv"
+    flags = ["upscale", clip, "-o", target, "-m", "bicubic", "-s", "1", "--codec", "ffv1", "--segment", "3"]
+    full = subprocess.run([sys.executable, "-c", code, str(size), *flags], env=ONE_THREAD, capture_output=True, text=True)
+    assert full.returncode == 1
+    assert "cannot write" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not (tmp_path / "out.mkv.parts" / "joined.mkv").exists()
+    again = subprocess.run([sys.executable, "-c", code, "-1", *flags], env=ONE_THREAD, capture_output=True, text=True)
+    assert "30 kept from an earlier run" in again.stderr
+    assert len(decoded(target)) == 30

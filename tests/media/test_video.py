@@ -70,6 +70,14 @@ def test_uneven_time_stamps_are_kept(tmp_path):
     assert times(make_clip(tmp_path / "clip.mp4", frames=6, pts=pts)) == pts
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_frame_lasts_until_the_next(tmp_path, name):
+    pts = [(i + 40 * (i > 5)) * 512 for i in range(12)]
+    source = reader(make_clip(tmp_path / name, pts=pts, options={"bf": "3"}))
+    frames = [frame for _, frame in source.frames()]
+    assert all(a.pts + a.duration == b.pts for a, b in pairwise(frames))
+
+
 def test_ten_bits_arrive_as_sixteen(tmp_path):
     path = make_clip(tmp_path / "clip.mkv", codec="ffv1", pix_fmt="yuv444p10le", frames=1)
     (_, frame), *_ = reader(path).frames()
