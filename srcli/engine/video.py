@@ -41,7 +41,8 @@ from srcli.models.base import SRModel
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
 SEGMENT = 120  # frames; each begins with a key frame
-_FORM = 3  # of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
+# Of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
+_FORM = 3
 
 
 @dataclass(frozen=True, slots=True)
