@@ -8,7 +8,7 @@ import heapq
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -243,7 +243,7 @@ class _Plan:
             if stream.index in upscaled:
                 self._add_video(upscaled[stream.index])
             elif isinstance(stream, VideoStream) and stream in films:
-                self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame that decodes, and is left out")
+                self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
             elif isinstance(stream, VideoStream):
                 self._add_cover(stream)
             elif stream.type == "audio":
@@ -436,7 +436,8 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
         return
     if begin:
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
-        given.seek(max(int((begin - back) * av.time_base), given.start_time or 0))
+        if (at := _sought(given, streams, begin - back)) is not None:
+            given.seek(at)
     try:
         for packet in given.demux(streams):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
@@ -465,6 +466,21 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
             yield converted
     except av.FFmpegError:
         return  # the data end early, which the reader of the video track has said
+
+
+def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) -> int | None:
+    """Find where to seek to, so that all from a time on follows; None where only the beginning will do.
+
+    FFmpeg seeks in the video: where no key frame lies before the time, it goes to the first one behind it.
+    """
+    at = max(int((time - 1) * av.time_base), given.start_time or 0)  # some sound comes a little before its picture
+    with suppress(av.FFmpegError), av.open(given.name, metadata_errors="replace") as again:
+        again.seek(at)
+        packets = again.demux([again.streams[stream.index] for stream in streams])
+        first = next((packet for packet in packets if packet.size and packet.pts is not None), None)
+        if first and first.pts is not None and first.pts * first.time_base <= time:
+            return at
+    return None
 
 
 def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, _Span]) -> Iterator[AnyPacket]:

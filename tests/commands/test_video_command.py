@@ -202,6 +202,15 @@ def test_a_cut_keeps_picture_sound_and_words_together(tmp_path):
         assert word.pts * word.time_base == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov"])
+def test_sound_before_the_first_picture_is_kept_by_a_cut(tmp_path, name):
+    clip = make_clip(tmp_path / name, pts=[12800 + i * 512 for i in range(12)], tone=True, seconds=1.5)
+    done(clip, "-o", tmp_path / "b.mkv", "-s", 1, "--start", 0.5)
+    after = held(tmp_path / "b.mkv")
+    assert after.times[0][0] == pytest.approx(0.5, abs=0.001)
+    assert after.sound[0][0] == pytest.approx(0.03, abs=0.041)  # the first packet that begins within
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
     words = [(0, 2000, "Vorbei"), (200, 2500, "Noch"), (2600, 2900, "Da")]
