@@ -27,12 +27,12 @@ from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
-from srcli.errors import BadVideo, UsageError
+from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
-from srcli.media.video import LIGHT, MASTERING, VideoReader, probe_video
+from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 
@@ -210,6 +210,49 @@ def test_an_unfinished_run_of_another_srcli_is_not_gone_on_with(tmp_path):
     manifest.write_text(manifest.read_text().replace(__version__, "0.0.1"))
     with pytest.raises(UsageError, match=r"holds an unfinished run of another srcli; .* --no-resume"):
         run(clip, tmp_path / "out.mp4")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks of folders")
+def test_two_processes_do_not_work_on_one_result(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    errors = []
+
+    def meddle(progress: engine.Progress) -> None:
+        with pytest.raises(BadFolder) as caught:  # locks are of open files, so that one process can hold two
+            run(clip, tmp_path / "out.mp4")
+        errors.append(str(caught.value))
+
+    done = run(clip, tmp_path / "out.mp4", tick=meddle)
+    assert (done.kept, len(decoded(tmp_path / "out.mp4"))) == (0, 10)
+    assert {*errors} == {f"another process is at work on '{tmp_path / 'out.mp4'}'"}
+
+
+def two_tracks(path: Path) -> Path:
+    """Write a video of two tracks, of 20 and of 10 frames."""
+    plain = make_clip(path.with_name("plain.mkv"), frames=20, codec="ffv1")
+    with av.open(str(plain)) as given, av.open(str(path), "w") as out:
+        streams = [out.add_stream_from_template(given.streams.video[0]) for _ in range(2)]
+        for number, packet in enumerate(p for p in given.demux(video=0) if p.size):
+            for stream in streams[: 2 if number < 10 else 1]:
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
+def test_a_track_that_ends_before_the_clip_is_left_out_and_said(tmp_path):
+    clip = two_tracks(tmp_path / "clip.mkv")
+    plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(1, 2))))
+    done = upscale_video(resizer(), plan)
+    assert "video 1 has no frame between --start and --end, and is left out" in done.notes
+    assert [len(times) for times in held(tmp_path / "out.mkv").times] == [7]
+
+
+def test_a_clip_without_a_frame_leaves_nothing_behind(tmp_path):
+    clip = two_tracks(tmp_path / "clip.mkv")
+    plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(99))))
+    with pytest.raises(BadVideo, match="no frame lies between --start and --end"):
+        upscale_video(resizer(), plan)
+    assert not (tmp_path / "out.mkv.parts").exists()
 
 
 # Memory
@@ -407,7 +450,7 @@ def test_a_second_track_that_does_not_decode_is_said_and_left_out(tmp_path, fram
                 packet.stream = good
                 out.mux([packet, junk] if number < frames else packet)
     done = run(clip, tmp_path / "out.mkv")
-    assert done.notes == ("stream 1 (video, h264) has no frame that decodes, and is left out",)
+    assert done.notes == ("stream 1 (video, h264) has no frame to upscale, and is left out",)
     assert held(tmp_path / "out.mkv").kinds == ["video"]
 
 
