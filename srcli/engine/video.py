@@ -277,7 +277,8 @@ class _Run:
             if sum(segment.frames for segment in segments) != end["frames"]:
                 raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
             self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
-            tracks += [replace(track, segments=segments)] if segments else []
+            anew = tuple(Fraction(later) for later in end["anew"])
+            tracks += [replace(track, segments=segments, anew=anew)] if segments else []
         source = None if is_sequence(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
         self._parts.publish()
@@ -321,7 +322,8 @@ class _Run:
         notes = reader.notes
         if not reader.count:
             notes = (f"video {track.track.index} has no frame between --start and --end, and is left out",)
-        return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes)}
+        anew = [str(later) for later in reader.anew]
+        return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes), "anew": anew}
 
     def _report(self, track: Track) -> None:
         pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)

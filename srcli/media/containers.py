@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from srcli.errors import BadVideo
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
-from srcli.media.video import Clip, Track, decoding, real_videos
+from srcli.media.video import SETBACK, Clip, Track, decoding, real_videos
 
 _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
@@ -46,6 +46,7 @@ class Done:
     track: Track
     encoding: Encoding
     segments: Sequence[Segment] = ()
+    anew: Sequence[Fraction] = ()  # seconds by which it is later, from each time on that the source's clock begins anew
 
     @property
     def frames(self) -> int:
@@ -105,7 +106,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            sources.append(_measured(_copied(given, plan.copies, begin, end), sounds))
+            sources.append(_measured(_copied(given, plan.copies, tracks[0].anew, begin, end), sounds))
             _add_chapters(output.container, given, begin, end)
         try:
             for packet in heapq.merge(*sources, key=_time):
@@ -429,7 +430,9 @@ def _video_packets(stream: VideoStream, done: Done, begin: Fraction) -> Iterator
             yield packet
 
 
-def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction, end: Fraction | None) -> Iterator[AnyPacket]:
+def _copied(
+    given: InputContainer, copies: Mapping[int, _Copy], anew: Sequence[Fraction], begin: Fraction, end: Fraction | None
+) -> Iterator[AnyPacket]:
     """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within."""
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
@@ -439,7 +442,7 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
         if (at := _sought(given, streams, begin - back)) is not None:
             given.seek(at)
     try:
-        for packet in given.demux(streams):
+        for packet in _continued(given.demux(streams), anew):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -466,6 +469,21 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
             yield converted
     except av.FFmpegError:
         return  # the data end early, which the reader of the video track has said
+
+
+def _continued(packets: Iterator[AnyPacket], anew: Sequence[Fraction]) -> Iterator[AnyPacket]:
+    """Put packets later as the picture is, each time that their clock begins anew; what would overlap there is left out."""
+    clocks: dict[int, tuple[int, Fraction, Fraction]] = {}  # how often, when by the file, and by the result
+    for packet in packets:
+        if anew and packet.dts is not None:
+            often, read, written = clocks.get(packet.stream.index, (0, _time(packet), _time(packet) - 1))
+            often += often < len(anew) and _time(packet) < read - SETBACK
+            read = _time(packet)
+            _shift(packet, -anew[often - 1] if often else Fraction(0))
+            clocks[packet.stream.index] = often, read, max(written, _time(packet))
+            if often and _time(packet) <= written:
+                continue
+        yield packet
 
 
 def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) -> int | None:

@@ -44,6 +44,7 @@ class SequenceReader:
 
     damage: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    anew: tuple[Fraction, ...] = ()
 
     def __init__(self, pattern: Path, track: Track, clip: Clip) -> None:
         self.track = track

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +355,19 @@ def test_a_pause_near_the_end_is_kept(tmp_path, source, target, frames):
     clip = make_clip(tmp_path / source, frames=20, pts=pts, options={"bf": frames})
     run(clip, tmp_path / target)
     assert held(tmp_path / target).times[0] == pytest.approx(held(clip).times[0], abs=0.0005)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_sound_stays_with_the_picture_where_the_clock_begins_anew(tmp_path, name):
+    part = make_clip(tmp_path / "part.ts", frames=50, tone=True).read_bytes()
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(part * 3)
+    run(clip, tmp_path / name)
+    after = held(tmp_path / name)
+    assert after.times[0] == pytest.approx([after.times[0][0] + i / 25 for i in range(150)], abs=0.001)
+    (sound,) = after.sound
+    assert all(0 < b - a < 0.15 for a, b in pairwise(sound))
+    assert sound[-1] + 0.064 == pytest.approx(after.times[0][-1] + 0.04, abs=0.15)
 
 
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
