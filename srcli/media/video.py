@@ -510,14 +510,14 @@ class VideoReader:
     def _continued(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         """Let the time go on where the clock of the file begins anew."""
         base = self.track.time_base
-        later, end = 0, None
+        later, last, duration = 0, None, 0
         for frame in frames:
             if frame.pts is not None:
-                if end is not None and frame.pts + later < end - SETBACK / base:
-                    later = end - frame.pts
+                if last is not None and frame.pts + later < last - SETBACK / base:
+                    later = last + duration - frame.pts
                     self.anew.append(later * base)
                 frame.pts += later
-                end = max(end or frame.pts, frame.pts + (frame.duration or self._tick))
+                last, duration = max(last or frame.pts, frame.pts), frame.duration or self._tick
             yield frame
 
     def _decoded(self, container: InputContainer, stream: VideoStream, skip: int) -> Iterator[VideoFrame]:

@@ -351,9 +351,9 @@ def test_a_result_with_other_times_fails(tmp_path, monkeypatch, change, text):
 @pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
 @pytest.mark.parametrize("frames", ["0", "3"])
 def test_a_pause_near_the_end_is_kept(tmp_path, source, target, frames):
-    pts = [(i + 40 * (i > 10)) * 512 for i in range(20)]
-    clip = make_clip(tmp_path / source, frames=20, pts=pts, options={"bf": frames})
-    run(clip, tmp_path / target)
+    pts = [(i + 40 * (i > 20)) * 512 for i in range(40)]
+    clip = make_clip(tmp_path / source, frames=40, pts=pts, options={"bf": frames})
+    run(clip, tmp_path / target, segment=40)
     assert held(tmp_path / target).times[0] == pytest.approx(held(clip).times[0], abs=0.0005)
 
 
