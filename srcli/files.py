@@ -134,8 +134,8 @@ def _publish(temporary: Path, path: Path) -> None:
         temporary.replace(path)
 
 
-def hold(file: IO[Any]) -> bool:
-    """Lock an open file until it is closed; False where another process holds it, as far as the file system tells."""
+def hold(file: IO[Any] | int) -> bool:
+    """Lock an open file or folder until it is closed; False where another process holds it, as far as the file system tells."""
     if fcntl is None:
         return True
     try:

@@ -27,6 +27,7 @@ def make_clip(
     ticks: int = 512,
     interlaced: bool = False,
     tone: bool = False,
+    seconds: float | None = None,
     subtitles: Sequence[tuple[int, int, str]] = (),
     chapters: bool = False,
     attachment: bool = False,
@@ -37,7 +38,8 @@ def make_clip(
 ) -> Path:
     """Write a clip; `still` are the frames equal to the one before, `subtitles` (start, end, text) in ms.
 
-    With `panning` the frames are one picture that moves, else each is another. A frame lasts so many `ticks`.
+    The tone lasts so many `seconds`, or as long as the picture. With `panning` the frames are one picture
+    that moves, else each is another. A frame lasts so many `ticks`.
     """
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
@@ -76,7 +78,7 @@ def make_clip(
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound:
-            for start in range(0, frames * 640, 1024):
+            for start in range(0, round(seconds * 16000) if seconds else frames * 640, 1024):
                 wave = np.sin(np.arange(start, start + 1024) * 0.1).astype(np.float32)[None]
                 samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
                 samples.sample_rate, samples.pts = 16000, start

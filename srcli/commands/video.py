@@ -171,6 +171,8 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
         reader = RgbReader(sys.stdin.buffer, Raw(*stream.size, stream.rate), clip)
     else:
         reader = Y4mReader(sys.stdin.buffer, clip)
+    if reader.track.interlaced and not flags.deinterlace and not quiet:
+        console.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
     with console.bar(1, counted=False, quiet=quiet) as bar:
         done = engine.upscale_stream(
             resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))

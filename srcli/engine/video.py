@@ -41,7 +41,8 @@ from srcli.models.base import SRModel
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
 SEGMENT = 120  # frames; each begins with a key frame
-_FORM = 2  # of unfinished runs: where chroma lies, what they are compared by; those of another are not gone on with
+# Of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
+_FORM = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +163,35 @@ def upscale_video(
 
     The ranks of a `team` divide the segments; rank 0 joins them. `quality` and `png_level` are those of numbered pictures.
     """
-    job, choices = plan.job, plan.choices
+    job = plan.job
     team = team or Team(0, 1, torch.device("cpu"))
     started = time.monotonic()
     with team.together():
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
+    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level)
+    with closing(parts):
+        done = _made(resizer, plan, parts, team, write, tick)
+    return replace(done, seconds=round(time.monotonic() - started, 3))
+
+
+def _made(
+    resizer: Resizer,
+    plan: VideoPlan,
+    parts: Parts,
+    team: Team,
+    write: Callable[[int, Timed], None],
+    tick: Callable[[Progress], None],
+) -> VideoDone:
+    """Do what is missing of a video, and join it."""
+    job = plan.job
+    with team.together():
         if team.leads:
-            parts.begin(afresh=not choices.resume)
+            parts.begin(afresh=not plan.choices.resume)
     precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
     if team.given(published(job.target)):
         if team.leads:
             parts.remove()
         return VideoDone(job.source, job.target, "done", notes=("an earlier run had finished it",))
-    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level)
     run = _Run(resizer, plan, parts, team, precision, write, tick)
     with team.together():
         for track in plan.tracks:
@@ -195,7 +212,6 @@ def upscale_video(
         kept=run.kept,
         repeated=run.repeated,
         spared=run.spared,
-        seconds=round(time.monotonic() - started, 3),
         decode=round(run.clocks.decode.seconds, 3),
         network=round(run.clocks.network.seconds, 3),
         encode=round(run.clocks.encode.seconds, 3),
@@ -248,6 +264,9 @@ class _Run:
     def finish(self) -> tuple[str, ...]:
         """Join the segments, verify the result and give it its name; say what could not be kept."""
         job, choices = self._plan.job, self._plan.choices
+        if not any(end["frames"] for end in self.ends):
+            self._parts.remove()  # which would stand in the way of the command put right
+            raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
         if is_sequence(job.target):
             self._parts.remove()
             return ()
@@ -258,7 +277,8 @@ class _Run:
             if sum(segment.frames for segment in segments) != end["frames"]:
                 raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
             self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
-            tracks.append(replace(track, segments=segments))
+            anew = tuple(Fraction(later) for later in end["anew"])
+            tracks += [replace(track, segments=segments, anew=anew)] if segments else []
         source = None if is_sequence(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
         self._parts.publish()
@@ -296,11 +316,11 @@ class _Run:
             sink.close()
         finally:
             sink.abandon()
+        notes = reader.notes
         if not reader.count:
-            if self._team.leads and not (self.kept or self._computed):
-                self._parts.remove()  # which would stand in the way of the command put right
-            raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
-        return {"frames": reader.count, "damage": list(reader.damage), "notes": list(reader.notes)}
+            notes = (f"video {track.track.index} has no frame between --start and --end, and is left out",)
+        anew = [str(later) for later in reader.anew]
+        return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes), "anew": anew}
 
     def _report(self, track: Track) -> None:
         pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)

@@ -8,10 +8,10 @@ import heapq
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from srcli.errors import BadVideo
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
-from srcli.media.video import Clip, Track, decoding, real_videos
+from srcli.media.video import SETBACK, Clip, Track, decoding, real_videos
 
 _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
@@ -34,6 +34,7 @@ _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duratio
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
+_HELD_BACK = 16  # frames at most that a decoder of H.264 or HEVC holds back to put them in order
 _SHAPE_OFF = 0.001  # of the shape of the pixels, whose fraction encoders round
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
@@ -45,6 +46,7 @@ class Done:
     track: Track
     encoding: Encoding
     segments: Sequence[Segment] = ()
+    anew: Sequence[Fraction] = ()  # seconds by which it is later, from each time on that the source's clock begins anew
 
     @property
     def frames(self) -> int:
@@ -104,7 +106,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            sources.append(_measured(_copied(given, plan.copies, begin, end), sounds))
+            sources.append(_measured(_copied(given, plan.copies, tracks[0].anew, begin, end), sounds))
             _add_chapters(output.container, given, begin, end)
         try:
             for packet in heapq.merge(*sources, key=_time):
@@ -134,17 +136,17 @@ def verify(
             raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
         videos = real_videos(container)
         times: dict[int, list[int]] = {stream.index: [] for stream in videos}
-        ends: dict[int, Fraction] = {}
+        ends: dict[int, tuple[int, Fraction]] = {}  # the largest time stamp, and when its frame ends
         heard = {stream.index: _Span() for stream in container.streams.audio}
         for packet in container.demux(*videos, *container.streams.audio):
             if packet.size and packet.stream.index in heard:
                 heard[packet.stream.index].add(packet)
             elif packet.size and packet.pts is not None:
                 times[packet.stream.index].append(packet.pts)
-                stop = (packet.pts + (packet.duration or 0)) * packet.time_base
-                ends[packet.stream.index] = max(stop, ends.get(packet.stream.index, stop))
+                end = packet.pts, (packet.pts + (packet.duration or 0)) * packet.time_base
+                ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
         for stream, done in zip(videos, tracks, strict=True):
-            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index], begin)
+            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index][1], begin)
         shapes = [
             (stream.sample_aspect_ratio or Fraction(1), done.encoding.aspect or Fraction(1))
             for stream, done in zip(videos, tracks, strict=True)
@@ -172,12 +174,14 @@ def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fract
         raise BadVideo(f"a frame of the result is shown {float(worst):.4f} s beside its time: please report this")
     frame = done.segments[-1].last_duration * done.track.time_base
     off = abs(stop - (wanted[-1] + frame))
-    if off > max(frame, 1 / done.track.rate) + base:
+    # MP4 gives a frame the time until the next is decoded, which is the step between two shown before it
+    steps = (after - before for before, after in pairwise(wanted[-2 * _HELD_BACK - 1 :]))
+    if off > max(frame, 1 / done.track.rate, *steps) + base:
         raise BadVideo(f"the result ends {float(off):.3f} s beside the source: please report this")
 
 
 class _Output:
-    """An output container that is closed without its trailer where something went wrong."""
+    """An output container that is closed without its trailer, and whose file goes, where something went wrong."""
 
     def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
         ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))
@@ -187,19 +191,23 @@ class _Output:
             "mp4": {"movflags": "+faststart", **precise},
             "mov": {"movflags": "+faststart+use_metadata_tags", **precise},
         }
-        memory = not isinstance(file, str)
-        options = {} if memory else flags.get(container, {"avoid_negative_ts": "disabled"})
+        self._path = Path(file) if isinstance(file, str) else None
+        options = {} if self._path is None else flags.get(container, {"avoid_negative_ts": "disabled"})
         self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)
 
     def __enter__(self) -> "_Output":
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        failure: Exception | None = None
         try:
             self.container.close()
-        except (av.FFmpegError, ValueError):
-            if kind is None:
-                raise
+        except (av.FFmpegError, ValueError) as error:  # Matroska's muxer tells of a full disk here only
+            failure = error
+        if self._path and (kind or failure):
+            self._path.unlink(missing_ok=True)  # a part of a result, which would take the room that the whole one needs
+        if failure and kind is None:
+            raise BadVideo(f"cannot write '{self._path or 'the streams'}': {failure}") from failure
 
 
 def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
@@ -231,9 +239,12 @@ class _Plan:
             return
         output.metadata.update(_tags(given.metadata))
         self._chapters = bool(given.chapters())
+        films = real_videos(given)
         for stream in given.streams:
             if stream.index in upscaled:
                 self._add_video(upscaled[stream.index])
+            elif isinstance(stream, VideoStream) and stream in films:
+                self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
             elif isinstance(stream, VideoStream):
                 self._add_cover(stream)
             elif stream.type == "audio":
@@ -363,7 +374,7 @@ def _takes(container: str, stream: Stream) -> bool:
             if packet:
                 packet.stream = target
                 output.container.mux_one(packet)
-    except (ValueError, av.FFmpegError):
+    except (ValueError, av.FFmpegError, BadVideo):
         return False
     return True
 
@@ -419,16 +430,19 @@ def _video_packets(stream: VideoStream, done: Done, begin: Fraction) -> Iterator
             yield packet
 
 
-def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction, end: Fraction | None) -> Iterator[AnyPacket]:
+def _copied(
+    given: InputContainer, copies: Mapping[int, _Copy], anew: Sequence[Fraction], begin: Fraction, end: Fraction | None
+) -> Iterator[AnyPacket]:
     """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within."""
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
         return
     if begin:
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
-        given.seek(max(int((begin - back) * av.time_base), given.start_time or 0))
+        if (at := _sought(given, streams, begin - back)) is not None:
+            given.seek(at)
     try:
-        for packet in given.demux(streams):
+        for packet in _continued(given.demux(streams), anew):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -455,6 +469,36 @@ def _copied(given: InputContainer, copies: Mapping[int, _Copy], begin: Fraction,
             yield converted
     except av.FFmpegError:
         return  # the data end early, which the reader of the video track has said
+
+
+def _continued(packets: Iterator[AnyPacket], anew: Sequence[Fraction]) -> Iterator[AnyPacket]:
+    """Put packets later as the picture is, each time that their clock begins anew; what would overlap there is left out."""
+    clocks: dict[int, tuple[int, Fraction, Fraction]] = {}  # how often, when by the file, and by the result
+    for packet in packets:
+        if anew and packet.dts is not None:
+            often, read, written = clocks.get(packet.stream.index, (0, _time(packet), _time(packet) - 1))
+            often += often < len(anew) and _time(packet) < read - SETBACK
+            read = _time(packet)
+            _shift(packet, -anew[often - 1] if often else Fraction(0))
+            clocks[packet.stream.index] = often, read, max(written, _time(packet))
+            if often and _time(packet) <= written:
+                continue
+        yield packet
+
+
+def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) -> int | None:
+    """Find where to seek to, so that all from a time on follows; None where only the beginning will do.
+
+    FFmpeg seeks in the video: where no key frame lies before the time, it goes to the first one behind it.
+    """
+    at = max(int((time - 1) * av.time_base), given.start_time or 0)  # some sound comes a little before its picture
+    with suppress(av.FFmpegError), av.open(given.name, metadata_errors="replace") as again:
+        again.seek(at)
+        packets = again.demux([again.streams[stream.index] for stream in streams])
+        first = next((packet for packet in packets if packet.size and packet.pts is not None), None)
+        if first and first.pts is not None and first.pts * first.time_base <= time:
+            return at
+    return None
 
 
 def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, _Span]) -> Iterator[AnyPacket]:

@@ -24,7 +24,21 @@ from av.video.frame import VideoFrame
 from srcli.errors import BadVideo, UsageError
 from srcli.media.formats import FORMATS
 from srcli.media.image import Array
-from srcli.media.video import BT709, EXACT, FULL, LIGHT, LIMITED, MASTERING, MATRICES, RGB, Colors, Timed, Track, guessed_matrix
+from srcli.media.video import (
+    BT709,
+    EXACT,
+    FULL,
+    LIGHT,
+    LIMITED,
+    MASTERING,
+    MATRICES,
+    RGB,
+    UNSPECIFIED,
+    Colors,
+    Timed,
+    Track,
+    guessed_matrix,
+)
 
 if TYPE_CHECKING:
     AnyPacket: TypeAlias = Packet[Stream]
@@ -52,6 +66,8 @@ class Codec(NamedTuple):
 _QUIET = {"x265-params": "log-level=none"}
 _NVENC = {"rc": "vbr", "b": "0"}
 _NVENC_FORMATS = ("yuv420p", "p010le", "yuv444p", "yuv444p16le")
+# FFmpeg 8.1 lists yuva422p, yuva444p and gbrap for it too, and refuses them
+_VP9_FORMATS = ("yuv420p", "yuva420p", "yuv422p", "yuv440p", "yuv444p", "gbrp")
 _X265_FORMATS = (*(f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in (420, 422, 444)), "gray")
 
 CODECS = {
@@ -59,7 +75,14 @@ CODECS = {
     "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS, shape=True),
     "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8"),
     "libvpx-vp9": Codec(
-        ("mp4", "mkv", "webm"), 24, 63, preset="4", preset_option="cpu-used", options={"b": "0", "row-mt": "1"}, odd=True
+        ("mp4", "mkv", "webm"),
+        24,
+        63,
+        preset="4",
+        preset_option="cpu-used",
+        options={"b": "0", "row-mt": "1"},
+        odd=True,
+        formats=_VP9_FORMATS,
     ),
     "ffv1": Codec(("mkv",), options={"level": "3"}, odd=True),
     "prores_ks": Codec(("mov", "mkv")),
@@ -93,6 +116,7 @@ class Encoding:
     options: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left: bool = False  # chroma lies left of the middle of its px, else in the middle
+    matrix: int = UNSPECIFIED  # that the source is converted with where it names none that swscale has
 
     @property
     def coded(self) -> tuple[int, int]:
@@ -141,6 +165,8 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
     if lost := [what for what in track.side if what not in params]:
         notes = (*notes, f"{name} is not given what the frames carry: {', '.join(lost)}")
     colors, told = _tags(track, size, pix_fmt)
+    if name == "prores_ks":
+        colors = colors._replace(range=LIMITED)  # ProRes cannot say another
     aspect = track.aspect if codec.shape or container in ("mp4", "mov") else None
     if (aspect or 1) != (track.aspect or 1):
         keeping = " and ".join(c for c in codec.containers if c in ("mp4", "mov"))
@@ -150,7 +176,12 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
     if encoding.coded != size:
         height, width = encoding.coded
         notes = (*notes, f"{pix_fmt} needs even sides: the last row or column is repeated, {width} x {height} px")
-    return replace(encoding, notes=(*notes, *told), left=_left(track, name, pix_fmt))
+    return replace(
+        encoding,
+        notes=(*notes, *told),
+        left=_left(track, name, pix_fmt),
+        matrix=track.colors.conversion(track.height, track.width)[0],
+    )
 
 
 # Codecs whose decoders name where chroma lies, and pictures, whose px are whole
@@ -241,7 +272,7 @@ def _tags(track: Track, size: tuple[int, int], pix_fmt: str) -> tuple[Colors, tu
         return said._replace(matrix=RGB, range=FULL), ()
     if VideoFormat(track.pix_fmt).is_rgb:
         return said._replace(matrix=BT709, range=LIMITED), ()
-    if said.matrix in MATRICES:
+    if said.matrix != UNSPECIFIED:
         return said, ()
     guess = guessed_matrix(track.height, track.width)
     if guess == guessed_matrix(*size):
@@ -320,7 +351,9 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
     if encoding.left:
         frame = _left_sited(frame)
     height, width = encoding.height, encoding.width
-    matrix, values = encoding.colors.conversion(height, width)
+    colors = encoding.colors
+    known = colors if colors.matrix in MATRICES else colors._replace(matrix=encoding.matrix)
+    matrix, values = known.conversion(height, width)
     if given.is_rgb:
         frame = frame.reformat(format=encoding.pix_fmt, interpolation=EXACT)
     else:
@@ -331,7 +364,6 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
             dst_color_range=values,
             dst_colorspace=MATRICES[matrix],
         )
-    colors = encoding.colors
     frame.colorspace, frame.color_range = colors.matrix, colors.range
     frame.color_primaries, frame.color_trc = colors.primaries, colors.transfer
     frame.pts, frame.time_base, frame.duration = timed.pts, encoding.time_base, timed.duration

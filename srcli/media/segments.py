@@ -9,6 +9,7 @@ container keeps for every track.
 import json
 import os
 import struct
+import weakref
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.files import atomic, make_folder, writing_to
+from srcli.files import atomic, hold, make_folder, writing_to
 from srcli.media.encoding import AnyPacket, Encoder
 from srcli.media.video import Timed
 
@@ -81,9 +82,14 @@ class Parts:
         self.folder = _folder(target)
         self.work = json.loads(json.dumps(work))
         self.taken = taken
+        self.close: Callable[[], object] = lambda: None  # lets another process begin
 
     def begin(self, *, afresh: bool = False) -> None:
-        """Make the folder, or take over what an earlier run left; raise UsageError where that run was another."""
+        """Make the folder, or take over what an earlier run left, and keep other processes from it until `close`.
+
+        Raises UsageError where that run was another, BadFolder where it is at work.
+        """
+        self._hold(self.folder)
         if afresh:
             self.remove()
         there = _manifest(self.folder)
@@ -106,8 +112,22 @@ class Parts:
         # the folder is never there without its manifest
         staging = self.folder.with_name(f".{self.folder.name}")
         make_folder(staging)
+        self._hold(staging)
         self._write_manifest(staging, None)
-        staging.replace(self.folder)
+        with writing_to(self.folder):
+            staging.replace(self.folder)
+
+    def _hold(self, folder: Path) -> None:
+        """Lock a folder, if it is there; the lock stays where it is renamed, and ends with the process."""
+        self.close()
+        try:
+            number = os.open(folder, os.O_RDONLY)
+        except OSError:  # Windows opens no folders
+            return
+        self.close = weakref.finalize(self, os.close, number)
+        if not hold(number):
+            self.close()
+            raise BadFolder(f"another process is at work on '{self.target}'")
 
     def _write_manifest(self, folder: Path, published: list[int] | None) -> None:
         _write(folder / _MANIFEST, json.dumps({"work": self.work, "published": published}, indent=1))

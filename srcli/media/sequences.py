@@ -43,7 +43,7 @@ class SequenceReader:
     """The pictures of a pattern in the order of their numbers, as VideoReader gives frames."""
 
     damage: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    anew: tuple[Fraction, ...] = ()
 
     def __init__(self, pattern: Path, track: Track, clip: Clip) -> None:
         self.track = track
@@ -53,6 +53,13 @@ class SequenceReader:
         self._files = files[first:last][: clip.frames]
         self._first = first
         self.count = len(self._files)
+        self._flattened = 0  # pictures
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was lost of the pictures that were read."""
+        lost = f"{self._flattened} pictures have alpha, which the first has not: theirs is lost"
+        return (lost,) if self._flattened else ()
 
     def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
         """Yield the pictures that are wanted; raise BadVideo for one that is not like the first."""
@@ -68,6 +75,7 @@ class SequenceReader:
         height, width, channels = picture.pixels.shape
         if (height, width) != (self.track.height, self.track.width):
             raise BadVideo(f"'{path}' has {width} x {height} px, the first picture {self.track.width} x {self.track.height}")
+        self._flattened += picture.alpha is not None and not self.track.alpha
         pixels = picture.pixels if picture.pixels.dtype != np.float32 else np.rint(picture.pixels * 65535).astype(np.uint16)
         pixels = np.repeat(pixels, 3, axis=2) if channels == 1 else pixels
         return Timed(pixels, picture.alpha, (self._first + number) * _TICKS, _TICKS)

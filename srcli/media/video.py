@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -47,6 +48,7 @@ SIDE = {
     Type.A53_CC: "closed captions",
 }
 
+SETBACK = Fraction(1, 2)  # seconds from which on a time stamp that falls back is of a clock that begins anew
 _STEPS_BACK = (0, 10, 60)  # seconds before --start at which to look for a place to decode from
 
 # Chroma is interpolated for every pixel, and rounded instead of cut off
@@ -266,6 +268,33 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
     return context
 
 
+def _reorders(container: InputContainer, stream: VideoStream) -> bool:
+    """Tell whether packets come in another order than frames are shown in, and nothing says in which."""
+    h26x = stream.codec_context.codec.canonical_name in ("h264", "hevc")  # of others FFmpeg knows
+    return container.format.name == "avi" and h26x and bool(stream.codec_context.has_b_frames)
+
+
+class _InOrder:
+    """A decoder for AVI, which tells no times to show frames at: FFmpeg gives its packets rising ones as they are decoded.
+
+    The nth frame that is shown gets the nth of them. What a damaged packet leaves over goes at the next key frame.
+    """
+
+    def __init__(self, decoder: VideoCodecContext) -> None:
+        self._decoder = decoder
+        self._stamps: list[int] = []
+
+    def decode(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+        if packet is not None and packet.pts is not None:
+            heappush(self._stamps, packet.pts)
+        frames = self._decoder.decode(packet)
+        for frame in frames:
+            while frame.key_frame and frame.pts is not None and self._stamps and self._stamps[0] < frame.pts:
+                heappop(self._stamps)
+            frame.pts = heappop(self._stamps) if self._stamps else frame.pts
+        return frames
+
+
 class Known(NamedTuple):
     """The first frames of a track, as an earlier run that met no fault among them had them."""
 
@@ -303,7 +332,8 @@ class _Astray(Exception):
 class VideoReader:
     """The frames of one track, in the order they are shown, each once.
 
-    A frame without a time stamp, or with one that does not rise, is given the next possible one. `count` is how many there
+    A frame without a time stamp, or with one that does not rise, is given the next possible one; where they fall back by
+    more than half a second, as in MPEG-TS files put one after the other, all that follows is later. `count` is how many there
     are, and `damage` what did not decode, in a line each; both hold once `frames` is read to its end.
     """
 
@@ -319,6 +349,7 @@ class VideoReader:
         self._mended = 0  # time stamps
         self._unstamped = 0  # frames
         self._resampled = 0  # frames of another size
+        self.anew: list[Fraction] = []  # seconds by which what follows is put later, each time that the clock begins anew
         self._ends_early = False
 
     def frames(
@@ -361,11 +392,9 @@ class VideoReader:
         self._forget()
         self.count = restart.number
         last: int | None = None
-        for frame in self._chosen(restart.packets):
+        for frame, following in self._chosen(restart.packets):
             if last is None and restart.pts is not None and frame.pts is not None and frame.pts < restart.pts:
                 continue  # of an open GOP: it refers to what was left out
-            if self.count == self.clip.frames:
-                return
             duration = frame.duration or self._tick
             self._unstamped += frame.pts is None
             pts = frame.pts if frame.pts is not None else (last or 0) + duration
@@ -373,25 +402,32 @@ class VideoReader:
                 pts, self._mended = last + 1, self._mended + 1
             last = pts
             self.count += 1
-            yield _Shown(self.count - 1, frame, pts, duration)
+            yield _Shown(self.count - 1, frame, pts, duration if following is None else max(following - pts, 1))
+            if self.count == self.clip.frames:
+                return
 
     def _restart(self, known: Sequence[int]) -> _Restart | None:
         """Find the last packet of a known frame, but not of the very last, at which decoding can begin."""
         numbers = {pts: number for number, pts in enumerate(known[:-1])}
         found = None
+        last = -(2**62)
         with suppress(BadVideo):
             entry = self._entry() if numbers else None
             with self._opened(entry) as (container, stream):
                 packets = (packet for packet in container.demux(stream) if packet.size)
                 for count, packet in enumerate(packets if numbers else ()):
-                    if packet.dts is not None and packet.dts > known[-1]:
+                    dts = last if packet.dts is None else packet.dts
+                    if not last - SETBACK / self.track.time_base <= dts <= known[-1]:
                         break
+                    last = dts
                     if packet.pts in numbers and self._restarts(packet, stream):
                         found = _Restart(numbers[packet.pts], count, packet.pts)
         return found
 
     def _restarts(self, packet: "Packet[VideoStream]", stream: VideoStream) -> bool:
         codec = stream.codec_context.codec
+        if _reorders(cast(InputContainer, stream.container), stream):
+            return False  # frames before this packet's could come behind it, unknown
         if self.track.alpha and not codec.intra_only:
             return False  # VP8 and VP9 have their alpha in a stream of its own, which has other key frames
         if codec.canonical_name == "h264" and "444" in self.track.pix_fmt:
@@ -414,6 +450,8 @@ class VideoReader:
         lines = []
         if self._mended:
             lines.append(f"{self._mended} time stamps did not rise and were put right")
+        if self.anew:
+            lines.append(f"the clock of the file begins anew ({len(self.anew)} x): what follows is put behind")
         if self._resampled:
             lines.append(
                 f"{self._resampled} frames of another size were resampled to {self.track.width} x {self.track.height} px"
@@ -455,22 +493,35 @@ class VideoReader:
     def _begin(container: InputContainer) -> Fraction:
         return Fraction(max(container.start_time or 0, 0), av.time_base)
 
-    def _chosen(self, skip: int) -> Iterator[VideoFrame]:
-        """Yield the decoded frames within the clip, without those of the first packets."""
+    def _chosen(self, skip: int) -> Iterator[tuple[VideoFrame, int | None]]:
+        """Yield the decoded frames within the clip, without those of the first packets, each with the next one's time stamp."""
         base = self.track.time_base
         with self._opened(self._entry()) as (container, stream):
             begin = self._begin(container)
             first, end = begin + self.clip.start, None if self.clip.end is None else begin + self.clip.end
-            frames = self._decoded(container, stream, skip)
-            for frame in self._deinterlaced(frames, stream) if self.deinterlace else frames:
+            frames = self._continued(self._decoded(container, stream, skip))
+            for frame, following in _followed(self._deinterlaced(frames, stream) if self.deinterlace else frames):
                 if frame.pts is not None and self.clip.start and frame.pts * base < first:
                     continue
                 if frame.pts is not None and end is not None and frame.pts * base >= end:
                     return
-                yield frame
+                yield frame, following
+
+    def _continued(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """Let the time go on where the clock of the file begins anew."""
+        base = self.track.time_base
+        later, last, duration = 0, None, 0
+        for frame in frames:
+            if frame.pts is not None:
+                if last is not None and frame.pts + later < last - SETBACK / base:
+                    later = last + duration - frame.pts
+                    self.anew.append(later * base)
+                frame.pts += later
+                last, duration = max(last or frame.pts, frame.pts), frame.duration or self._tick
+            yield frame
 
     def _decoded(self, container: InputContainer, stream: VideoStream, skip: int) -> Iterator[VideoFrame]:
-        decoder = _decoder(stream)
+        decoder = _InOrder(_decoder(stream)) if _reorders(container, stream) else _decoder(stream)
         packets = 0
         reached = 0.0
         # where the header gives no length of the track, but one of the file, the last packet of any stream is waited for
@@ -533,6 +584,17 @@ class VideoReader:
             yield from pull()
         graph.vpush(None)
         yield from pull()
+
+
+def _followed(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, int | None]]:
+    """Put beside each frame when the next is shown: what MP4 tells as a duration is how long until the next is decoded."""
+    before: VideoFrame | None = None
+    for frame in frames:
+        if before:
+            yield before, frame.pts
+        before = frame
+    if before:
+        yield before, None
 
 
 def rgb(frame: VideoFrame, track: Track) -> tuple[Array, Array | None]:

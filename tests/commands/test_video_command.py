@@ -202,6 +202,15 @@ def test_a_cut_keeps_picture_sound_and_words_together(tmp_path):
         assert word.pts * word.time_base == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov"])
+def test_sound_before_the_first_picture_is_kept_by_a_cut(tmp_path, name):
+    clip = make_clip(tmp_path / name, pts=[12800 + i * 512 for i in range(12)], tone=True, seconds=1.5)
+    done(clip, "-o", tmp_path / "b.mkv", "-s", 1, "--start", 0.5)
+    after = held(tmp_path / "b.mkv")
+    assert after.times[0][0] == pytest.approx(0.5, abs=0.001)
+    assert after.sound[0][0] == pytest.approx(0.03, abs=0.041)  # the first packet that begins within
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
     words = [(0, 2000, "Vorbei"), (200, 2500, "Noch"), (2600, 2900, "Da")]
@@ -408,6 +417,14 @@ def test_what_numbered_pictures_cannot_carry_is_said_once(data, tmp_path):
     assert result.stderr.count("JPEG has no transparency: flattened on white") == 1
 
 
+def test_pictures_whose_alpha_is_lost_are_said(tmp_path):
+    for number in range(1, 4):
+        shown = photograph() if number == 1 else np.dstack([photograph(), photograph()[..., 0]])
+        Image.fromarray(shown).save(tmp_path / f"f_{number}.png")
+    result = done(tmp_path / "f_%d.png", "-o", tmp_path / "out.mkv", "-s", 1)
+    assert "2 pictures have alpha, which the first has not: theirs is lost" in result.stderr
+
+
 # Pipes
 
 
@@ -458,9 +475,10 @@ def test_flags_of_files_are_refused_where_frames_go_to_stdout(tmp_path, flags, t
 
 def test_frames_to_stdout_are_deinterlaced_and_reported(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", frames=3, interlaced=True)
-    plain, _, _ = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb")
+    plain, said, _ = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb")
     mended, _, code = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb", "--deinterlace", "--report", tmp_path / "r.json")
     assert code == 0
+    assert "interlaced: upscaled as it is; --deinterlace mends it" in said
     assert len(mended) == len(plain) == 3 * 48 * 64 * 3
     assert mended != plain
     (record,) = json.loads((tmp_path / "r.json").read_text())["files"]

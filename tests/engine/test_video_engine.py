@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
-from srcli.errors import BadVideo, UsageError
+from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
-from srcli.media.video import LIGHT, MASTERING, VideoReader, probe_video
+from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 
@@ -212,6 +212,49 @@ def test_an_unfinished_run_of_another_srcli_is_not_gone_on_with(tmp_path):
         run(clip, tmp_path / "out.mp4")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks of folders")
+def test_two_processes_do_not_work_on_one_result(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    errors = []
+
+    def meddle(progress: engine.Progress) -> None:
+        with pytest.raises(BadFolder) as caught:  # locks are of open files, so that one process can hold two
+            run(clip, tmp_path / "out.mp4")
+        errors.append(str(caught.value))
+
+    done = run(clip, tmp_path / "out.mp4", tick=meddle)
+    assert (done.kept, len(decoded(tmp_path / "out.mp4"))) == (0, 10)
+    assert {*errors} == {f"another process is at work on '{tmp_path / 'out.mp4'}'"}
+
+
+def two_tracks(path: Path) -> Path:
+    """Write a video of two tracks, of 20 and of 10 frames."""
+    plain = make_clip(path.with_name("plain.mkv"), frames=20, codec="ffv1")
+    with av.open(str(plain)) as given, av.open(str(path), "w") as out:
+        streams = [out.add_stream_from_template(given.streams.video[0]) for _ in range(2)]
+        for number, packet in enumerate(p for p in given.demux(video=0) if p.size):
+            for stream in streams[: 2 if number < 10 else 1]:
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
+def test_a_track_that_ends_before_the_clip_is_left_out_and_said(tmp_path):
+    clip = two_tracks(tmp_path / "clip.mkv")
+    plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(1, 2))))
+    done = upscale_video(resizer(), plan)
+    assert "video 1 has no frame between --start and --end, and is left out" in done.notes
+    assert [len(times) for times in held(tmp_path / "out.mkv").times] == [7]
+
+
+def test_a_clip_without_a_frame_leaves_nothing_behind(tmp_path):
+    clip = two_tracks(tmp_path / "clip.mkv")
+    plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(99))))
+    with pytest.raises(BadVideo, match="no frame lies between --start and --end"):
+        upscale_video(resizer(), plan)
+    assert not (tmp_path / "out.mkv.parts").exists()
+
+
 # Memory
 
 
@@ -304,6 +347,29 @@ def test_a_result_with_other_times_fails(tmp_path, monkeypatch, change, text):
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.parametrize("source", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("frames", ["0", "3"])
+def test_a_pause_near_the_end_is_kept(tmp_path, source, target, frames):
+    pts = [(i + 40 * (i > 20)) * 512 for i in range(40)]
+    clip = make_clip(tmp_path / source, frames=40, pts=pts, options={"bf": frames})
+    run(clip, tmp_path / target, segment=40)
+    assert held(tmp_path / target).times[0] == pytest.approx(held(clip).times[0], abs=0.0005)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_sound_stays_with_the_picture_where_the_clock_begins_anew(tmp_path, name):
+    part = make_clip(tmp_path / "part.ts", frames=50, tone=True).read_bytes()
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(part * 3)
+    run(clip, tmp_path / name)
+    after = held(tmp_path / name)
+    assert after.times[0] == pytest.approx([after.times[0][0] + i / 25 for i in range(150)], abs=0.001)
+    (sound,) = after.sound
+    assert all(0 < b - a < 0.15 for a, b in pairwise(sound))
+    assert sound[-1] + 0.064 == pytest.approx(after.times[0][-1] + 0.04, abs=0.15)
+
+
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
 def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
     clip = make_clip(tmp_path / name, frames=20, tone=True)
@@ -382,3 +448,42 @@ def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeyp
     assert result.exit_code == 1
     assert "the result has the streams video, audio instead of video, audio, audio: please report this" in result.stderr
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_second_track_that_does_not_decode_is_said_and_left_out(tmp_path, frames):
+    clip = tmp_path / "clip.mkv"
+    plain = make_clip(tmp_path / "plain.mkv", frames=6)
+    with av.open(str(plain)) as given, av.open(str(clip), "w") as out:
+        good, bad = (out.add_stream_from_template(given.streams.video[0]) for _ in range(2))
+        for number, packet in enumerate(given.demux(video=0)):
+            if packet.size:
+                junk = av.Packet(b"\x00\x00\x00\x05\x1fjunk")
+                junk.pts, junk.dts, junk.time_base, junk.stream = packet.pts, packet.dts, packet.time_base, bad
+                packet.stream = good
+                out.mux([packet, junk] if number < frames else packet)
+    done = run(clip, tmp_path / "out.mkv")
+    assert done.notes == ("stream 1 (video, h264) has no frame to upscale, and is left out",)
+    assert held(tmp_path / "out.mkv").kinds == ["video"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of a file's size")
+def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):
+    code = (
+        "import resource, signal, sys; from srcli.cli import app\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))\n"
+        "app(sys.argv[2:])"
+    )
+    clip = make_clip(tmp_path / "clip.mkv", frames=30, codec="ffv1", height=96, width=128)
+    size = clip.stat().st_size // 2  # the segments are a tenth of it
+    target = tmp_path / "out.mkv"
+    flags = ["upscale", clip, "-o", target, "-m", "bicubic", "-s", "1", "--codec", "ffv1", "--segment", "3"]
+    full = subprocess.run([sys.executable, "-c", code, str(size), *flags], env=ONE_THREAD, capture_output=True, text=True)
+    assert full.returncode == 1
+    assert "cannot write" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not (tmp_path / "out.mkv.parts" / "joined.mkv").exists()
+    again = subprocess.run([sys.executable, "-c", code, "-1", *flags], env=ONE_THREAD, capture_output=True, text=True)
+    assert "30 kept from an earlier run" in again.stderr
+    assert len(decoded(target)) == 30

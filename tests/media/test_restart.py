@@ -169,6 +169,17 @@ def test_a_decoder_that_needs_the_first_packet_gets_it(data):
     assert [np.array_equal(a.pixels, b.pixels) for (_, a), (_, b) in zip(some, whole[80:], strict=False)] == [True, True]
 
 
+@pytest.mark.parametrize("done", [10, 30, 60, 99])
+def test_a_file_whose_clock_begins_anew_goes_on_in_either_part(tmp_path, done):
+    part = make_clip(tmp_path / "part.ts", frames=50, panning=True, options={"bf": "2", "g": "12"}).read_bytes()
+    path = tmp_path / "clip.ts"
+    path.write_bytes(part + part)
+    whole, first = read(path, Clip(), [])
+    rest, reader = read(path, Clip(), whole[:done])
+    assert_equal(rest, whole[done:])
+    assert (reader.count, reader.anew) == (100, first.anew)
+
+
 def test_alpha_is_decoded_from_the_beginning(tmp_path):
     path = tmp_path / "clip.webm"
     with av.open(str(path), "w") as container:

@@ -70,6 +70,14 @@ def test_uneven_time_stamps_are_kept(tmp_path):
     assert times(make_clip(tmp_path / "clip.mp4", frames=6, pts=pts)) == pts
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_frame_lasts_until_the_next(tmp_path, name):
+    pts = [(i + 40 * (i > 5)) * 512 for i in range(12)]
+    source = reader(make_clip(tmp_path / name, pts=pts, options={"bf": "3"}))
+    frames = [frame for _, frame in source.frames()]
+    assert all(a.pts + a.duration == b.pts for a, b in pairwise(frames))
+
+
 def test_ten_bits_arrive_as_sixteen(tmp_path):
     path = make_clip(tmp_path / "clip.mkv", codec="ffv1", pix_fmt="yuv444p10le", frames=1)
     (_, frame), *_ = reader(path).frames()
@@ -150,6 +158,40 @@ def avi(path: Path, dropped: Sequence[int]) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+@pytest.mark.parametrize("keyint", [12, 250])
+def test_b_frames_of_avi_come_at_an_even_rate(tmp_path, keyint):
+    path = make_clip(tmp_path / "clip.avi", frames=30, ticks=1, options={"bf": "3", "x264-params": f"keyint={keyint}"})
+    source = reader(path)
+    assert [frame.pts for _, frame in source.frames()] == list(range(1, 31))
+    assert not source.notes
+
+
+def test_a_damaged_packet_in_avi_puts_no_later_frame_off(tmp_path):
+    path = make_clip(tmp_path / "clip.avi", frames=40, ticks=1, options={"bf": "2", "x264-params": "keyint=10:scenecut=0"})
+    whole = times(path)
+    content = bytearray(path.read_bytes())
+    fifth = [match.start() for match in re.finditer(b"00dc", content)][5]
+    content[fifth + 8 : fifth + 30] = bytes(22)
+    path.write_bytes(content)
+    assert len(times(path)) < 40
+    assert times(path)[-20:] == whole[-20:]
+
+
+def restarted(path: Path, *, sound: bool) -> Path:
+    """Write two MPEG-TS files of 50 frames, one behind the other."""
+    part = make_clip(path.with_name("part.ts"), frames=50, tone=sound, options={"bf": "2"}).read_bytes()
+    path.write_bytes(part + part)
+    return path
+
+
+def test_time_goes_on_where_the_clock_begins_anew(tmp_path):
+    source = reader(restarted(tmp_path / "clip.ts", sound=False))
+    frames = [frame for _, frame in source.frames()]
+    assert len(frames) == 100
+    assert {b.pts - a.pts for a, b in pairwise(frames)} == {3600}
+    assert source.notes == ("the clock of the file begins anew (1 x): what follows is put behind",)
 
 
 @pytest.mark.parametrize("dropped", [[5, 9, 10, *range(60, 90)], [n for n in range(100) if n % 5]])

@@ -7,14 +7,15 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.media.encoding import CODECS, Encoder, Wishes, decode_times, plan_encoding
+from srcli.media.encoding import CODECS, Encoder, Wishes, decode_times, plan_encoding, to_frame
 from srcli.media.segments import Parts, SegmentWriter, published, read_segment
 from srcli.media.streams import StreamWriter, Y4mReader
-from srcli.media.video import Clip, Colors, Timed, Track
+from srcli.media.video import Clip, Colors, Timed, Track, rgb
 from tests.clips import BASE
 from tests.conftest import photograph
 
@@ -64,10 +65,37 @@ def test_defaults_keep_depth_chroma_and_alpha(container, source, codec, pix_fmt)
         ("yuva420p", "libx264", "mp4", "libx264 in yuv420p has no alpha: transparency is lost"),
         ("yuv420p10le", "libvpx-vp9", "webm", "libvpx-vp9 in yuv420p: 10 bits reduced to 8"),
         ("yuv444p", "libsvtav1", "mkv", "yuv420p stores less colour detail than yuv444p"),
+        ("yuva444p", None, "webm", "yuva420p stores less colour detail than yuva444p"),
+        ("yuva444p10le", None, "webm", "libvpx-vp9 in yuva420p: 10 bits reduced to 8"),
     ],
 )
 def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
-    assert note in plan_encoding(track(source), (96, 128), container, Wishes(codec)).notes
+    encoding = plan_encoding(track(source), (96, 128), container, Wishes(codec))
+    assert note in encoding.notes
+    Encoder(encoding)  # which does not refuse it
+
+
+def test_prores_is_made_in_the_range_that_it_is_read_with():
+    picture = np.dstack([np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))] * 3)
+    encoder = Encoder(plan_encoding(track(colors=Colors(1, 1, 1, 2)), (48, 64), "mov", Wishes("prores_ks")))
+    packets = [*encoder.encode(Timed(picture, None, 0, 1)), *encoder.finish()]
+    decoder = av.CodecContext.create("prores", "r")
+    (frame,) = [frame for packet in packets for frame in decoder.decode(packet)]
+    back, _ = rgb(frame, track(frame.format.name, colors=Colors(1, 1, 1, frame.color_range)))
+    assert np.abs(back / 257 - picture).mean() < 3  # contrast as if full range were limited is 8 off
+
+
+@pytest.mark.parametrize("matrix", [8, 10])
+def test_a_matrix_that_cannot_be_converted_is_kept_with_its_values(matrix):
+    source = track("yuv444p", 48, 640, Colors(matrix, 2, 2, 1))
+    planes = np.stack([np.full((48, 640), value, np.uint8) for value in (90, 100, 170)])
+    frame = av.VideoFrame.from_ndarray(planes, "yuv444p")
+    encoding = plan_encoding(source, (96, 1280), "mkv", Wishes("ffv1"))
+    assert (encoding.colors.matrix, encoding.notes) == (matrix, ())
+    small, _ = rgb(frame, source)
+    large = to_frame(Timed(small.repeat(2, 0).repeat(2, 1), None, 0, 1), encoding)
+    assert large.colorspace == matrix
+    assert np.abs(large.to_ndarray().astype(int) - planes[:, :1, :1]).max() <= 2
 
 
 @pytest.mark.parametrize(
