@@ -97,7 +97,9 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
 
 def scales_of(reference: str, *, offline: bool = False, say: Say = lambda line: None) -> list[int]:
     """List the scales at which a name has weights, shipped or in the repository SRCLI_HUB; none of another reference."""
-    if computed(reference) or _like_path(reference):
+    if computed(reference):
+        return list(ARCHS["bicubic"].scales)
+    if _like_path(reference):
         return []
     files = shipped()
     there = {(file.name, file.scale) for file in files}
@@ -356,7 +358,7 @@ def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str
             f"no weights for '{name}' ship with srcli, and {ELSEWHERE} names no repository; there are {', '.join(names)}, "
             f"or train with: srcli train --arch {name} --scale {scale}"
         )
-    close = get_close_matches(name, [*names, *ARCHS], n=1, cutoff=0.5)
+    close = get_close_matches(name, [*names, *ARCHS], n=1)
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:
         return f"{unknown}; did you mean '{close[0]}'?"

@@ -201,8 +201,8 @@ def test_what_the_program_holds_takes_nothing_from_the_network(monkeypatch):
             yield done
 
     monkeypatch.setattr(Runner, "run", counted)
-    held = memory._held
-    monkeypatch.setattr(memory, "_held", lambda: held() + 3 * 2**30)  # of pictures that came after loading
+    held = memory.held_bytes
+    monkeypatch.setattr(memory, "held_bytes", lambda: held() + 3 * 2**30)  # of pictures that came after loading
     up(np.zeros((300, 300, 3), np.uint8))
     assert len(tiles) == 1
 

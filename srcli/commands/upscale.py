@@ -319,13 +319,14 @@ class _Tally:
     late: int = 0  # of those tried, skipped in the end: another run was quicker
     finished: int = 0
     exact: int = 0  # computed in float32
+    films: int = 0  # videos, whose time is told by each
     failures: list[Any] = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "_Tally") -> "_Tally":
-        for name in ("planned", "tried", "late", "finished", "exact", "failures", "elapsed"):
+        for name in ("planned", "tried", "late", "finished", "exact", "films", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -353,6 +354,7 @@ def _resizer(
     networks: "list[SRModel]", how: _Computing, goal: "float | Box", jobs: "list[Job]", ranks: "Team", *, quiet: bool
 ) -> "Resizer":
     """Make the networks ready on the rank's device; say what is not as asked."""
+    from srcli.engine.memory import held_bytes
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.upscale import Resizer, Upscaler, passes
 
@@ -374,6 +376,10 @@ def _resizer(
         console.note(f"not compiled: {reason}")
     if isinstance(goal, float) and math.prod(chain := passes(goal, upscalers)) != goal and ranks.leads and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
+    if how.memory and ranks.leads and not quiet and ranks.device.type == "cpu" and how.memory < held_bytes():
+        console.note(
+            f"--max-memory is less than the {_mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
+        )
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
 
 
@@ -499,6 +505,7 @@ def _upscale_films(
     for plan in plans:
         done = video.upscale_one(resizer, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
         tally.finished += 1
+        tally.films += 1
         tally.failures += [done] if done.error else []
         if how.journal and ranks.leads:
             how.journal.add(done)
@@ -517,7 +524,8 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
     if ranks.leads and not how.quiet and not how.json:
         _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
         if tally.busy[1] and ranks.world == 1:
-            console.note(_bottleneck(tally.busy, tally.elapsed))
+            pictures = "pictures: " if tally.films else ""
+            console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")

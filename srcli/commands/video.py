@@ -199,8 +199,11 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
     """Plan the videos as the flags say; raise UsageError."""
     from srcli.engine.video import Choices, plan_videos
     from srcli.media.encoding import Wishes
+    from srcli.media.jobs import is_sequence
     from srcli.media.video import Clip
 
+    if flags.fps is not None and not any(is_sequence(job.source) for job in jobs):
+        raise UsageError("--fps is of numbered pictures and --raw: a video keeps the rate it has")
     wishes = Wishes(flags.codec, flags.crf, flags.preset, flags.pix_fmt)
     clip = Clip(*flags.span(), flags.frames)
     return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, parse_rate(flags.fps)))

@@ -70,7 +70,7 @@ def resident_limit() -> int:
 
     A training holds its pictures, a program that imports srcli its own.
     """
-    return RESIDENT + max(int(_held()) - _TORCH, 0)
+    return RESIDENT + max(held_bytes() - _TORCH, 0)
 
 
 def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
@@ -82,7 +82,7 @@ def budget(device: torch.device, limit: int | None, promised: int = 0) -> float:
     on_host = device.type == "cpu"
     if on_host:
         trim(limit)  # what glibc keeps of earlier pictures is free
-    left = min((limit or RESIDENT) - _held(), free) - promised if on_host else min(limit or free, free)
+    left = min((limit or RESIDENT) - held_bytes(), free) - promised if on_host else min(limit or free, free)
     return _ROOM * max(left, 0.0)
 
 
@@ -128,8 +128,9 @@ def _reset_resident_peak() -> float | None:
     return _status("VmRSS")
 
 
-def _held() -> float:
-    return _status("VmRSS") if Path("/proc/self/status").is_file() else 400 * 2**20  # torch, when it is loaded
+def held_bytes() -> int:
+    """Return the bytes that this process holds; where nobody tells, those of torch when it is loaded."""
+    return int(_status("VmRSS") if Path("/proc/self/status").is_file() else 400 * 2**20)
 
 
 def _status(field: str) -> float:
@@ -189,7 +190,7 @@ def keep_freed_memory() -> None:
 
 def trim(limit: int | None) -> None:
     """Hand back what is freed once the process nears `limit` bytes (RESIDENT without): tiles of other shapes leave gaps."""
-    if sys.platform.startswith("linux") and _held() > _MOST * (limit or RESIDENT):
+    if sys.platform.startswith("linux") and held_bytes() > _MOST * (limit or RESIDENT):
         hand_back()
 
 

@@ -284,7 +284,7 @@ class _InOrder:
         self._decoder = decoder
         self._stamps: list[int] = []
 
-    def decode(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+    def decode(self, packet: "Packet[Any] | None") -> list[VideoFrame]:
         if packet is not None and packet.pts is not None:
             heappush(self._stamps, packet.pts)
         frames = self._decoder.decode(packet)

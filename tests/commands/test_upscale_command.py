@@ -754,3 +754,16 @@ def test_formats_have_their_other_names_too(tmp_path, name, suffix):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     assert upscale(tmp_path / "a.png", "--format", name, "-o", tmp_path / "out").exit_code == 0
     assert names(tmp_path / "out") == [f"a{suffix}"]
+
+
+@pytest.mark.parametrize(("factor", "pixels"), [(1, (60, 50)), (2.5, (150, 125)), (8, (480, 400)), (16, (960, 800))])
+def test_bicubic_goes_by_any_factor_too(tmp_path, factor, pixels):
+    Image.fromarray(photograph(50, 60)).save(tmp_path / "a.png")
+    result = upscale(tmp_path / "a.png", "-s", factor, "-o", tmp_path / "b.png")
+    assert (result.exit_code, size(tmp_path / "b.png")) == (0, pixels), result.stderr
+
+
+def test_a_memory_that_the_program_alone_exceeds_is_said(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "a.png")
+    assert "--max-memory is less than the" in upscale(tmp_path / "a.png", "--max-memory", "20M").stderr
+    assert "--max-memory" not in upscale(tmp_path / "a.png", "--max-memory", "20G", "-o", tmp_path / "b.png").stderr

@@ -516,6 +516,12 @@ def test_flags_of_videos_that_meet_none_are_said(tmp_path, flags):
     assert "flags for videos" not in done(tmp_path / "still.png", "-o", tmp_path / "other.png").stderr
 
 
+def test_a_rate_for_what_has_one_is_refused(tmp_path):
+    result = upscale(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "--fps", 60)
+    assert (result.exit_code, (tmp_path / "out.mp4").exists()) == (2, False)
+    assert "a video keeps the rate it has" in result.stderr
+
+
 def test_a_dry_run_writes_nothing(tmp_path):
     result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--dry-run")
     assert "out.mp4  128x96  12 frames" in result.stdout

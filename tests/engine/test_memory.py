@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def test_what_is_promised_and_what_is_held_leaves_the_budget(monkeypatch):
-    monkeypatch.setattr(memory, "_held", lambda: 300 * 2**20)
+    monkeypatch.setattr(memory, "held_bytes", lambda: 300 * 2**20)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
     whole = memory.budget(CPU, 2**30)
     assert 0 < whole < 2**30 - 300 * 2**20
@@ -54,9 +54,9 @@ memory.keep_freed_memory()
 taken = memory.off_heap(({100 * 2**20},), np.dtype(np.uint8))
 taken[:] = 1
 after = np.ones(2**20)
-before = memory._held()
+before = memory.held_bytes()
 del taken
-print(before - memory._held())
+print(before - memory.held_bytes())
 """
     run = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert float(run.stdout) > 99 * 2**20
@@ -94,11 +94,11 @@ def test_what_a_process_holds_before_makes_no_tile_smaller(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
     sides = []
     for held in (400 * 2**20, 5 * 2**30):
-        monkeypatch.setattr(memory, "_held", lambda held=held: held)
+        monkeypatch.setattr(memory, "held_bytes", lambda held=held: held)
         runner = Runner(create("rfdn", 2), device=CPU, precision="fp32")
         runner._bytes_per_px["fp32"] = 8000.0
         sides.append(runner._side((300, 400, "fp32", 1, 0), 0))
-    assert memory._held() > memory.RESIDENT
+    assert memory.held_bytes() > memory.RESIDENT
     assert sides[0][0] * sides[0][1] <= sides[1][0] * sides[1][1]
     assert Runner(create("rfdn", 2), device=CPU, memory=2**30).memory == 2**30  # what is asked for is kept to
 
