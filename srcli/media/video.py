@@ -17,7 +17,7 @@ import numpy as np
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.sidedata.sidedata import Type
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -284,7 +284,7 @@ class _InOrder:
         self._decoder = decoder
         self._stamps: list[int] = []
 
-    def decode(self, packet: "Packet[Any] | None") -> list[VideoFrame]:
+    def decode(self, packet: "Packet[Stream] | None") -> list[VideoFrame]:
         if packet is not None and packet.pts is not None:
             heappush(self._stamps, packet.pts)
         frames = self._decoder.decode(packet)
