@@ -78,7 +78,7 @@ class Journal:
         record["output"] = facts_of(done.output) if there else {"path": str(done.output)}
         if account:
             record |= plain(asdict(account))
-            record["input"]["sha256"] = record.pop("sha256") or _hash(done.input)
+            record["input"]["sha256"] = record.pop("sha256") or digest(done.input)
         if self._world > 1:
             record["rank"] = self._rank
         self._append(json.dumps(record))
@@ -255,7 +255,8 @@ def _file(reference: str, network: SRModel) -> dict[str, Any]:
     return {"file": None}
 
 
-def _hash(path: Path) -> str | None:
+def digest(path: Path) -> str | None:
+    """Return a file's SHA-256 as hex; None of what is no file, or cannot be read."""
     try:
         return zoo.hash_of(path) if path.is_file() else None
     except OSError:

@@ -17,7 +17,7 @@ import torch
 
 from srcli.engine.device import Precision
 from srcli.engine.edges import edges
-from srcli.engine.journal import Account, Journal
+from srcli.engine.journal import Account, Journal, digest
 from srcli.engine.likeness import likeness
 from srcli.engine.runner import Work
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
@@ -28,7 +28,6 @@ from srcli.media.image import Picture, read_image, to_srgb, write_image
 from srcli.media.jobs import Job, is_result, pixels_of, result_size
 from srcli.media.png import PNG_LEVEL
 from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
-from srcli.zoo import hash_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -204,7 +203,7 @@ def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
 
 
 def _read(job: Job, *, icc: Icc, streams: Callable[[Job], Upscaler | None], traced: bool) -> _Decoded:
-    sha256 = hash_of(job.source) if traced and job.source.is_file() else None
+    sha256 = digest(job.source) if traced else None
     started = time.monotonic()
     return _Decoded(_opened(job, icc, streams), time.monotonic() - started, sha256)
 

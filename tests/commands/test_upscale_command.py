@@ -767,3 +767,14 @@ def test_a_memory_that_the_program_alone_exceeds_is_said(tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     assert "--max-memory is less than the" in upscale(tmp_path / "a.png", "--max-memory", "20M").stderr
     assert "--max-memory" not in upscale(tmp_path / "a.png", "--max-memory", "20G", "-o", tmp_path / "b.png").stderr
+
+
+def test_a_file_that_cannot_be_read_for_its_hash_does_not_end_a_run_with_a_report(folder, tmp_path, monkeypatch):
+    def hash_of(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("srcli.zoo.hash_of", hash_of)
+    report = tmp_path / "told.json"
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", report)
+    assert (result.exit_code, len(names(tmp_path / "out"))) == (0, len(names(folder))), result.stderr
+    assert {file["input"]["sha256"] for file in json.loads(report.read_text())["files"]} == {None}
