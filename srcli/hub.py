@@ -360,7 +360,8 @@ def _translated(source: Source) -> Iterator[None]:
     except errors.LocalEntryNotFoundError as error:
         raise WeightsNotFound(f"'{source}' is not whole in the cache, and {endpoint} cannot be reached") from error
     except errors.HfHubHTTPError as error:
-        raise WeightsNotFound(f"{endpoint} refused '{source}' ({_reason(error)})") from error
+        cached = "; --offline takes what is in the cache" if _cached_names(source, _cached_commit(source)) else ""
+        raise WeightsNotFound(f"{endpoint} refused '{source}' ({_reason(error)}){cached}") from error
     except _transport() as error:
         raise WeightsNotFound(f"the transfer of '{source}' failed ({_reason(error)}); try again") from error
     except ValueError as error:

@@ -174,6 +174,15 @@ def test_what_is_cached_is_used_where_the_hub_or_a_portal_before_it_has_no_answe
         _opened("hf:me/others")
 
 
+def test_a_refusal_of_what_is_cached_tells_of_the_cache(server, weights, monkeypatch):
+    server.repos["me/nets"] = weights
+    _opened("hf:me/nets")
+    monkeypatch.setattr(server.RequestHandlerClass, "do_GET", lambda handler: handler._answer(403, {}, b"{}"))
+    with pytest.raises(WeightsNotFound, match=r"refused 'hf:me/nets' \(.*403.*\); --offline takes what is in the cache"):
+        _opened("hf:me/nets")
+    assert _opened("hf:me/nets", offline=True) == ("fsrcnn", 4, [])
+
+
 @pytest.mark.parametrize(
     ("address", "proxy", "code", "text"),
     [
