@@ -62,9 +62,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         exif = None
         notes.append("damaged EXIF data are not kept")
     if exif is not None and header.orientation > 1:
-        whole, exif = exif, without_preview(exif)
-        if exif != whole:
-            notes.append("the preview in the EXIF data is left out: it lies as the picture lay before it was turned")
+        exif = without_preview(exif)  # which is made from the picture, and lies as that lay before it was turned
     if exif is not None and header.orientation >= 5:
         exif = exchanged(exif, ExifTags.Base.XResolution, ExifTags.Base.YResolution)
     if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
