@@ -1,7 +1,7 @@
 """Weights files that rebuild their model by themselves: safetensors with a card in the header."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -18,7 +18,7 @@ from srcli.models.base import SRModel
 _KEY = "srcli.card"
 # what building a network of arguments that nobody checked raises
 UNBUILDABLE = (UserError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError, AssertionError, RuntimeError)
-_SCORE: dict[str, type | tuple[type, ...]] = {"dataset": str, "psnr": (int, float), "ssim": (int, float), "protocol": str}
+_SCORE: dict[str, type | tuple[type, ...]] = {"dataset": str, "psnr": (int, float), "ssim": (int, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,15 @@ def read_card(path: Path) -> Card:
 
 
 def card_from(content: dict[str, Any]) -> Card:
-    """Make a card of what JSON holds, without what a later srcli adds; raise TypeError where a value is of another kind."""
+    """Make a card of what JSON holds, without what a later srcli adds, nor scores that are none.
+
+    Raises TypeError where a value is of another kind.
+    """
     card = Card(**{f.name: content[f.name] for f in fields(Card) if f.name in content})
     for name, kind in get_type_hints(Card).items():
         if not isinstance(getattr(card, name), get_origin(kind) or kind):
             raise TypeError(f"its {name} is {getattr(card, name)!r}")
-    for score in card.scores:
-        if not isinstance(score, dict) or not all(isinstance(score.get(k), kind) for k, kind in _SCORE.items()):
-            raise TypeError(f"one of its scores is {score!r}")
-    return card
+    return replace(card, scores=[score for score in card.scores if _is_score(score)])
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -127,6 +127,10 @@ def _metadata(path: Path) -> dict[str, str]:
         raise WeightsNotFound(f"no weights file '{path}'") from error
     except (SafetensorError, OSError) as error:
         raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
+
+
+def _is_score(score: Any) -> bool:
+    return isinstance(score, dict) and all(isinstance(score.get(name), kind) for name, kind in _SCORE.items())
 
 
 def _stored(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -21,7 +21,7 @@ ALLOWED = {
     "foreign": {"checkpoint", "models", "errors"},
     "community": {"models", "errors"},
     "modelcard": {"checkpoint", "models", "errors"},
-    "hub": {"errors"},
+    "hub": {"errors", "files"},
     "pages": {"pages"},
     "preview": set(),
     "exported": {"checkpoint", "models", "ops", "errors"},

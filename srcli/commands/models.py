@@ -85,7 +85,10 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
         "file": str(path or ""),
         "sha256": sha256,
         "source": card.source,
-        **{s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s['protocol']})" for s in card.scores},
+        **{
+            s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s.get('protocol', 'protocol not stated')})"
+            for s in card.scores
+        },
         "training": ", ".join(f"{k}={v}" for k, v in card.training.items()),
         "recipe": train_command(card) if card.training else "",
     }

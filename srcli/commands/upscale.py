@@ -175,7 +175,7 @@ def upscale(
     if watch:
         _refuse_watch(sources, output, dry_run=dry_run, show=show is not None)
     if stream:
-        video.refuse_of_files(stream, format, flags, dry_run=dry_run)
+        video.refuse_of_files(stream, format, flags)
         pipes.refuse_terminal()
     else:
         sources, output = _through_pipes(context, sources, output)

@@ -138,7 +138,7 @@ def stream_of(sources: list[str], raw: str | None, format: str, fps: str | None)
     return Stream(path, kind or "y4m", None, parse_rate(fps)) if sniff.is_video(path) else None
 
 
-def refuse_of_files(stream: Stream, format: str, flags: Flags, *, dry_run: bool) -> None:
+def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
     """Refuse what changes nothing where frames go to stdout; raise UsageError."""
     given = {"--codec": flags.codec, "--crf": flags.crf, "--preset": flags.preset, "--pix-fmt": flags.pix_fmt}
     for flag, value in given.items():
@@ -146,8 +146,6 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags, *, dry_run: bool)
             raise UsageError(f"{flag} is of files: -o - gets frames as y4m or rgb, which are not encoded")
     if format not in ("keep", "y4m", "rgb"):
         raise UsageError(f"-o - gets a video's frames as --format y4m or rgb, not as {format}; name a file for {format}")
-    if dry_run:
-        raise UsageError("--dry-run writes nothing and -o - is for frames: choose one")
     if flags.deinterlace and stream.path is None:
         raise UsageError("--deinterlace is of files, not of stdin")
 
@@ -202,11 +200,12 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
     from srcli.media.jobs import is_sequence
     from srcli.media.video import Clip
 
+    rate = parse_rate(flags.fps)
     if flags.fps is not None and not any(is_sequence(job.source) for job in jobs):
         raise UsageError("--fps is of numbered pictures and --raw: a video keeps the rate it has")
     wishes = Wishes(flags.codec, flags.crf, flags.preset, flags.pix_fmt)
     clip = Clip(*flags.span(), flags.frames)
-    return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, parse_rate(flags.fps)))
+    return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate))
 
 
 def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> "list[Job]":

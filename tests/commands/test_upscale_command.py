@@ -716,6 +716,8 @@ def test_a_second_signal_does_not_cut_off_what_is_being_written(folder, tmp_path
         if len(calls) == 2:
             stop.set()
             os.kill(pid, signal.SIGINT)
+            for _ in range(1000):  # whichever thread the signal reaches
+                time.sleep(0.01)
         return upscaled(self, *arguments, **more)
 
     upscaled, calls = Resizer.several, []

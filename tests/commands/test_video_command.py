@@ -463,7 +463,7 @@ def test_bare_rgb_goes_through_a_pipe_and_a_cut_frame_is_said():
         (["--crf", "20"], "--crf is of files: -o - gets frames as y4m or rgb, which are not encoded"),
         (["--codec", "libx264"], "--codec is of files"),
         (["--format", "mp4"], "-o - gets a video's frames as --format y4m or rgb, not as mp4; name a file for mp4"),
-        (["--dry-run"], "--dry-run writes nothing and -o - is for frames: choose one"),
+        (["--dry-run"], "--dry-run and -o - both write to stdout: choose one"),
     ],
 )
 def test_flags_of_files_are_refused_where_frames_go_to_stdout(tmp_path, flags, text):

@@ -135,7 +135,7 @@ def test_what_is_left_of_a_streamed_picture_goes_on_in_smaller_tiles(rfdn, monke
 
 def test_tiles_leave_room_for_the_bands_of_a_streamed_picture(rfdn, monkeypatch):
     limit, promised, per_px = 48 * 2**20, 4 * 2**20, 500
-    monkeypatch.setattr(memory, "_held", lambda: 0)
+    monkeypatch.setattr(memory, "held_bytes", lambda: 0)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
     upscaler = Upscaler(rfdn, precision="fp32", memory=limit)
     upscaler.runner._bytes_per_px["fp32"] = per_px
