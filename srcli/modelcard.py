@@ -73,9 +73,9 @@ def page(repo: str, entries: Sequence[Entry]) -> str:
         means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in e.card.scores}
         cells = [f"`{e.name}`", label_of(e.card), f"x{e.card.scale}", f"{e.parameters:,}", f"{e.size / 2**20:.2f}"]
         lines.append(f"| {' | '.join([*cells, *(means.get(name, '-') for name in sets), stated[e.name]])} |")
-    protocols = dict.fromkeys(score.get("protocol", "") for e in entries for score in e.card.scores)
+    protocols = dict.fromkeys(score["protocol"] for e in entries for score in e.card.scores if "protocol" in score)
     if sets:
-        lines += ["", f"PSNR in dB / SSIM as `srcli eval` measures them: {'; '.join(protocols)}."]
+        lines += ["", f"PSNR in dB / SSIM as `srcli eval` measures them{': ' if protocols else ''}{'; '.join(protocols)}."]
     lines += ["", "SHA-256:", "", "```", *(f"{e.sha256}  {e.name}" for e in entries), "```"]
     for e in entries:
         lines += _recipe(e)
