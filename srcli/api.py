@@ -48,8 +48,8 @@ def load(
     where = pick_device(str(device))
     if tile is not None and not (isinstance(tile, int) and tile >= 0):
         raise UsageError(f"tile is px, 0 for the whole picture or None, not {tile!r}")
-    if scale is not None and (scale != int(scale) or scale < 1):
-        raise UsageError(f"scale is a whole number from 1, not {scale!r}")
+    if scale is not None and scale not in range(1, 17):
+        raise UsageError(f"scale is a whole number from 1 to 16, not {scale!r}")
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn before those of the file take their place
         network, card = open_model(str(model), scale and int(scale), offline=offline, say=logging.getLogger("srcli").warning)
     return Upscaler(network, card, device=where, precision=precision, tile=tile, ensemble=ensemble)

@@ -107,6 +107,9 @@ def card_from(content: dict[str, Any]) -> Card:
     for name, kind in get_type_hints(Card).items():
         if not isinstance(getattr(card, name), get_origin(kind) or kind):
             raise TypeError(f"its {name} is {getattr(card, name)!r}")
+    stages, ranks = card.training.get("stage") or [], card.training.get("ranks", 1)
+    if not (isinstance(ranks, int) and isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)):
+        raise TypeError(f"its training is {card.training!r}")
     return replace(card, scores=[score for score in card.scores if _is_score(score)])
 
 

@@ -162,7 +162,7 @@ class _Drawn:
         self._task = progress.add_task("", total=total)
 
     def update(self, done: float, text: str = "") -> None:
-        self._progress.update(self._task, completed=done, description=text)
+        self._progress.update(self._task, completed=done, description=one_line(text))
 
     def message(self, line: str) -> None:
         self._progress.console.print(escape(one_line(line)), soft_wrap=True)
@@ -228,6 +228,9 @@ def _without_middle(text: str, width: int, dots: str) -> str:
     head, tail = text[: len(text) // 2], text[len(text) // 2 :]
     if cell_len(text) <= width:
         return text
+    if text.isascii():  # a letter a cell
+        kept = max(width - len(dots), 0)
+        return text[: kept - kept // 2] + dots + text[len(text) - kept // 2 :]
     while head + tail and cell_len(head + dots + tail) > width:
         head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
     return head + dots + tail

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from srcli import checkpoint
-from srcli.errors import BadCheckpoint, SeveralScales
+from srcli.errors import BadCheckpoint, SeveralScales, first_line
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.models.signatures import Match, match
@@ -258,7 +258,7 @@ def _normalised(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, T
     for name, value in state.items():
         parts = [f"{name.removesuffix('weight')}parametrizations.weight.original{i}" for i in (0, 1)]
         if name.endswith(".weight") and parts[0] in own:
-            out[parts[0]], out[parts[1]] = value.flatten(1).norm(dim=1).view(-1, 1, 1, 1), value
+            out[parts[0]], out[parts[1]] = value.float().flatten(1).norm(dim=1).view(-1, 1, 1, 1), value
         else:
             out[name] = value
     return out
@@ -269,4 +269,4 @@ def _first_line(error: Exception) -> str:
         return type(error).__name__
     if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code in the file
         return "neither safetensors nor a torch file of tensors alone"
-    return str(error).splitlines()[0][:120]
+    return first_line(error, 120)

@@ -137,9 +137,9 @@ def train_command(card: Card) -> str:
 
 def idle(training: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings that change nothing beside the others of a training, each with what makes it so."""
-    losses = {training.get("loss"), *(stage.get("loss") for stage in training.get("stage") or ())}
+    losses = [training.get("loss"), *(stage.get("loss") for stage in training.get("stage") or ())]
     if training.get("finish"):
-        losses.add(training.get("finish_loss"))
+        losses.append(training.get("finish_loss"))
     said = {}
     if training.get("optimizer") in ("adam", "adamw"):
         said["adam_lr"] = f"is of muon; the rate of {training['optimizer']} is --lr"

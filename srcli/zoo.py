@@ -179,9 +179,9 @@ def open_network(reference: str, scale: int | None = None, *, offline: bool = Fa
     return open_model(reference, scale, offline=offline, say=say)[0]
 
 
-def knows_photographs_alone(reference: str, scale: int | None = None) -> bool:
+def knows_photographs_alone(reference: str) -> bool:
     """Whether `reference` names shipped weights that have learnt from photographs reduced by bicubic, and from nothing else."""
-    name = _split(reference, scale)[0]
+    name = _split(reference, None)[0]
     return not on_disk(reference) and not name.endswith("-photo") and any(file.name == name for file in shipped())
 
 

@@ -214,8 +214,9 @@ def test_what_the_program_holds_takes_nothing_from_the_network(monkeypatch):
         ({"tile": "64"}, "not '64'"),
         ({"tile": 2.5}, "not 2.5"),
         ({"tile": -5}, "not -5"),
-        ({"scale": 0}, "a whole number from 1, not 0"),
-        ({"scale": 2.5}, "a whole number from 1, not 2.5"),
+        ({"scale": 0}, "a whole number from 1 to 16, not 0"),
+        ({"scale": 2.5}, "a whole number from 1 to 16, not 2.5"),
+        ({"scale": "x"}, "not 'x'"),
     ],
 )
 def test_options_that_are_none_are_refused_when_loading(options, text):

@@ -173,7 +173,7 @@ def upscale(
     if format in ("y4m", "rgb") and not stream:
         raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
-        _refuse_watch(sources, output, dry_run=dry_run, show=show is not None)
+        _refuse_watch(sources, output, dry_run=dry_run, show=show is not None, fps=fps)
     if stream:
         video.refuse_of_files(stream, format, flags)
         pipes.refuse_terminal()
@@ -229,6 +229,8 @@ def upscale(
                 journal.add(done)
             if done.error:
                 raise BadVideo(done.error)
+            if journal and journal.lost:
+                raise typer.Exit(1)
             return
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
@@ -280,7 +282,7 @@ def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
         raise typer.Exit(130) from None
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,7 +535,9 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
         raise typer.Exit(1)
 
 
-def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool) -> None:
+def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
+    if fps:
+        raise UsageError("--fps is of numbered pictures and --raw, and --watch is of single files: choose one")
     if dry_run:
         raise UsageError("--watch goes on for ever and --dry-run does nothing: choose one")
     if show:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from srcli import console
-from srcli.errors import BadVideo, UsageError
+from srcli.errors import BadPicture, BadVideo, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,6 +125,8 @@ def stream_of(sources: list[str], raw: str | None, format: str, fps: str | None)
     kind: Kind | None = format if format in ("y4m", "rgb") else None  # type: ignore[assignment]
     if len(sources) != 1:
         return None
+    if sources == ["-"] and sys.stdin is None:
+        raise BadPicture("stdin is closed")
     if raw is not None:
         match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", raw)
         if not match or sources != ["-"]:
@@ -146,6 +148,8 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
             raise UsageError(f"{flag} is of files: -o - gets frames as y4m or rgb, which are not encoded")
     if format not in ("keep", "y4m", "rgb"):
         raise UsageError(f"-o - gets a video's frames as --format y4m or rgb, not as {format}; name a file for {format}")
+    if flags.fps is not None and stream.size is None:
+        raise UsageError("--fps is of numbered pictures and --raw: a video keeps the rate it has")
     if flags.deinterlace and stream.path is None:
         raise UsageError("--deinterlace is of files, not of stdin")
 

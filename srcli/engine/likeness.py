@@ -8,7 +8,9 @@ from torch import Tensor
 
 from srcli.media.image import Picture
 from srcli.ops.pixels import MAXIMA, to_tensor
-from srcli.ops.resize import resize_strips
+from srcli.ops.resize import resize, resize_strips
+
+_MARGIN = 8  # px around a cell, which the shrinking reads
 
 FAR = 28.0  # dB below which a result is pointed out; how it was chosen: docs/upscale.md
 
@@ -53,3 +55,27 @@ def likeness(result: Picture, source: Picture) -> Likeness | None:
         return None
     mean = squares / (count * channels)
     return Likeness(-10 * math.log10(mean) if mean else math.inf, tuple((255 * shift / count).tolist()))
+
+
+@torch.inference_mode()
+def nearness(result: Picture, source: Picture, top: int, left: int, side: int) -> float | None:
+    """Compare one cell of `side` px as `likeness` does the whole: PSNR in dB.
+
+    None where nothing is opaque, or the factor is no whole number.
+    """
+    (height, width), s = source.pixels.shape[:2], result.pixels.shape[0] // source.pixels.shape[0]
+    if s < 1 or result.pixels.shape[:2] != (height * s, width * s):
+        return None
+    first, start = max(top - _MARGIN, 0), max(left - _MARGIN, 0)
+    last, stop = (min(n + side + _MARGIN, length) for n, length in ((top, height), (left, width)))
+    part = source.pixels[first:last, start:stop]
+    small = resize(to_tensor(result.pixels[first * s : last * s, start * s : stop * s]), *part.shape[:2])
+    error = (small.clamp(0, 1) - to_tensor(part))[0].permute(1, 2, 0)  # (h, w, C)
+    inner = slice(top - first, top - first + side), slice(left - start, left - start + side)
+    error = error[inner]
+    if source.alpha is not None:
+        error = error[torch.from_numpy(source.alpha[first:last, start:stop][inner] == MAXIMA[source.alpha.dtype])]
+    if not error.numel():
+        return None
+    mean = float(error.double().square().mean())
+    return -10 * math.log10(mean) if mean else math.inf

@@ -18,7 +18,7 @@ import torch
 from srcli.engine.device import Precision
 from srcli.engine.edges import edges
 from srcli.engine.journal import Account, Journal, digest
-from srcli.engine.likeness import likeness
+from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
 from srcli.errors import OutOfMemory, UserError, out_of_memory
@@ -37,7 +37,7 @@ AHEAD = 2  # pictures read before, and written behind, the one in the network
 UNWRITTEN = 256 * 2**20  # bytes of results that wait to be written before the network waits for them
 STREAM_FROM = 100_000_000  # px of a result that is computed and written in strips where its formats allow it
 _COMPILE_FROM = 500_000_000  # px of input that repay compiling on CUDA; an estimate, not run on hardware
-ASTRAY = 34.0  # dB below which what is drawn went wrong; how it was chosen: docs/upscale.md
+ASTRAY = 34.0  # dB below which the steepest cell of what is drawn went wrong; how it was chosen: docs/upscale.md
 _SMALL = 128 * 128  # px of input up to which pictures of one size share a pass
 _SHARED = 256 * 256  # px of a pass that they share
 
@@ -333,17 +333,19 @@ def _failed(job: Job, error: UserError) -> Done:
 
 def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: str) -> Done:
     """Point out a result that hardly resembles its input, and note the picture; without a journal only what is drawn."""
-    source, result = upscaled.decoded.picture, upscaled.result
+    source, result, alike = upscaled.decoded.picture, upscaled.result, None
     if isinstance(source, Animation) and isinstance(result, Animation):
         source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
-    if not (isinstance(source, Picture) and isinstance(result, Picture)):
-        alike = None
-    else:
-        drawn = bool(advice) and edges(source.pixels, PROBE).drawn
-        alike = likeness(result, source) if journal or drawn else None
-        if alike and (alike.far or (drawn and alike.psnr < ASTRAY)):
-            what = advice if drawn else "look at it"
-            told = f"made small again, it is only {alike.psnr:.1f} dB from the input: {what}"
+    if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):
+        alike = likeness(result, source) if journal else None
+        top, left, drawn = edges(source.pixels, PROBE) if advice else (0, 0, False)
+        near = nearness(result, source, top, left, PROBE) if drawn else None
+        if near is not None and near < ASTRAY:
+            done = replace(
+                done, notes=(*done.notes, f"made small again, a part is only {near:.1f} dB from the input: {advice}")
+            )
+        elif alike and alike.far:
+            told = f"made small again, it is only {alike.psnr:.1f} dB from the input: look at it"
             done = replace(done, notes=(*done.notes, told))
     if journal:
         journal.add(done, Account(upscaled.decoded.sha256, upscaled.passes, upscaled.shared, alike))

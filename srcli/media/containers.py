@@ -437,7 +437,7 @@ def _copied(
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
         return
-    if begin:
+    if begin and not anew:  # else a later part could be taken for the first
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
         if (at := _sought(given, streams, begin - back)) is not None:
             given.seek(at)
@@ -474,10 +474,18 @@ def _copied(
 def _continued(packets: Iterator[AnyPacket], anew: Sequence[Fraction]) -> Iterator[AnyPacket]:
     """Put packets later as the picture is, each time that their clock begins anew; what would overlap there is left out."""
     clocks: dict[int, tuple[int, Fraction, Fraction]] = {}  # how often, when by the file, and by the result
+    over = set[int]()  # streams whose clock began anew behind all that the picture was read of
     for packet in packets:
-        if anew and packet.dts is not None:
+        if packet.stream.index in over:
+            continue
+        if packet.dts is not None:
             often, read, written = clocks.get(packet.stream.index, (0, _time(packet), _time(packet) - 1))
-            often += often < len(anew) and _time(packet) < read - SETBACK
+            if _time(packet) < read - SETBACK:
+                if often < len(anew):
+                    often += 1
+                elif packet.stream.type == "audio":
+                    over.add(packet.stream.index)
+                    continue
             read = _time(packet)
             _shift(packet, -anew[often - 1] if often else Fraction(0))
             clocks[packet.stream.index] = often, read, max(written, _time(packet))

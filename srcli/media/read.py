@@ -23,7 +23,7 @@ from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
 from srcli.media.ppm import read_ppm16
 from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, opened, reading
-from srcli.media.tiff import read_deep_tiff, tiff_metadata
+from srcli.media.tiff import read_deep_tiff, tiff_metadata, tiff_tags
 
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
@@ -61,9 +61,13 @@ def carried(file: BinaryIO, header: Header) -> Picture:
     if exif is not None and not any(True for _ in entries(exif)):
         exif = None
         notes.append("damaged EXIF data are not kept")
-    if exif is not None and header.orientation > 1:
+    turned = header.orientation
+    if facts.format == "tiff":  # some of which Pillow turns itself
+        tag = tiff_tags(file).get(ExifTags.Base.Orientation, 1)
+        turned = tag if tag in range(1, 9) else 1
+    if exif is not None and turned > 1:
         exif = without_preview(exif)  # which is made from the picture, and lies as that lay before it was turned
-    if exif is not None and header.orientation >= 5:
+    if exif is not None and turned >= 5:
         exif = exchanged(exif, ExifTags.Base.XResolution, ExifTags.Base.YResolution)
     if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
         icc = None  # of CMYK or Lab, which the pixels no longer are
@@ -74,7 +78,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         icc=icc,
         exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
         xmp=xmp and re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp),
-        dpi=dpi[::-1] if dpi and header.orientation >= 5 else dpi,
+        dpi=dpi[::-1] if dpi and turned >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),
         chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {},

@@ -740,7 +740,7 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
         return [line for line in result.stderr.splitlines() if "-m rfdn-photo" in line]
 
     (line,) = told("standard")
-    assert "text.png: made small again, it is only" in line
+    assert "text.png: made small again, a part is only" in line
     assert told("rfdn-photo") == told("bicubic") == []
 
 

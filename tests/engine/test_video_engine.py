@@ -370,6 +370,18 @@ def test_sound_stays_with_the_picture_where_the_clock_begins_anew(tmp_path, name
     assert sound[-1] + 0.064 == pytest.approx(after.times[0][-1] + 0.04, abs=0.15)
 
 
+@pytest.mark.parametrize(("start", "end"), [("0", "3"), ("2", "3"), ("3", None), ("4.5", None)])
+def test_a_cut_where_the_clock_begins_anew_keeps_its_sound(tmp_path, start, end):
+    part = make_clip(tmp_path / "part.ts", frames=50, tone=True).read_bytes()
+    clip, target = tmp_path / "clip.ts", tmp_path / "out.mkv"
+    clip.write_bytes(part * 3)
+    cut = Clip(Fraction(start), Fraction(end) if end else None)
+    upscale_video(resizer(), plan_video(Job(clip, target, "mkv", None, 2), Choices(clip=cut)))
+    (times,), (sound,) = held(target).times, held(target).sound
+    assert sound[0] == pytest.approx(times[0], abs=0.15)
+    assert sound[-1] + 0.064 == pytest.approx(times[-1] + 0.04, abs=0.2)
+
+
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
 def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
     clip = make_clip(tmp_path / name, frames=20, tone=True)

@@ -572,6 +572,16 @@ def test_a_preview_of_a_picture_that_is_turned_is_left_out(tmp_path, orientation
     assert [field for field in fields_of(picture.exif) if field.tag != 0x0112] == fields
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_resolution_of_a_tiff_turns_with_it(tmp_path, deep):
+    pixels = smooth().astype(np.uint16) * 257 if deep else smooth()
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, resolution=(72, 300), resolutionunit=2, extratags=[(274, 3, 1, 6, True)], photometric="rgb"
+    )
+    picture = read_image(tmp_path / "a.tif")
+    assert (picture.pixels.shape, picture.dpi) == ((pixels.shape[1], pixels.shape[0], 3), (300, 72))
+
+
 def test_the_resolution_turns_with_the_picture(tmp_path):
     data = Image.Exif()
     data[0x0112], data[282], data[283], data[296] = 6, 300.0, 150.0, 2
