@@ -124,7 +124,7 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["upscale", "{folder}", "--format", "heic"], 2, "not 'heic'"),
         (["upscale", "{folder}", "--device", "cuda:99"], 1, "'cuda:99' is not on this machine"),
         (["upscale", "{folder}", "--device", "quantum"], 1, "'quantum'"),
-        (["export", "bicubic", "-s", "5", "out.onnx"], 2, "no x5"),
+        (["eval", "{folder}", "-m", "bicubic", "-s", "5"], 2, "no x5"),
         (["upscale", "{folder}", "--scael", "2"], 2, "--scael"),
         (["upscale", "{folder}/p0.png", "{folder}/p1.png", "-m", "bicubic", "-o", "one.png"], 2, "one.png"),
         (["eval", "{folder}"], 2, "-m"),
