@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,15 +47,11 @@ def likeness(result: Picture, source: Picture) -> Likeness | None:
     squares, shift, count = 0.0, torch.zeros(channels, dtype=torch.float64), 0
     for top, small in resize_strips(read, result.pixels.shape[:2], height, width):
         rows = slice(top, top + small.shape[-2])
-        error = (small.clamp(0, 1) - to_tensor(source.pixels[rows]))[0].permute(1, 2, 0)  # (rows, W, C)
-        if source.alpha is not None:
-            error = error[torch.from_numpy(source.alpha[rows] == MAXIMA[source.alpha.dtype])]  # (opaque px, C)
-        error = error.reshape(-1, channels).double()
+        error = _errors(small, source.pixels[rows], None if source.alpha is None else source.alpha[rows])
         squares, shift, count = squares + float(error.square().sum()), shift + error.sum(0), count + len(error)
     if not count:
         return None
-    mean = squares / (count * channels)
-    return Likeness(-10 * math.log10(mean) if mean else math.inf, tuple((255 * shift / count).tolist()))
+    return Likeness(_psnr(squares / (count * channels)), tuple((255 * shift / count).tolist()))
 
 
 @torch.inference_mode()
@@ -70,12 +67,19 @@ def nearness(result: Picture, source: Picture, top: int, left: int, side: int) -
     last, stop = (min(n + side + _MARGIN, length) for n, length in ((top, height), (left, width)))
     part = source.pixels[first:last, start:stop]
     small = resize(to_tensor(result.pixels[first * s : last * s, start * s : stop * s]), *part.shape[:2])
-    error = (small.clamp(0, 1) - to_tensor(part))[0].permute(1, 2, 0)  # (h, w, C)
-    inner = slice(top - first, top - first + side), slice(left - start, left - start + side)
-    error = error[inner]
-    if source.alpha is not None:
-        error = error[torch.from_numpy(source.alpha[first:last, start:stop][inner] == MAXIMA[source.alpha.dtype])]
-    if not error.numel():
-        return None
-    mean = float(error.double().square().mean())
+    down, across = slice(top - first, top - first + side), slice(left - start, left - start + side)
+    alpha = None if source.alpha is None else source.alpha[first:last, start:stop][down, across]
+    error = _errors(small[..., down, across], part[down, across], alpha)
+    return _psnr(float(error.square().mean())) if error.numel() else None
+
+
+def _errors(small: Tensor, pixels: np.ndarray, alpha: np.ndarray | None) -> Tensor:
+    """Return by how much (1, C, h, w) differs from (h, w, C) pixels where `alpha` is opaque: (px, C) in float64."""
+    error = (small.clamp(0, 1) - to_tensor(pixels))[0].permute(1, 2, 0)  # (h, w, C)
+    if alpha is not None:
+        error = error[torch.from_numpy(alpha == MAXIMA[alpha.dtype])]
+    return error.reshape(-1, pixels.shape[2]).double()
+
+
+def _psnr(mean: float) -> float:
     return -10 * math.log10(mean) if mean else math.inf

@@ -478,11 +478,11 @@ def _unique(jobs: list[Job]) -> list[Job]:
 
 def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
     """Leave out what is the result of another job: '*.png' finds the results of the run before, too."""
-    made = {_resolved(job.target) for job in jobs if _resolved(job.target) != _resolved(job.source)}
-    results = [job.source for job in jobs if _resolved(job.source) in made]
-    if results:
+    found = [(job, _resolved(job.source), _resolved(job.target)) for job in jobs]
+    made = {target for _, source, target in found if target != source}
+    if results := [job.source for job, source, _ in found if source in made]:
         say(f"no inputs, as they are results of others: {_listed(results)}")
-    return [job for job in jobs if _resolved(job.source) not in made]
+    return [job for job, source, _ in found if source not in made]
 
 
 def _resolved(path: Path) -> str:
@@ -547,11 +547,8 @@ def _published(target: Path) -> bool:
 
 def is_result(job: Job) -> bool:
     """Tell whether what is there is a picture of the size that would be written."""
-    try:
-        there = probe(job.target)
-    except BadPicture:
-        return False
-    return job.size in (None, (there.height, there.width))
+    kept = _kept(job)
+    return kept.skip and not kept.notes
 
 
 def _kept(job: Job) -> Job:
