@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from PIL import Image
@@ -71,9 +71,7 @@ def train(
             run.precision,
             tuple(notes),
         )
-        with writing(out):
-            log = (out / LOG).open("a")
-        with writing(out), log, _drawing(board, out):  # closing writes again what found no room
+        with _logging(out) as log, _drawing(board, out):
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
             sweep([out])  # what a killed run was writing
@@ -88,6 +86,17 @@ def train(
                         if isinstance(event, Validated):
                             board.show(shown, event.step)
                 yield event
+
+
+@contextmanager
+def _logging(out: Path) -> Iterator[TextIO]:
+    with writing(out):
+        log = (out / LOG).open("a")
+    try:
+        yield log
+    finally:
+        with writing(out):
+            log.close()  # which writes again what found no room
 
 
 @contextmanager
@@ -152,14 +161,14 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     period = config.validate_every * 60
     next_validation = (run.elapsed // period + 1) * period  # not from here on: each process may live for less
     at_end = False
-    scoring, lost = _to_score(run, out), _lost(run, out)
+    lost = ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
+    scoring = config.val is not None and _to_score(run, lost)
     if ranks.told(scoring or lost)[0]:
         if ranks.leads:
             if scoring:
                 yield from _scored(run, patches, out, stopping)
             else:
-                measure_norms(run, patches)
-                save_best(run, out)
+                _save_unscored(run, patches, out)
             yield save_last(run, out)
         at_end = ranks.told(stopping())[0] > 0
         clock = told = time.monotonic()
@@ -209,31 +218,26 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         if ranks.leads and (at_end or improved or run.elapsed - last_save >= SAVE_EVERY):
             last_save = run.elapsed
             if run.best == -math.inf:  # not validated, or not yet
-                save_first(run, out)
-                measure_norms(run, patches)
-                save_best(run, out)
+                _save_unscored(run, patches, out)
             yield save_last(run, out)
             clock = told = time.monotonic()
     with suppress(RuntimeError):  # the work is done: a rank that has left already is no loss
         ranks.told(0.0)  # the others stay until rank 0 has written
 
 
-def _to_score(run: Run, out: Path) -> bool:
-    """Whether a run that begins, or goes on, has to be validated first."""
-    config = run.config
-    if config.val is None:
-        return False
+def _to_score(run: Run, lost: bool) -> bool:
+    """Whether a run that begins, or goes on, has to be validated first; `lost`: it is at its end without its weights."""
     if not run.step:
         return run.trained and run.best_step is None  # what training has to better
-    if _lost(run, out):
-        return True
-    due = run.fraction() >= 1 or (config.validate_steps is not None and not run.step % config.validate_steps)
-    return due and run.validated < run.step  # what ended the run before came before this validation, or in it
+    every = run.config.validate_steps
+    due = run.fraction() >= 1 or (every is not None and not run.step % every)
+    return lost or (due and run.validated < run.step)  # what ended the run before came before this validation, or in it
 
 
-def _lost(run: Run, out: Path) -> bool:
-    """Whether a run that is at its end lacks the weights that it is to leave."""
-    return run.ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
+def _save_unscored(run: Run, patches: Source, out: Path) -> None:
+    save_first(run, out)
+    measure_norms(run, patches)
+    save_best(run, out)
 
 
 def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Iterator[Validated]:

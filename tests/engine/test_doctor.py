@@ -3,6 +3,8 @@
 import json
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -43,17 +45,24 @@ def test_damaged_weights_are_told_and_end_in_1(tmp_path, monkeypatch):
     assert "reinstall srcli" in result.stderr
 
 
-def test_a_hub_that_answers_is_in_reach_whatever_it_says(monkeypatch):
+@contextmanager
+def answering(monkeypatch, words: bytes) -> Iterator[None]:
+    """Put a server in the Hub's place that answers once, with these words."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
 
-        def refuse() -> None:
+        def answer() -> None:
             connection, _ = server.accept()
             connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.sendall(words)
             connection.close()
 
-        threading.Thread(target=refuse, daemon=True).start()
+        threading.Thread(target=answer, daemon=True).start()
+        yield
+
+
+def test_a_hub_that_answers_is_in_reach_whatever_it_says(monkeypatch):
+    with answering(monkeypatch, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"):
         assert doctor._hub().state == "ok"
 
 
@@ -67,16 +76,7 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch):
 
 
 def test_what_is_no_web_server_is_told_without_a_traceback(monkeypatch, capfd):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
-
-        def greet() -> None:
-            connection, _ = server.accept()
-            connection.recv(4096)
-            connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
-            connection.close()
-
-        threading.Thread(target=greet, daemon=True).start()
+    with answering(monkeypatch, b"SSH-2.0-OpenSSH_9.6\r\n"):
         assert doctor._hub().found.endswith("cannot be reached (no HTTP: SSH-2.0-OpenSSH_9.6)")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:port")
     assert doctor._hub().found.endswith("cannot be reached (nonnumeric port: 'port')")
