@@ -97,6 +97,7 @@ _UNLESS: dict[str, Any] = {
     "val_lr_dir": None,
     "degradation": "bicubic",
     "shrink": 1.0,
+    "drawings": 0.0,
     "cache_mib": None,
     "accumulate": 1,
     "beta": 0.5,

@@ -50,6 +50,10 @@ def train(
         float | None,
         typer.Option("--shrink", help="Reduce pictures by random factors from this, such as 0.6, to 1.  [default: 1]"),
     ] = None,
+    drawings: Annotated[
+        float | None,
+        typer.Option("--drawings", help="Share of the pairs with text, lines and shapes drawn over them.  [default: 0]"),
+    ] = None,
     cache_mib: Annotated[
         int | None,
         typer.Option("--cache-mib", help="Stream pictures from disk, this much of them in memory; all of them without.", min=1),
@@ -153,6 +157,7 @@ def train(
         "lr_dir": str(lr_dir) if lr_dir else None,
         "degradation": degradation,
         "shrink": shrink,
+        "drawings": drawings,
         "cache_mib": cache_mib,
         "val": str(val) if val else None,
         "val_lr_dir": str(val_lr_dir) if val_lr_dir else None,

@@ -84,7 +84,15 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     pool = single_threads(threads) if threads > 1 else None
     source: Patches | Stream
     if config.cache_mib is None:
-        source = Patches(s, config.patch, where, degradation=config.degradation, shrink=config.shrink, pool=pool)
+        source = Patches(
+            s,
+            config.patch,
+            where,
+            degradation=config.degradation,
+            shrink=config.shrink,
+            drawings=config.drawings,
+            pool=pool,
+        )
         try:
             source.read(files)
         except (MemoryError, RuntimeError) as error:
@@ -101,6 +109,7 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
             mebibytes=config.cache_mib,
             degradation=config.degradation,
             shrink=config.shrink,
+            drawings=config.drawings,
             pool=pool,
         )
     notes = [

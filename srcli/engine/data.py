@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from srcli.engine.degrade import degrade, degrade_picture
+from srcli.engine.scenes import draw_scene
 from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError, UserError
 from srcli.files import files_in, make_folder
 from srcli.media import formats
@@ -171,11 +172,15 @@ class Patches:
         *,
         degradation: Degradation = "bicubic",
         shrink: float = 1.0,
+        drawings: float = 0.0,
         pool: Executor | None = None,  # degrades; ends with `close`
     ) -> None:
-        """`shrink`: pictures of which nothing is given are reduced by random factors from this to 1."""
+        """`shrink`: pictures of which nothing is given are reduced by random factors from this to 1.
+
+        `drawings`: share of the pairs, where nothing is given, that a scene is drawn over.
+        """
         self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
-        self.shrink, self.pool = shrink, pool
+        self.shrink, self.drawings, self.pool = shrink, drawings, pool
         self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
         self._taught: list[Tensor | None] = []  # a teacher's SR, (3, s*H, s*W) uint8, where it is at hand
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
@@ -272,14 +277,32 @@ class Patches:
             if sr is not None:
                 taught.append(_turn(sr[:, row : row + patch * s, column : column + patch * s], turn))
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
+        keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
+        drawn = self._draw_over(context, keys) if self.drawings else {}
         if given:
             lr = torch.stack(given).float() / 255
         elif self.degradation == "photo":
-            keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
             lr = degrade(context, s, keys, pool=self.pool)[..., 2:-2, 2:-2].contiguous()
         else:
-            lr = quantize(resize(context, patch + 4, patch + 4)[..., 2:-2, 2:-2])
+            lr = quantize(resize(context, patch + 4, patch + 4))
+            for i, picture in drawn.items():
+                lr[i] = picture
+            lr = lr[..., 2:-2, 2:-2]
         return Batch(lr, F.pad(context, [-2 * s] * 4), torch.stack(taught).float() / 255 if taught else None)
+
+    def _draw_over(self, context: Tensor, keys: Sequence[tuple[int, ...]]) -> dict[int, Tensor]:
+        """Draw scenes over some pictures of (N, 3, side, side), and return the LR of those that are drawn at that size too."""
+        drawn = {}
+        for i, key in enumerate(keys):
+            rng = np.random.default_rng([*key, 1])
+            if rng.random() >= self.drawings:
+                continue
+            scene = draw_scene(context.shape[-1] // self.scale, self.scale, rng)
+            if scene.lr is not None and self.degradation == "bicubic":
+                below = resize(context[i : i + 1], *scene.lr.cover.shape[-2:])[0]
+                drawn[i] = quantize(scene.lr.over(below))
+            context[i] = quantize(scene.hr.over(context[i]))
+        return drawn
 
     def _size(self, rng: np.random.Generator, side: int, source: Tensor) -> int:
         """Choose the px a side that a patch with its context is reduced from: of about 17, each of which has its matrix."""
@@ -322,10 +345,11 @@ class Stream:
         mebibytes: int,
         degradation: Degradation = "bicubic",
         shrink: float = 1.0,
+        drawings: float = 0.0,
         pool: Executor | None = None,  # degrades; ends with `close`
     ) -> None:
         self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
-        self.shrink, self.pool = shrink, pool
+        self.shrink, self.drawings, self.pool = shrink, drawings, pool
         self._bytes = mebibytes * 2**20 // 2
         self._files: list[Files] = []
         self._sizes: list[tuple[int, int]] = []  # LR height, width
@@ -421,7 +445,15 @@ class Stream:
         return 3 * (height + 4) * (width + 4) * self.scale**2 + self._bytes_per_px * height * width
 
     def _read(self, seed: int, chapter: int, patch: int) -> Patches:
-        patches = Patches(self.scale, self.patch, self.device, degradation=self.degradation, shrink=self.shrink, pool=self.pool)
+        patches = Patches(
+            self.scale,
+            self.patch,
+            self.device,
+            degradation=self.degradation,
+            shrink=self.shrink,
+            drawings=self.drawings,
+            pool=self.pool,
+        )
         plan = self.plan(seed, chapter, patch)
         with ThreadPoolExecutor(4) as pool:
             for cut in pool.map(self._cut, plan):

@@ -74,6 +74,7 @@ class TrainConfig:
     lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
     shrink: float = 1.0  # pictures are reduced by random factors from this to 1
+    drawings: float = 0.0  # share of the pairs that text, lines and shapes are drawn over
     cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory
     val: str | None = None
     val_lr_dir: str | None = None  # folder with the LR of `val`; None: made from it
@@ -260,6 +261,10 @@ def check_source(config: TrainConfig) -> None:
         raise UsageError(f"--shrink is a factor from 0.1 to 1, not {config.shrink:g}")
     if config.shrink < 1 and (name := next((n for n in ("lr_dir", "teacher_dir") if getattr(config, n)), None)):
         raise UsageError(f"--shrink reduces the pictures, and {flag(name)} has nothing of reduced ones; leave one of them out")
+    if not 0 <= config.drawings <= 1:
+        raise UsageError(f"--drawings is a share of the pairs, from 0 to 1, not {config.drawings:g}")
+    if config.drawings and (name := next((n for n in ("lr_dir", "teacher_dir", "teacher") if getattr(config, n)), None)):
+        raise UsageError(f"--drawings are new in every step, and {flag(name)} knows nothing of them; leave one of them out")
     if config.teacher_dir is not None and config.degradation != "bicubic":
         raise UsageError(
             f"--degradation {config.degradation} makes LR anew in every step, and --teacher-dir has no SR of it; use --teacher"
