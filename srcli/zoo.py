@@ -181,8 +181,11 @@ def open_network(reference: str, scale: int | None = None, *, offline: bool = Fa
 
 def knows_photographs_alone(reference: str) -> bool:
     """Whether `reference` names shipped weights that have learnt from photographs reduced by bicubic, and from nothing else."""
+    from srcli import checkpoint
+
     name = _split(reference, None)[0]
-    return not on_disk(reference) and not name.endswith("-photo") and any(file.name == name for file in shipped())
+    trained = [checkpoint.read_card(file.path).training for file in shipped() if file.name == name]
+    return not on_disk(reference) and not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:

@@ -41,7 +41,7 @@ def test_what_a_card_says_is_no_command():
         replace(PLAIN, stage=(Stage(0.5, patch=20, batch=2), Stage(0.25, loss="mse", teacher_weight=0.0, rate=0.1))),
         replace(PLAIN, val="photos", val_lr_dir="photos"),
         replace(PLAIN, teacher_dir="rfdn/photos", teacher_weight=0.25),
-        replace(PLAIN, shrink=0.6),
+        replace(PLAIN, shrink=0.6, drawings=0.05),
         replace(PLAIN, teacher="my rfdn.safetensors", teacher_weight=0.5, init="random"),
     ],
 )

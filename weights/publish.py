@@ -1,9 +1,9 @@
 """Bundle trained weights: python weights/publish.py DATA [BEST.safetensors ...]
 
-Stores each file in float16 under its name, with its scores on Set5 and Set14 (final) and Kodak24 (choice) in the card, if
-it beats the file bundled under that name on Kodak24; A+B is the mean of two files of one network. Then writes SHA256SUMS
-and README.md from the cards. DATA is the data folder with eval/Set5, eval/Set14 and val/kodak24. Without files, only the
-sums and the table are written again.
+Stores each file in float16 under its name, with its scores on Set5 and Set14 (final), Kodak24 (choice) and drawings in the
+card, if it beats the file bundled under that name on Kodak24; A+B is the mean of two files of one network. Then adds the
+score on drawings to cards without it, and writes SHA256SUMS and README.md from the cards. DATA is the data folder with
+eval/Set5, eval/Set14 and val/kodak24.
 """
 
 import sys
@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from PIL import Image
 
 from srcli import checkpoint
 from srcli.checkpoint import Card
-from srcli.engine.data import degrade_folder
+from srcli.engine.data import Patches, degrade_folder, list_pictures, read_rgb
 from srcli.engine.device import pick_device
 from srcli.engine.evaluate import Protocol, evaluate, summarize
 from srcli.engine.published import published_for
@@ -24,11 +25,13 @@ from srcli.engine.upscale import Upscaler
 from srcli.modelcard import train_command
 from srcli.models import ARCHS, create
 from srcli.models.base import SRModel
+from srcli.ops.pixels import UINT8, to_array
 from srcli.zoo import hash_of
 
 HERE = Path(__file__).parent
 SETS = ("eval/Set5", "eval/Set14", "val/kodak24")
 CHOICE = "kodak24"
+DRAWINGS = "drawings"  # what the set is called that Kodak24 becomes with scenes drawn over it
 PAPERS = ("bicubic", "vdsr", "rfdn-c48", "imdn")
 # the authors' released files, by `srcli eval` in float32 (tests/test_foreign.py repeats it)
 AUTHORS = {4: [("E-RFDN", "32.16 / 0.8945", "28.65 / 0.7825"), ("MFDN", "31.41 / 0.8817", "28.10 / 0.7678")]}
@@ -39,6 +42,10 @@ def main(data: Path, files: list[str]) -> None:
     for file in files:
         bundle(data, file)
     weights = sorted(HERE.glob("*.safetensors"))
+    for path in weights:
+        model, card = checkpoint.load(path)
+        if all(s["dataset"] != DRAWINGS for s in card.scores):
+            checkpoint.save(path, model, replace(card, scores=[*card.scores, drawings(model, data)]), torch.float16)
     (HERE / "SHA256SUMS").write_text("".join(f"{hash_of(path)}  {path.name}\n" for path in weights))
     (HERE / "README.md").write_text(readme({path: checkpoint.read_card(path) for path in weights}))
 
@@ -80,7 +87,7 @@ def mean(*files: Path) -> tuple[SRModel, Card]:
 def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]:
     """Return what `srcli eval` would print, without the seconds; `degraded`: also on LR made by `photo` with seed 0."""
     upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
-    found = [_scored(upscaler, protocol, data / name, None) for name in SETS]
+    found = [*(_scored(upscaler, protocol, data / name, None) for name in SETS), drawings(model, data)]
     if degraded:
         with TemporaryDirectory() as lr:
             degrade_folder(data / SETS[-1], Path(lr), model.scale, seed=0)
@@ -91,6 +98,22 @@ def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]
                 plain = Upscaler(checkpoint.load(path)[0], precision="fp32")
                 print(f"{path.stem} there: {_scored(plain, protocol, data / SETS[-1], Path(lr))['psnr']} dB")
     return found
+
+
+def drawings(model: SRModel, data: Path) -> dict[str, Any]:
+    """Return the score on 48 patches of Kodak24, 64 px of LR a side, that `--drawings 1` with seed 0 has drawn over."""
+    patches = Patches(model.scale, 64, torch.device("cpu"), drawings=1.0)
+    for path in list_pictures(data / SETS[-1]):
+        patches.add(read_rgb(path))
+    batch = patches.draw(0, 0, 48)
+    with TemporaryDirectory() as folder:
+        for name, pictures in (("lr", batch.lr), (DRAWINGS, batch.hr)):
+            (Path(folder) / name).mkdir()
+            for i, picture in enumerate(pictures):
+                Image.fromarray(to_array(picture[None], UINT8)).save(Path(folder) / name / f"{i:02}.png")
+        upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
+        found = _scored(upscaler, protocol, Path(folder) / DRAWINGS, Path(folder) / "lr")
+    return found | {"protocol": found["protocol"].replace("degradation photo", "drawings 1")}
 
 
 def _scored(upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | None) -> dict[str, Any]:
@@ -117,10 +140,11 @@ def readme(cards: dict[Path, Card]) -> str:
         "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are others': the authors'",
         "released files scored the same way, and the papers' printed figures (trained on DIV2K or DF2K).",
         "",
-        "The column photo is Kodak24 with LR by `--degradation photo`, seed 0: blurred, noisy and compressed.",
+        "The column photo is Kodak24 with LR by `--degradation photo`, seed 0: blurred, noisy and compressed. The column",
+        "drawings is 48 patches of it, 64 px of LR a side, with what `--drawings 1`, seed 0, draws over them.",
         "",
-        "| weights | network | Set5 | Set14 | Kodak24 | photo | parameters | MiB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| weights | network | Set5 | Set14 | Kodak24 | drawings | photo | parameters | MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for path, card in cards.items():
         means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in card.scores}
@@ -128,16 +152,16 @@ def readme(cards: dict[Path, Card]) -> str:
             v.numel() for k, v in checkpoint.read_tensors(path).items() if "running" not in k and "tracked" not in k
         )
         cells = [f"`{path.stem}`", f"{ARCHS[card.arch].label} x{card.scale}"]
-        cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24", "kodak24-photo")]
+        cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24", DRAWINGS, "kodak24-photo")]
         lines.append(f"| {' | '.join(cells)} | {parameters:,} | {path.stat().st_size / 2**20:.2f} |")
     for scale in sorted({card.scale for card in cards.values()}):
         for name, set5, set14 in AUTHORS.get(scale, []):
-            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | - | | |")
+            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | - | - | | |")
         for arch in PAPERS:
             row = published_for(arch, scale)
             if row:
                 means = {name: f"{s.psnr:.2f} / {s.ssim:.4f}" for name, s in row.scores.items()}
-                lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | - | | |")
+                lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | - | - | | |")
     lines += [
         "",
         "## Recipes",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
-DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m rfdn-photo"
+DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m rfdn"
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 

@@ -287,7 +287,7 @@ class Patches:
             lr = quantize(resize(context, patch + 4, patch + 4))
             for i, picture in drawn.items():
                 lr[i] = picture
-            lr = lr[..., 2:-2, 2:-2]
+            lr = lr[..., 2:-2, 2:-2].contiguous()
         return Batch(lr, F.pad(context, [-2 * s] * 4), torch.stack(taught).float() / 255 if taught else None)
 
     def _draw_over(self, context: Tensor, keys: Sequence[tuple[int, ...]]) -> dict[int, Tensor]:

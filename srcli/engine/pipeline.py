@@ -338,13 +338,13 @@ def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: s
         source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
     if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):
         alike = likeness(result, source) if journal else None
-        top, left, drawn = edges(source.pixels, PROBE) if advice else (0, 0, False)
-        near = nearness(result, source, top, left, PROBE) if drawn else None
+        top, left, drawn = edges(source.pixels, PROBE) if advice or alike else (0, 0, False)
+        near = nearness(result, source, top, left, PROBE) if drawn and advice else None
         if near is not None and near < ASTRAY:
             done = replace(
                 done, notes=(*done.notes, f"made small again, a part is only {near:.1f} dB from the input: {advice}")
             )
-        elif alike and alike.far:
+        elif alike and alike.far and not drawn:  # of aliased drawings bicubic makes nothing like them
             told = f"made small again, it is only {alike.psnr:.1f} dB from the input: look at it"
             done = replace(done, notes=(*done.notes, told))
     if journal:

@@ -9,7 +9,7 @@ import math
 import string
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,12 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 _FINE = 4  # px of the scene for one of HR
-_ALIASED, _SMOOTH = 0.5, 0.8  # of the scenes this share, and those up to this share; the rest is HR shrunk as photographs are
+_ALIASED, _SMOOTH = 0.5, 0.3  # how often LR is drawn so; of the rest it is made from HR, as that of photographs
 _BARE = 0.7  # how often a scene has a ground of its own, instead of the photograph
+_OFTEN = [0.45, 0.2, 0.15, 0.12, 0.08]  # text, lines, shapes, boxes, patterns
 _SIGNS = string.ascii_letters + string.digits + ".,:;-+=/()[]#&%!?"
-_TEXT = (7.0, 28.0)  # px of LR, the size of letters
-
-_Colour = tuple[int, int, int]
+_TEXT = (7.0, 28.0)  # px of LR: the size of letters
 
 
 class Layer(NamedTuple):
@@ -47,14 +46,13 @@ def draw_scene(side: int, scale: int, rng: np.random.Generator) -> Scene:
     """Draw a scene of `side` px of LR a side by the choices of `rng`."""
     unit = scale * _FINE
     canvas = _Canvas(side, unit, rng)
-    elements: list[Callable[[], None]] = [canvas.text, canvas.line, canvas.shape, canvas.box, canvas.pattern]
-    for number in rng.choice(len(elements), size=rng.integers(2, 12), p=[0.45, 0.2, 0.15, 0.12, 0.08]):
+    elements = [canvas.text, canvas.line, canvas.shape, canvas.box, canvas.pattern]
+    for number in rng.choice(len(elements), size=rng.integers(2, 12), p=_OFTEN):
         elements[number]()
-    way = rng.random()
-    hr = canvas.means(_FINE)
+    hr, way = canvas.means(_FINE), rng.random()
     if way < _ALIASED:
         return Scene(hr, canvas.points())
-    return Scene(hr, canvas.means(unit) if way < _SMOOTH else None)
+    return Scene(hr, canvas.means(unit) if way < _ALIASED + _SMOOTH else None)
 
 
 class _Canvas:
@@ -70,16 +68,16 @@ class _Canvas:
         for brush, _ in self.brushes:
             brush.fontmode = "1"
 
-    def _ink(self) -> _Colour:
-        """Choose a colour; every other one is near black, near white or gray."""
+    def _ink(self) -> tuple[int, int, int]:
+        """Choose a colour: of two one is black, white or gray."""
         if self.rng.random() < 0.5:
             r, g, b = self.rng.integers(256, size=3)
-        else:
-            r, g, b = [self.rng.choice([0, 255, self.rng.integers(256)])] * 3
-        return int(r), int(g), int(b)
+            return int(r), int(g), int(b)
+        gray = int(self.rng.choice([0, 255, int(self.rng.integers(256))]))
+        return gray, gray, gray
 
-    def _paint(self, draw: Callable[[ImageDraw.ImageDraw, _Colour | int], None]) -> None:
-        """Draw the same on both pictures."""
+    def _paint(self, draw: Callable[[ImageDraw.ImageDraw, Any], None]) -> None:
+        """Draw the same on both pictures, with an ink and as covered."""
         ink = self.inks[self.rng.integers(len(self.inks))]
         for brush, colored in self.brushes:
             draw(brush, ink if colored else 255)
@@ -90,14 +88,14 @@ class _Canvas:
         return (round(x) * self.unit, round(y) * self.unit) if whole else (x * self.unit, y * self.unit)
 
     def text(self) -> None:
-        """Write a word or a few lines, the letters on the grid of LR or anywhere."""
+        """Write up to three lines, begun on the grid of LR or anywhere."""
         font = _font(round(self.unit * math.exp(self.rng.uniform(*np.log(_TEXT)))))
         lines = ["".join(self.rng.choice(list(_SIGNS), size=self.rng.integers(1, 16))) for _ in range(self.rng.integers(1, 4))]
         place = self._place(whole=self.rng.random() < 0.5)
         self._paint(lambda brush, ink: brush.multiline_text(place, "\n".join(lines), fill=ink, font=font))
 
     def line(self) -> None:
-        """Draw a line as wide as a program's: measured across the axis it is nearer to."""
+        """Draw a line as wide as programs draw them: across the axis that it is nearer to, so that aliased it has no gaps."""
         (x, y), (u, v) = self._place(), self._place()
         half = self.unit * self.rng.choice([1.0, 1.0, 1.0, 2.0, 3.0]) / 2
         dx, dy = (0.0, half) if abs(u - x) > abs(v - y) else (half, 0.0)

@@ -7,6 +7,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import features
+
 from srcli.engine.data import Degradation
 from srcli.errors import TrainingFailed, UsageError
 from srcli.models import arch_name
@@ -263,6 +265,8 @@ def check_source(config: TrainConfig) -> None:
         raise UsageError(f"--shrink reduces the pictures, and {flag(name)} has nothing of reduced ones; leave one of them out")
     if not 0 <= config.drawings <= 1:
         raise UsageError(f"--drawings is a share of the pairs, from 0 to 1, not {config.drawings:g}")
+    if config.drawings and not features.check("freetype2"):
+        raise UsageError("--drawings are partly text, and this Pillow cannot write it: it was built without FreeType")
     if config.drawings and (name := next((n for n in ("lr_dir", "teacher_dir", "teacher") if getattr(config, n)), None)):
         raise UsageError(f"--drawings are new in every step, and {flag(name)} knows nothing of them; leave one of them out")
     if config.teacher_dir is not None and config.degradation != "bicubic":

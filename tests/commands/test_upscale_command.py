@@ -737,7 +737,7 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
         command = ["upscale", tmp_path / "text.png", tmp_path / "photo.png", "-m", model, "-o", tmp_path / model]
         result = CliRunner().invoke(app, [str(argument) for argument in command])
         assert result.exit_code == 0, result.stderr
-        return [line for line in result.stderr.splitlines() if "-m rfdn-photo" in line]
+        return [line for line in result.stderr.splitlines() if line.endswith("-m rfdn")]
 
     (line,) = told("standard")
     assert "text.png: made small again, a part is only" in line

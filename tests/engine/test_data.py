@@ -93,15 +93,54 @@ def test_draws_depend_on_seed_and_step_alone():
     assert not torch.equal(first.lr, patches.draw(2, 5, 4).lr)
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.6])
-def test_the_parts_of_a_draw_are_the_whole_draw(factor):
-    patches = Patches(2, 8, CPU, shrink=factor)
+@pytest.mark.parametrize(("factor", "drawings"), [(1.0, 0.0), (0.6, 0.0), (1.0, 0.5)])
+def test_the_parts_of_a_draw_are_the_whole_draw(factor, drawings):
+    patches = Patches(2, 8, CPU, shrink=factor, drawings=drawings)
     patches.add(photograph(64, 64))
     patches.add(photograph(50, 40, 1))
     whole = patches.draw(1, 5, 6)
     parts = [patches.draw(1, 5, 2, part=i, parts=3) for i in range(3)]
     assert torch.equal(torch.cat([p.lr for p in parts]), whole.lr)
     assert torch.equal(torch.cat([p.hr for p in parts]), whole.hr)
+
+
+def test_drawings_lie_over_their_share_of_the_pairs_and_leave_the_others_as_they_are():
+    plain, drawn = Patches(4, 12, CPU), Patches(4, 12, CPU, drawings=0.25)
+    for patches in (plain, drawn):
+        patches.add(photograph(160, 160))
+    without, batch = plain.draw(0, 0, 128), drawn.draw(0, 0, 128)
+    untouched = (batch.hr == without.hr).flatten(1).all(1)
+    assert 80 <= int(untouched.sum()) <= 112
+    assert torch.equal(batch.lr[untouched], without.lr[untouched])
+    assert (_levels(batch.lr) == np.round(batch.lr.permute(0, 2, 3, 1).numpy() * 255)).all()
+
+
+def test_the_lr_of_a_drawing_is_drawn_or_made_of_its_hr():
+    patches = Patches(4, 12, CPU, drawings=1.0)
+    patches.add(np.full((160, 160, 3), 90, np.uint8))
+    lr, hr, _ = patches.draw(0, 0, 100)
+    means = torch.nn.functional.avg_pool2d(hr, 4)
+    apart = (means - lr).abs().flatten(1).amax(1)
+    assert 20 <= int((apart < 1.5 / 255).sum()) <= 60  # anti-aliased, or hardly anything was drawn
+    aliased = apart > 0.25
+    colors = [len(np.unique(picture.reshape(-1, 3), axis=0)) for picture in _levels(lr[aliased])]
+    assert len(colors) >= 30
+    assert np.median(colors) <= 8  # inks and grounds, and nothing between them
+
+
+def test_photo_degrades_drawings_as_it_does_pictures():
+    plain = Patches(2, 24, CPU, degradation="photo", drawings=1.0)
+    plain.add(photograph(160, 160))
+    lr, hr, _ = plain.draw(0, 0, 24)
+    assert not torch.equal(hr, Patches.draw(_of(photograph(160, 160), 2, 24), 0, 0, 24).hr)
+    aliased = (torch.nn.functional.avg_pool2d(hr, 2) - lr).abs().flatten(1).mean(1)
+    assert aliased.median() < 0.04
+
+
+def _of(picture: np.ndarray, scale: int, patch: int) -> Patches:
+    patches = Patches(scale, patch, CPU)
+    patches.add(picture)
+    return patches
 
 
 def test_larger_pictures_are_drawn_more_often():
