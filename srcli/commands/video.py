@@ -184,7 +184,7 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
     if not done.frames:
         raise BadVideo(
             done.error
-            or (f"'{stream.path}': no frame lies between --start and --end" if stream.path else "stdin holds no frame")
+            or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame")
         )
     return engine.VideoDone(
         stream.path or Path("-"),

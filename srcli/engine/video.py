@@ -266,7 +266,7 @@ class _Run:
         job, choices = self._plan.job, self._plan.choices
         if not any(end["frames"] for end in self.ends):
             self._parts.remove()  # which would stand in the way of the command put right
-            raise BadVideo(f"'{job.source}': no frame lies between --start and --end")
+            raise BadVideo(f"'{job.source}': {choices.clip.empty}")
         if is_sequence(job.target):
             self._parts.remove()
             return ()
@@ -318,7 +318,7 @@ class _Run:
             sink.abandon()
         notes = reader.notes
         if not reader.count:
-            notes = (f"video {track.track.index} has no frame between --start and --end, and is left out",)
+            notes = (f"video {track.track.index}: {choices.clip.empty}; it is left out",)
         anew = [str(later) for later in reader.anew]
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes), "anew": anew}
 

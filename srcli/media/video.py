@@ -133,6 +133,11 @@ class Clip:
     def whole(self) -> bool:
         return self == Clip()
 
+    @property
+    def empty(self) -> str:
+        """What is wrong where no frame was found."""
+        return "no frame lies between --start and --end" if self.start or self.end is not None else "no frame can be decoded"
+
 
 class Timed(NamedTuple):
     """One frame: pixels as a Picture has them, and when it is shown, in ticks of its track's time base."""
