@@ -160,8 +160,8 @@ def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> N
 class Patches:
     """Random pairs from pictures in memory.
 
-    Bicubic LR patches of `patch` px equal crops of the LR of the whole picture begun at some px of HR; a photo's are degraded
-    one by one.
+    Bicubic LR patches of `patch` px equal crops of the LR of the whole picture begun at some px of HR, but for those drawn
+    over; a photo's are degraded one by one.
     """
 
     def __init__(
@@ -278,7 +278,7 @@ class Patches:
                 taught.append(_turn(sr[:, row : row + patch * s, column : column + patch * s], turn))
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
         keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
-        drawn = self._draw_over(context, keys) if self.drawings else {}
+        drawn = self._draw_over(context, keys) if self.drawings and not (given or taught) else {}
         if given:
             lr = torch.stack(given).float() / 255
         elif self.degradation == "photo":

@@ -64,7 +64,9 @@ class _Canvas:
         self.inks = [self._ink() for _ in range(rng.integers(1, 5))]
         self.color = Image.new("RGB", (side * unit, side * unit), self._ink() if bare else 0)
         self.cover = Image.new("L", self.color.size, 255 if bare else 0)
-        self.brushes = [(ImageDraw.Draw(self.color), True), (ImageDraw.Draw(self.cover), False)]
+        self.brushes = [(ImageDraw.Draw(self.color), True)]
+        if not bare:
+            self.brushes.append((ImageDraw.Draw(self.cover), False))
         for brush, _ in self.brushes:
             brush.fontmode = "1"
 
@@ -77,7 +79,7 @@ class _Canvas:
         return gray, gray, gray
 
     def _paint(self, draw: Callable[[ImageDraw.ImageDraw, Any], None]) -> None:
-        """Draw the same on both pictures, with an ink and as covered."""
+        """Draw with an ink, and as covered where not all is."""
         ink = self.inks[self.rng.integers(len(self.inks))]
         for brush, colored in self.brushes:
             draw(brush, ink if colored else 255)
@@ -89,7 +91,7 @@ class _Canvas:
 
     def text(self) -> None:
         """Write up to three lines, begun on the grid of LR or anywhere."""
-        font = _font(round(self.unit * math.exp(self.rng.uniform(*np.log(_TEXT)))))
+        font = _font(self.unit * round(2 * math.exp(self.rng.uniform(*np.log(_TEXT)))) // 2)  # in half px of LR
         lines = ["".join(self.rng.choice(list(_SIGNS), size=self.rng.integers(1, 16))) for _ in range(self.rng.integers(1, 4))]
         place = self._place(whole=self.rng.random() < 0.5)
         self._paint(lambda brush, ink: brush.multiline_text(place, "\n".join(lines), fill=ink, font=font))
@@ -134,8 +136,8 @@ class _Canvas:
             cells[:, : width // 2] = cells[:, ::-1][:, : width // 2]
         else:
             rows, columns = np.mgrid[:height, :width] // self.rng.integers(1, 3)
-            cells = (rows + columns if kind < 0.8 else rows) % 2
-        pixels = Image.fromarray(inks[cells % len(inks)])
+            cells = (rows + columns if kind < 0.75 else rows if kind < 0.87 else columns) % 2
+        pixels = Image.fromarray(inks[cells])
         size, (x, y) = (int(width) * self.unit, int(height) * self.unit), self._place(whole=True)
         self.color.paste(pixels.resize(size, Image.Resampling.NEAREST), (int(x), int(y)))
         self.cover.paste(255, (int(x), int(y), int(x) + size[0], int(y) + size[1]))
@@ -145,9 +147,9 @@ class _Canvas:
         return _layer(np.asarray(self.color.reduce(px)), np.asarray(self.cover.reduce(px)))
 
     def points(self) -> Layer:
-        """Return what lies at the centre of each px of LR."""
-        at = slice(self.unit // 2, None, self.unit)
-        return _layer(np.asarray(self.color)[at, at], np.asarray(self.cover)[at, at])
+        """Return what lies at the centre of each px of LR: of the two px of the scene that meet there, either."""
+        at = tuple(slice(self.unit // 2 - int(n), None, self.unit) for n in self.rng.integers(2, size=2))
+        return _layer(np.asarray(self.color)[at], np.asarray(self.cover)[at])
 
 
 def _layer(color: np.ndarray, cover: np.ndarray) -> Layer:

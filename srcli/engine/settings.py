@@ -261,14 +261,15 @@ def check_source(config: TrainConfig) -> None:
         raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")
     if not 0.1 <= config.shrink <= 1:
         raise UsageError(f"--shrink is a factor from 0.1 to 1, not {config.shrink:g}")
-    if config.shrink < 1 and (name := next((n for n in ("lr_dir", "teacher_dir") if getattr(config, n)), None)):
-        raise UsageError(f"--shrink reduces the pictures, and {flag(name)} has nothing of reduced ones; leave one of them out")
+    if ready := next((flag(name) for name in ("lr_dir", "teacher_dir") if getattr(config, name)), None):
+        if config.shrink < 1:
+            raise UsageError(f"--shrink reduces the pictures, and {ready} has nothing of reduced ones; leave one of them out")
+        if config.drawings:
+            raise UsageError(f"--drawings are new in every step, and {ready} has nothing of them; leave one of them out")
     if not 0 <= config.drawings <= 1:
         raise UsageError(f"--drawings is a share of the pairs, from 0 to 1, not {config.drawings:g}")
     if config.drawings and not features.check("freetype2"):
         raise UsageError("--drawings are partly text, and this Pillow cannot write it: it was built without FreeType")
-    if config.drawings and (name := next((n for n in ("lr_dir", "teacher_dir", "teacher") if getattr(config, n)), None)):
-        raise UsageError(f"--drawings are new in every step, and {flag(name)} knows nothing of them; leave one of them out")
     if config.teacher_dir is not None and config.degradation != "bicubic":
         raise UsageError(
             f"--degradation {config.degradation} makes LR anew in every step, and --teacher-dir has no SR of it; use --teacher"
