@@ -183,9 +183,11 @@ def knows_photographs_alone(reference: str) -> bool:
     """Whether `reference` names shipped weights that have learnt from photographs reduced by bicubic, and from nothing else."""
     from srcli import checkpoint
 
+    if on_disk(reference):
+        return False
     name = _split(reference, None)[0]
     trained = [checkpoint.read_card(file.path).training for file in shipped() if file.name == name]
-    return not on_disk(reference) and not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
+    return not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -147,3 +148,16 @@ def test_every_shipped_file_is_whole_and_carries_its_scores():
 def test_a_folder_of_weights_stands_for_them(tmp_path, name):
     (tmp_path / name).touch()
     assert zoo.find_weights(str(tmp_path)) == tmp_path / name
+
+
+def test_weights_that_learnt_drawings_or_real_photographs_know_more_than_photographs(shipped):
+    assert zoo.knows_photographs_alone("rfdn")
+    for name, training in (("rfdn_x2", {"drawings": 0.1}), ("rfdn_x4-photo", {"degradation": "photo"})):
+        model, card = checkpoint.load(shipped / f"{name}.safetensors")
+        checkpoint.save(shipped / f"{name}.safetensors", model, replace(card, training=training))
+    assert zoo.knows_photographs_alone("rfdn")  # at x4
+    assert not zoo.knows_photographs_alone("rfdn-photo")
+    checkpoint.save(shipped / "rfdn_x4.safetensors", model, replace(card, training={"drawings": 0.1}))
+    assert not zoo.knows_photographs_alone("rfdn")
+    assert not zoo.knows_photographs_alone("bicubic")
+    assert not zoo.knows_photographs_alone(str(shipped / "rfdn_x2.safetensors"))

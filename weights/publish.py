@@ -1,9 +1,9 @@
 """Bundle trained weights: python weights/publish.py DATA [BEST.safetensors ...]
 
 Stores each file in float16 under its name, with its scores on Set5 and Set14 (final), Kodak24 (choice) and drawings in the
-card, if it beats the file bundled under that name on Kodak24; A+B is the mean of two files of one network. Then adds the
-score on drawings to cards without it, and writes SHA256SUMS and README.md from the cards. DATA is the data folder with
-eval/Set5, eval/Set14 and val/kodak24.
+card, if it beats the file bundled under that name on Kodak24; A+B is the mean of two files of one network. Then writes
+SHA256SUMS and README.md from the cards. DATA is the data folder with eval/Set5, eval/Set14 and val/kodak24. Without files,
+only the sums and the table are written again. What others of the scale have on drawings and photo LR is printed too.
 """
 
 import sys
@@ -42,10 +42,6 @@ def main(data: Path, files: list[str]) -> None:
     for file in files:
         bundle(data, file)
     weights = sorted(HERE.glob("*.safetensors"))
-    for path in weights:
-        model, card = checkpoint.load(path)
-        if all(s["dataset"] != DRAWINGS for s in card.scores):
-            checkpoint.save(path, model, replace(card, scores=[*card.scores, drawings(model, data)]), torch.float16)
     (HERE / "SHA256SUMS").write_text("".join(f"{hash_of(path)}  {path.name}\n" for path in weights))
     (HERE / "README.md").write_text(readme({path: checkpoint.read_card(path) for path in weights}))
 
@@ -88,15 +84,18 @@ def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]
     """Return what `srcli eval` would print, without the seconds; `degraded`: also on LR made by `photo` with seed 0."""
     upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
     found = [*(_scored(upscaler, protocol, data / name, None) for name in SETS), drawings(model, data)]
+    others = {path.stem: checkpoint.load(path)[0] for path in sorted(HERE.glob(f"*_x{model.scale}*.safetensors"))}
+    for name, other in {"bicubic": create("bicubic", model.scale), **others}.items():
+        print(f"{name} on drawings: {drawings(other, data)['psnr']} dB")
     if degraded:
         with TemporaryDirectory() as lr:
             degrade_folder(data / SETS[-1], Path(lr), model.scale, seed=0)
             found.append(_scored(upscaler, protocol, data / SETS[-1], Path(lr)) | {"dataset": f"{CHOICE}-photo"})
             plain = Upscaler(create("bicubic", model.scale))
             print(f"bicubic there: {_scored(plain, protocol, data / SETS[-1], Path(lr))['psnr']} dB")
-            for path in HERE.glob(f"*_x{model.scale}.safetensors"):
-                plain = Upscaler(checkpoint.load(path)[0], precision="fp32")
-                print(f"{path.stem} there: {_scored(plain, protocol, data / SETS[-1], Path(lr))['psnr']} dB")
+            for name, other in others.items():
+                there = _scored(Upscaler(other, precision="fp32"), protocol, data / SETS[-1], Path(lr))
+                print(f"{name} there: {there['psnr']} dB")
     return found
 
 
@@ -112,11 +111,12 @@ def drawings(model: SRModel, data: Path) -> dict[str, Any]:
             for i, picture in enumerate(pictures):
                 Image.fromarray(to_array(picture[None], UINT8)).save(Path(folder) / name / f"{i:02}.png")
         upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
-        found = _scored(upscaler, protocol, Path(folder) / DRAWINGS, Path(folder) / "lr")
-    return found | {"protocol": found["protocol"].replace("degradation photo", "drawings 1")}
+        return _scored(upscaler, protocol, Path(folder) / DRAWINGS, Path(folder) / "lr", "drawings 1")
 
 
-def _scored(upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | None) -> dict[str, Any]:
+def _scored(
+    upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | None, made: str = "degradation photo"
+) -> dict[str, Any]:
     protocol = replace(protocol, lr_given=lr is not None)
     summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr)))
     return {
@@ -124,7 +124,7 @@ def _scored(upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | Non
         "pictures": summary.pictures,
         "psnr": round(summary.psnr, 5),  # to be rounded once more, where it is printed
         "ssim": round(summary.ssim, 6),
-        "protocol": summary.protocol.replace("LR given", "LR by --degradation photo, seed 0"),
+        "protocol": summary.protocol.replace("LR given", f"LR by --{made}, seed 0"),
     }
 
 

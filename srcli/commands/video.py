@@ -182,10 +182,7 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
     if not quiet:
         console.note(f"{done.frames} frames in {done.seconds:.1f} s")
     if not done.frames:
-        raise BadVideo(
-            done.error
-            or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame")
-        )
+        raise BadVideo(done.error or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame"))
     return engine.VideoDone(
         stream.path or Path("-"),
         Path("-"),

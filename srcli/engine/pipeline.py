@@ -20,7 +20,7 @@ from srcli.engine.edges import edges
 from srcli.engine.journal import Account, Journal, digest
 from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
-from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
+from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes, resampled
 from srcli.errors import OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
@@ -38,6 +38,7 @@ UNWRITTEN = 256 * 2**20  # bytes of results that wait to be written before the n
 STREAM_FROM = 100_000_000  # px of a result that is computed and written in strips where its formats allow it
 _COMPILE_FROM = 500_000_000  # px of input that repay compiling on CUDA; an estimate, not run on hardware
 ASTRAY = 34.0  # dB below which the steepest cell of what is drawn went wrong; how it was chosen: docs/upscale.md
+_AS_NEAR = 3.0  # dB by which a result may be farther from a cell of its input than bicubic is
 _SMALL = 128 * 128  # px of input up to which pictures of one size share a pass
 _SHARED = 256 * 256  # px of a pass that they share
 
@@ -338,18 +339,27 @@ def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: s
         source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
     if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):
         alike = likeness(result, source) if journal else None
-        top, left, drawn = edges(source.pixels, PROBE) if advice or alike else (0, 0, False)
+        top, left, drawn = edges(source.pixels, PROBE) if advice or (alike and alike.far) else (0, 0, False)
         near = nearness(result, source, top, left, PROBE) if drawn and advice else None
         if near is not None and near < ASTRAY:
             done = replace(
                 done, notes=(*done.notes, f"made small again, a part is only {near:.1f} dB from the input: {advice}")
             )
-        elif alike and alike.far and not drawn:  # of aliased drawings bicubic makes nothing like them
+        elif alike and alike.far and not _hard(source, result, top, left):
             told = f"made small again, it is only {alike.psnr:.1f} dB from the input: look at it"
             done = replace(done, notes=(*done.notes, told))
     if journal:
         journal.add(done, Account(upscaled.decoded.sha256, upscaled.passes, upscaled.shared, alike))
     return done
+
+
+def _hard(source: Picture, result: Picture, top: int, left: int) -> bool:
+    """Whether bicubic comes no nearer to a cell of the input than the result does, as to noise and aliased drawings."""
+    rows, columns = slice(top, top + PROBE), slice(left, left + PROBE)
+    cell = Picture(source.pixels[rows, columns], None if source.alpha is None else source.alpha[rows, columns])
+    (height, width), s = cell.pixels.shape[:2], result.pixels.shape[0] // source.pixels.shape[0]
+    near, plain = nearness(result, source, top, left, PROBE), likeness(resampled(cell, height * s, width * s), cell)
+    return near is not None and plain is not None and near >= plain.psnr - _AS_NEAR
 
 
 def repays_compiling(jobs: Sequence[Job], device: torch.device) -> bool:

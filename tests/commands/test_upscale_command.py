@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from srcli.cli import app
 from srcli.engine import pipeline
-from srcli.engine.upscale import Resizer
+from srcli.engine.upscale import Resizer, Upscaler
 from tests.conftest import photograph
 from tests.engine.test_edges import words
 
@@ -383,10 +383,19 @@ def test_a_report_says_what_was_done_and_with_what(folder, tmp_path):
 
 
 def test_a_result_that_hardly_resembles_its_input_is_pointed_out(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("srcli.engine.likeness.FAR", 1000.0)
+    honest = Upscaler.several
+    monkeypatch.setattr(Upscaler, "several", lambda *given, **more: [255 - pixels for pixels in honest(*given, **more)])
     result = upscale(folder / "p0.png", "-s", 2, "--report", tmp_path / "r.json")
     assert "dB from the input: look at it" in result.stderr
     assert "dB from the input" not in upscale(folder / "p1.png", "-s", 2).stderr
+
+
+def test_a_picture_that_nothing_comes_near_to_is_not_pointed_out(tmp_path):
+    Image.fromarray(words()).save(tmp_path / "text.png")
+    result = upscale(tmp_path / "text.png", "-s", 2, "--report", tmp_path / "r.json")
+    (record,) = read_report(tmp_path / "r.json")["files"].values()
+    assert record["likeness"]["psnr"] < 20
+    assert "dB from the input" not in result.stderr
 
 
 def test_records_name_the_stage_that_the_others_wait_for(folder):
@@ -741,7 +750,7 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
 
     (line,) = told("standard")
     assert "text.png: made small again, a part is only" in line
-    assert told("rfdn-photo") == told("bicubic") == []
+    assert told("rfdn") == told("rfdn-photo") == told("bicubic") == []
 
 
 def test_two_networks_are_one_too_many(tmp_path):
