@@ -1,18 +1,18 @@
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from srcli.engine.edges import edges
 from tests.conftest import photograph
 
 
-def words(height: int = 64, width: int = 128, font: ImageFont.ImageFont | None = None) -> np.ndarray:
-    """Black text on white, without gray around the letters; in Pillow's outline font unless told."""
+def words(height: int = 64, width: int = 128) -> np.ndarray:
+    """Black text on white, without gray around the letters."""
     image = Image.new("1", (width, height), 1)
     draw = ImageDraw.Draw(image)
     draw.fontmode = "1"
     for y in range(4, height - 10, 12):
-        draw.text((4, y), "Total: 1,284.50 EUR", fill=0, font=font)
+        draw.text((4, y), "Total: 1,284.50 EUR", fill=0)
     return np.array(image.convert("RGB"))
 
 

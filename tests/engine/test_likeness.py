@@ -2,16 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from PIL import ImageFont
 
 from srcli.engine.likeness import likeness
-from srcli.engine.upscale import Upscaler, resampled
+from srcli.engine.upscale import resampled
 from srcli.media.image import Picture
 from srcli.ops.pixels import to_tensor
 from srcli.ops.resize import resize
-from srcli.zoo import open_model
 from tests.conftest import photograph
-from tests.engine.test_edges import words
 
 
 def test_the_figure_is_that_of_the_whole_picture_shrunk_at_once():
@@ -50,11 +47,3 @@ def test_colour_that_is_not_seen_does_not_count():
 
 def test_what_became_smaller_is_not_compared():
     assert likeness(Picture(photograph(20, 60)), Picture(photograph(21, 53))) is None
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_default_weights_keep_aliased_text_nearer_than_bicubic_does(scale):
-    text, alike = Picture(words(font=ImageFont.load_default_imagefont())), {}  # not the font that they learnt from
-    for name in ("rfdn", "bicubic"):
-        alike[name] = likeness(Upscaler(open_model(name, scale)[0], precision="fp32")(text), text).psnr
-    assert alike["rfdn"] > alike["bicubic"] + 0.5

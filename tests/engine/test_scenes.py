@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
 from srcli.engine.scenes import Layer, Scene, draw_scene
+from srcli.engine.upscale import Upscaler
+from srcli.ops.metrics import psnr
+from srcli.ops.pixels import to_tensor
+from srcli.zoo import open_model
 
 
 def _scene(key: int, scale: int = 4) -> Scene:
@@ -69,3 +74,26 @@ def test_a_scene_covers_the_whole_or_lets_the_picture_show_where_nothing_is_draw
 def test_scenes_are_of_all_contrasts(scenes):
     spread = [float(scene.hr.color.flatten(1).std(1).max()) for scene in scenes]
     assert min(spread) < 0.15 < 0.4 < max(spread)
+
+
+def _chart(unit: int) -> Image.Image:
+    """Draw lines and circles of one px, with `unit` px for one of the smallest."""
+    picture = Image.new("RGB", (100 * unit, 70 * unit), "white")
+    draw = ImageDraw.Draw(picture)
+    for ink, points in (("black", [(8, 5), (8, 62), (95, 62)]), ((180, 20, 20), [(8, 55), (40, 22), (66, 40), (92, 9)])):
+        draw.line([((x + 0.5) * unit, (y + 0.5) * unit) if unit > 1 else (x, y) for x, y in points], fill=ink, width=unit)
+    for x, y in ((40, 22), (66, 40)):
+        draw.ellipse(
+            [(x - 5) * unit, (y - 5) * unit, (x + 6) * unit - 1, (y + 6) * unit - 1], outline=(20, 70, 160), width=unit
+        )
+    return picture
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_default_weights_come_nearer_to_a_chart_than_bicubic(scale):
+    aliased, smooth = np.array(_chart(1)), to_tensor(np.array(_chart(4 * scale).reduce(4)))
+    scores = {}
+    for name in ("rfdn", "bicubic"):
+        enlarged = Upscaler(open_model(name, scale)[0], precision="fp32").pixels(aliased)
+        scores[name] = psnr(to_tensor(enlarged), smooth)
+    assert scores["rfdn"] > scores["bicubic"] + 0.5
