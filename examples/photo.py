@@ -1,6 +1,6 @@
-"""Draw what the photo weights do to compressed pictures: python examples/photo.py OUT.png PICTURE[:LEFT,TOP] ...
+"""Draw what weights do to pictures: python examples/photo.py OUT.png [--views NAME,NAME] PICTURE[:LEFT,TOP] ...
 
-For each picture a crop of 120 x 80 px: bicubic, the plain default model and its photo weights, all at x4.
+For each picture a crop of 120 x 80 px, all at x4: bicubic, the plain default model and its photo weights, unless told.
 """
 
 import sys
@@ -17,11 +17,11 @@ VIEWS = ("bicubic", DEFAULT, f"{DEFAULT}-photo")
 WIDTH, HEIGHT, SCALE, GAP, CAPTION = 120, 80, 4, 6, 26
 
 
-def main(out: Path, pictures: list[str]) -> None:
+def main(out: Path, pictures: list[str], views: tuple[str, ...] = VIEWS) -> None:
     """Write the figure to `out`."""
-    upscalers = {name: Upscaler(open_model(name, SCALE)[0], precision="fp32") for name in VIEWS}
+    upscalers = {name: Upscaler(open_model(name, SCALE)[0], precision="fp32") for name in views}
     width, height = WIDTH * SCALE, HEIGHT * SCALE
-    size = (len(VIEWS) * (width + GAP) - GAP, CAPTION + len(pictures) * (height + GAP) - GAP)
+    size = (len(views) * (width + GAP) - GAP, CAPTION + len(pictures) * (height + GAP) - GAP)
     figure = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=17)
     for column, (name, upscaler) in enumerate(upscalers.items()):
@@ -38,4 +38,8 @@ def main(out: Path, pictures: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    out, *pictures = sys.argv[1:]
+    if pictures[0] == "--views":
+        main(Path(out), pictures[2:], tuple(pictures[1].split(",")))
+    else:
+        main(Path(out), pictures)
