@@ -39,7 +39,7 @@ _MARK = re.compile(r"(?P<kind>not run|slow): (?P<reason>.+)")
 _WRITES = {"-o", "--output", "--out", "--report", "--csv", "--save", "--figure", "--samples"}
 _FILE = re.compile(r"[\w/.-]+\.(?:png|jpg|webp|mp4|mkv|html|onnx|safetensors)\b")
 _NUMBER = re.compile(r"\b(?:bf16|fp16|fp32)\b|[+-]?\d[\d.,]*(?:e-?\d+)?")
-PARTS = {"astronaut": (60, 10), "cat": (150, 90), "coffee": (200, 90), "rocket": (290, 120)}  # left and top of what is cut out
+PARTS = {"astronaut": (60, 10), "cat": (112, 64), "coffee": (280, 128), "rocket": (392, 128)}  # left and top of what is cut out
 
 
 @dataclass(frozen=True, slots=True)
