@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -179,14 +179,15 @@ def open_network(reference: str, scale: int | None = None, *, offline: bool = Fa
     return open_model(reference, scale, offline=offline, say=say)[0]
 
 
-def knows_photographs_alone(reference: str) -> bool:
-    """Whether `reference` names shipped weights that have learnt from photographs reduced by bicubic, and from nothing else."""
+def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
+    """Whether what ships as `reference` at one of `scales` has learnt from nothing but photographs that bicubic reduced."""
     from srcli import checkpoint
 
     if on_disk(reference):
         return False
     name = _split(reference, None)[0]
-    trained = [checkpoint.read_card(file.path).training for file in shipped() if file.name == name]
+    files = [file.path for file in shipped() if file.name == name and file.scale in scales]
+    trained = [checkpoint.read_card(path).training for path in files]
     return not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
 
 

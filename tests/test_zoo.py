@@ -151,13 +151,13 @@ def test_a_folder_of_weights_stands_for_them(tmp_path, name):
 
 
 def test_weights_that_learnt_drawings_or_real_photographs_know_more_than_photographs(shipped):
-    assert zoo.knows_photographs_alone("rfdn")
+    assert zoo.knows_photographs_alone("rfdn", {2})
     for name, training in (("rfdn_x2", {"drawings": 0.1}), ("rfdn_x4-photo", {"degradation": "photo"})):
         model, card = checkpoint.load(shipped / f"{name}.safetensors")
         checkpoint.save(shipped / f"{name}.safetensors", model, replace(card, training=training))
-    assert zoo.knows_photographs_alone("rfdn")  # at x4
-    assert not zoo.knows_photographs_alone("rfdn-photo")
+    assert [zoo.knows_photographs_alone("rfdn", scales) for scales in ({2}, {4}, {2, 4}, {3})] == [False, True, True, False]
+    assert not zoo.knows_photographs_alone("rfdn-photo", {2, 4})
     checkpoint.save(shipped / "rfdn_x4.safetensors", model, replace(card, training={"drawings": 0.1}))
-    assert not zoo.knows_photographs_alone("rfdn")
-    assert not zoo.knows_photographs_alone("bicubic")
-    assert not zoo.knows_photographs_alone(str(shipped / "rfdn_x2.safetensors"))
+    assert not zoo.knows_photographs_alone("rfdn", {2, 4})
+    assert not zoo.knows_photographs_alone("bicubic", {2, 4})
+    assert not zoo.knows_photographs_alone(str(shipped / "rfdn_x2.safetensors"), {2})

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
-DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m rfdn"
+DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 
@@ -189,7 +189,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT, knows_photographs_alone
+    from srcli.zoo import DEFAULT
 
     if threads:
         use_threads(threads)
@@ -201,7 +201,7 @@ def upscale(
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
-        advice = DRAWN if knows_photographs_alone(model or DEFAULT) else ""
+        advice = _advice(model or DEFAULT, {network.scale for network in networks})
         writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
         goal = box or scale or networks[0].scale
         plan = partial(
@@ -295,6 +295,15 @@ class _Computing:
     ensemble: bool
     compile: str
     wrap: bool
+
+
+def _advice(model: str, scales: set[int]) -> str:
+    """Say which weights to take for drawings, where `model` does not know them at `scales`."""
+    from srcli.zoo import DEFAULT, knows_photographs_alone
+
+    if not knows_photographs_alone(model, scales):
+        return ""
+    return DRAWN + (f"{DEFAULT}-photo" if knows_photographs_alone(DEFAULT, scales) else DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
