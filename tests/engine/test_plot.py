@@ -102,5 +102,5 @@ def test_the_points_are_the_weights_made_for_the_papers_lr_and_the_papers_rows()
     (ours,) = (p for p in points if p.ours)  # without the photo weights
     assert ours.label == "E-RFDN (AIM 2020)"
     assert ours.cost == pytest.approx(23.8, abs=0.1)
-    assert 31.7 < ours.psnr < 32.5
+    assert 31.5 < ours.psnr < 32.5
     assert {"IMDN", "RDN"} - {p.label for p in points} == {"IMDN"}  # no cost where srcli has the network and did not count it
