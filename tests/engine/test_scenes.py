@@ -45,13 +45,13 @@ def _between(layer: Layer) -> bool:
     return len(np.unique((layer.color.flatten(1).T * 255).round().numpy(), axis=0)) > 12
 
 
-@pytest.mark.parametrize(("across", "down"), [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
+@pytest.mark.parametrize(("across", "down"), [(1, 0), (-1, 0), (0, 1), (0, -1)])
 def test_lr_lies_where_hr_does(scenes, across, down):
     """A px of HR to any side LR is farther away than where it is."""
     drawn = [scene for scene in scenes if scene.lr]
     here, moved = (_apart(drawn, *by) for by in ((0, 0), (across, down)))
     assert 0 < here < 0.03
-    assert here < moved or (across, down) == (0, 0)
+    assert here < moved
 
 
 def _apart(drawn: list[Scene], across: int, down: int) -> float:
