@@ -3,7 +3,8 @@
 For each picture a crop of 120 x 80 px, all at x4: bicubic, the plain default model and its photo weights, unless told.
 """
 
-import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ VIEWS = ("bicubic", DEFAULT, f"{DEFAULT}-photo")
 WIDTH, HEIGHT, SCALE, GAP, CAPTION = 120, 80, 4, 6, 26
 
 
-def main(out: Path, pictures: list[str], views: tuple[str, ...] = VIEWS) -> None:
+def main(out: Path, pictures: list[str], views: Sequence[str] = VIEWS) -> None:
     """Write the figure to `out`."""
     upscalers = {name: Upscaler(open_model(name, SCALE)[0], precision="fp32") for name in views}
     width, height = WIDTH * SCALE, HEIGHT * SCALE
@@ -38,8 +39,8 @@ def main(out: Path, pictures: list[str], views: tuple[str, ...] = VIEWS) -> None
 
 
 if __name__ == "__main__":
-    out, *pictures = sys.argv[1:]
-    if pictures[0] == "--views":
-        main(Path(out), pictures[2:], tuple(pictures[1].split(",")))
-    else:
-        main(Path(out), pictures)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--views", type=lambda names: names.split(","), default=VIEWS)
+    parser.add_argument("pictures", nargs="+")
+    main(**vars(parser.parse_args()))
