@@ -82,42 +82,38 @@ def mean(*files: Path) -> tuple[SRModel, Card]:
 
 def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]:
     """Return what `srcli eval` would print, without the seconds; `degraded`: also on LR made by `photo` with seed 0."""
-    upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
-    found = [*(_scored(upscaler, protocol, data / name, None) for name in SETS), drawings(model, data)]
+    found = [_scored(model, data / name) for name in SETS]
     others = {path.stem: checkpoint.load(path)[0] for path in sorted(HERE.glob(f"*_x{model.scale}*.safetensors"))}
-    for name, other in {"bicubic": create("bicubic", model.scale), **others}.items():
-        print(f"{name} on drawings: {drawings(other, data)['psnr']} dB")
-    if degraded:
-        with TemporaryDirectory() as lr:
-            degrade_folder(data / SETS[-1], Path(lr), model.scale, seed=0)
-            found.append(_scored(upscaler, protocol, data / SETS[-1], Path(lr)) | {"dataset": f"{CHOICE}-photo"})
-            plain = Upscaler(create("bicubic", model.scale))
-            print(f"bicubic there: {_scored(plain, protocol, data / SETS[-1], Path(lr))['psnr']} dB")
+    others = {"bicubic": create("bicubic", model.scale), **others}
+    with TemporaryDirectory() as folder:
+        drawn, drawn_lr, photo_lr = (Path(folder) / name for name in ("drawn", "lr", "photo"))
+        draw_folder(data / SETS[-1], drawn, drawn_lr, model.scale)
+        made = [(DRAWINGS, drawn, drawn_lr, "drawings 1")]
+        if degraded:
+            degrade_folder(data / SETS[-1], photo_lr, model.scale, seed=0)
+            made.append((f"{CHOICE}-photo", data / SETS[-1], photo_lr, "degradation photo"))
+        for dataset, hr, lr, how in made:
+            found.append(_scored(model, hr, lr, how) | {"dataset": dataset})
             for name, other in others.items():
-                there = _scored(Upscaler(other, precision="fp32"), protocol, data / SETS[-1], Path(lr))
-                print(f"{name} there: {there['psnr']} dB")
+                print(f"{name} on {dataset}: {_scored(other, hr, lr, how)['psnr']} dB")
     return found
 
 
-def drawings(model: SRModel, data: Path) -> dict[str, Any]:
-    """Return the score on 48 patches of Kodak24, 64 px of LR a side, that `--drawings 1` with seed 0 has drawn over."""
-    patches = Patches(model.scale, 64, torch.device("cpu"), drawings=1.0)
-    for path in list_pictures(data / SETS[-1]):
+def draw_folder(folder: Path, hr: Path, lr: Path, scale: int) -> None:
+    """Write 48 pairs of patches of `folder`, 64 px of LR a side, that `--drawings 1` with seed 0 has drawn over, as PNG."""
+    patches = Patches(scale, 64, torch.device("cpu"), drawings=1.0)
+    for path in list_pictures(folder):
         patches.add(read_rgb(path))
     batch = patches.draw(0, 0, 48)
-    with TemporaryDirectory() as folder:
-        for name, pictures in (("lr", batch.lr), (DRAWINGS, batch.hr)):
-            (Path(folder) / name).mkdir()
-            for i, picture in enumerate(pictures):
-                Image.fromarray(to_array(picture[None], UINT8)).save(Path(folder) / name / f"{i:02}.png")
-        upscaler, protocol = Upscaler(model, device=pick_device("auto"), precision="fp32"), Protocol(model.scale)
-        return _scored(upscaler, protocol, Path(folder) / DRAWINGS, Path(folder) / "lr", "drawings 1")
+    for target, pictures in ((hr, batch.hr), (lr, batch.lr)):
+        target.mkdir()
+        for i, picture in enumerate(pictures):
+            Image.fromarray(to_array(picture[None], UINT8)).save(target / f"{i:02}.png")
 
 
-def _scored(
-    upscaler: Upscaler, protocol: Protocol, folder: Path, lr: Path | None, made: str = "degradation photo"
-) -> dict[str, Any]:
-    protocol = replace(protocol, lr_given=lr is not None)
+def _scored(model: SRModel, folder: Path, lr: Path | None = None, made: str = "") -> dict[str, Any]:
+    upscaler = Upscaler(model, device=pick_device("auto"), precision="fp32")
+    protocol = Protocol(model.scale, lr_given=lr is not None)
     summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr)))
     return {
         "dataset": summary.dataset,
