@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 DEFAULT = "rfdn"
+QUICK = "standard"  # what ships for speed
 SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
@@ -189,6 +190,15 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
     files = [file.path for file in shipped() if file.name == name and file.scale in scales]
     trained = [checkpoint.read_card(path).training for path in files]
     return not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
+
+
+def quicker(reference: str, scales: Collection[int]) -> str | None:
+    """Name the shipped weights for speed where `reference` is others that ship, for clean pictures, and they have `scales`."""
+    if on_disk(reference):
+        return None
+    name, files = _split(reference, None)[0], shipped()
+    clean = {file.name for file in files if "-" not in file.name} - {QUICK}
+    return QUICK if name in clean and {file.scale for file in files if file.name == QUICK} >= set(scales) else None
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:

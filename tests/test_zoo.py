@@ -161,3 +161,14 @@ def test_weights_that_learnt_drawings_or_real_photographs_know_more_than_photogr
     assert not zoo.knows_photographs_alone("rfdn", {2, 4})
     assert not zoo.knows_photographs_alone("bicubic", {2, 4})
     assert not zoo.knows_photographs_alone(str(shipped / "rfdn_x2.safetensors"), {2})
+
+
+def test_weights_for_speed_stand_in_for_those_of_clean_pictures_at_scales_that_both_have():
+    assert zoo.quicker("rfdn", {2, 4}) == zoo.quicker("mfdn_x4", {4}) == "standard"
+    for reference in ("standard", "rfdn-photo", "bicubic", "hf:me/nets"):
+        assert zoo.quicker(reference, {2}) is None, reference
+    assert zoo.quicker("rfdn", {2, 8}) is None
+
+
+def test_a_file_has_no_quicker_one(shipped):
+    assert zoo.quicker(str(shipped / "rfdn_x4.safetensors"), {4}) is None

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
+MUCH = 0.6  # of the time is much less
 DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
 EXISTS = ("error", "skip", "overwrite", "rename")
 
@@ -61,7 +62,10 @@ def upscale(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            "-m", "--model", "-n", help="A shipped name (rfdn, rfdn-photo, mfdn, bicubic) or a weights file.  [default: rfdn]"
+            "-m",
+            "--model",
+            "-n",
+            help="rfdn, standard (quick), rfdn-photo, mfdn, drn, bicubic, or a weights file.  [default: rfdn]",
         ),
     ] = None,
     scale: AnyScale = None,
@@ -232,6 +236,7 @@ def upscale(
             if journal and journal.lost:
                 raise typer.Exit(1)
             return
+        swift = _swift(model or DEFAULT, computing, goal, resizer, ranks)
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:
@@ -240,10 +245,10 @@ def upscale(
             tally = _upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                _rehearse(resizer, jobs, flags, json=json, quiet=quiet)
+                _rehearse(resizer, jobs, flags, swift, json=json, quiet=quiet)
             return
         else:
-            tally = _upscale_all(resizer, jobs, flags, ranks, writing)
+            tally = _upscale_all(resizer, jobs, flags, ranks, writing, swift)
             if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             _list_failures(tally)
@@ -394,14 +399,36 @@ def _resizer(
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
 
 
-def _rehearse(resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, *, json: bool, quiet: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Swift:
+    """Weights that ship for speed, in the place of those that were chosen."""
+
+    name: str
+    resizer: "Callable[[], Resizer]"
+
+
+def _swift(model: str, computing: _Computing, goal: "float | Box", resizer: "Resizer", ranks: "Team") -> _Swift | None:
+    from srcli.zoo import open_model, quicker
+
+    if ranks.world > 1 or not (name := quicker(model, set(resizer.upscalers))):
+        return None
+
+    def make() -> "Resizer":
+        return _resizer([open_model(name, scale)[0] for scale in resizer.upscalers], computing, goal, [], ranks, quiet=True)
+
+    return _Swift(name, make)
+
+
+def _rehearse(
+    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, swift: _Swift | None, *, json: bool, quiet: bool
+) -> None:
     """Say what would be written, and what it takes."""
     for job in jobs:
         if not job.video:
             _show(_planned(job), json)
     work = [job for job in jobs if not job.skip and not job.video]
     work += video.show_plans(_film_plans(jobs, flags), json=json, quiet=quiet)
-    _forecast(work, resizer, quiet=quiet)
+    _forecast(work, resizer, swift, quiet=quiet)
 
 
 def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | VideoDone]":
@@ -409,11 +436,18 @@ def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | Vide
     return video.plan(films, flags) if films else []
 
 
-def _upscale_all(resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: _Writing) -> _Tally:
-    """Upscale the pictures, then the videos."""
+def _upscale_all(
+    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: _Writing, swift: _Swift | None = None
+) -> _Tally:
+    """Upscale the pictures, then the videos; where that will take long, say so first."""
+    from srcli.engine.forecast import is_long
+
     if ranks.leads:
         sweep({job.target.parent for job in jobs})
     plans = _film_plans(jobs, flags)
+    work = [job for job in jobs if not job.skip and not job.video] + video.tracks(plans)
+    if ranks.world == 1 and not how.quiet and is_long(work):
+        console.note(_expected(resizer, swift, work))
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
     tally.finished -= tally.late
@@ -588,16 +622,26 @@ def _planned(job: Any) -> Any:
     return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
 
 
-def _forecast(jobs: "list[Job]", resizer: "Resizer", *, quiet: bool) -> None:
+def _expected(resizer: "Resizer", swift: _Swift | None, jobs: "list[Job]") -> str:
+    """Say how long the work takes, and how long with the weights that ship for speed where that is much less."""
+    from srcli.engine.forecast import expected_seconds, is_long
+
+    seconds = expected_seconds(resizer, jobs)
+    quicker = ""
+    if swift and is_long(jobs) and (less := expected_seconds(swift.resizer(), jobs)) < MUCH * seconds:
+        quicker = f" ({timedelta(seconds=round(less))} with -m {swift.name})"
+    return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
+
+
+def _forecast(jobs: "list[Job]", resizer: "Resizer", swift: _Swift | None, *, quiet: bool) -> None:
     """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
-    from srcli.engine.forecast import expected_memory, expected_seconds
+    from srcli.engine.forecast import expected_memory
     from srcli.media.jobs import disks, pixels_of
 
     places, memories = disks(jobs), expected_memory(resizer, jobs)
     if not quiet:
-        seconds = expected_seconds(resizer, jobs)
         console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
-        console.note(f"about {timedelta(seconds=round(seconds))} in the network, by one timed tile")
+        console.note(_expected(resizer, swift, jobs))
         for folder, needed, free in places:
             console.note(f"about {_mib(needed)} needed, {_mib(free)} free in '{folder}' (a cautious estimate)")
         for place, needed, free in memories:

@@ -211,16 +211,20 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
 
 def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> "list[Job]":
     """Print what would be made, and return the tracks as jobs of so many pictures, for a forecast."""
-    from srcli.engine.video import VideoDone, measured, planned
+    from srcli.engine.video import VideoDone, planned
 
-    jobs = []
     for item in plans:
         show(item if isinstance(item, VideoDone) else planned(item), json=json, quiet=quiet)
         if isinstance(item, VideoDone):
             console.error(item.error or "")
-        else:
-            jobs += measured(item)
-    return jobs
+    return tracks(plans)
+
+
+def tracks(plans: "Sequence[VideoPlan | VideoDone]") -> "list[Job]":
+    """Return the tracks that will be made as jobs of so many pictures, for a forecast."""
+    from srcli.engine.video import VideoPlan, measured
+
+    return [job for item in plans if isinstance(item, VideoPlan) for job in measured(item)]
 
 
 def upscale_one(

@@ -19,6 +19,9 @@ _PROBE_ON_GPU = 512  # px a side of the timed tile there: small ones wait for th
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
 
 
+_LONG = 2**25  # px of input: a minute of the default network on two cores
+
+
 class Memory(NamedTuple):
     """Bytes that the work takes of one memory, in the smallest tiles, and those that are free there."""
 
@@ -45,6 +48,11 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
                 paces[s] = (time.perf_counter() - started) / side**2
             total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
     return total
+
+
+def is_long(jobs: Sequence[Job]) -> bool:
+    """Whether the work is such that its time should be known before it begins."""
+    return sum(job.frames * job.probe.height * job.probe.width for job in jobs if job.probe) >= _LONG
 
 
 def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -335,6 +336,24 @@ def test_a_dry_run_sums_up_what_the_work_takes(folder, tmp_path):
     assert lines[3].startswith("at least ")
     assert lines[3].endswith("MiB free (a cautious estimate)")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flags", [["--dry-run"], []])
+def test_long_work_begins_with_its_time_and_that_of_the_weights_for_speed(folder, tmp_path, monkeypatch, flags):
+    def first(*more: object) -> str:
+        arguments = ["upscale", folder / "p0.png", "-o", tmp_path / "out.png", "--exists", "overwrite", "-s", 2, *flags, *more]
+        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert result.exit_code == 0, result.output
+        return next((line for line in result.stderr.splitlines() if line.startswith("about 0:00:0")), "")
+
+    time = r"about 0:00:0\d in the network"
+    assert bool(first()) == bool(flags)  # a picture is no long work
+    monkeypatch.setattr("srcli.engine.forecast._LONG", 1)
+    monkeypatch.setattr("srcli.commands.upscale.MUCH", 1e9)
+    assert re.fullmatch(rf"{time} \(0:00:0\d with -m standard\), by one timed tile", first())
+    assert re.fullmatch(rf"{time}, by one timed tile", first("-m", "standard"))
+    monkeypatch.setattr("srcli.commands.upscale.MUCH", 0)
+    assert re.fullmatch(rf"{time}, by one timed tile", first())
 
 
 def test_a_dry_run_fails_where_the_memory_cannot_hold_the_work(folder, monkeypatch):

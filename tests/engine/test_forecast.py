@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srcli.engine.forecast import expected_memory, expected_seconds
+from srcli.engine.forecast import expected_memory, expected_seconds, is_long
 from srcli.engine.pipeline import STREAM_FROM
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.media.footprint import footprint
@@ -55,3 +55,10 @@ def test_nothing_known_takes_nothing(resizer):
 
 def test_the_time_grows_with_the_px(resizer):
     assert expected_seconds(resizer, [job(900, 900)] * 50) > 0
+
+
+def test_long_work_is_so_by_what_is_read_in_all():
+    assert is_long([job(1000, 1000, frames=34)])
+    assert is_long([job(3000, 3000), job(5000, 5000)])
+    assert not is_long([job(1000, 1000, frames=33, scale=4)])
+    assert not is_long([replace(job(9000, 9000), probe=None)])
