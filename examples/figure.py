@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srcli.engine.data import read_rgb
+from srcli.engine.folders import read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.zoo import DEFAULT, open_model
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from srcli.engine.data import read_rgb
 from srcli.engine.evaluate import shrink
+from srcli.engine.folders import read_rgb
 
 HERE = Path(__file__).parent
 PICTURES = {"astronaut": "astronaut.png", "cat": "chelsea.png", "coffee": "coffee.png", "rocket": "rocket.jpg"}

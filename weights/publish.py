@@ -17,9 +17,10 @@ from PIL import Image
 
 from srcli import checkpoint
 from srcli.checkpoint import Card
-from srcli.engine.data import Patches, degrade_folder, list_pictures, read_rgb
+from srcli.engine.data import Making, Patches
 from srcli.engine.device import pick_device
 from srcli.engine.evaluate import Protocol, evaluate, summarize
+from srcli.engine.folders import degrade_folder, list_pictures, read_rgb
 from srcli.engine.published import published_for
 from srcli.engine.upscale import Upscaler
 from srcli.modelcard import train_command
@@ -101,7 +102,7 @@ def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]
 
 def draw_folder(folder: Path, hr: Path, lr: Path, scale: int) -> None:
     """Write 48 pairs of patches of `folder`, 64 px of LR a side, that `--drawings 1` with seed 0 has drawn over, as PNG."""
-    patches = Patches(scale, 64, torch.device("cpu"), drawings=1.0)
+    patches = Patches(scale, 64, torch.device("cpu"), Making(drawings=1.0))
     for path in list_pictures(folder):
         patches.add(read_rgb(path))
     batch = patches.draw(0, 0, 48)

@@ -13,9 +13,10 @@ from torch import nn
 from srcli import checkpoint
 from srcli.engine.ahead import Ahead
 from srcli.engine.compiler import compile_network
-from srcli.engine.data import Files, Patches, Stream, hr_folder, list_pictures, partners
+from srcli.engine.data import Files, Making, Patches, Stream
 from srcli.engine.device import check_precision, fast_precision, single_threads
 from srcli.engine.distributed import Team
+from srcli.engine.folders import hr_folder, list_pictures, partners
 from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
@@ -82,17 +83,10 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     if config.degradation == "photo":  # JPEG is encoded on the host
         where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))
     pool = single_threads(threads) if threads > 1 else None
+    making = Making(config.degradation, config.shrink, config.drawings, pool)
     source: Patches | Stream
     if config.cache_mib is None:
-        source = Patches(
-            s,
-            config.patch,
-            where,
-            degradation=config.degradation,
-            shrink=config.shrink,
-            drawings=config.drawings,
-            pool=pool,
-        )
+        source = Patches(s, config.patch, where, making)
         try:
             source.read(files)
         except (MemoryError, RuntimeError) as error:
@@ -101,17 +95,7 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
             less = "--cache-mib N keeps only so much"
             raise OutOfMemory(f"the memory of {where} does not hold the pictures; {less}{quoted(error)}") from error
     else:
-        source = Stream(
-            files,
-            s,
-            config.patch,
-            where,
-            mebibytes=config.cache_mib,
-            degradation=config.degradation,
-            shrink=config.shrink,
-            drawings=config.drawings,
-            pool=pool,
-        )
+        source = Stream(files, s, config.patch, where, making, mebibytes=config.cache_mib)
     notes = [
         f"{len(names)} {what}: {', '.join(names[:5])}"
         for names, what in (

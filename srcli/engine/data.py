@@ -3,37 +3,23 @@
 Every draw is a function of (seed, step), so a resumed run sees the same patches.
 """
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from glob import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from srcli.engine.degrade import degrade, degrade_picture
+from srcli.engine.degrade import degrade
+from srcli.engine.folders import read_pictures, read_rgb
 from srcli.engine.scenes import draw_scene
-from srcli.errors import BadFolder, BadPicture, TrainingFailed, UsageError, UserError
-from srcli.files import files_in, make_folder
-from srcli.media import formats
-from srcli.media.ahead import read_ahead
-from srcli.media.pixels import reduced
+from srcli.errors import BadPicture, TrainingFailed, UsageError
 from srcli.media.probe import probe
-from srcli.media.read import read_image
 from srcli.ops.pixels import quantize, to_levels
 from srcli.ops.resize import resize
-
-SUFFIXES = {suffix for suffix, format in formats.SUFFIXES.items() if format in formats.FORMATS}  # what is no animation alone
-
-# what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
-HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
-
-_PART = re.compile("_(train|valid|test)_hr$")
 
 Degradation = Literal["bicubic", "photo"]
 
@@ -58,103 +44,16 @@ class Batch(NamedTuple):
         return Batch(change(self.lr), change(self.hr), None if self.taught is None else change(self.taught))
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """List the pictures below `folder` in order; raise BadFolder where there are none."""
-    if not folder.is_dir():
-        raise BadFolder(f"no folder '{folder}'")
-    files = sorted(p for p in files_in(folder, whole=False) if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise BadFolder(f"no pictures in '{folder}'")
-    return files
+class Making(NamedTuple):
+    """How pairs are made of HR where no LR or SR is given."""
+
+    degradation: Degradation = "bicubic"
+    shrink: float = 1.0  # pictures are reduced by random factors from this to 1 first
+    drawings: float = 0.0  # share of the pairs that a scene is drawn over
+    pool: Executor | None = None  # degrades; ends with the source's `close`
 
 
-def hr_folder(folder: Path, *, training: bool = False) -> Path:
-    """Return the folder of the HR pictures in a download that has LR beside them (HR, GT, DIV2K_train_HR), else `folder`.
-
-    Of DIV2K_train_HR and DIV2K_valid_HR the second, `training` the first. Raises BadFolder where it cannot be told.
-    """
-    if not folder.is_dir():
-        return folder
-    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    if any(path.suffix.lower() in SUFFIXES for path in there):
-        return folder
-    inside = {path.name.lower(): path for path in there if path.is_dir()}
-    called = [inside[name] for name in HR_FOLDERS if name in inside]
-    ending = [path for name, path in inside.items() if name.endswith("_hr")]
-    if len({_PART.sub("_hr", path.name.lower()) for path in ending}) == 1:  # parts of one data set
-        ending = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")] or ending
-    if called or len(ending) == 1:
-        return (called or ending)[0]
-    if ending and any("_lr" in name for name in inside):
-        raise BadFolder(f"'{folder}' holds {', '.join(path.name for path in ending)}; name one of them")
-    return folder
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """Read a picture as `srcli upscale` does, upright; gray becomes three equal channels, alpha is left out. Raises BadPicture.
-
-    Returns (H, W, 3) uint8; what has more bits is rounded.
-    """
-    pixels = read_image(path).pixels
-    eight = pixels if pixels.dtype == np.uint8 else reduced(pixels, 8)
-    return np.repeat(eight, 3, 2) if eight.shape[2] == 1 else eight
-
-
-def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> Path:
-    """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
-
-    It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it. It lies in `folder`, or where
-    DIV2K and EDSR (X4), BasicSR (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the
-    sub-folder that the HR has below `root`.
-    """
-    within = path.relative_to(root).parent if root and path.is_relative_to(root) else Path()
-    of_scale = (f"x{scale}", f"_x{scale}", f"x{scale}m", f"_x{scale}_LR", f"_x{scale}_SR")
-    stems = [path.name] + [path.stem + ending for ending in ("", *of_scale, "_LR", "_lr", "_SR", "_sr", "_out")]
-    places = ("", f"X{scale}", f"x{scale}", f"X{scale}_sub", f"x{scale}_sub", f"LRbicx{scale}", f"LR_bicubic/X{scale}")
-    for below in dict.fromkeys((within, Path())):
-        for where in [folder / place / below for place in places]:
-            if not where.is_dir():
-                continue
-            for stem in stems:
-                for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
-                    if (candidate := where / f"{stem}{suffix}").is_file():
-                        return candidate
-    raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")
-
-
-def partners(pictures: Sequence[Path], folder: Path, scale: int, root: Path | None = None) -> list[Path]:
-    """Find the LR or SR of every picture, as `partner`; raise BadFolder also where one would be that of two."""
-    found: dict[Path, Path] = {}
-    for path in pictures:
-        file = partner(path, folder, scale, root)
-        if (other := found.setdefault(file, path)) != path:
-            apart = "keep those of sub-folders in sub-folders of the same names"
-            raise BadFolder(f"'{file}' would be the partner of both '{other}' and '{path}'; {apart}")
-    return list(found)
-
-
-def counterpart(path: Path, root: Path, folder: Path) -> Path:
-    """Return where in `folder` what is made of a picture below `root` goes: a PNG that `partner` finds, and no other's."""
-    twins = [p for p in path.parent.glob(f"{escape(path.stem)}.*") if p != path and p.suffix.lower() in SUFFIXES]
-    target = folder / path.relative_to(root).parent / f"{path.name if twins else path.stem}.png"
-    make_folder(target.parent)
-    return target
-
-
-def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Yield (path, pixels or the reason it cannot be read), in order, decoded in threads, two ahead for each."""
-    for path, read in read_ahead(files, read_rgb, depth=2 * threads, threads=threads):
-        yield path, str(read) if isinstance(read, UserError) else read
-
-
-def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> None:
-    """Write the `photo` LR of every picture in `folder` as PNG to `lr_folder`; picture n's choices depend on (seed, n)."""
-    for n, (path, pixels) in enumerate(read_pictures(list_pictures(folder))):
-        if isinstance(pixels, str):
-            raise BadPicture(pixels)
-        height, width = (size // scale * scale for size in pixels.shape[:2])
-        lr = degrade_picture(pixels[:height, :width], scale, (seed, n + 1))
-        Image.fromarray(lr).save(counterpart(path, folder, lr_folder))
+BICUBIC = Making()
 
 
 class Patches:
@@ -164,23 +63,8 @@ class Patches:
     over; a photo's are degraded one by one.
     """
 
-    def __init__(
-        self,
-        scale: int,
-        patch: int,
-        device: torch.device,
-        *,
-        degradation: Degradation = "bicubic",
-        shrink: float = 1.0,
-        drawings: float = 0.0,
-        pool: Executor | None = None,  # degrades; ends with `close`
-    ) -> None:
-        """`shrink`: pictures of which nothing is given are reduced by random factors from this to 1.
-
-        `drawings`: share of the pairs, where nothing is given, that a scene is drawn over.
-        """
-        self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
-        self.shrink, self.drawings, self.pool = shrink, drawings, pool
+    def __init__(self, scale: int, patch: int, device: torch.device, making: Making = BICUBIC) -> None:
+        self.scale, self.patch, self.device, self.making = scale, patch, device, making
         self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
         self._taught: list[Tensor | None] = []  # a teacher's SR, (3, s*H, s*W) uint8, where it is at hand
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
@@ -211,8 +95,8 @@ class Patches:
 
     def close(self) -> None:
         """Let the threads end that degrade."""
-        if self.pool:
-            self.pool.shutdown(cancel_futures=True)
+        if self.making.pool:
+            self.making.pool.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -266,7 +150,7 @@ class Patches:
         for i, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
             source, ready, sr = self._pictures[picture], self._given[picture], self._taught[picture]
             of_grid = s if ready is not None or sr is not None else 1  # px of HR between positions
-            size = self._size(rng, side, source) if of_grid == 1 and self.shrink < 1 else side
+            size = self._size(rng, side, source) if of_grid == 1 and self.making.shrink < 1 else side
             row, column = (of_grid * int(rng.integers((n - size) // of_grid + 1)) for n in source.shape[1:])
             if i // batch != part:
                 continue
@@ -278,11 +162,11 @@ class Patches:
                 taught.append(_turn(sr[:, row : row + patch * s, column : column + patch * s], turn))
         context = torch.stack(crops).float() / 255  # (N, 3, side, side)
         keys = [(seed, step, part * batch + i + 1) for i in range(batch)]  # + 1: numpy takes a last 0 for none
-        drawn = self._draw_over(context, keys) if self.drawings and not (given or taught) else {}
+        drawn = self._draw_over(context, keys) if self.making.drawings and not (given or taught) else {}
         if given:
             lr = torch.stack(given).float() / 255
-        elif self.degradation == "photo":
-            lr = degrade(context, s, keys, pool=self.pool)[..., 2:-2, 2:-2].contiguous()
+        elif self.making.degradation == "photo":
+            lr = degrade(context, s, keys, pool=self.making.pool)[..., 2:-2, 2:-2].contiguous()
         else:
             lr = quantize(resize(context, patch + 4, patch + 4))
             for i, picture in drawn.items():
@@ -295,10 +179,10 @@ class Patches:
         drawn = {}
         for i, key in enumerate(keys):
             rng = np.random.default_rng([*key, 1])
-            if rng.random() >= self.drawings:
+            if rng.random() >= self.making.drawings:
                 continue
             scene = draw_scene(context.shape[-1] // self.scale, self.scale, rng)
-            if scene.lr is not None and self.degradation == "bicubic":
+            if scene.lr is not None and self.making.degradation == "bicubic":
                 below = resize(context[i : i + 1], *scene.lr.cover.shape[-2:])[0]
                 drawn[i] = quantize(scene.lr.over(below))
             context[i] = quantize(scene.hr.over(context[i]))
@@ -306,7 +190,7 @@ class Patches:
 
     def _size(self, rng: np.random.Generator, side: int, source: Tensor) -> int:
         """Choose the px a side that a patch with its context is reduced from: of about 17, each of which has its matrix."""
-        most = int(side / self.shrink)
+        most = int(side / self.making.shrink)
         step = max(1, (most - side) // 16)
         return side + step * int(rng.integers((min(most, *source.shape[1:]) - side) // step + 1))
 
@@ -341,15 +225,11 @@ class Stream:
         scale: int,
         patch: int,
         device: torch.device,
+        making: Making = BICUBIC,
         *,
         mebibytes: int,
-        degradation: Degradation = "bicubic",
-        shrink: float = 1.0,
-        drawings: float = 0.0,
-        pool: Executor | None = None,  # degrades; ends with `close`
     ) -> None:
-        self.scale, self.patch, self.device, self.degradation = scale, patch, device, degradation
-        self.shrink, self.drawings, self.pool = shrink, drawings, pool
+        self.scale, self.patch, self.device, self.making = scale, patch, device, making
         self._bytes = mebibytes * 2**20 // 2
         self._files: list[Files] = []
         self._sizes: list[tuple[int, int]] = []  # LR height, width
@@ -407,8 +287,8 @@ class Stream:
         """Stop reading ahead."""
         self._closed = True
         self._reader.shutdown(cancel_futures=True)
-        if self.pool:
-            self.pool.shutdown(cancel_futures=True)
+        if self.making.pool:
+            self.making.pool.shutdown(cancel_futures=True)
 
     def plan(self, seed: int, chapter: int, patch: int) -> list[Crop]:
         """List a chapter's crops: pictures by area, positions on the LR grid, as many as half the cache holds."""
@@ -438,22 +318,14 @@ class Stream:
 
     def _side(self, patch: int) -> int:
         """LR px a side of the largest crop: four patches, of the size that they are reduced from."""
-        return int(4 * patch / self.shrink)
+        return int(4 * patch / self.making.shrink)
 
     def _cost(self, height: Any, width: Any) -> Any:
         """Bytes of a crop of that LR size with its context, its LR and, where there is one, its SR."""
         return 3 * (height + 4) * (width + 4) * self.scale**2 + self._bytes_per_px * height * width
 
     def _read(self, seed: int, chapter: int, patch: int) -> Patches:
-        patches = Patches(
-            self.scale,
-            self.patch,
-            self.device,
-            degradation=self.degradation,
-            shrink=self.shrink,
-            drawings=self.drawings,
-            pool=self.pool,
-        )
+        patches = Patches(self.scale, self.patch, self.device, self.making)
         plan = self.plan(seed, chapter, patch)
         with ThreadPoolExecutor(4) as pool:
             for cut in pool.map(self._cut, plan):

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
-from srcli.engine.data import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
+from srcli.engine.folders import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
 from srcli.media.image import Picture, write_image

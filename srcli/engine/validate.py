@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from srcli.engine.data import degrade_folder, hr_folder, list_pictures, partners, read_pictures
 from srcli.engine.degrade import degrade_picture
 from srcli.engine.evaluate import Protocol, evaluate, read_pair, summarize, within
 from srcli.engine.events import Validated
+from srcli.engine.folders import degrade_folder, hr_folder, list_pictures, partners, read_pictures
 from srcli.engine.run import Run, Source, save_best
 from srcli.engine.settings import TrainConfig
 from srcli.engine.upscale import Upscaler

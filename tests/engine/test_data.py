@@ -1,16 +1,14 @@
-import os
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from srcli.engine.data import Files, Patches, Stream, counterpart, hr_folder, list_pictures, partner, read_pictures
+from srcli.engine.data import Files, Making, Patches, Stream
 from srcli.engine.evaluate import shrink
-from srcli.errors import BadFolder, TrainingFailed, UsageError
-from srcli.media.formats import SUFFIXES
+from srcli.engine.folders import list_pictures
+from srcli.errors import TrainingFailed, UsageError
 from tests.conftest import photograph
 
 CPU = torch.device("cpu")
@@ -52,7 +50,7 @@ def test_patches_lie_at_any_px_of_hr():
 
 def test_patches_of_reduced_pictures_show_more_of_them():
     slope = np.broadcast_to(np.arange(240, dtype=np.uint8)[:, None], (240, 240, 3))
-    whole, reduced = Patches(2, 16, CPU), Patches(2, 16, CPU, shrink=0.5)
+    whole, reduced = Patches(2, 16, CPU), Patches(2, 16, CPU, Making(shrink=0.5))
     for patches in (whole, reduced):
         patches.add(slope)
     shown = [np.ptp(_levels(patches.draw(0, 0, 64).hr), axis=(1, 2, 3)) for patches in (whole, reduced)]
@@ -63,14 +61,14 @@ def test_patches_of_reduced_pictures_show_more_of_them():
 
 
 def test_the_least_reduction_has_steps_too():
-    patches = Patches(2, 8, CPU, shrink=0.8)
+    patches = Patches(2, 8, CPU, Making(shrink=0.8))
     patches.add(np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None] * 4, (60, 60, 3)))
     assert len({int(shown) for shown in np.ptp(_levels(patches.draw(0, 0, 64).hr), axis=(1, 2, 3))}) > 4
 
 
 def test_reduced_pictures_keep_their_levels():
     for level in range(256):
-        patches = Patches(2, 8, CPU, shrink=0.5)
+        patches = Patches(2, 8, CPU, Making(shrink=0.5))
         patches.add(np.full((48, 48, 3), level, np.uint8))
         assert (_levels(patches.draw(0, 0, 4).hr) == level).all()
 
@@ -95,7 +93,7 @@ def test_draws_depend_on_seed_and_step_alone():
 
 @pytest.mark.parametrize(("factor", "drawings"), [(1.0, 0.0), (0.6, 0.0), (1.0, 0.5)])
 def test_the_parts_of_a_draw_are_the_whole_draw(factor, drawings):
-    patches = Patches(2, 8, CPU, shrink=factor, drawings=drawings)
+    patches = Patches(2, 8, CPU, Making(shrink=factor, drawings=drawings))
     patches.add(photograph(64, 64))
     patches.add(photograph(50, 40, 1))
     whole = patches.draw(1, 5, 6)
@@ -105,7 +103,7 @@ def test_the_parts_of_a_draw_are_the_whole_draw(factor, drawings):
 
 
 def test_drawings_lie_over_their_share_of_the_pairs_and_leave_the_others_as_they_are():
-    plain, drawn = Patches(4, 12, CPU), Patches(4, 12, CPU, drawings=0.25)
+    plain, drawn = Patches(4, 12, CPU), Patches(4, 12, CPU, Making(drawings=0.25))
     for patches in (plain, drawn):
         patches.add(photograph(160, 160))
     without, batch = plain.draw(0, 0, 128), drawn.draw(0, 0, 128)
@@ -116,7 +114,7 @@ def test_drawings_lie_over_their_share_of_the_pairs_and_leave_the_others_as_they
 
 
 def test_the_lr_of_a_drawing_is_drawn_or_made_of_its_hr():
-    patches = Patches(4, 12, CPU, drawings=1.0)
+    patches = Patches(4, 12, CPU, Making(drawings=1.0))
     patches.add(np.full((160, 160, 3), 90, np.uint8))
     lr, hr, _ = patches.draw(0, 0, 100)
     means = torch.nn.functional.avg_pool2d(hr, 4)
@@ -131,7 +129,7 @@ def test_the_lr_of_a_drawing_is_drawn_or_made_of_its_hr():
 def test_photo_degrades_drawings_as_it_does_pictures():
     made = {}
     for degradation in ("bicubic", "photo"):
-        patches = Patches(2, 24, CPU, degradation=degradation, drawings=1.0)
+        patches = Patches(2, 24, CPU, Making(degradation=degradation, drawings=1.0))
         patches.add(photograph(160, 160))
         made[degradation] = patches.draw(0, 0, 24)
     assert torch.equal(made["photo"].hr, made["bicubic"].hr)
@@ -141,7 +139,7 @@ def test_photo_degrades_drawings_as_it_does_pictures():
 
 
 def test_nothing_is_drawn_over_hr_whose_lr_is_given():
-    patches = Patches(2, 8, CPU, drawings=1.0)
+    patches = Patches(2, 8, CPU, Making(drawings=1.0))
     patches.add(np.full((64, 64, 3), 90, np.uint8), np.full((32, 32, 3), 90, np.uint8))
     assert (_levels(patches.draw(0, 0, 16).hr) == 90).all()
 
@@ -170,24 +168,6 @@ def test_a_larger_patch_is_drawn_from_the_pictures_that_hold_it():
     assert drawn.hr.min() == 1
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "DIV2K_train_LR_bicubic/X4/0001x4.png",
-        "DIV2K_train_LR_bicubic/X4_sub/0001.png",
-        "Set5/LRbicx4/0001.png",
-        "Set5/LR_bicubic/X4/0001x4.png",
-        "lr/0001.png",
-        "results-Set5/0001_x4_SR.png",
-        "results/0001_out.jpg",
-    ],
-)
-def test_the_lr_or_sr_is_found_in_the_layouts_of_the_field(tmp_path, place):
-    (tmp_path / place).parent.mkdir(parents=True)
-    (tmp_path / place).write_bytes(b"")
-    assert partner(Path("hr/0001.png"), tmp_path / Path(place).parts[0], 4) == tmp_path / place
-
-
 def test_a_given_lr_is_cut_where_the_hr_is_and_turned_with_it():
     picture = photograph(97, 83)
     made, given = Patches(4, 8, CPU), Patches(4, 8, CPU)
@@ -205,110 +185,6 @@ def test_a_teachers_sr_is_cut_where_the_hr_is_and_turned_with_it():
     assert patches.add(hr, taught=255 - hr[:60, :87])
     batch = patches.draw(0, 0, 8)
     np.testing.assert_array_equal(_levels(batch.taught), 255 - _levels(batch.hr))
-
-
-def test_a_partner_lies_in_the_same_sub_folder_first_and_keeps_its_suffix(tmp_path):
-    hr, lr = tmp_path / "hr", tmp_path / "lr"
-    for name in ("one/a.png", "two/a.png", "two/b.jpg", "two/b.png", "c.png"):
-        (hr / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photograph(24, 24)).save(hr / name)
-    made = {path: counterpart(path, hr, lr) for path in list_pictures(hr)}
-    assert len(set(made.values())) == 5
-    for target in made.values():
-        target.write_bytes(b"")
-    assert all(partner(path, lr, 4, hr) == target for path, target in made.items())
-    (lr / "X4" / "one").mkdir(parents=True)
-    (lr / "one" / "a.png").rename(lr / "X4" / "one" / "ax4.png")
-    assert partner(hr / "one" / "a.png", lr, 4, hr) == lr / "X4" / "one" / "ax4.png"
-
-
-def test_pictures_are_read_as_upscale_reads_them(tmp_path):
-    gray = photograph(20, 30)[..., 0]
-    Image.fromarray(gray).save(tmp_path / "gray.png")
-    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    Image.fromarray(gray.astype(np.float32) / 255).save(tmp_path / "float.tiff")
-    exif = Image.Exif()
-    exif[274] = 6
-    Image.fromarray(np.rot90(gray)).save(tmp_path / "turned.png", exif=exif)
-    read = {path.name: pixels for path, pixels in read_pictures(list_pictures(tmp_path))}
-    for pixels in read.values():
-        np.testing.assert_array_equal(pixels, np.repeat(gray[..., None], 3, 2))
-    assert len(read) == 4
-
-
-@pytest.mark.parametrize(
-    ("made", "found"),
-    [
-        (["HR", "LR_bicubic"], "HR"),
-        (["GTmod12", "LRbicx2", "original"], "GTmod12"),
-        (["DIV2K_train_HR", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
-        (["DIV2K_train_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_HR", "DIV2K_valid_LR_bicubic"], "DIV2K_valid_HR"),
-        (["a_HR", "b_HR"], "."),
-        (["DIV2K_train_HR", "Flickr2K_HR"], "."),
-        (["cats", "dogs"], "."),
-    ],
-)
-def test_the_hr_of_a_download_is_found(tmp_path, made, found):
-    for name in made:
-        (tmp_path / name).mkdir()
-    assert hr_folder(tmp_path) == tmp_path / found
-    (tmp_path / "._x.png").touch()
-    assert hr_folder(tmp_path, training=True).name == (tmp_path / found).name.replace("valid", "train")
-    Image.fromarray(photograph(8, 8)).save(tmp_path / "here.png")
-    assert hr_folder(tmp_path) == tmp_path
-
-
-def test_a_download_whose_hr_cannot_be_told_is_refused(tmp_path):
-    for name in ("a_HR", "b_HR", "a_LR"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(BadFolder, match=r"holds a_HR, b_HR; name one of them"):
-        hr_folder(tmp_path)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
-def test_a_folder_that_may_not_be_read_is_passed_over(folder):
-    (folder / "lost+found").mkdir(mode=0)
-    assert len(list_pictures(folder)) == 3
-
-
-def test_links_are_followed_once_and_hidden_files_are_none(folder, tmp_path):
-    joined = tmp_path / "joined"
-    (joined / "a").mkdir(parents=True)
-    Image.fromarray(photograph(8, 8)).save(joined / "a" / "p.png")
-    (joined / "b").symlink_to(folder)
-    (joined / "a" / "around").symlink_to(joined)
-    (joined / "a" / "._p.png").write_bytes(b"of macOS")
-    (joined / ".hidden").symlink_to(folder)
-    listed = [path.relative_to(joined).as_posix() for path in list_pictures(joined)]
-    assert listed == ["a/p.png", *(f"b/{path.name}" for path in sorted(folder.iterdir()))]
-
-
-def test_whatever_upscale_reads_as_a_picture_is_listed(tmp_path):
-    for suffix in SUFFIXES:
-        (tmp_path / f"a{suffix.upper()}").touch()
-    listed = {path.suffix.lower() for path in list_pictures(tmp_path)}
-    assert listed == set(SUFFIXES) - {".gif"}  # which is read as an animation
-
-
-def test_pictures_are_decoded_a_bounded_number_ahead(tmp_path, monkeypatch):
-    decoded = []
-    monkeypatch.setattr("srcli.engine.data.read_rgb", lambda path: decoded.append(path) or np.zeros((1, 1, 3), np.uint8))
-    reading = read_pictures([Path(f"{n}.png") for n in range(40)], threads=2)
-    next(reading)
-    reading.close()
-    assert len(decoded) <= 5
-
-
-def test_an_unreadable_picture_is_told_with_its_reason(folder):
-    (folder / "broken.png").write_bytes(b"no picture")
-    read = dict(read_pictures(list_pictures(folder)))
-    assert isinstance(read[folder / "broken.png"], str)
-    assert sum(isinstance(pixels, np.ndarray) for pixels in read.values()) == 3
-
-
-def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(BadFolder, match="no pictures"):
-        list_pictures(tmp_path)
 
 
 @pytest.fixture
@@ -386,7 +262,7 @@ def test_of_a_picture_the_file_that_is_broken_is_named(trios, streamed):
 def test_a_stream_reduces_as_far_as_it_is_asked(tmp_path):
     path = tmp_path / "slope.png"
     Image.fromarray(np.ascontiguousarray(np.broadcast_to(np.arange(240, dtype=np.uint8)[:, None], (240, 240, 3)))).save(path)
-    with closing(Stream([Files(path)], 2, 8, CPU, mebibytes=4, shrink=0.2)) as stream:
+    with closing(Stream([Files(path)], 2, 8, CPU, Making(shrink=0.2), mebibytes=4)) as stream:
         shown = np.ptp(_levels(stream.draw(0, 0, 64).hr), axis=(1, 2, 3))
     assert shown.min() < 20 and shown.max() > 70  # 15 px of HR, or 5 times as many
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.engine.data import Patches, degrade_folder
+from srcli.engine.data import Making, Patches
 from srcli.engine.degrade import degrade, degrade_picture
 from srcli.engine.evaluate import shrink
+from srcli.engine.folders import degrade_folder
 from tests.conftest import photograph
 
 
@@ -35,7 +36,7 @@ def test_degraded_pictures_stay_in_place():
 
 
 def test_the_parts_of_a_degraded_draw_are_the_whole_draw():
-    patches = Patches(2, 8, torch.device("cpu"), degradation="photo")
+    patches = Patches(2, 8, torch.device("cpu"), Making(degradation="photo"))
     patches.add(photograph(64, 64))
     parts = [patches.draw(1, 5, 2, part=i, parts=3).lr for i in range(3)]
     assert torch.equal(torch.cat(parts), patches.draw(1, 5, 6).lr)

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
-from srcli.engine.data import Batch, Patches, Stream, degrade_folder
+from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.distributed import Team
 from srcli.engine.events import Noted, Saved, Started, Step, Validated
+from srcli.engine.folders import degrade_folder
 from srcli.engine.losses import make_loss
 from srcli.engine.run import Run
 from srcli.engine.settings import PARTNERS, Stage, TrainConfig, flag, settled

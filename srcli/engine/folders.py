@@ -1,0 +1,123 @@
+"""The pictures of a data set: where they lie in the usual downloads, their partners, and how they are read."""
+
+import re
+from collections.abc import Iterator, Sequence
+from glob import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from srcli.engine.degrade import degrade_picture
+from srcli.errors import BadFolder, BadPicture, UserError
+from srcli.files import files_in, make_folder
+from srcli.media import formats
+from srcli.media.ahead import read_ahead
+from srcli.media.pixels import reduced
+from srcli.media.read import read_image
+
+SUFFIXES = {suffix for suffix, format in formats.SUFFIXES.items() if format in formats.FORMATS}  # what is no animation alone
+
+# what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
+HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
+
+_PART = re.compile("_(train|valid|test)_hr$")
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """List the pictures below `folder` in order; raise BadFolder where there are none."""
+    if not folder.is_dir():
+        raise BadFolder(f"no folder '{folder}'")
+    files = sorted(p for p in files_in(folder, whole=False) if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise BadFolder(f"no pictures in '{folder}'")
+    return files
+
+
+def hr_folder(folder: Path, *, training: bool = False) -> Path:
+    """Return the folder of the HR pictures in a download that has LR beside them (HR, GT, DIV2K_train_HR), else `folder`.
+
+    Of DIV2K_train_HR and DIV2K_valid_HR the second, `training` the first. Raises BadFolder where it cannot be told.
+    """
+    if not folder.is_dir():
+        return folder
+    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    if any(path.suffix.lower() in SUFFIXES for path in there):
+        return folder
+    inside = {path.name.lower(): path for path in there if path.is_dir()}
+    called = [inside[name] for name in HR_FOLDERS if name in inside]
+    ending = [path for name, path in inside.items() if name.endswith("_hr")]
+    if len({_PART.sub("_hr", path.name.lower()) for path in ending}) == 1:  # parts of one data set
+        ending = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")] or ending
+    if called or len(ending) == 1:
+        return (called or ending)[0]
+    if ending and any("_lr" in name for name in inside):
+        raise BadFolder(f"'{folder}' holds {', '.join(path.name for path in ending)}; name one of them")
+    return folder
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a picture as `srcli upscale` does, upright; gray becomes three equal channels, alpha is left out. Raises BadPicture.
+
+    Returns (H, W, 3) uint8; what has more bits is rounded.
+    """
+    pixels = read_image(path).pixels
+    eight = pixels if pixels.dtype == np.uint8 else reduced(pixels, 8)
+    return np.repeat(eight, 3, 2) if eight.shape[2] == 1 else eight
+
+
+def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> Path:
+    """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
+
+    It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it. It lies in `folder`, or where
+    DIV2K and EDSR (X4), BasicSR (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the
+    sub-folder that the HR has below `root`.
+    """
+    within = path.relative_to(root).parent if root and path.is_relative_to(root) else Path()
+    of_scale = (f"x{scale}", f"_x{scale}", f"x{scale}m", f"_x{scale}_LR", f"_x{scale}_SR")
+    stems = [path.name] + [path.stem + ending for ending in ("", *of_scale, "_LR", "_lr", "_SR", "_sr", "_out")]
+    places = ("", f"X{scale}", f"x{scale}", f"X{scale}_sub", f"x{scale}_sub", f"LRbicx{scale}", f"LR_bicubic/X{scale}")
+    for below in dict.fromkeys((within, Path())):
+        for where in [folder / place / below for place in places]:
+            if not where.is_dir():
+                continue
+            for stem in stems:
+                for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
+                    if (candidate := where / f"{stem}{suffix}").is_file():
+                        return candidate
+    raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")
+
+
+def partners(pictures: Sequence[Path], folder: Path, scale: int, root: Path | None = None) -> list[Path]:
+    """Find the LR or SR of every picture, as `partner`; raise BadFolder also where one would be that of two."""
+    found: dict[Path, Path] = {}
+    for path in pictures:
+        file = partner(path, folder, scale, root)
+        if (other := found.setdefault(file, path)) != path:
+            apart = "keep those of sub-folders in sub-folders of the same names"
+            raise BadFolder(f"'{file}' would be the partner of both '{other}' and '{path}'; {apart}")
+    return list(found)
+
+
+def counterpart(path: Path, root: Path, folder: Path) -> Path:
+    """Return where in `folder` what is made of a picture below `root` goes: a PNG that `partner` finds, and no other's."""
+    twins = [p for p in path.parent.glob(f"{escape(path.stem)}.*") if p != path and p.suffix.lower() in SUFFIXES]
+    target = folder / path.relative_to(root).parent / f"{path.name if twins else path.stem}.png"
+    make_folder(target.parent)
+    return target
+
+
+def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:
+    """Yield (path, pixels or the reason it cannot be read), in order, decoded in threads, two ahead for each."""
+    for path, read in read_ahead(files, read_rgb, depth=2 * threads, threads=threads):
+        yield path, str(read) if isinstance(read, UserError) else read
+
+
+def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> None:
+    """Write the `photo` LR of every picture in `folder` as PNG to `lr_folder`; picture n's choices depend on (seed, n)."""
+    for n, (path, pixels) in enumerate(read_pictures(list_pictures(folder))):
+        if isinstance(pixels, str):
+            raise BadPicture(pixels)
+        height, width = (size // scale * scale for size in pixels.shape[:2])
+        lr = degrade_picture(pixels[:height, :width], scale, (seed, n + 1))
+        Image.fromarray(lr).save(counterpart(path, folder, lr_folder))

@@ -1,0 +1,133 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.engine.folders import counterpart, hr_folder, list_pictures, partner, read_pictures
+from srcli.errors import BadFolder
+from srcli.media.formats import SUFFIXES
+from tests.conftest import photograph
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "DIV2K_train_LR_bicubic/X4/0001x4.png",
+        "DIV2K_train_LR_bicubic/X4_sub/0001.png",
+        "Set5/LRbicx4/0001.png",
+        "Set5/LR_bicubic/X4/0001x4.png",
+        "lr/0001.png",
+        "results-Set5/0001_x4_SR.png",
+        "results/0001_out.jpg",
+    ],
+)
+def test_the_lr_or_sr_is_found_in_the_layouts_of_the_field(tmp_path, place):
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_bytes(b"")
+    assert partner(Path("hr/0001.png"), tmp_path / Path(place).parts[0], 4) == tmp_path / place
+
+
+def test_a_partner_lies_in_the_same_sub_folder_first_and_keeps_its_suffix(tmp_path):
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    for name in ("one/a.png", "two/a.png", "two/b.jpg", "two/b.png", "c.png"):
+        (hr / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photograph(24, 24)).save(hr / name)
+    made = {path: counterpart(path, hr, lr) for path in list_pictures(hr)}
+    assert len(set(made.values())) == 5
+    for target in made.values():
+        target.write_bytes(b"")
+    assert all(partner(path, lr, 4, hr) == target for path, target in made.items())
+    (lr / "X4" / "one").mkdir(parents=True)
+    (lr / "one" / "a.png").rename(lr / "X4" / "one" / "ax4.png")
+    assert partner(hr / "one" / "a.png", lr, 4, hr) == lr / "X4" / "one" / "ax4.png"
+
+
+def test_pictures_are_read_as_upscale_reads_them(tmp_path):
+    gray = photograph(20, 30)[..., 0]
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(gray.astype(np.float32) / 255).save(tmp_path / "float.tiff")
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.rot90(gray)).save(tmp_path / "turned.png", exif=exif)
+    read = {path.name: pixels for path, pixels in read_pictures(list_pictures(tmp_path))}
+    for pixels in read.values():
+        np.testing.assert_array_equal(pixels, np.repeat(gray[..., None], 3, 2))
+    assert len(read) == 4
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (["HR", "LR_bicubic"], "HR"),
+        (["GTmod12", "LRbicx2", "original"], "GTmod12"),
+        (["DIV2K_train_HR", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
+        (["DIV2K_train_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_HR", "DIV2K_valid_LR_bicubic"], "DIV2K_valid_HR"),
+        (["a_HR", "b_HR"], "."),
+        (["DIV2K_train_HR", "Flickr2K_HR"], "."),
+        (["cats", "dogs"], "."),
+    ],
+)
+def test_the_hr_of_a_download_is_found(tmp_path, made, found):
+    for name in made:
+        (tmp_path / name).mkdir()
+    assert hr_folder(tmp_path) == tmp_path / found
+    (tmp_path / "._x.png").touch()
+    assert hr_folder(tmp_path, training=True).name == (tmp_path / found).name.replace("valid", "train")
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "here.png")
+    assert hr_folder(tmp_path) == tmp_path
+
+
+def test_a_download_whose_hr_cannot_be_told_is_refused(tmp_path):
+    for name in ("a_HR", "b_HR", "a_LR"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(BadFolder, match=r"holds a_HR, b_HR; name one of them"):
+        hr_folder(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_a_folder_that_may_not_be_read_is_passed_over(folder):
+    (folder / "lost+found").mkdir(mode=0)
+    assert len(list_pictures(folder)) == 3
+
+
+def test_links_are_followed_once_and_hidden_files_are_none(folder, tmp_path):
+    joined = tmp_path / "joined"
+    (joined / "a").mkdir(parents=True)
+    Image.fromarray(photograph(8, 8)).save(joined / "a" / "p.png")
+    (joined / "b").symlink_to(folder)
+    (joined / "a" / "around").symlink_to(joined)
+    (joined / "a" / "._p.png").write_bytes(b"of macOS")
+    (joined / ".hidden").symlink_to(folder)
+    listed = [path.relative_to(joined).as_posix() for path in list_pictures(joined)]
+    assert listed == ["a/p.png", *(f"b/{path.name}" for path in sorted(folder.iterdir()))]
+
+
+def test_whatever_upscale_reads_as_a_picture_is_listed(tmp_path):
+    for suffix in SUFFIXES:
+        (tmp_path / f"a{suffix.upper()}").touch()
+    listed = {path.suffix.lower() for path in list_pictures(tmp_path)}
+    assert listed == set(SUFFIXES) - {".gif"}  # which is read as an animation
+
+
+def test_pictures_are_decoded_a_bounded_number_ahead(tmp_path, monkeypatch):
+    decoded = []
+    monkeypatch.setattr("srcli.engine.folders.read_rgb", lambda path: decoded.append(path) or np.zeros((1, 1, 3), np.uint8))
+    reading = read_pictures([Path(f"{n}.png") for n in range(40)], threads=2)
+    next(reading)
+    reading.close()
+    assert len(decoded) <= 5
+
+
+def test_an_unreadable_picture_is_told_with_its_reason(folder):
+    (folder / "broken.png").write_bytes(b"no picture")
+    read = dict(read_pictures(list_pictures(folder)))
+    assert isinstance(read[folder / "broken.png"], str)
+    assert sum(isinstance(pixels, np.ndarray) for pixels in read.values()) == 3
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(BadFolder, match="no pictures"):
+        list_pictures(tmp_path)
