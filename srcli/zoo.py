@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "rfdn"
 QUICK = "standard"  # what ships for speed
+PHOTO = "rfdn-photo"  # and for compressed and noisy pictures
 SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
@@ -194,11 +195,17 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
 
 def quicker(reference: str, scales: Collection[int]) -> str | None:
     """Name the shipped weights for speed where `reference` is others that ship, for clean pictures, and they have `scales`."""
-    if on_disk(reference):
-        return None
-    name, files = _split(reference, None)[0], shipped()
-    clean = {file.name for file in files if "-" not in file.name} - {QUICK}
-    return QUICK if name in clean and {file.scale for file in files if file.name == QUICK} >= set(scales) else None
+    files = shipped()
+    quick = {file.scale for file in files if file.name == QUICK}
+    other = not on_disk(reference) and _is_clean(reference, files) and _split(reference, None)[0] != QUICK
+    return QUICK if other and quick >= set(scales) else None
+
+
+def for_compressed(reference: str, scales: Collection[int]) -> str | None:
+    """Name what ships for compressed pictures at `scales`, where `reference` is shipped weights for clean ones."""
+    files = shipped()
+    photo = {file.scale for file in files if file.name == PHOTO}
+    return PHOTO if not on_disk(reference) and _is_clean(reference, files) and photo >= set(scales) else None
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:
@@ -227,6 +234,11 @@ def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_clean(reference: str, files: Collection[Shipped]) -> bool:
+    """Whether `reference` is called as shipped weights for clean pictures."""
+    return _split(reference, None)[0] in {file.name for file in files if "-" not in file.name}
 
 
 def _elsewhere() -> hub.Source | None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 MUCH = 0.6  # of the time is much less
+COMPRESSED = 85  # quality of JPEG from which on `rfdn-photo` is ahead on every picture: benchmarks/compressed.py
 DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
 EXISTS = ("error", "skip", "overwrite", "rename")
 
@@ -193,7 +194,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT
+    from srcli.zoo import DEFAULT, for_compressed
 
     if threads:
         use_threads(threads)
@@ -205,8 +206,9 @@ def upscale(
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
-        advice = _advice(model or DEFAULT, {network.scale for network in networks})
-        writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
+        scales = {network.scale for network in networks}
+        advice, compressed = _advice(model or DEFAULT, scales), for_compressed(model or DEFAULT, scales)
+        writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice, compressed)
         goal = box or scale or networks[0].scale
         plan = partial(
             plan_jobs,
@@ -324,6 +326,7 @@ class _Writing:
     piped: bool
     journal: "Journal | None"
     advice: str  # of what is drawn and went wrong
+    compressed: str | None  # the weights for compressed pictures, where they are others
 
 
 @dataclass
@@ -335,6 +338,7 @@ class _Tally:
     late: int = 0  # of those tried, skipped in the end: another run was quicker
     finished: int = 0
     exact: int = 0  # computed in float32
+    jpegs: list[int] = field(default_factory=list)  # the qualities of those that were compressed so much that it shows
     films: int = 0  # videos, whose time is told by each
     failures: list[Any] = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
@@ -342,7 +346,7 @@ class _Tally:
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "_Tally") -> "_Tally":
-        for name in ("planned", "tried", "late", "finished", "exact", "films", "failures", "elapsed"):
+        for name in ("planned", "tried", "late", "finished", "exact", "jpegs", "films", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -524,6 +528,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
+            tally.jpegs += [done.jpeg] if done.jpeg and done.jpeg <= COMPRESSED and not done.error else []
             tally.late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
@@ -535,10 +540,11 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _
             else:
                 _show(done, how.json, quiet=how.quiet or done.status == "skipped")
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures))  # the ranks' shares, one summary
+    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures, tally.jpegs))  # the ranks' shares
     tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
     tally.stopped = how.fail_fast and any(share[3] for share in told)
     tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
+    tally.jpegs = [jpeg for share in told for jpeg in share[4]]
     return tally
 
 
@@ -574,8 +580,17 @@ def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> N
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
+        if tally.jpegs and how.compressed:
+            console.note(f"{_jpegs(tally)}; -m {how.compressed} takes blocks and ringing away")
     if tally.failures or (how.journal and how.journal.lost):
         raise typer.Exit(1)
+
+
+def _jpegs(tally: _Tally) -> str:
+    """Say how many were compressed so much that it shows, and how much."""
+    low, high = min(tally.jpegs), max(tally.jpegs)
+    quality = f"{low}" if low == high else f"{low} to {high}"
+    return f"{len(tally.jpegs)} of {tally.finished} came from JPEG of quality {quality} or so"
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:

@@ -58,6 +58,7 @@ class Done:
     error: str | None = None
     precision: Precision | None = None  # what the network computed in
     agreement: float | None = None  # dB between that and float32 on the latest probe, rounded to 8 bit
+    jpeg: int | None = None  # the quality of the input, where that is JPEG
     notes: tuple[str, ...] = ()
 
 
@@ -335,6 +336,8 @@ def _failed(job: Job, error: UserError) -> Done:
 def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: str) -> Done:
     """Point out a result that hardly resembles its input, and note the picture; without a journal only what is drawn."""
     source, result, alike = upscaled.decoded.picture, upscaled.result, None
+    if isinstance(source, Picture) and source.quality:
+        done = replace(done, jpeg=source.quality.jpeg)
     if isinstance(source, Animation) and isinstance(result, Animation):
         source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
     if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):

@@ -371,6 +371,23 @@ def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypa
     assert "has 0.0 MiB free, but the results take about 0.3 MiB" in result.stderr
 
 
+def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_lot(folder, tmp_path):
+    for quality in (60, 85, 92):
+        Image.fromarray(photograph(24, 32)).save(folder / f"q{quality}.jpg", quality=quality)
+
+    def told(*arguments: object) -> list[str]:
+        result = CliRunner().invoke(app, ["upscale", *(str(a) for a in arguments), "-s", "2", "-o", str(tmp_path / "out")])
+        assert result.exit_code == 0, result.output
+        shutil.rmtree(tmp_path / "out")
+        return [line for line in result.stderr.splitlines() if "JPEG" in line]
+
+    names_them = "-m rfdn-photo takes blocks and ringing away"
+    assert told(folder) == [f"2 of 6 came from JPEG of quality 60 to 85 or so; {names_them}"]
+    assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 came from JPEG of quality 60 or so; {names_them}"]
+    for arguments in ([folder / "q92.jpg"], [folder, "-m", "rfdn-photo"], [folder, "-m", "bicubic"], [folder, "--json"]):
+        assert told(*arguments) == []
+
+
 # Reports
 
 

@@ -330,6 +330,14 @@ def test_a_jpeg_is_coded_no_coarser_than_its_source(tmp_path):
         assert result.quality.subsampling == 1
 
 
+@pytest.mark.parametrize("quality", [30, 40, 50, 75, 85, 99])
+def test_the_quality_of_a_jpeg_is_read_off_its_steps(tmp_path, quality):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", quality=quality)
+    assert read_image(tmp_path / "a.jpg").quality.jpeg == pytest.approx(quality, abs=1)
+    Image.fromarray(smooth()).save(tmp_path / "a.webp", quality=quality)
+    assert read_image(tmp_path / "a.webp").quality.jpeg is None
+
+
 def test_other_sources_give_a_jpeg_without_subsampling(tmp_path):
     write_image(Picture(smooth()), tmp_path / "a.jpg")
     assert read_image(tmp_path / "a.jpg").quality.subsampling == 0
