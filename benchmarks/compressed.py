@@ -1,56 +1,89 @@
-"""Score clean and `photo` weights on LR that was compressed as JPEG: python benchmarks/compressed.py FOLDER [-s SCALE]
+"""Score weights on LR that was compressed: python benchmarks/compressed.py FOLDER|VIDEO [-s SCALE] [-m NAME,NAME,...]
 
-Bicubic LR of every HR picture of FOLDER is encoded at some qualities (4:2:0, as Pillow does) and upscaled. A line is a quality:
-mean PSNR (dB, Y, border of the scale shaved) of bicubic, of the default weights and of the `photo` ones, and on how many
-pictures these are ahead of those.
+Bicubic LR of every HR picture of FOLDER is encoded as JPEG of some qualities, that of VIDEO's frames as H.264 of some CRF (by
+x264, both 4:2:0), and upscaled. A line is a quality: mean PSNR (dB, Y, border of the scale shaved) of bicubic and of the
+weights, and on how many pictures the last ones are ahead of the first.
 """
 
 import argparse
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 
 import srcli
 from srcli.engine.evaluate import Protocol, compare, shrink
 from srcli.engine.folders import list_pictures, read_rgb
-from srcli.zoo import DEFAULT, PHOTO
 
 QUALITIES = (95, 92, 90, 85, 80, 75, 60, 40)
+CRFS = (12, 18, 23, 28, 33)
 
 
-def main(folder: Path, scale: int) -> None:
+def main(source: Path, scale: int, names: list[str], frames: int) -> None:
     """Print a line for each quality."""
-    networks = {name: srcli.load(name, scale=scale) for name in ("bicubic", DEFAULT, PHOTO)}
-    pictures = [_cut(read_rgb(path), scale) for path in list_pictures(folder)]
+    networks = {name: srcli.load(name, scale=scale) for name in ["bicubic", *names]}
+    pictures = [
+        _cut(hr, scale) for hr in (map(read_rgb, list_pictures(source)) if source.is_dir() else _frames(source, frames))
+    ]
     small = [shrink(hr, scale) for hr in pictures]
     protocol = Protocol(scale=scale)
-    print(f"x{scale}, {len(pictures)} pictures\nquality  {'  '.join(f'{name:>10}' for name in networks)}  {PHOTO} ahead")
-    for quality in QUALITIES:
-        lr = [_compressed(pixels, quality) for pixels in small]
+    print(f"x{scale}, {len(pictures)} pictures of '{source.name}'")
+    print("  ".join(f"{name:>14}" for name in ("quality" if source.is_dir() else "CRF", *networks, "last > first")))
+    for quality in QUALITIES if source.is_dir() else CRFS:
+        lr = [_jpeg(pixels, quality) for pixels in small] if source.is_dir() else list(_h264(small, quality))
         psnr = {
             name: np.asarray([compare(up(each), hr, protocol)[0] for each, hr in zip(lr, pictures, strict=True)])
             for name, up in networks.items()
         }
-        means = "  ".join(f"{values.mean():>10.2f}" for values in psnr.values())
-        print(f"{quality:>7}  {means}  {int((psnr[PHOTO] > psnr[DEFAULT]).sum())}", flush=True)
+        ahead = int((psnr[names[-1]] > psnr[names[0]]).sum())
+        print(
+            "  ".join([f"{quality:>14}", *(f"{values.mean():>14.2f}" for values in psnr.values()), f"{ahead:>14}"]), flush=True
+        )
 
 
 def _cut(hr: np.ndarray, scale: int) -> np.ndarray:
-    height, width = (size // scale * scale for size in hr.shape[:2])
+    """Cut to sides that LR of even sides fits, as 4:2:0 has them."""
+    height, width = (size // (2 * scale) * 2 * scale for size in hr.shape[:2])
     return hr[:height, :width]
 
 
-def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+def _jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer).convert("RGB"))
+    return np.array(Image.open(buffer).convert("RGB"))
+
+
+def _frames(video: Path, count: int) -> Iterator[np.ndarray]:
+    """Yield the first frames of a video."""
+    with av.open(video) as container:
+        for frame, _ in zip(container.decode(video=0), range(count), strict=False):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def _h264(frames: list[np.ndarray], crf: int) -> Iterator[np.ndarray]:
+    """Yield the frames as H.264 leaves them."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf)})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        coded.mux(stream.encode())
+    buffer.seek(0)
+    with av.open(buffer) as coded:
+        for frame in coded.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("source", type=Path)
     parser.add_argument("-s", "--scale", type=int, default=4)
+    parser.add_argument("-m", "--models", default="rfdn,rfdn-photo", help="comma between them")
+    parser.add_argument("--frames", type=int, default=50, help="of a video")
     arguments = parser.parse_args()
-    main(arguments.folder, arguments.scale)
+    main(arguments.source, arguments.scale, arguments.models.split(","), arguments.frames)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "rfdn"
 QUICK = "standard"  # what ships for speed
-PHOTO = "rfdn-photo"  # and for compressed and noisy pictures
+PHOTO = "-photo"  # how the names of those for compressed and noisy pictures end
 SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
@@ -194,18 +194,19 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
 
 
 def quicker(reference: str, scales: Collection[int]) -> str | None:
-    """Name the shipped weights for speed where `reference` is others that ship, for clean pictures, and they have `scales`."""
-    files = shipped()
-    quick = {file.scale for file in files if file.name == QUICK}
-    other = not on_disk(reference) and _is_clean(reference, files) and _split(reference, None)[0] != QUICK
-    return QUICK if other and quick >= set(scales) else None
+    """Name the shipped weights for speed at `scales`, of the kind of `reference`, which has to be others that ship."""
+    name = _shipped_name(reference)
+    kind = PHOTO if name and name.endswith(PHOTO) else ""
+    quick = QUICK + kind
+    return quick if name not in (None, quick) and _ships(quick, scales) else None
 
 
 def for_compressed(reference: str, scales: Collection[int]) -> str | None:
-    """Name what ships for compressed pictures at `scales`, where `reference` is shipped weights for clean ones."""
-    files = shipped()
-    photo = {file.scale for file in files if file.name == PHOTO}
-    return PHOTO if not on_disk(reference) and _is_clean(reference, files) and photo >= set(scales) else None
+    """Name the shipped weights for compressed pictures at `scales` where `reference` is shipped ones for clean pictures."""
+    name = _shipped_name(reference)
+    if name is None or name.endswith(PHOTO):
+        return None
+    return next((photo for photo in (name + PHOTO, DEFAULT + PHOTO) if _ships(photo, scales)), None)
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:
@@ -236,9 +237,14 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_clean(reference: str, files: Collection[Shipped]) -> bool:
-    """Whether `reference` is called as shipped weights for clean pictures."""
-    return _split(reference, None)[0] in {file.name for file in files if "-" not in file.name}
+def _shipped_name(reference: str) -> str | None:
+    """Return what `reference` is called among the shipped weights, None where it is something else."""
+    name = _split(reference, None)[0]
+    return name if not on_disk(reference) and name in {file.name for file in shipped()} else None
+
+
+def _ships(name: str, scales: Collection[int]) -> bool:
+    return {file.scale for file in shipped() if file.name == name} >= set(scales)
 
 
 def _elsewhere() -> hub.Source | None:
