@@ -72,7 +72,7 @@ def _h264(frames: list[np.ndarray], crf: int) -> Iterator[np.ndarray]:
         stream.pix_fmt = "yuv420p"
         for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        coded.mux(stream.encode())
+        container.mux(stream.encode())
     buffer.seek(0)
     with av.open(buffer) as coded:
         for frame in coded.decode(video=0):
