@@ -74,7 +74,7 @@ def _h264(frames: list[np.ndarray], crf: int) -> Iterator[np.ndarray]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     buffer.seek(0)
-    with av.open(buffer) as coded:
+    with av.open(buffer, "r") as coded:
         for frame in coded.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
 

@@ -2,11 +2,9 @@
 
 import math
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +14,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
+from srcli.commands.forecast import Swift, mib
 from srcli.commands.options import (
     AnyScale,
     Compile,
@@ -32,20 +31,16 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
-from srcli.errors import BadFolder, BadVideo, UsageError, UserError
-from srcli.files import sweep
+from srcli.commands.work import Writing, close, list_failures, rehearse, upscale_all, upscale_arrivals
+from srcli.errors import BadVideo, UsageError
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
-    from srcli.engine.journal import Journal
     from srcli.engine.upscale import Resizer
-    from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
-MUCH = 0.6  # of the time is much less
-COMPRESSED = 85  # quality of JPEG from which on `rfdn-photo` is ahead on every picture: benchmarks/compressed.py
 DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
 EXISTS = ("error", "skip", "overwrite", "rename")
 
@@ -208,7 +203,7 @@ def upscale(
         level = PNG_LEVEL if png_level is None else png_level
         scales = {network.scale for network in networks}
         advice, compressed = _advice(model or DEFAULT, scales), for_compressed(model or DEFAULT, scales)
-        writing = _Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice, compressed)
+        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice, compressed)
         goal = box or scale or networks[0].scale
         plan = partial(
             plan_jobs,
@@ -244,21 +239,21 @@ def upscale(
         if watch:
             again: set[Path] = set()
             watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
-            tally = _upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
+            tally = upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                _rehearse(resizer, jobs, flags, swift, json=json, quiet=quiet)
+                rehearse(resizer, jobs, flags, swift, json=json, quiet=quiet)
             return
         else:
-            tally = _upscale_all(resizer, jobs, flags, ranks, writing, swift)
+            tally = upscale_all(resizer, jobs, flags, ranks, writing, swift)
             if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
-            _list_failures(tally)
+            list_failures(tally)
             if shown and ranks.leads and not piped:
                 failed = {done.input for done in tally.failures}
                 pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
                 show_results([pair for pair in pairs if pair[1].is_file()], shown)
-    _close(tally, resizer, ranks, writing)
+    close(tally, resizer, ranks, writing)
 
 
 def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
@@ -313,45 +308,6 @@ def _advice(model: str, scales: set[int]) -> str:
     return DRAWN + (f"{DEFAULT}-photo" if knows_photographs_alone(DEFAULT, scales) else DEFAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class _Writing:
-    """How results are written and told."""
-
-    quality: int | None
-    png_level: int
-    icc: str
-    fail_fast: bool
-    json: bool
-    quiet: bool
-    piped: bool
-    journal: "Journal | None"
-    advice: str  # of what is drawn and went wrong
-    compressed: str | None  # the weights for compressed pictures, where they are others
-
-
-@dataclass
-class _Tally:
-    """What became of the files so far, by this rank or, for the one that leads, by all."""
-
-    planned: int = 0
-    tried: int = 0  # of them, those that were not to be skipped
-    late: int = 0  # of those tried, skipped in the end: another run was quicker
-    finished: int = 0
-    exact: int = 0  # computed in float32
-    jpegs: list[int] = field(default_factory=list)  # the qualities of those that were compressed so much that it shows
-    films: int = 0  # videos, whose time is told by each
-    failures: list[Any] = field(default_factory=list)
-    busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
-    elapsed: float = 0.0
-    stopped: bool = False  # by --fail-fast; the same on every rank
-
-    def __iadd__(self, other: "_Tally") -> "_Tally":
-        for name in ("planned", "tried", "late", "finished", "exact", "jpegs", "films", "failures", "elapsed"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
-        return self
-
-
 def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
     """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
     piped = str(output) == "-"
@@ -398,20 +354,12 @@ def _resizer(
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
     if how.memory and ranks.leads and not quiet and ranks.device.type == "cpu" and how.memory < held_bytes():
         console.note(
-            f"--max-memory is less than the {_mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
+            f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
         )
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
 
 
-@dataclass(frozen=True, slots=True)
-class _Swift:
-    """Weights that ship for speed, in the place of those that were chosen."""
-
-    name: str
-    resizer: "Callable[[], Resizer]"
-
-
-def _swift(model: str, computing: _Computing, goal: "float | Box", resizer: "Resizer", ranks: "Team") -> _Swift | None:
+def _swift(model: str, computing: _Computing, goal: "float | Box", resizer: "Resizer", ranks: "Team") -> Swift | None:
     from srcli.zoo import open_model, quicker
 
     if ranks.world > 1 or not (name := quicker(model, set(resizer.upscalers))):
@@ -420,177 +368,7 @@ def _swift(model: str, computing: _Computing, goal: "float | Box", resizer: "Res
     def make() -> "Resizer":
         return _resizer([open_model(name, scale)[0] for scale in resizer.upscalers], computing, goal, [], ranks, quiet=True)
 
-    return _Swift(name, make)
-
-
-def _rehearse(
-    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, swift: _Swift | None, *, json: bool, quiet: bool
-) -> None:
-    """Say what would be written, and what it takes."""
-    for job in jobs:
-        if not job.video:
-            _show(_planned(job), json)
-    work = [job for job in jobs if not job.skip and not job.video]
-    work += video.show_plans(_film_plans(jobs, flags), json=json, quiet=quiet)
-    _forecast(work, resizer, swift, quiet=quiet)
-
-
-def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | VideoDone]":
-    films = [job for job in jobs if not job.skip and job.video]
-    return video.plan(films, flags) if films else []
-
-
-def _upscale_all(
-    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: _Writing, swift: _Swift | None = None
-) -> _Tally:
-    """Upscale the pictures, then the videos; where that will take long, say so first."""
-    from srcli.engine.forecast import is_long
-
-    if ranks.leads:
-        sweep({job.target.parent for job in jobs})
-    plans = _film_plans(jobs, flags)
-    work = [job for job in jobs if not job.skip and not job.video] + video.tracks(plans)
-    if ranks.world == 1 and not how.quiet and is_long(work):
-        console.note(_expected(resizer, swift, work))
-    tally = _upscale_stills(resizer, jobs, ranks, how)
-    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
-    tally.finished -= tally.late
-    if not tally.stopped:
-        _upscale_films(resizer, plans, ranks, how, tally)
-    return tally
-
-
-def _upscale_arrivals(
-    resizer: "Resizer",
-    watched: "Iterator[list[Path]]",
-    again: set[Path],
-    plan: "Callable[..., list[Job]]",
-    flags: video.Flags,
-    ranks: "Team",
-    how: _Writing,
-) -> _Tally:
-    """Upscale what comes, in the groups that it comes in; a failure is told at once, and tried `again` when it changes."""
-    from srcli.engine.watch import plan_arrivals
-
-    total, made = _Tally(), dict[Path, Path]()
-    if not how.quiet:
-        console.note("watching: Ctrl-C ends")
-    for paths in watched:
-        jobs, refused = plan_arrivals(paths, plan, made)
-        made |= {job.target: job.source for job in jobs}
-        tally = _upscale_all(resizer, jobs, flags, ranks, how)
-        for done in refused:
-            _show(done, how.json)
-            if how.journal:
-                how.journal.add(done)
-        tally += _Tally(len(refused), len(refused), len(refused), failures=list(refused))
-        _list_failures(tally)
-        again -= set(paths)
-        again |= {done.input for done in tally.failures}
-        total += tally
-        if how.fail_fast and total.failures:
-            break
-    return total
-
-
-def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: _Writing) -> _Tally:
-    """Upscale this rank's share of the pictures, with a bar; return what became of all."""
-    from srcli.engine.pipeline import Done, upscale_files
-    from srcli.engine.share import share_of
-    from srcli.media import pipes
-
-    work = share_of([job for job in jobs if not job.skip and not job.video], ranks.rank, ranks.world)
-    tally, quiet = _Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
-    started = time.monotonic()
-    for job in jobs:
-        if job.skip and ranks.leads:
-            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
-            _show(skipped, how.json, quiet=True)
-            if how.journal:
-                how.journal.add(skipped)
-    with console.bar(len(work), quiet=quiet or how.json) as bar:
-
-        def tick(job: "Job", fraction: float) -> None:
-            bar.update(tally.finished + fraction, console.short(job.source))
-
-        for done in upscale_files(
-            resizer,
-            work,
-            quality=how.quality,
-            png_level=how.png_level,
-            icc=how.icc,  # type: ignore[arg-type]
-            fail_fast=how.fail_fast,
-            journal=how.journal,
-            advice=how.advice,
-            tick=tick,
-        ):
-            tally.finished += 1
-            tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
-            bar.update(tally.finished, console.short(done.input))
-            tally.exact += done.precision == "fp32"
-            tally.jpegs += [done.jpeg] if done.jpeg and done.jpeg <= COMPRESSED and not done.error else []
-            tally.late += done.status == "skipped"
-            if done.error:
-                tally.failures.append(done)
-            if not quiet:
-                for line in done.notes:
-                    bar.message(f"{done.input}: {line}")
-            if how.piped and not done.error:
-                pipes.send(done.output)
-            else:
-                _show(done, how.json, quiet=how.quiet or done.status == "skipped")
-    tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures, tally.jpegs))  # the ranks' shares
-    tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
-    tally.stopped = how.fail_fast and any(share[3] for share in told)
-    tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
-    tally.jpegs = [jpeg for share in told for jpeg in share[4]]
-    return tally
-
-
-def _upscale_films(
-    resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: _Writing, tally: _Tally
-) -> None:
-    """Upscale the videos, each divided between the ranks, and count them too."""
-    json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
-    for plan in plans:
-        done = video.upscale_one(resizer, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
-        tally.finished += 1
-        tally.films += 1
-        tally.failures += [done] if done.error else []
-        if how.journal and ranks.leads:
-            how.journal.add(done)
-        if done.error and how.fail_fast:
-            return
-
-
-def _list_failures(tally: _Tally) -> None:
-    for failed in tally.failures:
-        reason = failed.error or ""
-        console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
-
-
-def _close(tally: _Tally, resizer: "Resizer", ranks: "Team", how: _Writing) -> None:
-    """Sum up, and exit 1 where something failed."""
-    if ranks.leads and not how.quiet and not how.json:
-        _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
-        if tally.busy[1] and ranks.world == 1:
-            pictures = "pictures: " if tally.films else ""
-            console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
-        fast = next(iter(resizer.upscalers.values())).precision
-        if tally.exact and fast != "fp32":
-            console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
-        if tally.jpegs and how.compressed:
-            console.note(f"{_jpegs(tally)}; -m {how.compressed} takes blocks and ringing away")
-    if tally.failures or (how.journal and how.journal.lost):
-        raise typer.Exit(1)
-
-
-def _jpegs(tally: _Tally) -> str:
-    """Say how many were compressed so much that it shows, and how much."""
-    low, high = min(tally.jpegs), max(tally.jpegs)
-    quality = f"{low}" if low == high else f"{low} to {high}"
-    return f"{len(tally.jpegs)} of {tally.finished} came from JPEG of quality {quality} or so"
+    return Swift(name, make)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
@@ -618,72 +396,3 @@ def _refuse_sizes(
         raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
     if fit and not (width and height):
         raise UsageError("--fit says how a picture fills --width and --height: give both")
-
-
-def _show(done: Any, json: bool, *, quiet: bool = False) -> None:
-    if json:
-        console.record(
-            done, bottleneck=video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
-        )
-    elif not quiet and not done.error:
-        size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}")
-
-
-def _planned(job: Any) -> Any:
-    from srcli.engine.pipeline import Done
-
-    height, width = job.size or (None, None)
-    return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
-
-
-def _expected(resizer: "Resizer", swift: _Swift | None, jobs: "list[Job]") -> str:
-    """Say how long the work takes, and how long with the weights that ship for speed where that is much less."""
-    from srcli.engine.forecast import expected_seconds, is_long
-
-    seconds = expected_seconds(resizer, jobs)
-    quicker = ""
-    if swift and is_long(jobs) and (less := expected_seconds(swift.resizer(), jobs)) < MUCH * seconds:
-        quicker = f" ({timedelta(seconds=round(less))} with -m {swift.name})"
-    return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
-
-
-def _forecast(jobs: "list[Job]", resizer: "Resizer", swift: _Swift | None, *, quiet: bool) -> None:
-    """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
-    from srcli.engine.forecast import expected_memory
-    from srcli.media.jobs import disks, pixels_of
-
-    places, memories = disks(jobs), expected_memory(resizer, jobs)
-    if not quiet:
-        console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
-        console.note(_expected(resizer, swift, jobs))
-        for folder, needed, free in places:
-            console.note(f"about {_mib(needed)} needed, {_mib(free)} free in '{folder}' (a cautious estimate)")
-        for place, needed, free in memories:
-            console.note(f"at least {_mib(needed)} of {place} needed, {_mib(free)} free (a cautious estimate)")
-    for folder, needed, free in places:
-        if needed > free:
-            raise BadFolder(f"'{folder}' has {_mib(free)} free, but the results take about {_mib(needed)}")
-    for place, needed, free in memories:
-        if needed > free:
-            raise UserError(f"{_mib(free)} of {place} are free, but the work takes about {_mib(needed)}")
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"
-
-
-def _bottleneck(busy: list[float], elapsed: float) -> str:
-    """Say how long each stage was at work, and so what the others waited for."""
-    return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {video.slowest(busy)}"
-
-
-def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:
-    parts = [f"{finished - failed} upscaled"]
-    if planned > tried:
-        parts.append(f"{planned - tried} skipped")
-    if failed:
-        parts.append(f"{failed} failed")
-    if finished < tried:
-        parts.append(f"{tried - finished} not tried")
-    console.note(", ".join(parts))

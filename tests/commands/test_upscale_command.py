@@ -349,10 +349,10 @@ def test_long_work_begins_with_its_time_and_that_of_the_weights_for_speed(folder
     time = r"about 0:00:0\d in the network"
     assert bool(first()) == bool(flags)  # a picture is no long work
     monkeypatch.setattr("srcli.engine.forecast._LONG", 1)
-    monkeypatch.setattr("srcli.commands.upscale.MUCH", 1e9)
+    monkeypatch.setattr("srcli.commands.forecast.MUCH", 1e9)
     assert re.fullmatch(rf"{time} \(0:00:0\d with -m standard\), by one timed tile", first())
     assert re.fullmatch(rf"{time}, by one timed tile", first("-m", "standard"))
-    monkeypatch.setattr("srcli.commands.upscale.MUCH", 0)
+    monkeypatch.setattr("srcli.commands.forecast.MUCH", 0)
     assert re.fullmatch(rf"{time}, by one timed tile", first())
 
 

@@ -1,0 +1,264 @@
+"""What srcli upscale does and tells: pictures, then videos, or files as they come, with bars and a summary."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from srcli import console
+from srcli.commands import video
+from srcli.commands.forecast import Swift, expected, forecast
+from srcli.files import sweep
+
+if TYPE_CHECKING:
+    from srcli.engine.distributed import Team
+    from srcli.engine.journal import Journal
+    from srcli.engine.upscale import Resizer
+    from srcli.engine.video import VideoDone, VideoPlan
+    from srcli.media.jobs import Job
+
+COMPRESSED = 85  # quality of JPEG from which on `rfdn-photo` is ahead on every picture: benchmarks/compressed.py
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How results are written and told."""
+
+    quality: int | None
+    png_level: int
+    icc: str
+    fail_fast: bool
+    json: bool
+    quiet: bool
+    piped: bool
+    journal: "Journal | None"
+    advice: str  # of what is drawn and went wrong
+    compressed: str | None  # the weights for compressed pictures, where they are others
+
+
+@dataclass
+class Tally:
+    """What became of the files so far, by this rank or, for the one that leads, by all."""
+
+    planned: int = 0
+    tried: int = 0  # of them, those that were not to be skipped
+    late: int = 0  # of those tried, skipped in the end: another run was quicker
+    finished: int = 0
+    exact: int = 0  # computed in float32
+    jpegs: list[int] = field(default_factory=list)  # the qualities of those that were compressed so much that it shows
+    films: int = 0  # videos, whose time is told by each
+    failures: list[Any] = field(default_factory=list)
+    busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
+    elapsed: float = 0.0
+    stopped: bool = False  # by --fail-fast; the same on every rank
+
+    def __iadd__(self, other: "Tally") -> "Tally":
+        for name in ("planned", "tried", "late", "finished", "exact", "jpegs", "films", "failures", "elapsed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
+        return self
+
+
+def rehearse(
+    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, swift: Swift | None, *, json: bool, quiet: bool
+) -> None:
+    """Say what would be written, and what it takes."""
+    for job in jobs:
+        if not job.video:
+            _tell(_planned(job), json)
+    work = [job for job in jobs if not job.skip and not job.video]
+    work += video.show_plans(_film_plans(jobs, flags), json=json, quiet=quiet)
+    forecast(work, resizer, swift, quiet=quiet)
+
+
+def upscale_all(
+    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: Writing, swift: Swift | None = None
+) -> Tally:
+    """Upscale the pictures, then the videos; where that will take long, say so first."""
+    from srcli.engine.forecast import is_long
+
+    if ranks.leads:
+        sweep({job.target.parent for job in jobs})
+    plans = _film_plans(jobs, flags)
+    work = [job for job in jobs if not job.skip and not job.video] + video.tracks(plans)
+    if ranks.world == 1 and not how.quiet and is_long(work):
+        console.note(expected(resizer, swift, work))
+    tally = _upscale_stills(resizer, jobs, ranks, how)
+    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
+    tally.finished -= tally.late
+    if not tally.stopped:
+        _upscale_films(resizer, plans, ranks, how, tally)
+    return tally
+
+
+def upscale_arrivals(
+    resizer: "Resizer",
+    watched: "Iterator[list[Path]]",
+    again: set[Path],
+    plan: "Callable[..., list[Job]]",
+    flags: video.Flags,
+    ranks: "Team",
+    how: Writing,
+) -> Tally:
+    """Upscale what comes, in the groups that it comes in; a failure is told at once, and tried `again` when it changes."""
+    from srcli.engine.watch import plan_arrivals
+
+    total, made = Tally(), dict[Path, Path]()
+    if not how.quiet:
+        console.note("watching: Ctrl-C ends")
+    for paths in watched:
+        jobs, refused = plan_arrivals(paths, plan, made)
+        made |= {job.target: job.source for job in jobs}
+        tally = upscale_all(resizer, jobs, flags, ranks, how)
+        for done in refused:
+            _tell(done, how.json)
+            if how.journal:
+                how.journal.add(done)
+        tally += Tally(len(refused), len(refused), len(refused), failures=list(refused))
+        list_failures(tally)
+        again -= set(paths)
+        again |= {done.input for done in tally.failures}
+        total += tally
+        if how.fail_fast and total.failures:
+            break
+    return total
+
+
+def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
+    """Upscale this rank's share of the pictures, with a bar; return what became of all."""
+    from srcli.engine.pipeline import Done, upscale_files
+    from srcli.engine.share import share_of
+    from srcli.media import pipes
+
+    work = share_of([job for job in jobs if not job.skip and not job.video], ranks.rank, ranks.world)
+    tally, quiet = Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
+    started = time.monotonic()
+    for job in jobs:
+        if job.skip and ranks.leads:
+            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
+            _tell(skipped, how.json, quiet=True)
+            if how.journal:
+                how.journal.add(skipped)
+    with console.bar(len(work), quiet=quiet or how.json) as bar:
+
+        def tick(job: "Job", fraction: float) -> None:
+            bar.update(tally.finished + fraction, console.short(job.source))
+
+        for done in upscale_files(
+            resizer,
+            work,
+            quality=how.quality,
+            png_level=how.png_level,
+            icc=how.icc,  # type: ignore[arg-type]
+            fail_fast=how.fail_fast,
+            journal=how.journal,
+            advice=how.advice,
+            tick=tick,
+        ):
+            tally.finished += 1
+            tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
+            bar.update(tally.finished, console.short(done.input))
+            tally.exact += done.precision == "fp32"
+            tally.jpegs += [done.jpeg] if done.jpeg and done.jpeg <= COMPRESSED and not done.error else []
+            tally.late += done.status == "skipped"
+            if done.error:
+                tally.failures.append(done)
+            if not quiet:
+                for line in done.notes:
+                    bar.message(f"{done.input}: {line}")
+            if how.piped and not done.error:
+                pipes.send(done.output)
+            else:
+                _tell(done, how.json, quiet=how.quiet or done.status == "skipped")
+    tally.elapsed = time.monotonic() - started
+    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures, tally.jpegs))  # the ranks' shares
+    tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    tally.stopped = how.fail_fast and any(share[3] for share in told)
+    tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
+    tally.jpegs = [jpeg for share in told for jpeg in share[4]]
+    return tally
+
+
+def _upscale_films(resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: Writing, tally: Tally) -> None:
+    """Upscale the videos, each divided between the ranks, and count them too."""
+    json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
+    for plan in plans:
+        done = video.upscale_one(resizer, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
+        tally.finished += 1
+        tally.films += 1
+        tally.failures += [done] if done.error else []
+        if how.journal and ranks.leads:
+            how.journal.add(done)
+        if done.error and how.fail_fast:
+            return
+
+
+def list_failures(tally: Tally) -> None:
+    for failed in tally.failures:
+        reason = failed.error or ""
+        console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
+
+
+def close(tally: Tally, resizer: "Resizer", ranks: "Team", how: Writing) -> None:
+    """Sum up, and exit 1 where something failed."""
+    if ranks.leads and not how.quiet and not how.json:
+        _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
+        if tally.busy[1] and ranks.world == 1:
+            pictures = "pictures: " if tally.films else ""
+            console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
+        fast = next(iter(resizer.upscalers.values())).precision
+        if tally.exact and fast != "fp32":
+            console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
+        if tally.jpegs and how.compressed:
+            console.note(f"{_jpegs(tally)}; -m {how.compressed} takes blocks and ringing away")
+    if tally.failures or (how.journal and how.journal.lost):
+        raise typer.Exit(1)
+
+
+def _jpegs(tally: Tally) -> str:
+    """Say how many were compressed so much that it shows, and how much."""
+    low, high = min(tally.jpegs), max(tally.jpegs)
+    quality = f"{low}" if low == high else f"{low} to {high}"
+    return f"{len(tally.jpegs)} of {tally.finished} came from JPEG of quality {quality} or so"
+
+
+def _bottleneck(busy: list[float], elapsed: float) -> str:
+    """Say how long each stage was at work, and so what the others waited for."""
+    return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {video.slowest(busy)}"
+
+
+def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:
+    parts = [f"{finished - failed} upscaled"]
+    if planned > tried:
+        parts.append(f"{planned - tried} skipped")
+    if failed:
+        parts.append(f"{failed} failed")
+    if finished < tried:
+        parts.append(f"{tried - finished} not tried")
+    console.note(", ".join(parts))
+
+
+def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | VideoDone]":
+    films = [job for job in jobs if not job.skip and job.video]
+    return video.plan(films, flags) if films else []
+
+
+def _planned(job: Any) -> Any:
+    from srcli.engine.pipeline import Done
+
+    height, width = job.size or (None, None)
+    return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
+
+
+def _tell(done: Any, json: bool, *, quiet: bool = False) -> None:
+    """Print what became of a picture."""
+    if json:
+        console.record(
+            done, bottleneck=video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
+        )
+    elif not quiet and not done.error:
+        size = f"  {done.width}x{done.height}" if done.width else ""
+        console.result(f"{console.one_line(done.output)}{size}")
