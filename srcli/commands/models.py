@@ -57,7 +57,8 @@ def list_models(json: Json = False) -> None:
         return
     console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
-    console.result(f"{zoo.DEFAULT} unless told, {zoo.QUICK} for speed, {zoo.DEFAULT}{zoo.PHOTO} for compressed and noisy pictures")
+    photo = zoo.DEFAULT + zoo.PHOTO
+    console.result(f"{zoo.DEFAULT} unless told, {zoo.QUICK} for speed, {photo} for compressed and noisy pictures")
 
 
 @app.command()
