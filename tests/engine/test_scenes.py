@@ -89,7 +89,7 @@ def _chart(unit: int) -> Image.Image:
     return picture
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_default_weights_come_nearer_to_a_chart_than_bicubic(scale):
     aliased, smooth = np.array(_chart(1)), to_tensor(np.array(_chart(4 * scale).reduce(4)))
     scores = {}
