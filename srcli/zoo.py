@@ -193,20 +193,19 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
     return not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
 
 
-def quicker(reference: str, scales: Collection[int]) -> str | None:
-    """Name the shipped weights for speed at `scales`, of the kind of `reference`, which has to be others that ship."""
+def quicker(reference: str) -> str | None:
+    """Name the shipped weights for speed of the kind of `reference`, where that is others that ship."""
     name = _shipped_name(reference)
-    kind = PHOTO if name and name.endswith(PHOTO) else ""
-    quick = QUICK + kind
-    return quick if name not in (None, quick) and _ships(quick, scales) else None
+    quick = QUICK + (PHOTO if name and name.endswith(PHOTO) else "")
+    return quick if name not in (None, quick) and _shipped_name(quick) else None
 
 
-def for_compressed(reference: str, scales: Collection[int]) -> str | None:
-    """Name the shipped weights for compressed pictures at `scales` where `reference` is shipped ones for clean pictures."""
+def for_compressed(reference: str) -> str | None:
+    """Name the shipped weights for compressed pictures where `reference` is shipped ones for clean pictures."""
     name = _shipped_name(reference)
     if name is None or name.endswith(PHOTO):
         return None
-    return next((photo for photo in (name + PHOTO, DEFAULT + PHOTO) if _ships(photo, scales)), None)
+    return _shipped_name(name + PHOTO) or _shipped_name(DEFAULT + PHOTO)
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:
@@ -241,10 +240,6 @@ def _shipped_name(reference: str) -> str | None:
     """Return what `reference` is called among the shipped weights, None where it is something else."""
     name = _split(reference, None)[0]
     return name if not on_disk(reference) and name in {file.name for file in shipped()} else None
-
-
-def _ships(name: str, scales: Collection[int]) -> bool:
-    return {file.scale for file in shipped() if file.name == name} >= set(scales)
 
 
 def _elsewhere() -> hub.Source | None:

@@ -1,6 +1,7 @@
-"""What the work of srcli upscale will take, beforehand: dry runs, and the time of long work."""
+"""What the work of srcli upscale will take, beforehand: for dry runs, and where it takes long."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from srcli.engine.upscale import Resizer
     from srcli.media.jobs import Job
 
+LONG = 60.0  # seconds
 MUCH = 0.6  # of the time is much less
 
 
@@ -19,30 +21,48 @@ MUCH = 0.6  # of the time is much less
 class Swift:
     """Weights that ship for speed, in the place of those that were chosen."""
 
-    name: str
+    flags: str  # that take them
     resizer: "Callable[[], Resizer]"
 
 
-def expected(resizer: "Resizer", swift: Swift | None, jobs: "list[Job]") -> str:
-    """Say how long the work takes, and how long with the weights that ship for speed where that is much less."""
-    from srcli.engine.forecast import expected_seconds, is_long
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How long the networks take, and how long those for speed would where that is much less."""
 
-    seconds = expected_seconds(resizer, jobs)
-    quicker = ""
-    if swift and is_long(jobs) and (less := expected_seconds(swift.resizer(), jobs)) < MUCH * seconds:
-        quicker = f" ({timedelta(seconds=round(less))} with -m {swift.name})"
-    return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
+    resizer: "Resizer"
+    swift: Swift | None
+
+    def announce(self, jobs: "list[Job]") -> None:
+        """Say how long the work takes, where that is long."""
+        from srcli.engine.forecast import expected_seconds, worth_timing
+
+        if worth_timing(self.resizer, jobs) and (seconds := expected_seconds(self.resizer, jobs)) >= LONG:
+            console.note(self.told(seconds, jobs))
+
+    def told(self, seconds: float, jobs: "list[Job]") -> str:
+        """Put the estimate into words."""
+        quicker = ""
+        if self.swift and seconds >= LONG and (less := self._less(self.swift, jobs)) < MUCH * seconds:
+            quicker = f" ({timedelta(seconds=round(less))} with {self.swift.flags})"
+        return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
+
+    def _less(self, swift: Swift, jobs: "list[Job]") -> float:
+        from srcli.engine.forecast import expected_seconds
+
+        with suppress(UserError):  # of weights that nobody asked for
+            return expected_seconds(swift.resizer(), jobs)
+        return float("inf")
 
 
-def forecast(jobs: "list[Job]", resizer: "Resizer", swift: Swift | None, *, quiet: bool) -> None:
+def rehearse(forecast: Forecast, jobs: "list[Job]", *, quiet: bool) -> None:
     """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
-    from srcli.engine.forecast import expected_memory
+    from srcli.engine.forecast import expected_memory, expected_seconds
     from srcli.media.jobs import disks, pixels_of
 
-    places, memories = disks(jobs), expected_memory(resizer, jobs)
+    places, memories = disks(jobs), expected_memory(forecast.resizer, jobs)
     if not quiet:
         console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
-        console.note(expected(resizer, swift, jobs))
+        console.note(forecast.told(expected_seconds(forecast.resizer, jobs), jobs))
         for folder, needed, free in places:
             console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")
         for place, needed, free in memories:

@@ -14,7 +14,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.forecast import Swift, mib
+from srcli.commands.forecast import Forecast, Swift, mib
 from srcli.commands.options import (
     AnyScale,
     Compile,
@@ -31,7 +31,7 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
-from srcli.commands.work import Writing, close, list_failures, rehearse, upscale_all, upscale_arrivals
+from srcli.commands.work import Writing, list_failures, show_plan, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import BadVideo, UsageError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT, for_compressed
+    from srcli.zoo import DEFAULT, DEFAULT_SCALE, for_compressed, quicker
 
     if threads:
         use_threads(threads)
@@ -201,10 +201,12 @@ def upscale(
             journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
-        scales = {network.scale for network in networks}
-        advice, compressed = _advice(model or DEFAULT, scales), for_compressed(model or DEFAULT, scales)
-        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice, compressed)
         goal = box or scale or networks[0].scale
+        own = scale is None and box is None and networks[0].scale != DEFAULT_SCALE  # the name has it: of mfdn_x2
+        sized = f" -s {networks[0].scale}" if own else ""  # what gives other weights the same size
+        compressed = f"-m {photo}{sized}" if (photo := for_compressed(model or DEFAULT)) else ""
+        advice = _advice(model or DEFAULT, {network.scale for network in networks}, sized)
+        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice, compressed)
         plan = partial(
             plan_jobs,
             output=output,
@@ -233,7 +235,11 @@ def upscale(
             if journal and journal.lost:
                 raise typer.Exit(1)
             return
-        swift = _swift(model or DEFAULT, computing, goal, resizer, ranks)
+        swift = None
+        if (quick := quicker(model or DEFAULT)) and not _compiles(computing, jobs, ranks):
+            factor = None if box else float(scale or networks[0].scale)
+            chosen = partial(open_networks, quick, factor, several=box is not None)
+            swift = Swift(f"-m {quick}{sized}", lambda: _resizer(chosen(), computing, goal, [], ranks, quiet=True))
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:
@@ -242,10 +248,12 @@ def upscale(
             tally = upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                rehearse(resizer, jobs, flags, swift, json=json, quiet=quiet)
+                show_plan(jobs, flags, Forecast(resizer, swift), json=json, quiet=quiet)
             return
         else:
-            tally = upscale_all(resizer, jobs, flags, ranks, writing, swift)
+            told = not quiet and ranks.world == 1 and not _compiles(computing, jobs, ranks)
+            forecast = Forecast(resizer, swift) if told else None
+            tally = upscale_all(resizer, jobs, flags, ranks, writing, forecast)
             if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             list_failures(tally)
@@ -253,7 +261,7 @@ def upscale(
                 failed = {done.input for done in tally.failures}
                 pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
                 show_results([pair for pair in pairs if pair[1].is_file()], shown)
-    close(tally, resizer, ranks, writing)
+    sum_up(tally, resizer, ranks, writing)
 
 
 def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
@@ -299,13 +307,11 @@ class _Computing:
     wrap: bool
 
 
-def _advice(model: str, scales: set[int]) -> str:
+def _advice(model: str, scales: set[int], sized: str) -> str:
     """Say which weights to take for drawings, where `model` does not know them at `scales`."""
     from srcli.zoo import DEFAULT, knows_photographs_alone
 
-    if not knows_photographs_alone(model, scales):
-        return ""
-    return DRAWN + (f"{DEFAULT}-photo" if knows_photographs_alone(DEFAULT, scales) else DEFAULT)
+    return DRAWN + DEFAULT + sized if knows_photographs_alone(model, scales) else ""
 
 
 def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
@@ -326,16 +332,21 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
     return sources, output
 
 
+def _compiles(how: _Computing, jobs: "list[Job]", ranks: "Team") -> bool:
+    from srcli.engine.pipeline import repays_compiling
+
+    stills = [job for job in jobs if not job.skip and not job.video]
+    return how.compile == "on" or (how.compile == "auto" and repays_compiling(stills, ranks.device))
+
+
 def _resizer(
     networks: "list[SRModel]", how: _Computing, goal: "float | Box", jobs: "list[Job]", ranks: "Team", *, quiet: bool
 ) -> "Resizer":
     """Make the networks ready on the rank's device; say what is not as asked."""
     from srcli.engine.memory import held_bytes
-    from srcli.engine.pipeline import repays_compiling
     from srcli.engine.upscale import Resizer, Upscaler, passes
 
-    stills = [job for job in jobs if not job.skip and not job.video]
-    compiled = how.compile == "on" or (how.compile == "auto" and repays_compiling(stills, ranks.device))
+    compiled = _compiles(how, jobs, ranks)
     upscalers = {
         network.scale: Upscaler(
             network,
@@ -357,18 +368,6 @@ def _resizer(
             f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
         )
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
-
-
-def _swift(model: str, computing: _Computing, goal: "float | Box", resizer: "Resizer", ranks: "Team") -> Swift | None:
-    from srcli.zoo import open_model, quicker
-
-    if ranks.world > 1 or not (name := quicker(model, set(resizer.upscalers))):
-        return None
-
-    def make() -> "Resizer":
-        return _resizer([open_model(name, scale)[0] for scale in resizer.upscalers], computing, goal, [], ranks, quiet=True)
-
-    return Swift(name, make)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:

@@ -209,22 +209,24 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
     return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate))
 
 
-def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> "list[Job]":
-    """Print what would be made, and return the tracks as jobs of so many pictures, for a forecast."""
+def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> None:
+    """Print what would be made."""
     from srcli.engine.video import VideoDone, planned
 
     for item in plans:
         show(item if isinstance(item, VideoDone) else planned(item), json=json, quiet=quiet)
         if isinstance(item, VideoDone):
             console.error(item.error or "")
-    return tracks(plans)
 
 
-def tracks(plans: "Sequence[VideoPlan | VideoDone]") -> "list[Job]":
-    """Return the tracks that will be made as jobs of so many pictures, for a forecast."""
+def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "list[Job]":
+    """Return the tracks as jobs of so many pictures, for a forecast; `anew`: of videos that no earlier run has begun."""
     from srcli.engine.video import VideoPlan, measured
+    from srcli.media.segments import begun
 
-    return [job for item in plans if isinstance(item, VideoPlan) for job in measured(item)]
+    ours = [item for item in plans if isinstance(item, VideoPlan)]
+    goes_on = [item.choices.resume and begun(item.job.target) for item in ours] if anew else [False] * len(ours)
+    return [job for item, kept in zip(ours, goes_on, strict=True) if not kept for job in measured(item)]
 
 
 def upscale_one(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.forecast import Swift, expected, forecast
+from srcli.commands.forecast import Forecast, rehearse
 from srcli.files import sweep
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Job
 
-COMPRESSED = 85  # quality of JPEG from which on `rfdn-photo` is ahead on every picture: benchmarks/compressed.py
+COMPRESSED = 85  # quality of JPEG up to which `rfdn-photo` is ahead of `rfdn` on all of Kodak24: benchmarks/compressed.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Writing:
     piped: bool
     journal: "Journal | None"
     advice: str  # of what is drawn and went wrong
-    compressed: str | None  # the weights for compressed pictures, where they are others
+    for_compressed: str  # flags that take the weights for compressed pictures, where these are others
 
 
 @dataclass
@@ -62,30 +62,27 @@ class Tally:
         return self
 
 
-def rehearse(
-    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, swift: Swift | None, *, json: bool, quiet: bool
-) -> None:
+def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, json: bool, quiet: bool) -> None:
     """Say what would be written, and what it takes."""
     for job in jobs:
         if not job.video:
             _tell(_planned(job), json)
-    work = [job for job in jobs if not job.skip and not job.video]
-    work += video.show_plans(_film_plans(jobs, flags), json=json, quiet=quiet)
-    forecast(work, resizer, swift, quiet=quiet)
+    plans = _film_plans(jobs, flags)
+    video.show_plans(plans, json=json, quiet=quiet)
+    if len(video.tracks(plans)) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
+        forecast = replace(forecast, swift=None)
+    rehearse(forecast, [*_stills(jobs), *video.tracks(plans)], quiet=quiet)
 
 
 def upscale_all(
-    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: Writing, swift: Swift | None = None
+    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: Writing, forecast: Forecast | None = None
 ) -> Tally:
-    """Upscale the pictures, then the videos; where that will take long, say so first."""
-    from srcli.engine.forecast import is_long
-
+    """Upscale the pictures, then the videos; with a `forecast` long work begins with its time."""
     if ranks.leads:
         sweep({job.target.parent for job in jobs})
     plans = _film_plans(jobs, flags)
-    work = [job for job in jobs if not job.skip and not job.video] + video.tracks(plans)
-    if ranks.world == 1 and not how.quiet and is_long(work):
-        console.note(expected(resizer, swift, work))
+    if forecast:
+        forecast.announce([*_stills(jobs), *video.tracks(plans, anew=True)])
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
     tally.finished -= tally.late
@@ -133,7 +130,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
     from srcli.engine.share import share_of
     from srcli.media import pipes
 
-    work = share_of([job for job in jobs if not job.skip and not job.video], ranks.rank, ranks.world)
+    work = share_of(_stills(jobs), ranks.rank, ranks.world)
     tally, quiet = Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
     started = time.monotonic()
     for job in jobs:
@@ -162,7 +159,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
-            tally.jpegs += [done.jpeg] if done.jpeg and done.jpeg <= COMPRESSED and not done.error else []
+            tally.jpegs += [done.jpeg] if done.jpeg and done.jpeg <= COMPRESSED and done.status == "done" else []
             tally.late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
@@ -202,7 +199,7 @@ def list_failures(tally: Tally) -> None:
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
 
 
-def close(tally: Tally, resizer: "Resizer", ranks: "Team", how: Writing) -> None:
+def sum_up(tally: Tally, resizer: "Resizer", ranks: "Team", how: Writing) -> None:
     """Sum up, and exit 1 where something failed."""
     if ranks.leads and not how.quiet and not how.json:
         _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
@@ -212,8 +209,8 @@ def close(tally: Tally, resizer: "Resizer", ranks: "Team", how: Writing) -> None
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
-        if tally.jpegs and how.compressed:
-            console.note(f"{_jpegs(tally)}; -m {how.compressed} takes blocks and ringing away")
+        if tally.jpegs and how.for_compressed:
+            console.note(f"{_jpegs(tally)}; {how.for_compressed} takes blocks and ringing away")
     if tally.failures or (how.journal and how.journal.lost):
         raise typer.Exit(1)
 
@@ -222,7 +219,7 @@ def _jpegs(tally: Tally) -> str:
     """Say how many were compressed so much that it shows, and how much."""
     low, high = min(tally.jpegs), max(tally.jpegs)
     quality = f"{low}" if low == high else f"{low} to {high}"
-    return f"{len(tally.jpegs)} of {tally.finished} came from JPEG of quality {quality} or so"
+    return f"{len(tally.jpegs)} came from JPEG of quality {quality} or so"
 
 
 def _bottleneck(busy: list[float], elapsed: float) -> str:
@@ -239,6 +236,10 @@ def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:
     if finished < tried:
         parts.append(f"{tried - finished} not tried")
     console.note(", ".join(parts))
+
+
+def _stills(jobs: "list[Job]") -> "list[Job]":
+    return [job for job in jobs if not job.skip and not job.video]
 
 
 def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | VideoDone]":

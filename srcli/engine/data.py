@@ -5,6 +5,7 @@ Every draw is a function of (seed, step), so a resumed run sees the same patches
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +45,8 @@ class Batch(NamedTuple):
         return Batch(change(self.lr), change(self.hr), None if self.taught is None else change(self.taught))
 
 
-class Making(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Making:
     """How pairs are made of HR where no LR or SR is given."""
 
     degradation: Degradation = "bicubic"

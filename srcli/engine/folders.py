@@ -1,4 +1,4 @@
-"""The pictures of a data set: where they lie in the usual downloads, their partners, and how they are read."""
+"""The pictures of a data set: where they lie in the usual downloads, their partners, read and degraded."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ _PROBE_ON_GPU = 512  # px a side of the timed tile there: small ones wait for th
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
 
 
-_LONG = 2**25  # px of input: a minute of the default network on two cores
+_WORTH = 2**22  # px that the networks read, below which none of them takes long
 
 
 class Memory(NamedTuple):
@@ -41,8 +41,9 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
             if s not in paces:
                 upscaler = resizer.upscalers[s]
                 side = PROBE if upscaler.device.type == "cpu" else _PROBE_ON_GPU
-                tile = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
-                upscaler.pixels(tile, precision=upscaler.precision)  # the first run makes ready, for this size
+                # two that differ: of a frame that equals the one before nothing is computed
+                ready, tile = np.random.default_rng(0).integers(0, 255, (2, side, side, 3), np.uint8)
+                upscaler.pixels(ready, precision=upscaler.precision)  # the first run makes ready, for this size
                 started = time.perf_counter()
                 upscaler.pixels(tile, precision=upscaler.precision)
                 paces[s] = (time.perf_counter() - started) / side**2
@@ -50,9 +51,10 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
     return total
 
 
-def is_long(jobs: Sequence[Job]) -> bool:
-    """Whether the work is such that its time should be known before it begins."""
-    return sum(job.frames * job.probe.height * job.probe.width for job in jobs if job.probe) >= _LONG
+def worth_timing(resizer: Resizer, jobs: Sequence[Job]) -> bool:
+    """Whether the work may take so long that a tile should be timed: two tiles are a small part of it."""
+    read = (job.frames * height * width for job in jobs for _, height, width in _inputs(resizer, job))
+    return sum(read) >= _WORTH
 
 
 def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:

@@ -300,8 +300,10 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
     decode = decoded.seconds
     if isinstance(result, UserError):
         return _failed(job, result)
+    source = decoded.picture
+    jpeg = source.quality.jpeg if isinstance(source, Picture) and source.quality else None
     if isinstance(result, Done):
-        return replace(result, decode=round(result.decode + decode, 3), agreement=agreement)
+        return replace(result, decode=round(result.decode + decode, 3), agreement=agreement, jpeg=jpeg)
     started = time.monotonic()
     still, shown = (result.still, result.frames[0]) if isinstance(result, Animation) else (result, result)
     height, width = shown.pixels.shape[:2]
@@ -323,6 +325,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         encode=round(time.monotonic() - started, 3),
         precision=precision,
         agreement=agreement,
+        jpeg=jpeg,
         notes=job.notes + still.notes + notes,
     )
 
@@ -336,8 +339,6 @@ def _failed(job: Job, error: UserError) -> Done:
 def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: str) -> Done:
     """Point out a result that hardly resembles its input, and note the picture; without a journal only what is drawn."""
     source, result, alike = upscaled.decoded.picture, upscaled.result, None
-    if isinstance(source, Picture) and source.quality:
-        done = replace(done, jpeg=source.quality.jpeg)
     if isinstance(source, Animation) and isinstance(result, Animation):
         source, result = (Picture(moved.frames[0].pixels, moved.frames[0].alpha) for moved in (source, result))
     if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):

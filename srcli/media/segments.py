@@ -203,6 +203,11 @@ def published(target: Path) -> bool:
     return bool(there["published"] == [state.st_size, state.st_mtime_ns])
 
 
+def begun(target: Path) -> bool:
+    """Tell whether a run that was stopped left segments of the result."""
+    return _manifest(_folder(target)) is not None
+
+
 def _folder(target: Path) -> Path:
     return target.with_name(target.name + ".parts")
 

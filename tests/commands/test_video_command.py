@@ -308,6 +308,19 @@ def test_a_stopped_run_goes_on_and_equals_a_whole_one(tmp_path, monkeypatch):
     assert held(tmp_path / "whole.mp4") == held(tmp_path / "out.mp4")
 
 
+def test_a_long_video_begins_with_its_time_unless_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.engine.forecast._WORTH", 1)
+    monkeypatch.setattr("srcli.commands.forecast.LONG", 0)
+    job = make_clip(tmp_path / "clip.mp4", frames=20), "-o", tmp_path / "out.mp4", "-s", 2, "--segment", 4
+    real = engine.upscale_video
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert "in the network, by one timed tile" in upscale(*job).stderr
+    result = done(*job)
+    assert "kept from an earlier run" in result.stderr
+    assert "in the network" not in result.stderr
+
+
 def test_a_run_killed_after_all_was_done_only_tidies_up(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "clip.mp4")
     with monkeypatch.context() as patch:

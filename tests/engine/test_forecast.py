@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srcli.engine.forecast import expected_memory, expected_seconds, is_long
+from srcli.engine.forecast import expected_memory, expected_seconds, worth_timing
 from srcli.engine.pipeline import STREAM_FROM
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.media.footprint import footprint
@@ -57,8 +57,19 @@ def test_the_time_grows_with_the_px(resizer):
     assert expected_seconds(resizer, [job(900, 900)] * 50) > 0
 
 
-def test_long_work_is_so_by_what_is_read_in_all():
-    assert is_long([job(1000, 1000, frames=34)])
-    assert is_long([job(3000, 3000), job(5000, 5000)])
-    assert not is_long([job(1000, 1000, frames=33, scale=4)])
-    assert not is_long([replace(job(9000, 9000), probe=None)])
+def test_what_the_networks_read_in_all_is_worth_timing(resizer):
+    assert worth_timing(resizer, [job(1000, 1000, frames=5)])
+    assert worth_timing(resizer, [job(1500, 1500), job(1500, 1500)])
+    assert not worth_timing(resizer, [job(1000, 1000, frames=4)])
+    assert worth_timing(resizer, [job(1000, 1000, scale=4)])  # which is read again at twice the size
+    assert not worth_timing(resizer, [job(4000, 4000, scale=1)])  # which no network reads
+    assert not worth_timing(resizer, [replace(job(9000, 9000), probe=None)])
+
+
+def test_frames_that_are_remembered_are_timed_all_the_same():
+    resizer, passes = Resizer({2: Upscaler(create("bicubic", 2), precision="fp32")}), []
+    resizer.remember()
+    expected_seconds(resizer, [job(100, 100)])
+    resizer.upscalers[2].model.register_forward_hook(lambda *result: passes.append(1))
+    expected_seconds(resizer, [job(100, 100)])
+    assert len(passes) == 2
