@@ -27,7 +27,7 @@ class Swift:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How long the networks take, and how long those for speed would where that is much less."""
+    """What work takes: how long the networks, and those for speed where that is much less; memory and disk."""
 
     resizer: "Resizer"
     swift: Swift | None
@@ -46,33 +46,32 @@ class Forecast:
             quicker = f" ({timedelta(seconds=round(less))} with {self.swift.flags})"
         return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
 
+    def weigh(self, jobs: "list[Job]", *, quiet: bool) -> None:
+        """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
+        from srcli.engine.forecast import expected_memory, expected_seconds
+        from srcli.media.jobs import disks, pixels_of
+
+        places, memories = disks(jobs), expected_memory(self.resizer, jobs)
+        if not quiet:
+            console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
+            console.note(self.told(expected_seconds(self.resizer, jobs), jobs))
+            for folder, needed, free in places:
+                console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")
+            for place, needed, free in memories:
+                console.note(f"at least {mib(needed)} of {place} needed, {mib(free)} free (a cautious estimate)")
+        for folder, needed, free in places:
+            if needed > free:
+                raise BadFolder(f"'{folder}' has {mib(free)} free, but the results take about {mib(needed)}")
+        for place, needed, free in memories:
+            if needed > free:
+                raise UserError(f"{mib(free)} of {place} are free, but the work takes about {mib(needed)}")
+
     def _less(self, swift: Swift, jobs: "list[Job]") -> float:
         from srcli.engine.forecast import expected_seconds
 
         with suppress(UserError):  # of weights that nobody asked for
             return expected_seconds(swift.resizer(), jobs)
         return float("inf")
-
-
-def rehearse(forecast: Forecast, jobs: "list[Job]", *, quiet: bool) -> None:
-    """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
-    from srcli.engine.forecast import expected_memory, expected_seconds
-    from srcli.media.jobs import disks, pixels_of
-
-    places, memories = disks(jobs), expected_memory(forecast.resizer, jobs)
-    if not quiet:
-        console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
-        console.note(forecast.told(expected_seconds(forecast.resizer, jobs), jobs))
-        for folder, needed, free in places:
-            console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")
-        for place, needed, free in memories:
-            console.note(f"at least {mib(needed)} of {place} needed, {mib(free)} free (a cautious estimate)")
-    for folder, needed, free in places:
-        if needed > free:
-            raise BadFolder(f"'{folder}' has {mib(free)} free, but the results take about {mib(needed)}")
-    for place, needed, free in memories:
-        if needed > free:
-            raise UserError(f"{mib(free)} of {place} are free, but the work takes about {mib(needed)}")
 
 
 def mib(size: int) -> str:

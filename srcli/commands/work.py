@@ -10,7 +10,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.forecast import Forecast, rehearse
+from srcli.commands.forecast import Forecast
 from srcli.files import sweep
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, json
     video.show_plans(plans, json=json, quiet=quiet)
     if len(video.tracks(plans)) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
         forecast = replace(forecast, swift=None)
-    rehearse(forecast, [*_stills(jobs), *video.tracks(plans)], quiet=quiet)
+    forecast.weigh([*_stills(jobs), *video.tracks(plans)], quiet=quiet)
 
 
 def upscale_all(
