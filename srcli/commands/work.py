@@ -159,7 +159,8 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
-            tally.jpegs += [done.jpeg] if done.jpeg and done.jpeg <= COMPRESSED and done.status == "done" else []
+            if done.jpeg and done.jpeg <= COMPRESSED and done.status == "done" and done.precision:  # a network made it
+                tally.jpegs.append(done.jpeg)
             tally.late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
