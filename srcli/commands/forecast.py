@@ -31,12 +31,25 @@ class Forecast:
 
     resizer: "Resizer"
     swift: Swift | None
+    for_compressed: str  # flags that take the weights for compressed pictures, where these are others
+    timed: bool  # whether a tile is timed before work that may be long
+
+    def warn(self, jobs: "list[Job]") -> None:
+        """Say which weights to take where pictures were compressed so much that it shows."""
+        from srcli.engine.forecast import compressed
+
+        if self.for_compressed and (qualities := compressed(self.resizer, jobs)):
+            low, high = min(qualities), max(qualities)
+            quality = f"{low}" if low == high else f"{low} to {high}"
+            told = f"{len(qualities)} of {len(jobs)} {'is' if len(qualities) == 1 else 'are'} JPEG of quality {quality} or so"
+            console.note(f"{told}: {self.for_compressed} takes blocks and ringing away")
 
     def announce(self, jobs: "list[Job]") -> None:
-        """Say how long the work takes, where that is long."""
+        """Say which weights suit compressed pictures, and how long the work takes, where that is long."""
         from srcli.engine.forecast import expected_seconds, worth_timing
 
-        if worth_timing(self.resizer, jobs) and (seconds := expected_seconds(self.resizer, jobs)) >= LONG:
+        self.warn(jobs)
+        if self.timed and worth_timing(self.resizer, jobs) and (seconds := expected_seconds(self.resizer, jobs)) >= LONG:
             console.note(self.told(seconds, jobs))
 
     def told(self, seconds: float, jobs: "list[Job]") -> str:
@@ -53,6 +66,7 @@ class Forecast:
 
         places, memories = disks(jobs), expected_memory(self.resizer, jobs)
         if not quiet:
+            self.warn(jobs)
             console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
             console.note(self.told(expected_seconds(self.resizer, jobs), jobs))
             for folder, needed, free in places:

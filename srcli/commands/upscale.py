@@ -204,9 +204,8 @@ def upscale(
         goal = box or scale or networks[0].scale
         own = scale is None and box is None and networks[0].scale != DEFAULT_SCALE  # the name has it: of mfdn_x2
         sized = f" -s {networks[0].scale}" if own else ""  # what gives other weights the same size
-        compressed = f"-m {photo}{sized}" if (photo := for_compressed(model or DEFAULT)) else ""
         advice = _advice(model or DEFAULT, {network.scale for network in networks}, sized)
-        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice, compressed)
+        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
         plan = partial(
             plan_jobs,
             output=output,
@@ -240,6 +239,9 @@ def upscale(
             factor = None if box else float(scale or networks[0].scale)
             chosen = partial(open_networks, quick, factor, several=box is not None)
             swift = Swift(f"-m {quick}{sized}", lambda: _resizer(chosen(), computing, goal, [], ranks, quiet=True))
+        compressed = f"-m {photo}{sized}" if (photo := for_compressed(model or DEFAULT)) else ""
+        timed = ranks.world == 1 and not _compiles(computing, jobs, ranks)
+        forecast = Forecast(resizer, swift, compressed, timed)
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:
@@ -248,12 +250,11 @@ def upscale(
             tally = upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                show_plan(jobs, flags, Forecast(resizer, swift), json=json, quiet=quiet)
+                show_plan(jobs, flags, forecast, json=json, quiet=quiet)
             return
         else:
-            told = not quiet and ranks.world == 1 and not _compiles(computing, jobs, ranks)
-            forecast = Forecast(resizer, swift) if told else None
-            tally = upscale_all(resizer, jobs, flags, ranks, writing, forecast)
+            told = forecast if ranks.leads and not quiet else None
+            tally = upscale_all(resizer, jobs, flags, ranks, writing, told)
             if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             list_failures(tally)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Job
 
-COMPRESSED = 85  # quality of JPEG up to which `rfdn-photo` is ahead of `rfdn` on all of Kodak24: benchmarks/compressed.py
-
 
 @dataclass(frozen=True, slots=True)
 class Writing:
@@ -36,7 +34,6 @@ class Writing:
     piped: bool
     journal: "Journal | None"
     advice: str  # of what is drawn and went wrong
-    for_compressed: str  # flags that take the weights for compressed pictures, where these are others
 
 
 @dataclass
@@ -48,7 +45,6 @@ class Tally:
     late: int = 0  # of those tried, skipped in the end: another run was quicker
     finished: int = 0
     exact: int = 0  # computed in float32
-    jpegs: list[int] = field(default_factory=list)  # the qualities of those that were compressed so much that it shows
     films: int = 0  # videos, whose time is told by each
     failures: list[Any] = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
@@ -56,7 +52,7 @@ class Tally:
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "Tally") -> "Tally":
-        for name in ("planned", "tried", "late", "finished", "exact", "jpegs", "films", "failures", "elapsed"):
+        for name in ("planned", "tried", "late", "finished", "exact", "films", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -159,8 +155,6 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
-            if done.jpeg and done.jpeg <= COMPRESSED and done.status == "done" and done.precision:  # a network made it
-                tally.jpegs.append(done.jpeg)
             tally.late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
@@ -172,11 +166,10 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
             else:
                 _tell(done, how.json, quiet=how.quiet or done.status == "skipped")
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures, tally.jpegs))  # the ranks' shares
+    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures))  # the ranks' shares, one summary
     tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
     tally.stopped = how.fail_fast and any(share[3] for share in told)
     tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
-    tally.jpegs = [jpeg for share in told for jpeg in share[4]]
     return tally
 
 
@@ -210,17 +203,8 @@ def sum_up(tally: Tally, resizer: "Resizer", ranks: "Team", how: Writing) -> Non
         fast = next(iter(resizer.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
-        if tally.jpegs and how.for_compressed:
-            console.note(f"{_jpegs(tally)}; {how.for_compressed} takes blocks and ringing away")
     if tally.failures or (how.journal and how.journal.lost):
         raise typer.Exit(1)
-
-
-def _jpegs(tally: Tally) -> str:
-    """Say how many were compressed so much that it shows, and how much."""
-    low, high = min(tally.jpegs), max(tally.jpegs)
-    quality = f"{low}" if low == high else f"{low} to {high}"
-    return f"{len(tally.jpegs)} came from JPEG of quality {quality} or so"
 
 
 def _bottleneck(busy: list[float], elapsed: float) -> str:

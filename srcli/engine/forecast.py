@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 
 from srcli.engine.memory import free_bytes
 from srcli.engine.pipeline import AHEAD, UNWRITTEN, streams
-from srcli.engine.upscale import PROBE, Resizer, passes
+from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
 from srcli.media.footprint import footprint
 from srcli.media.jobs import Job
+from srcli.media.picture import COMPRESSED
 
 _PROBE_ON_GPU = 512  # px a side of the timed tile there: small ones wait for their launches
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
@@ -41,12 +43,7 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
             if s not in paces:
                 upscaler = resizer.upscalers[s]
                 side = PROBE if upscaler.device.type == "cpu" else _PROBE_ON_GPU
-                # two that differ: of a frame that equals the one before nothing is computed
-                ready, tile = np.random.default_rng(0).integers(0, 255, (2, side, side, 3), np.uint8)
-                upscaler.pixels(ready, precision=upscaler.precision)  # the first run makes ready, for this size
-                started = time.perf_counter()
-                upscaler.pixels(tile, precision=upscaler.precision)
-                paces[s] = (time.perf_counter() - started) / side**2
+                paces[s] = _pace(upscaler, side)
             total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
     return total
 
@@ -55,6 +52,24 @@ def worth_timing(resizer: Resizer, jobs: Sequence[Job]) -> bool:
     """Whether the work may take so long that a tile should be timed: two tiles are a small part of it."""
     read = (job.frames * height * width for job in jobs for _, height, width in _inputs(resizer, job))
     return sum(read) >= _WORTH
+
+
+def _pace(upscaler: Upscaler, side: int) -> float:
+    """Return the seconds that an input px takes, in a tile of that side: the median of three."""
+    # which differ: of a frame that equals the one before nothing is computed
+    tiles = np.random.default_rng(0).integers(0, 255, (4, side, side, 3), np.uint8)
+    seconds = []
+    for tile in tiles:
+        started = time.perf_counter()
+        upscaler.pixels(tile, precision=upscaler.precision)
+        seconds.append(time.perf_counter() - started)
+    return median(seconds[1:]) / side**2  # the first makes ready, for this size
+
+
+def compressed(resizer: Resizer, jobs: Sequence[Job]) -> list[int]:
+    """Return the qualities of those JPEGs that a network enlarges and that were compressed so much that it shows."""
+    read = (job.probe.jpeg for job in jobs if job.probe and not job.video and any(_inputs(resizer, job)))
+    return [quality for quality in read if quality and quality <= COMPRESSED]
 
 
 def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:

@@ -26,6 +26,7 @@ from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
 from srcli.media.jobs import Job, is_result, pixels_of, result_size
+from srcli.media.picture import COMPRESSED
 from srcli.media.png import PNG_LEVEL
 from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
 
@@ -58,7 +59,6 @@ class Done:
     error: str | None = None
     precision: Precision | None = None  # what the network computed in
     agreement: float | None = None  # dB between that and float32 on the latest probe, rounded to 8 bit
-    jpeg: int | None = None  # the quality of the input, where that is JPEG
     notes: tuple[str, ...] = ()
 
 
@@ -300,10 +300,8 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
     decode = decoded.seconds
     if isinstance(result, UserError):
         return _failed(job, result)
-    source = decoded.picture
-    jpeg = source.quality.jpeg if isinstance(source, Picture) and source.quality else None
     if isinstance(result, Done):
-        return replace(result, decode=round(result.decode + decode, 3), agreement=agreement, jpeg=jpeg)
+        return replace(result, decode=round(result.decode + decode, 3), agreement=agreement)
     started = time.monotonic()
     still, shown = (result.still, result.frames[0]) if isinstance(result, Animation) else (result, result)
     height, width = shown.pixels.shape[:2]
@@ -325,7 +323,6 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         encode=round(time.monotonic() - started, 3),
         precision=precision,
         agreement=agreement,
-        jpeg=jpeg,
         notes=job.notes + still.notes + notes,
     )
 
@@ -344,7 +341,8 @@ def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: s
     if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):
         alike = likeness(result, source) if journal else None
         top, left, drawn = edges(source.pixels, PROBE) if advice or (alike and alike.far) else (0, 0, False)
-        near = nearness(result, source, top, left, PROBE) if drawn and advice else None
+        coded = source.quality.jpeg if source.quality else None  # of what was compressed a lot is told before
+        near = nearness(result, source, top, left, PROBE) if drawn and advice and (coded or 100) > COMPRESSED else None
         if near is not None and near < ASTRAY:
             done = replace(
                 done, notes=(*done.notes, f"made small again, a part is only {near:.1f} dB from the input: {advice}")

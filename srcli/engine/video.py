@@ -70,7 +70,7 @@ class VideoPlan:
     @property
     def frames(self) -> int:
         """How many frames there are to do, as far as the headers say; 0 where they do not."""
-        return sum(_expected(track.track, self.choices.clip) for track in self.tracks)
+        return sum(_expected(track.track, self.choices.clip, self.video.seconds) for track in self.tracks)
 
 
 class Progress(NamedTuple):
@@ -489,10 +489,10 @@ def _shown(plan: VideoPlan) -> tuple[int, int]:
     return (width, height) if track.track.turned and is_sequence(plan.job.target) else (height, width)
 
 
-def _expected(source: Source, clip: Clip) -> int:
-    whole = source.frames or round((source.seconds or 0) * source.rate)
+def _expected(source: Source, clip: Clip, seconds_of_file: float | None) -> int:
+    whole = source.frames or round((source.seconds or seconds_of_file or 0) * source.rate)
     if clip.start or clip.end is not None:
-        seconds = (clip.end if clip.end is not None else Fraction(source.seconds or 0)) - clip.start
+        seconds = (clip.end if clip.end is not None else Fraction(source.seconds or seconds_of_file or 0)) - clip.start
         whole = min(whole, max(round(seconds * source.rate), 0)) if whole else round(seconds * source.rate)
     return min(whole, clip.frames) if clip.frames is not None and whole else clip.frames or whole
 
@@ -557,7 +557,7 @@ def measured(plan: VideoPlan) -> list[Job]:
         depth = 8 if source.depth <= 8 else 16
         facts = Probe(source.height, source.width, 3, source.alpha, depth, plan.job.format)
         size = (encoding.height, encoding.width)
-        jobs.append(replace(plan.job, probe=facts, size=size, frames=_expected(source, plan.choices.clip)))
+        jobs.append(replace(plan.job, probe=facts, size=size, frames=_expected(source, plan.choices.clip, plan.video.seconds)))
     return jobs
 
 

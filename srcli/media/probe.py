@@ -22,7 +22,7 @@ from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
 from srcli.media.hollow import refuse_hollow, refuse_hollow_tiff
-from srcli.media.metadata import metadata_of
+from srcli.media.metadata import metadata_of, quality_of
 from srcli.media.picture import Array
 from srcli.media.pixels import upright
 from srcli.media.png import png_exif, png_type
@@ -42,6 +42,7 @@ class Probe(NamedTuple):
     alpha: bool
     depth: int  # bits a channel: 8, 16 or 32
     format: str
+    jpeg: int | None = None  # the quality of a JPEG, as `Quality` has it
 
 
 class Header(NamedTuple):
@@ -158,7 +159,8 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
         channels = 1 if magic in (b"P2", b"P5") else channels
     orientation = orientation_of(metadata_of(image).exif)
     height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
-    facts = Probe(height, width, channels, image.has_transparency_data, depth, format)
+    quality = quality_of(file, image) if format == "jpeg" else None
+    facts = Probe(height, width, channels, image.has_transparency_data, depth, format, quality and quality.jpeg)
     return Header(image, facts, orientation)
 
 

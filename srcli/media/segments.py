@@ -90,7 +90,7 @@ class Parts:
         Raises UsageError where that run was another, BadFolder where it is at work.
         """
         self._hold(self.folder)
-        if afresh:
+        if afresh or (not any(self.folder.glob("*.seg")) and not published(self.target)):  # nothing that could be lost
             self.remove()
         there = _manifest(self.folder)
         if there:
@@ -205,7 +205,7 @@ def published(target: Path) -> bool:
 
 def begun(target: Path) -> bool:
     """Tell whether a run that was stopped left segments of the result."""
-    return _manifest(_folder(target)) is not None
+    return any(_folder(target).glob("*.seg"))
 
 
 def _folder(target: Path) -> Path:

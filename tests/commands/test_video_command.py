@@ -308,6 +308,16 @@ def test_a_stopped_run_goes_on_and_equals_a_whole_one(tmp_path, monkeypatch):
     assert held(tmp_path / "whole.mp4") == held(tmp_path / "out.mp4")
 
 
+def test_a_run_that_kept_nothing_stands_in_the_way_of_no_other(tmp_path, monkeypatch):
+    job = make_clip(tmp_path / "clip.mp4", frames=20), "-o", tmp_path / "out.mp4", "-s", 2
+    real = engine.upscale_video
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(2)}))
+        assert upscale(*job).exit_code == 130
+    assert (tmp_path / "out.mp4.parts").exists()
+    assert "20 frames in" in done(*job, "--crf", 30).stderr
+
+
 def test_a_long_video_begins_with_its_time_unless_it_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.engine.forecast._WORTH", 1)
     monkeypatch.setattr("srcli.commands.forecast.LONG", 0)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from srcli.cli import app
 from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
-from srcli.engine.video import AHEAD, Choices, VideoDone, plan_video, upscale_video
+from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, upscale_video
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers
 from srcli.media.encoding import CODECS, Wishes
@@ -499,3 +499,14 @@ def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):
     again = subprocess.run([sys.executable, "-c", code, "-1", *flags], env=ONE_THREAD, capture_output=True, text=True)
     assert "30 kept from an earlier run" in again.stderr
     assert len(decoded(target)) == 30
+
+
+def test_where_the_track_does_not_say_its_frames_are_those_of_the_files_duration(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=12)
+    plan = plan_video(Job(clip, tmp_path / "out.mp4", "mp4", None, 2, None, video=True), Choices())
+    assert plan.frames == 12
+    silent = replace(plan.tracks[0], track=replace(plan.tracks[0].track, frames=0, seconds=None))
+    plan = replace(plan, tracks=(silent,))
+    assert plan.frames == 12
+    assert [job.frames for job in measured(plan)] == [12]
+    assert replace(plan, video=replace(plan.video, seconds=None)).frames == 0
