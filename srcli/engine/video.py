@@ -31,7 +31,7 @@ from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.image import Picture, Probe
 from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
 from srcli.media.png import PNG_LEVEL
-from srcli.media.segments import Parts, SegmentWriter, published
+from srcli.media.segments import Parts, SegmentWriter, begun, published
 from srcli.media.sequences import SequenceReader, lost_in_pictures, probe_sequence, write_numbered
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video, upright
@@ -186,7 +186,8 @@ def _made(
     job = plan.job
     with team.together():
         if team.leads:
-            parts.begin(afresh=not plan.choices.resume)
+            left = is_sequence(job.target) or begun(job.target) or published(job.target)  # what an earlier run did
+            parts.begin(afresh=not (plan.choices.resume and left))
     precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
     if team.given(published(job.target)):
         if team.leads:

@@ -90,7 +90,7 @@ class Parts:
         Raises UsageError where that run was another, BadFolder where it is at work.
         """
         self._hold(self.folder)
-        if afresh or (not any(self.folder.glob("*.seg")) and not published(self.target)):  # nothing that could be lost
+        if afresh:
             self.remove()
         there = _manifest(self.folder)
         if there:

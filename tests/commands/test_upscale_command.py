@@ -832,7 +832,7 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
         assert result.exit_code == 0, result.stderr
         return [line for line in result.stderr.splitlines() if line.endswith("-m rfdn")]
 
-    (line,) = told("standard")
+    (line,) = told("mfdn")
     assert "text.png: made small again, a part is only" in line
     assert told("rfdn") == told("rfdn-photo") == told("bicubic") == []
 

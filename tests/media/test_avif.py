@@ -35,7 +35,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 def test_ten_bits_are_read_as_sixteen(deep):
     path, shown = deep
-    assert probe(path) == (HEIGHT, WIDTH, 3, False, 16, "avif")
+    assert probe(path)[:6] == (HEIGHT, WIDTH, 3, False, 16, "avif")
     picture = read_image(path)
     assert picture.notes == () and picture.pixels.dtype == np.uint16
     assert len(np.unique(picture.pixels[..., 1])) > 300  # 8 bits have 256
