@@ -12,12 +12,12 @@ import torch
 
 from srcli.engine.memory import free_bytes
 from srcli.engine.pipeline import AHEAD, UNWRITTEN, streams
-from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes
+from srcli.engine.upscale import Resizer, Upscaler, passes
 from srcli.media.footprint import footprint
 from srcli.media.jobs import Job
 from srcli.media.picture import COMPRESSED
 
-_PROBE_ON_GPU = 512  # px a side of the timed tile there: small ones wait for their launches
+_TIMED, _TIMED_ON_GPU = 192, 512  # px a side of the timed tile: small ones take more for each px, there by their launches
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
 
 
@@ -42,7 +42,7 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
         for s, height, width in _inputs(resizer, job):
             if s not in paces:
                 upscaler = resizer.upscalers[s]
-                side = PROBE if upscaler.device.type == "cpu" else _PROBE_ON_GPU
+                side = _TIMED if upscaler.device.type == "cpu" else _TIMED_ON_GPU
                 paces[s] = _pace(upscaler, side)
             total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
     return total
