@@ -31,13 +31,13 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
-from srcli.commands.work import Writing, list_failures, show_plan, sum_up, upscale_all, upscale_arrivals
+from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import BadVideo, UsageError
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.upscale import Resizer
-    from srcli.media.jobs import Box, Job
+    from srcli.media.jobs import Box
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
@@ -158,7 +158,7 @@ def upscale(
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
-    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, compile, wrap)
+    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, wrap)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
     if piped and (json or dry_run):
@@ -185,6 +185,7 @@ def upscale(
     from srcli.engine.device import use_threads
     from srcli.engine.distributed import team
     from srcli.engine.journal import command, keeping, machine, model_facts
+    from srcli.engine.pipeline import repays_compiling
     from srcli.engine.upscale import open_networks
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
@@ -224,7 +225,8 @@ def upscale(
         jobs: list[Job] = ranks.given(planned)
         if piped and len(jobs) > 1:
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
-        resizer = _resizer(networks, computing, goal, jobs, ranks, quiet=quiet)
+        compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
+        resizer = _resizer(networks, computing, goal, ranks, compiled=compiled, quiet=quiet)
         if stream:
             done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
             if journal and ranks.leads:
@@ -235,13 +237,12 @@ def upscale(
                 raise typer.Exit(1)
             return
         swift = None
-        if (quick := quicker(model or DEFAULT)) and not _compiles(computing, jobs, ranks):
+        if (quick := quicker(model or DEFAULT)) and not compiled:
             factor = None if box else float(scale or networks[0].scale)
             chosen = partial(open_networks, quick, factor, several=box is not None)
-            swift = Swift(f"-m {quick}{sized}", lambda: _resizer(chosen(), computing, goal, [], ranks, quiet=True))
+            swift = Swift(f"-m {quick}{sized}", lambda: _resizer(chosen(), computing, goal, ranks, compiled=False, quiet=True))
         compressed = f"-m {photo}{sized}" if (photo := for_compressed(model or DEFAULT)) else ""
-        timed = ranks.world == 1 and not _compiles(computing, jobs, ranks)
-        forecast = Forecast(resizer, swift, compressed, timed)
+        forecast = Forecast(resizer, swift, compressed, timed=ranks.world == 1 and not compiled)
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:
@@ -304,7 +305,6 @@ class _Computing:
     tile: int | None
     memory: int | None
     ensemble: bool
-    compile: str
     wrap: bool
 
 
@@ -333,21 +333,13 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
     return sources, output
 
 
-def _compiles(how: _Computing, jobs: "list[Job]", ranks: "Team") -> bool:
-    from srcli.engine.pipeline import repays_compiling
-
-    stills = [job for job in jobs if not job.skip and not job.video]
-    return how.compile == "on" or (how.compile == "auto" and repays_compiling(stills, ranks.device))
-
-
 def _resizer(
-    networks: "list[SRModel]", how: _Computing, goal: "float | Box", jobs: "list[Job]", ranks: "Team", *, quiet: bool
+    networks: "list[SRModel]", how: _Computing, goal: "float | Box", ranks: "Team", *, compiled: bool, quiet: bool
 ) -> "Resizer":
     """Make the networks ready on the rank's device; say what is not as asked."""
     from srcli.engine.memory import held_bytes
     from srcli.engine.upscale import Resizer, Upscaler, passes
 
-    compiled = _compiles(how, jobs, ranks)
     upscalers = {
         network.scale: Upscaler(
             network,

@@ -65,9 +65,10 @@ def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, json
             _tell(_planned(job), json)
     plans = _film_plans(jobs, flags)
     video.show_plans(plans, json=json, quiet=quiet)
-    if len(video.tracks(plans)) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
+    tracks = video.tracks(plans)
+    if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
         forecast = replace(forecast, swift=None)
-    forecast.weigh([*_stills(jobs), *video.tracks(plans)], quiet=quiet)
+    forecast.weigh([*stills(jobs), *tracks], quiet=quiet)
 
 
 def upscale_all(
@@ -78,7 +79,7 @@ def upscale_all(
         sweep({job.target.parent for job in jobs})
     plans = _film_plans(jobs, flags)
     if forecast:
-        forecast.announce([*_stills(jobs), *video.tracks(plans, anew=True)])
+        forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
     tally = _upscale_stills(resizer, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
     tally.finished -= tally.late
@@ -126,7 +127,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
     from srcli.engine.share import share_of
     from srcli.media import pipes
 
-    work = share_of(_stills(jobs), ranks.rank, ranks.world)
+    work = share_of(stills(jobs), ranks.rank, ranks.world)
     tally, quiet = Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
     started = time.monotonic()
     for job in jobs:
@@ -223,7 +224,8 @@ def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:
     console.note(", ".join(parts))
 
 
-def _stills(jobs: "list[Job]") -> "list[Job]":
+def stills(jobs: "list[Job]") -> "list[Job]":
+    """Return the jobs to do that are no videos."""
     return [job for job in jobs if not job.skip and not job.video]
 
 

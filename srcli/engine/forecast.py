@@ -19,8 +19,6 @@ from srcli.media.picture import COMPRESSED
 
 _TIMED, _TIMED_ON_GPU = 192, 512  # px a side of the timed tile: small ones take more for each px, there by their launches
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
-
-
 _WORTH = 2**22  # px that the networks read, below which none of them takes long
 
 
@@ -42,14 +40,13 @@ def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
         for s, height, width in _inputs(resizer, job):
             if s not in paces:
                 upscaler = resizer.upscalers[s]
-                side = _TIMED if upscaler.device.type == "cpu" else _TIMED_ON_GPU
-                paces[s] = _pace(upscaler, side)
+                paces[s] = _pace(upscaler, _TIMED if upscaler.device.type == "cpu" else _TIMED_ON_GPU)
             total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
     return total
 
 
 def worth_timing(resizer: Resizer, jobs: Sequence[Job]) -> bool:
-    """Whether the work may take so long that a tile should be timed: two tiles are a small part of it."""
+    """Whether the work may take so long that a tile should be timed: a few tiles are a small part of it."""
     read = (job.frames * height * width for job in jobs for _, height, width in _inputs(resizer, job))
     return sum(read) >= _WORTH
 

@@ -491,9 +491,10 @@ def _shown(plan: VideoPlan) -> tuple[int, int]:
 
 
 def _expected(source: Source, clip: Clip, seconds_of_file: float | None) -> int:
-    whole = source.frames or round((source.seconds or seconds_of_file or 0) * source.rate)
+    length = source.seconds or seconds_of_file or 0
+    whole = source.frames or round(length * source.rate)
     if clip.start or clip.end is not None:
-        seconds = (clip.end if clip.end is not None else Fraction(source.seconds or seconds_of_file or 0)) - clip.start
+        seconds = (clip.end if clip.end is not None else Fraction(length)) - clip.start
         whole = min(whole, max(round(seconds * source.rate), 0)) if whole else round(seconds * source.rate)
     return min(whole, clip.frames) if clip.frames is not None and whole else clip.frames or whole
 
