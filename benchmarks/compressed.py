@@ -17,6 +17,7 @@ from PIL import Image
 import srcli
 from srcli.engine.evaluate import Protocol, compare, shrink
 from srcli.engine.folders import list_pictures, read_rgb
+from srcli.media.h264 import coded
 
 QUALITIES = (95, 92, 90, 85, 80, 75, 60, 40)
 CRFS = (12, 18, 23, 28, 33)
@@ -33,7 +34,7 @@ def main(source: Path, scale: int, names: list[str], frames: int) -> None:
     print(f"x{scale}, {len(pictures)} pictures of '{source.name}'")
     print("  ".join(f"{name:>14}" for name in ("quality" if source.is_dir() else "CRF", *networks, "last > first")))
     for quality in QUALITIES if source.is_dir() else CRFS:
-        lr = [_jpeg(pixels, quality) for pixels in small] if source.is_dir() else list(_h264(small, quality))
+        lr = [_jpeg(pixels, quality) for pixels in small] if source.is_dir() else coded(small, quality)
         psnr = {
             name: np.asarray([compare(up(each), hr, protocol)[0] for each, hr in zip(lr, pictures, strict=True)])
             for name, up in networks.items()
@@ -60,22 +61,6 @@ def _frames(video: Path, count: int) -> Iterator[np.ndarray]:
     """Yield the first frames of a video."""
     with av.open(video) as container:
         for frame, _ in zip(container.decode(video=0), range(count), strict=False):
-            yield frame.to_ndarray(format="rgb24")
-
-
-def _h264(frames: list[np.ndarray], crf: int) -> Iterator[np.ndarray]:
-    """Yield the frames as H.264 leaves them."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="matroska") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf)})
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for pixels in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    buffer.seek(0)
-    with av.open(buffer, "r") as coded:
-        for frame in coded.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
 
 

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=48)
     parser.add_argument("--optimizer", default="muon")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--degradation", default="bicubic", choices=["bicubic", "photo"])
+    parser.add_argument("--degradation", default="bicubic", choices=["bicubic", "photo", "video"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--data", type=Path, help="folder of pictures; noise without")

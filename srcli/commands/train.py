@@ -19,7 +19,7 @@ LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 CHOICES = {
     "loss": LOSSES,
     "finish_loss": LOSSES,
-    "degradation": ("bicubic", "photo"),
+    "degradation": ("bicubic", "photo", "video"),
     "optimizer": ("adam", "adamw", "muon"),
     "schedule": ("cosine", "step", "constant"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -44,7 +44,9 @@ def train(
     ] = None,
     degradation: Annotated[
         str | None,
-        typer.Option("--degradation", help="How LR is made: bicubic, or photo (blur, noise, JPEG).  [default: bicubic]"),
+        typer.Option(
+            "--degradation", help="How LR is made: bicubic, photo (blur, noise, JPEG), video (H.264).  [default: bicubic]"
+        ),
     ] = None,
     shrink: Annotated[
         float | None,

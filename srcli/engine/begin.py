@@ -80,7 +80,7 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     found = [partners(pictures, folder, s, root) if folder else [None] * len(pictures) for folder in given]
     files = [Files(*picture) for picture in zip(pictures, *found, strict=True)]
     where, threads = device, 1
-    if config.degradation == "photo":  # JPEG is encoded on the host
+    if config.degradation != "bicubic":  # JPEG and H.264 are encoded on the host
         where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))
     pool = single_threads(threads) if threads > 1 else None
     making = Making(config.degradation, config.shrink, config.drawings, pool)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli.engine.degrade import degrade
+from srcli.engine.degrade import Kind, degrade
 from srcli.engine.folders import read_pictures, read_rgb
 from srcli.engine.scenes import draw_scene
 from srcli.errors import BadPicture, TrainingFailed, UsageError
@@ -22,7 +22,7 @@ from srcli.media.probe import probe
 from srcli.ops.pixels import quantize, to_levels
 from srcli.ops.resize import resize
 
-Degradation = Literal["bicubic", "photo"]
+Degradation = Literal["bicubic"] | Kind
 
 
 class Files(NamedTuple):
@@ -62,7 +62,7 @@ class Patches:
     """Random pairs from pictures in memory.
 
     Bicubic LR patches of `patch` px equal crops of the LR of the whole picture begun at some px of HR, but for those drawn
-    over; a photo's are degraded one by one.
+    over; those of photos and videos are degraded one by one.
     """
 
     def __init__(self, scale: int, patch: int, device: torch.device, making: Making = BICUBIC) -> None:
@@ -167,8 +167,8 @@ class Patches:
         drawn = self._draw_over(context, keys) if self.making.drawings and not (given or taught) else {}
         if given:
             lr = torch.stack(given).float() / 255
-        elif self.making.degradation == "photo":
-            lr = degrade(context, s, keys, pool=self.making.pool)[..., 2:-2, 2:-2].contiguous()
+        elif self.making.degradation != "bicubic":
+            lr = degrade(context, s, keys, self.making.degradation, pool=self.making.pool)[..., 2:-2, 2:-2].contiguous()
         else:
             lr = quantize(resize(context, patch + 4, patch + 4))
             for i, picture in drawn.items():

@@ -1,13 +1,16 @@
-"""The `photo` degradation: what cameras and web pages do to pictures, as random blur, resizing, noise and JPEG.
+"""Degradations: what cameras and web pages do to pictures (`photo`), and the codecs of videos to frames (`video`).
 
-The practical pipelines of Zhang et al. (BSRGAN, ICCV 2021) and Wang et al. (Real-ESRGAN, ICCVW 2021) in random order, at
-strengths met in photographs and web pictures rather than at their worst. Every picture's choices are a function of the key
-given for it. JPEG is encoded on the host by Pillow, as the pictures met are, so the trainer keeps the rest there too.
+`photo` is random blur, resizing, noise and JPEG, the practical pipelines of Zhang et al. (BSRGAN, ICCV 2021) and Wang et al.
+(Real-ESRGAN, ICCVW 2021) in random order, at strengths met in photographs and web pictures rather than at their worst. `video`
+is resizing and H.264: the LR is a frame of a short clip in which the picture moves. Every picture's choices are a function of
+the key given for it. JPEG and H.264 are encoded on the host by Pillow and x264, as the pictures and videos met are, so the
+trainer keeps the rest there too.
 """
 
 import io
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from srcli.media.h264 import coded
 from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor
 from srcli.ops.resize import resize
 
@@ -24,25 +28,35 @@ NOISE = 10.0  # largest Gaussian standard deviation in levels; small ones are as
 PHOTONS = (200.0, 4000.0)  # at white: ISO 3200 to base ISO, shrunken
 QUALITY_BEFORE, QUALITY_LAST = (75, 97), (50, 96)
 
+CRF = (14, 34)  # of x264: from what looks like the source to what streams at low rates
+CLIP = 4  # frames at most
+MOVING, SPEED = 0.6, 3.0  # how often a clip's picture moves, and its largest step between frames in LR px
+BLOCK = 16  # px a side of the macroblocks that H.264 cuts a frame into
 
-def degrade(hr: Tensor, scale: int, keys: Sequence[Sequence[int]], *, pool: Executor | None = None) -> Tensor:
+Kind = Literal["photo", "video"]
+
+
+def degrade(
+    hr: Tensor, scale: int, keys: Sequence[Sequence[int]], kind: Kind = "photo", *, pool: Executor | None = None
+) -> Tensor:
     """Make LR (N, 3, H, W) from (N, 3, s*H, s*W) in [0, 1], rounded to 8 bit; picture n by the choices of keys[n].
 
     `pool`: its threads take a picture each.
     """
+    make = _photo if kind == "photo" else _frame
 
     def one(pair: tuple[Tensor, Sequence[int]]) -> Tensor:
-        return _degrade(pair[0][None], scale, np.random.default_rng(pair[1]))
+        return make(pair[0][None], scale, np.random.default_rng(pair[1]))
 
     return torch.cat(list((pool.map if pool else map)(one, zip(hr, keys, strict=True))))
 
 
-def degrade_picture(hr: np.ndarray, scale: int, key: Sequence[int]) -> np.ndarray:
+def degrade_picture(hr: np.ndarray, scale: int, key: Sequence[int], kind: Kind = "photo") -> np.ndarray:
     """Make the LR of (s*H, s*W, 3) uint8 pixels."""
-    return to_array(degrade(to_tensor(hr), scale, [key]), UINT8)
+    return to_array(degrade(to_tensor(hr), scale, [key], kind), UINT8)
 
 
-def _degrade(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
+def _photo(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
     height, width = (n // scale for n in x.shape[-2:])
     for name in rng.permutation(["blur", "shrink", "noise", "jpeg"]):
         left = x.shape[-1] / width  # px for one of the LR
@@ -55,6 +69,29 @@ def _degrade(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
         elif name == "jpeg" and rng.random() < COMPRESSED_BEFORE:
             x = _jpeg(x, QUALITY_BEFORE, rng)
     return _jpeg(x, QUALITY_LAST, rng) if rng.random() < COMPRESSED_LAST else quantize(x)
+
+
+def _frame(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
+    """Make the LR a frame of a clip: any of its frames, so that it may be coded whole or from those around it."""
+    height, width = (n // scale for n in x.shape[-2:])
+    frames = int(rng.integers(1, CLIP + 1))
+    this = int(rng.integers(frames))
+    top, left = (int(n) for n in rng.integers(BLOCK, size=2))  # a patch's macroblocks begin anywhere
+    step = rng.uniform(-SPEED, SPEED, size=2) * scale if rng.random() < MOVING else np.zeros(2)
+    clip = _resize(torch.cat([_moved(x, step * (n - this)) for n in range(frames)]), height, width, rng)
+    around = ((0, 0), (top, (top + height) % 2), (left, (left + width) % 2), (0, 0))  # 4:2:0 has even sides
+    pixels = list(np.pad([to_array(frame[None], UINT8) for frame in clip], around, mode="symmetric"))
+    found = coded(pixels, int(rng.integers(CRF[0], CRF[1] + 1)))[this]
+    return to_tensor(np.ascontiguousarray(found[top : top + height, left : left + width]), x.device)
+
+
+def _moved(x: Tensor, by: np.ndarray) -> Tensor:
+    """Move a picture by (down, right) px, rounded; mirrored beyond its edges."""
+    for axis, shift in ((-2, by[0]), (-1, by[1])):
+        last = max(1, x.shape[axis] - 1)
+        places = torch.arange(x.shape[axis]).sub(round(shift)).remainder(2 * last)
+        x = x.index_select(axis, torch.minimum(places, 2 * last - places).to(x.device))
+    return x
 
 
 def _blur(x: Tensor, unit: float, rng: np.random.Generator) -> Tensor:

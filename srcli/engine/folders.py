@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srcli.engine.degrade import degrade_picture
+from srcli.engine.degrade import Kind, degrade_picture
 from srcli.errors import BadFolder, BadPicture, UserError
 from srcli.files import files_in, make_folder
 from srcli.media import formats
@@ -113,11 +113,11 @@ def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path
         yield path, str(read) if isinstance(read, UserError) else read
 
 
-def degrade_folder(folder: Path, lr_folder: Path, scale: int, *, seed: int) -> None:
-    """Write the `photo` LR of every picture in `folder` as PNG to `lr_folder`; picture n's choices depend on (seed, n)."""
+def degrade_folder(folder: Path, lr_folder: Path, scale: int, kind: Kind, *, seed: int) -> None:
+    """Write the `kind` LR of every picture in `folder` as PNG to `lr_folder`; picture n's choices depend on (seed, n)."""
     for n, (path, pixels) in enumerate(read_pictures(list_pictures(folder))):
         if isinstance(pixels, str):
             raise BadPicture(pixels)
         height, width = (size // scale * scale for size in pixels.shape[:2])
-        lr = degrade_picture(pixels[:height, :width], scale, (seed, n + 1))
+        lr = degrade_picture(pixels[:height, :width], scale, (seed, n + 1), kind)
         Image.fromarray(lr).save(counterpart(path, folder, lr_folder))

@@ -101,8 +101,8 @@ def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
     given = _given(run.config)
     for n, path in enumerate(list_pictures(folder)[:_CROPS]):
         lr, hr, _ = read_pair(path, Protocol(s), given, folder)
-        if run.config.degradation == "photo" and given is None:
-            lr = degrade_picture(hr, s, (0, n + 1))
+        if run.config.degradation != "bicubic" and given is None:
+            lr = degrade_picture(hr, s, (0, n + 1), run.config.degradation)
         height, width = lr.shape[:2]
         top, left = (max(size - _CROP, 0) // 2 for size in (height, width))
         lr = lr[top : top + _CROP, left : left + _CROP]
@@ -122,12 +122,13 @@ def _upscaler(run: Run) -> Upscaler:
 @contextmanager
 def _lr_of(run: Run, folder: Path) -> Iterator[Path | None]:
     """Give the folder of the LR where it is given, or not bicubic."""
-    if (given := _given(run.config)) or run.config.degradation == "bicubic":
+    kind = run.config.degradation
+    if (given := _given(run.config)) or kind == "bicubic":
         yield given
         return
     with TemporaryDirectory() as temporary:
         try:
-            degrade_folder(folder, Path(temporary), run.config.scale, seed=0)
+            degrade_folder(folder, Path(temporary), run.config.scale, kind, seed=0)
         except OSError as error:
             where = "TMPDIR names another place"
             raise TrainingFailed(f"cannot write the LR of --val to '{temporary}': {error.strerror}; {where}") from error
