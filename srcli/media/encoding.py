@@ -349,7 +349,7 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
     frame = VideoFrame.from_ndarray(_even(rgb, encoding.coded), name)
     frame.color_range = FULL
     if encoding.left:
-        frame = _left_sited(frame)
+        frame = left_sited(frame)
     height, width = encoding.height, encoding.width
     colors = encoding.colors
     known = colors if colors.matrix in MATRICES else colors._replace(matrix=encoding.matrix)
@@ -370,7 +370,7 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
     return frame
 
 
-def _left_sited(frame: VideoFrame) -> VideoFrame:
+def left_sited(frame: VideoFrame) -> VideoFrame:
     """Name where the chroma made of a frame is to lie, for which PyAV has no attribute; takes 0.2 ms."""
     graph = av.filter.Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))

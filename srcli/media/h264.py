@@ -6,16 +6,33 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from srcli.media.encoding import left_sited
+from srcli.media.video import EXACT, FULL, LIMITED
+
 RATE = Fraction(25)  # frames/s
 
 
 def coded(frames: Sequence[np.ndarray], crf: int) -> list[np.ndarray]:
-    """Return a clip of (H, W, 3) uint8 frames, H and W even, as x264 leaves them: 4:2:0, its own settings, one thread."""
+    """Return a clip of (H, W, 3) uint8 frames, H and W even, as x264 leaves them: 4:2:0, its own settings, one thread.
+
+    Decoded frames become RGB as those of videos do for the networks.
+    """
     encoder = av.VideoCodecContext.create("libx264", "w")
     encoder.pix_fmt, encoder.framerate, encoder.thread_count, encoder.options = "yuv420p", RATE, 1, {"crf": str(crf)}
     encoder.height, encoder.width = frames[0].shape[:2]
-    pictures = [av.VideoFrame.from_ndarray(pixels, format="rgb24") for pixels in frames]
-    packets = [packet for picture in [*pictures, None] for packet in encoder.encode(picture)]
+    packets = [packet for pixels in frames for packet in encoder.encode(_frame(pixels))]
+    packets += encoder.encode(None)
     decoder = av.VideoCodecContext.create("h264", "r")
     decoder.thread_count = 1
-    return [frame.to_ndarray(format="rgb24") for packet in [*packets, None] for frame in decoder.decode(packet)]
+    found = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    return [
+        frame.reformat(format="rgb24", interpolation=EXACT, src_color_range=LIMITED, dst_color_range=FULL).to_ndarray()
+        for frame in found
+    ]
+
+
+def _frame(pixels: np.ndarray) -> av.VideoFrame:
+    frame = left_sited(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+    frame = frame.reformat(format="yuv420p", interpolation=EXACT, src_color_range=FULL, dst_color_range=LIMITED)
+    frame.pts = None
+    return frame
