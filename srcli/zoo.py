@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "rfdn"
 QUICK = "standard"  # what ships for speed
-PHOTO = "-photo"  # how the names of those for compressed and noisy pictures end
+PHOTO, VIDEO = "-photo", "-video"  # how the names of those for compressed and noisy pictures, and for compressed videos, end
 SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
@@ -190,22 +190,22 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
     name = _split(reference, None)[0]
     files = [file.path for file in shipped() if file.name == name and file.scale in scales]
     trained = [checkpoint.read_card(path).training for path in files]
-    return not all(t.get("drawings") or t.get("degradation") == "photo" for t in trained)
+    return not all(t.get("drawings") or t.get("degradation", "bicubic") != "bicubic" for t in trained)
 
 
 def quicker(reference: str) -> str | None:
     """Name the shipped weights for speed of the kind of `reference`, where that is others that ship."""
     name = _shipped_name(reference)
-    quick = QUICK + (PHOTO if name and name.endswith(PHOTO) else "")
+    quick = QUICK + _kind(name or "")
     return quick if name not in (None, quick) and _shipped_name(quick) else None
 
 
-def for_compressed(reference: str) -> str | None:
-    """Name the shipped weights for compressed pictures where `reference` is shipped ones for clean pictures."""
+def suited(reference: str, kind: str) -> str | None:
+    """Name the shipped weights of a kind, PHOTO or VIDEO, where `reference` is shipped ones for clean pictures."""
     name = _shipped_name(reference)
-    if name is None or name.endswith(PHOTO):
+    if name is None or _kind(name):
         return None
-    return _shipped_name(name + PHOTO) or _shipped_name(DEFAULT + PHOTO)
+    return next((known for known in (name + kind, DEFAULT + kind, QUICK + kind) if _shipped_name(known)), None)
 
 
 def names_network(reference: str, scale: int | None = None) -> bool:
@@ -234,6 +234,11 @@ def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _kind(name: str) -> str:
+    """Return how a name ends that is of weights for pictures of a kind."""
+    return next((kind for kind in (PHOTO, VIDEO) if name.endswith(kind)), "")
 
 
 def _shipped_name(reference: str) -> str | None:

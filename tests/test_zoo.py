@@ -182,19 +182,25 @@ def test_weights_for_speed_stand_in_for_those_of_their_kind(named):
     assert zoo.quicker("rfdn-photo") == "standard-photo"
     assert zoo.quicker("rfdn") is None
     assert zoo.quicker("standard-photo") is None
+    named("rfdn_x2", "standard_x2", "rfdn_x2-video")
+    assert zoo.quicker("rfdn-video") is None
+    named("rfdn_x2", "standard_x2", "rfdn_x2-video", "standard_x2-video")
+    assert zoo.quicker("rfdn-video") == "standard-video"
 
 
-def test_weights_for_compressed_pictures_stand_in_for_those_of_clean_ones(named):
-    named("rfdn_x4", "rfdn_x2-photo", "mfdn_x4", "standard_x2", "standard_x2-photo")
-    assert zoo.for_compressed("rfdn") == zoo.for_compressed("mfdn_x4") == "rfdn-photo"
-    assert zoo.for_compressed("standard") == "standard-photo"
-    for reference in ("rfdn-photo", "standard_x2-photo", "bicubic", "hf:me/nets"):
-        assert zoo.for_compressed(reference) is None, reference
+def test_weights_of_a_kind_stand_in_for_those_of_clean_pictures(named):
+    named("rfdn_x4", "rfdn_x2-photo", "mfdn_x4", "standard_x2", "standard_x2-photo", "standard_x2-video")
+    assert zoo.suited("rfdn", zoo.PHOTO) == zoo.suited("mfdn_x4", zoo.PHOTO) == "rfdn-photo"
+    assert zoo.suited("standard", zoo.PHOTO) == "standard-photo"
+    assert zoo.suited("rfdn", zoo.VIDEO) == zoo.suited("standard", zoo.VIDEO) == "standard-video"
+    for reference in ("rfdn-photo", "standard_x2-photo", "standard-video", "bicubic", "hf:me/nets"):
+        assert zoo.suited(reference, zoo.PHOTO) is None, reference
+        assert zoo.suited(reference, zoo.VIDEO) is None, reference
     named("rfdn_x4", "standard_x2")
-    assert zoo.for_compressed("rfdn") is None
+    assert zoo.suited("rfdn", zoo.PHOTO) is None
 
 
 def test_a_file_has_no_stand_in(shipped):
     path = str(shipped / "rfdn_x4.safetensors")
     assert zoo.quicker(path) is None
-    assert zoo.for_compressed(path) is None
+    assert zoo.suited(path, zoo.PHOTO) is None

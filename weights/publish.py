@@ -3,7 +3,7 @@
 Stores each file in float16 under its name, with its scores on Set5 and Set14 (final), Kodak24 (choice) and drawings in the
 card, if it beats the file bundled under that name on Kodak24; A+B is the mean of two files of one network. Then writes
 SHA256SUMS and README.md from the cards. DATA is the data folder with eval/Set5, eval/Set14 and val/kodak24. Without files,
-only the sums and the table are written again. What others of the scale have on drawings and photo LR is printed too.
+only the sums and the table are written again. What others of the scale have on drawings and on such LR is printed too.
 """
 
 import sys
@@ -17,7 +17,7 @@ from PIL import Image
 
 from srcli import checkpoint
 from srcli.checkpoint import Card
-from srcli.engine.data import Making, Patches
+from srcli.engine.data import Degradation, Making, Patches
 from srcli.engine.device import pick_device
 from srcli.engine.evaluate import Protocol, evaluate, summarize
 from srcli.engine.folders import degrade_folder, list_pictures, read_rgb
@@ -32,6 +32,7 @@ from srcli.zoo import hash_of
 HERE = Path(__file__).parent
 SETS = ("eval/Set5", "eval/Set14", "val/kodak24")
 CHOICE = "kodak24"
+KINDS = ("photo", "video")  # of degradation
 DRAWINGS = "drawings"  # what the set is called that Kodak24 becomes with scenes drawn over it
 PAPERS = ("bicubic", "vdsr", "rfdn-c48", "imdn")
 # the authors' released files, by `srcli eval` in float32 (tests/test_foreign.py repeats it)
@@ -56,7 +57,7 @@ def bundle(data: Path, file: str) -> None:
     for name, tensor in model.state_dict().items():  # what is scored is what is stored
         if tensor.is_floating_point():
             model.state_dict()[name].copy_(tensor.half().float())
-    scores = score(model, data, degraded=bool(kind))
+    scores = score(model, data, degradation)
     new = {s["dataset"]: s["psnr"] for s in scores}
     if target.exists():
         old = {s["dataset"]: s["psnr"] for s in checkpoint.read_card(target).scores}
@@ -81,18 +82,18 @@ def mean(*files: Path) -> tuple[SRModel, Card]:
     return model, card
 
 
-def score(model: SRModel, data: Path, *, degraded: bool) -> list[dict[str, Any]]:
-    """Return what `srcli eval` would print, without the seconds; `degraded`: also on LR made by `photo` with seed 0."""
+def score(model: SRModel, data: Path, degradation: Degradation) -> list[dict[str, Any]]:
+    """Return what `srcli eval` would print, without the seconds; also on LR by the degradation, with seed 0."""
     found = [_scored(model, data / name) for name in SETS]
     others = {path.stem: checkpoint.load(path)[0] for path in sorted(HERE.glob(f"*_x{model.scale}*.safetensors"))}
     others = {"bicubic": create("bicubic", model.scale), **others}
     with TemporaryDirectory() as folder:
-        drawn, drawn_lr, photo_lr = (Path(folder) / name for name in ("drawn", "lr", "photo"))
+        drawn, drawn_lr, degraded_lr = (Path(folder) / name for name in ("drawn", "lr", "degraded"))
         draw_folder(data / SETS[-1], drawn, drawn_lr, model.scale)
         made = [(DRAWINGS, drawn, drawn_lr, "drawings 1")]
-        if degraded:
-            degrade_folder(data / SETS[-1], photo_lr, model.scale, seed=0)
-            made.append((f"{CHOICE}-photo", data / SETS[-1], photo_lr, "degradation photo"))
+        if degradation != "bicubic":
+            degrade_folder(data / SETS[-1], degraded_lr, model.scale, degradation, seed=0)
+            made.append((f"{CHOICE}-{degradation}", data / SETS[-1], degraded_lr, f"degradation {degradation}"))
         for dataset, hr, lr, how in made:
             found.append(_scored(model, hr, lr, how) | {"dataset": dataset})
             for name, other in others.items():
@@ -137,11 +138,12 @@ def readme(cards: dict[Path, Card]) -> str:
         "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are others': the authors'",
         "released files scored the same way, and the papers' printed figures (trained on DIV2K or DF2K).",
         "",
-        "The column photo is Kodak24 with LR by `--degradation photo`, seed 0: blurred, noisy and compressed. The column",
-        "drawings is 48 patches of it, 64 px of LR a side, with what `--drawings 1`, seed 0, draws over them.",
+        "The columns photo and video are Kodak24 with LR by `--degradation photo` (blurred, noisy and compressed) and `video`",
+        "(coded as H.264), seed 0; drawings is 48 patches of it, 64 px of LR a side, with what `--drawings 1`, seed 0, draws",
+        "over them.",
         "",
-        "| weights | network | Set5 | Set14 | Kodak24 | drawings | photo | parameters | MiB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| weights | network | Set5 | Set14 | Kodak24 | drawings | photo | video | parameters | MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for path, card in cards.items():
         means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in card.scores}
@@ -149,16 +151,18 @@ def readme(cards: dict[Path, Card]) -> str:
             v.numel() for k, v in checkpoint.read_tensors(path).items() if "running" not in k and "tracked" not in k
         )
         cells = [f"`{path.stem}`", f"{ARCHS[card.arch].label} x{card.scale}"]
-        cells += [means.get(name, "-") for name in ("Set5", "Set14", "kodak24", DRAWINGS, "kodak24-photo")]
+        cells += [means.get(name, "-") for name in ("Set5", "Set14", CHOICE, DRAWINGS, *(f"{CHOICE}-{kind}" for kind in KINDS))]
         lines.append(f"| {' | '.join(cells)} | {parameters:,} | {path.stat().st_size / 2**20:.2f} |")
     for scale in sorted({card.scale for card in cards.values()}):
         for name, set5, set14 in AUTHORS.get(scale, []):
-            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | - | - | | |")
+            lines.append(f"| *the authors' file* | *{name} x{scale}* | {set5} | {set14} | - | - | - | - | | |")
         for arch in PAPERS:
             row = published_for(arch, scale)
             if row:
                 means = {name: f"{s.psnr:.2f} / {s.ssim:.4f}" for name, s in row.scores.items()}
-                lines.append(f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | - | - | | |")
+                lines.append(
+                    f"| *published* | *{row.label} x{scale}* | {means['Set5']} | {means['Set14']} | - | - | - | - | | |"
+                )
     lines += [
         "",
         "## Recipes",

@@ -31,21 +31,26 @@ class Forecast:
 
     resizer: "Resizer"
     swift: Swift | None
-    for_compressed: str  # flags that take the weights for compressed pictures, where these are others
+    for_jpeg: str  # flags that take the weights for compressed pictures, where these are others
+    for_video: str  # and those for compressed videos
     timed: bool  # whether a tile is timed before work that may be long
 
     def warn(self, jobs: "list[Job]") -> None:
-        """Say which weights to take where pictures were compressed so much that it shows."""
-        from srcli.engine.forecast import compressed
+        """Say which weights to take where pictures or videos were compressed so much that it shows."""
+        from srcli.engine.forecast import coarse, compressed
 
-        if self.for_compressed and (qualities := compressed(self.resizer, jobs)):
-            low, high = min(qualities), max(qualities)
-            quality = f"{low}" if low == high else f"{low} to {high}"
-            told = f"{len(qualities)} of {len(jobs)} {'is' if len(qualities) == 1 else 'are'} JPEG of quality {quality} or so"
-            console.note(f"{told}: {self.for_compressed} takes blocks and ringing away")
+        for flags, what, find in (
+            (self.for_jpeg, "JPEG of quality", compressed),
+            (self.for_video, "H.264 of quantizer", coarse),
+        ):
+            if flags and (found := find(self.resizer, jobs)):
+                low, high = min(found), max(found)
+                span = f"{low}" if low == high else f"{low} to {high}"
+                told = f"{len(found)} of {len(jobs)} {'is' if len(found) == 1 else 'are'} {what} {span} or so"
+                console.note(f"{told}: {flags} takes blocks and ringing away")
 
     def announce(self, jobs: "list[Job]") -> None:
-        """Say which weights suit compressed pictures, and how long the work takes, where that is long."""
+        """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
         from srcli.engine.forecast import expected_seconds, worth_timing
 
         self.warn(jobs)

@@ -190,7 +190,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT, DEFAULT_SCALE, for_compressed, quicker
+    from srcli.zoo import DEFAULT, DEFAULT_SCALE, PHOTO, VIDEO, quicker, suited
 
     if threads:
         use_threads(threads)
@@ -241,8 +241,8 @@ def upscale(
             factor = None if box else float(scale or networks[0].scale)
             chosen = partial(open_networks, quick, factor, several=box is not None)
             swift = Swift(f"-m {quick}{sized}", lambda: _resizer(chosen(), computing, goal, ranks, compiled=False, quiet=True))
-        compressed = f"-m {photo}{sized}" if (photo := for_compressed(model or DEFAULT)) else ""
-        forecast = Forecast(resizer, swift, compressed, timed=ranks.world == 1 and not compiled)
+        jpeg, coded = (f"-m {name}{sized}" if (name := suited(model or DEFAULT, kind)) else "" for kind in (PHOTO, VIDEO))
+        forecast = Forecast(resizer, swift, jpeg, coded, timed=ranks.world == 1 and not compiled)
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:

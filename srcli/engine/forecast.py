@@ -14,6 +14,7 @@ from srcli.engine.memory import free_bytes
 from srcli.engine.pipeline import AHEAD, UNWRITTEN, streams
 from srcli.engine.upscale import Resizer, Upscaler, passes
 from srcli.media.footprint import footprint
+from srcli.media.h264 import COARSE, quantizer
 from srcli.media.jobs import Job
 from srcli.media.picture import COMPRESSED
 
@@ -67,6 +68,12 @@ def compressed(resizer: Resizer, jobs: Sequence[Job]) -> list[int]:
     """Return the qualities of those JPEGs that a network enlarges and that were compressed so much that it shows."""
     read = (job.probe.jpeg for job in jobs if job.probe and not job.video and any(_inputs(resizer, job)))
     return [quality for quality in read if quality and quality <= COMPRESSED]
+
+
+def coarse(resizer: Resizer, jobs: Sequence[Job]) -> list[int]:
+    """Return the quantizers of those H.264 videos that a network enlarges and that were compressed so much that it shows."""
+    read = (quantizer(job.source) for job in jobs if job.video and any(_inputs(resizer, job)))
+    return [round(found) for found in read if found and found >= COARSE]
 
 
 def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:

@@ -207,7 +207,7 @@ def test_a_run_does_not_teach_itself(config, tmp_path, monkeypatch):
 
 def test_what_is_given_on_resuming_takes_the_place_of_what_hangs_on_it(config, pictures, tmp_path):
     lr = tmp_path / "lr"
-    degrade_folder(pictures, lr, 2, seed=0)
+    degrade_folder(pictures, lr, 2, "photo", seed=0)
     folders = {"lr_dir": str(lr), "val": str(pictures), "val_lr_dir": str(lr)}
     list(train(replace(config, **folders, steps=1, validate_steps=1), tmp_path / "run", device="cpu"))
     kept = _weights(tmp_path / "run")["config"]
@@ -873,7 +873,7 @@ def test_a_validation_picture_that_cannot_be_scored_is_named_before_the_run(conf
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("degradation", ["bicubic", "photo"])
+@pytest.mark.parametrize("degradation", ["bicubic", "photo", "video"])
 def test_a_run_is_drawn_for_tensorboard(config, pictures, tmp_path, degradation):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     config = replace(config, steps=1, val=str(pictures), degradation=degradation)
@@ -986,13 +986,14 @@ def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pi
     assert photo[0] < plain[0]
 
 
-def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pictures, tmp_path):
+@pytest.mark.parametrize("degradation", ["photo", "video"])
+def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pictures, tmp_path, degradation):
     config = replace(config, steps=1, val=str(pictures), lr=0.0, adam_lr=0.0)
     lr = tmp_path / "lr"
-    degrade_folder(pictures, lr / "X2", 2, seed=0)
+    degrade_folder(pictures, lr / "X2", 2, degradation, seed=0)
     made, given = (
         [e.psnr for e in train(c, tmp_path / name, device="cpu") if isinstance(e, Validated)]
-        for name, c in {"made": replace(config, degradation="photo"), "given": replace(config, val_lr_dir=str(lr))}.items()
+        for name, c in {"made": replace(config, degradation=degradation), "given": replace(config, val_lr_dir=str(lr))}.items()
     )
     assert made == given
     next(lr.rglob("*.png")).unlink()
