@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT = "rfdn"
 QUICK = "standard"  # what ships for speed
 PHOTO, VIDEO = "-photo", "-video"  # how the names of those for compressed and noisy pictures, and for compressed videos, end
+AUTO = "auto"  # what stands for weights that are chosen for each file; behind a name and a hyphen, beginning with that
 SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
@@ -191,6 +192,14 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
     files = [file.path for file in shipped() if file.name == name and file.scale in scales]
     trained = [checkpoint.read_card(path).training for path in files]
     return not all(t.get("drawings") or t.get("degradation", "bicubic") != "bicubic" for t in trained)
+
+
+def automatic(reference: str) -> str | None:
+    """Return what `auto` or `standard-auto` takes for clean pictures; None where the reference names weights."""
+    name = reference.lower()
+    if on_disk(reference) or not (name == AUTO or name.endswith(f"-{AUTO}")):
+        return None
+    return name.removesuffix(AUTO).removesuffix("-") or DEFAULT
 
 
 def quicker(reference: str) -> str | None:

@@ -10,7 +10,7 @@ from srcli import console
 from srcli.errors import BadFolder, UserError
 
 if TYPE_CHECKING:
-    from srcli.engine.upscale import Resizer
+    from srcli.engine.suit import Choice
     from srcli.media.jobs import Job
 
 LONG = 60.0  # seconds
@@ -19,42 +19,43 @@ MUCH = 0.6  # of the time is much less
 
 @dataclass(frozen=True, slots=True)
 class Swift:
-    """Weights that ship for speed, in the place of those that were chosen."""
+    """Weights that ship for speed, in the place of those that were asked for."""
 
     flags: str  # that take them
-    resizer: "Callable[[], Resizer]"
+    choice: "Callable[[], Choice]"
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """What work takes: how long the networks, and those for speed where that is much less; memory and disk."""
 
-    resizer: "Resizer"
+    choice: "Choice"
     swift: Swift | None
-    for_jpeg: str  # flags that take the weights for compressed pictures, where these are others
-    for_video: str  # and those for compressed videos
+    for_jpeg: str  # what to say of pictures that were compressed so much that it shows; "" is nothing
+    for_video: str  # and of such videos
     timed: bool  # whether a tile is timed before work that may be long
 
     def warn(self, jobs: "list[Job]") -> None:
-        """Say which weights to take where pictures or videos were compressed so much that it shows."""
-        from srcli.engine.forecast import coarse, compressed
+        """Say which weights suit, or are taken, where pictures or videos were compressed so much that it shows."""
+        from srcli.engine.forecast import enlarged
+        from srcli.engine.suit import coarse, compressed
 
-        for flags, what, find in (
+        read = enlarged(self.choice, jobs)
+        for said, what, find in (
             (self.for_jpeg, "JPEG of quality", compressed),
             (self.for_video, "H.264 of quantizer", coarse),
         ):
-            if flags and (found := find(self.resizer, jobs)):
+            if said and (found := find(read)):
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
-                told = f"{len(found)} of {len(jobs)} {'is' if len(found) == 1 else 'are'} {what} {span} or so"
-                console.note(f"{told}: {flags} takes blocks and ringing away")
+                console.note(f"{len(found)} of {len(jobs)} {'is' if len(found) == 1 else 'are'} {what} {span} or so: {said}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
         from srcli.engine.forecast import expected_seconds, worth_timing
 
         self.warn(jobs)
-        if self.timed and worth_timing(self.resizer, jobs) and (seconds := expected_seconds(self.resizer, jobs)) >= LONG:
+        if self.timed and worth_timing(self.choice, jobs) and (seconds := expected_seconds(self.choice, jobs)) >= LONG:
             console.note(self.told(seconds, jobs))
 
     def told(self, seconds: float, jobs: "list[Job]") -> str:
@@ -69,11 +70,11 @@ class Forecast:
         from srcli.engine.forecast import expected_memory, expected_seconds
         from srcli.media.jobs import disks, pixels_of
 
-        places, memories = disks(jobs), expected_memory(self.resizer, jobs)
+        places, memories = disks(jobs), expected_memory(self.choice, jobs)
         if not quiet:
             self.warn(jobs)
             console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
-            console.note(self.told(expected_seconds(self.resizer, jobs), jobs))
+            console.note(self.told(expected_seconds(self.choice, jobs), jobs))
             for folder, needed, free in places:
                 console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")
             for place, needed, free in memories:
@@ -89,7 +90,7 @@ class Forecast:
         from srcli.engine.forecast import expected_seconds
 
         with suppress(UserError):  # of weights that nobody asked for
-            return expected_seconds(swift.resizer(), jobs)
+            return expected_seconds(swift.choice(), jobs)
         return float("inf")
 
 

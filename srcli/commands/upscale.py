@@ -186,26 +186,36 @@ def upscale(
     from srcli.engine.distributed import team
     from srcli.engine.journal import command, keeping, machine, model_facts
     from srcli.engine.pipeline import repays_compiling
+    from srcli.engine.suit import Choice
     from srcli.engine.upscale import open_networks
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT, DEFAULT_SCALE, PHOTO, VIDEO, quicker, suited
+    from srcli.zoo import AUTO, DEFAULT, DEFAULT_SCALE, PHOTO, VIDEO, automatic, quicker, suited
 
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks, console.error) as journal:
-        networks = open_networks(model or DEFAULT, scale, several=box is not None, offline=offline, say=console.note)
+        named = model or DEFAULT
+        chosen = automatic(named) or named  # for clean pictures
+        networks = open_networks(chosen, scale, several=box is not None, offline=offline, say=console.note)
+        auto = automatic(named) is not None
+        of_kind = {kind: weights for kind in (PHOTO, VIDEO) if (weights := suited(chosen, kind))}
+        alike = partial(open_networks, scale=None if box else float(scale or networks[0].scale), several=box is not None)
+        others = {kind: alike(weights) for kind, weights in of_kind.items()} if auto else {}
         if journal and ranks.leads:
-            journal.head(**command(), machine=machine(ranks.device), models=model_facts(model or DEFAULT, networks))
+            facts = model_facts(chosen, networks)
+            for kind, each in others.items():
+                facts += model_facts(of_kind[kind], each)
+            journal.head(**command(), machine=machine(ranks.device), models=facts)
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
         goal = box or scale or networks[0].scale
         own = scale is None and box is None and networks[0].scale != DEFAULT_SCALE  # the name has it: of mfdn_x2
         sized = f" -s {networks[0].scale}" if own else ""  # what gives other weights the same size
-        advice = _advice(model or DEFAULT, {network.scale for network in networks}, sized)
+        advice = _advice(chosen, {network.scale for network in networks}, sized)
         writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
         plan = partial(
             plan_jobs,
@@ -214,7 +224,7 @@ def upscale(
             recursive=recursive,
             format=format,
             suffix=suffix,
-            name=Naming(name, Path(model or DEFAULT).stem) if name is not None else None,
+            name=Naming(name, Path(named).stem) if name is not None else None,
             exists=exists,  # type: ignore[arg-type]
             say=(lambda line: None) if quiet else console.note,
         )
@@ -226,7 +236,9 @@ def upscale(
         if piped and len(jobs) > 1:
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
-        resizer = _resizer(networks, computing, goal, ranks, compiled=compiled, quiet=quiet)
+        ready = partial(_resizer, how=computing, goal=goal, ranks=ranks)
+        resizer = ready(networks, compiled=compiled, quiet=quiet)
+        choice = Choice(resizer, {kind: ready(each, compiled=compiled, quiet=True) for kind, each in others.items()})
         if stream:
             done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
             if journal and ranks.leads:
@@ -237,25 +249,30 @@ def upscale(
                 raise typer.Exit(1)
             return
         swift = None
-        if (quick := quicker(model or DEFAULT)) and not compiled:
-            factor = None if box else float(scale or networks[0].scale)
-            chosen = partial(open_networks, quick, factor, several=box is not None)
-            swift = Swift(f"-m {quick}{sized}", lambda: _resizer(chosen(), computing, goal, ranks, compiled=False, quiet=True))
-        jpeg, coded = (f"-m {name}{sized}" if (name := suited(model or DEFAULT, kind)) else "" for kind in (PHOTO, VIDEO))
-        forecast = Forecast(resizer, swift, jpeg, coded, timed=ranks.world == 1 and not compiled)
+        if (quick := quicker(chosen)) and not compiled:
+            swift = Swift(
+                f"-m {quick}{'-' + AUTO if auto else ''}{sized}",
+                lambda: Choice(ready(alike(quick), compiled=False, quiet=True), choice.kinds),
+            )
+        told = (
+            "taken through {}"
+            if auto
+            else f"-m {AUTO if chosen == DEFAULT else f'{chosen}-{AUTO}'} takes blocks and ringing away"
+        )
+        jpeg, coded = (told.format(of_kind[kind]) if kind in of_kind else "" for kind in (PHOTO, VIDEO))
+        forecast = Forecast(choice, swift, jpeg, coded, timed=ranks.world == 1 and not compiled)
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:
             again: set[Path] = set()
             watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
-            tally = upscale_arrivals(resizer, watched, again, partial(plan, sources), flags, ranks, writing)
+            tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
                 show_plan(jobs, flags, forecast, json=json, quiet=quiet)
             return
         else:
-            told = forecast if ranks.leads and not quiet else None
-            tally = upscale_all(resizer, jobs, flags, ranks, writing, told)
+            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if ranks.leads and not quiet else None)
             if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
             list_failures(tally)
@@ -263,7 +280,7 @@ def upscale(
                 failed = {done.input for done in tally.failures}
                 pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
                 show_results([pair for pair in pairs if pair[1].is_file()], shown)
-    sum_up(tally, resizer, ranks, writing)
+    sum_up(tally, choice, ranks, writing)
 
 
 def _given(context: typer.Context, model: str | None) -> dict[str, Any]:

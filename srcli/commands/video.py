@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srcli.engine.distributed import Team
+    from srcli.engine.suit import Choice
     from srcli.engine.upscale import Resizer
     from srcli.engine.video import Progress, VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
@@ -230,7 +231,7 @@ def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "
 
 
 def upscale_one(
-    resizer: "Resizer",
+    choice: "Choice",
     plan: "VideoPlan | VideoDone",
     ranks: "Team",
     *,
@@ -253,7 +254,7 @@ def upscale_one(
             bar.update(progress.done, f"{name} {_pace(progress)}")
 
         try:
-            done = upscale_video(resizer, plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
+            done = upscale_video(choice.of(plan.job), plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
         except UsageError:
             raise
         except UserError as error:

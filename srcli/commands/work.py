@@ -16,7 +16,7 @@ from srcli.files import sweep
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
-    from srcli.engine.upscale import Resizer
+    from srcli.engine.suit import Choice
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Job
 
@@ -72,7 +72,7 @@ def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, json
 
 
 def upscale_all(
-    resizer: "Resizer", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: Writing, forecast: Forecast | None = None
+    choice: "Choice", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: Writing, forecast: Forecast | None = None
 ) -> Tally:
     """Upscale the pictures, then the videos; with a `forecast` long work begins with its time."""
     if ranks.leads:
@@ -80,16 +80,16 @@ def upscale_all(
     plans = _film_plans(jobs, flags)
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
-    tally = _upscale_stills(resizer, jobs, ranks, how)
+    tally = _upscale_stills(choice, jobs, ranks, how)
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
     tally.finished -= tally.late
     if not tally.stopped:
-        _upscale_films(resizer, plans, ranks, how, tally)
+        _upscale_films(choice, plans, ranks, how, tally)
     return tally
 
 
 def upscale_arrivals(
-    resizer: "Resizer",
+    choice: "Choice",
     watched: "Iterator[list[Path]]",
     again: set[Path],
     plan: "Callable[..., list[Job]]",
@@ -106,7 +106,7 @@ def upscale_arrivals(
     for paths in watched:
         jobs, refused = plan_arrivals(paths, plan, made)
         made |= {job.target: job.source for job in jobs}
-        tally = upscale_all(resizer, jobs, flags, ranks, how)
+        tally = upscale_all(choice, jobs, flags, ranks, how)
         for done in refused:
             _tell(done, how.json)
             if how.journal:
@@ -121,7 +121,7 @@ def upscale_arrivals(
     return total
 
 
-def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
+def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
     """Upscale this rank's share of the pictures, with a bar; return what became of all."""
     from srcli.engine.pipeline import Done, upscale_files
     from srcli.engine.share import share_of
@@ -142,7 +142,7 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
             bar.update(tally.finished + fraction, console.short(job.source))
 
         for done in upscale_files(
-            resizer,
+            choice,
             work,
             quality=how.quality,
             png_level=how.png_level,
@@ -174,11 +174,11 @@ def _upscale_stills(resizer: "Resizer", jobs: "list[Job]", ranks: "Team", how: W
     return tally
 
 
-def _upscale_films(resizer: "Resizer", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: Writing, tally: Tally) -> None:
+def _upscale_films(choice: "Choice", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: Writing, tally: Tally) -> None:
     """Upscale the videos, each divided between the ranks, and count them too."""
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
     for plan in plans:
-        done = video.upscale_one(resizer, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
+        done = video.upscale_one(choice, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
         tally.finished += 1
         tally.films += 1
         tally.failures += [done] if done.error else []
@@ -194,14 +194,14 @@ def list_failures(tally: Tally) -> None:
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
 
 
-def sum_up(tally: Tally, resizer: "Resizer", ranks: "Team", how: Writing) -> None:
+def sum_up(tally: Tally, choice: "Choice", ranks: "Team", how: Writing) -> None:
     """Sum up, and exit 1 where something failed."""
     if ranks.leads and not how.quiet and not how.json:
         _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
         if tally.busy[1] and ranks.world == 1:
             pictures = "pictures: " if tally.films else ""
             console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
-        fast = next(iter(resizer.upscalers.values())).precision
+        fast = next(iter(choice.plain.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
     if tally.failures or (how.journal and how.journal.lost):

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 
 from srcli.engine.memory import free_bytes
-from srcli.engine.pipeline import AHEAD, UNWRITTEN, streams
-from srcli.engine.upscale import Resizer, Upscaler, passes
+from srcli.engine.pipeline import AHEAD, UNWRITTEN, streaming
+from srcli.engine.suit import Choice
+from srcli.engine.upscale import Upscaler, passes
 from srcli.media.footprint import footprint
-from srcli.media.h264 import COARSE, quantizer
 from srcli.media.jobs import Job
-from srcli.media.picture import COMPRESSED
 
 _TIMED, _TIMED_ON_GPU = 192, 512  # px a side of the timed tile: small ones take more for each px, there by their launches
 _FRAMES = 8  # of a video that are held at once, cautiously: decoded ahead, in the network, waiting to be encoded
@@ -31,24 +30,29 @@ class Memory(NamedTuple):
     free: int
 
 
-def expected_seconds(resizer: Resizer, jobs: Sequence[Job]) -> float:
+def expected_seconds(choice: Choice, jobs: Sequence[Job]) -> float:
     """Estimate the time in the networks from one timed tile of each; reading and writing run beside them."""
-    paces: dict[int, float] = {}  # seconds an input px
+    paces: dict[int, float] = {}  # seconds an input px, by the id of what computes it
     total = 0.0
     for job in jobs:
         if job.probe is None:
             continue
-        for s, height, width in _inputs(resizer, job):
-            if s not in paces:
-                upscaler = resizer.upscalers[s]
-                paces[s] = _pace(upscaler, _TIMED if upscaler.device.type == "cpu" else _TIMED_ON_GPU)
-            total += height * width * paces[s] * job.frames * (1 + job.probe.alpha)
+        for s, height, width in _inputs(choice, job):
+            upscaler = choice.of(job).upscalers[s]
+            if id(upscaler) not in paces:
+                paces[id(upscaler)] = _pace(upscaler, _TIMED if upscaler.device.type == "cpu" else _TIMED_ON_GPU)
+            total += height * width * paces[id(upscaler)] * job.frames * (1 + job.probe.alpha)
     return total
 
 
-def worth_timing(resizer: Resizer, jobs: Sequence[Job]) -> bool:
+def enlarged(choice: Choice, jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs that a network reads."""
+    return [job for job in jobs if any(_inputs(choice, job))]
+
+
+def worth_timing(choice: Choice, jobs: Sequence[Job]) -> bool:
     """Whether the work may take so long that a tile should be timed: a few tiles are a small part of it."""
-    read = (job.frames * height * width for job in jobs for _, height, width in _inputs(resizer, job))
+    read = (job.frames * height * width for job in jobs for _, height, width in _inputs(choice, job))
     return sum(read) >= _WORTH
 
 
@@ -64,31 +68,19 @@ def _pace(upscaler: Upscaler, side: int) -> float:
     return median(seconds[1:]) / side**2  # the first makes ready, for this size
 
 
-def compressed(resizer: Resizer, jobs: Sequence[Job]) -> list[int]:
-    """Return the qualities of those JPEGs that a network enlarges and that were compressed so much that it shows."""
-    read = (job.probe.jpeg for job in jobs if job.probe and not job.video and any(_inputs(resizer, job)))
-    return [quality for quality in read if quality and quality <= COMPRESSED]
-
-
-def coarse(resizer: Resizer, jobs: Sequence[Job]) -> list[int]:
-    """Return the quantizers of those H.264 videos that a network enlarges and that were compressed so much that it shows."""
-    read = (quantizer(job.source) for job in jobs if job.video and any(_inputs(resizer, job)))
-    return [round(found) for found in read if found and found >= COARSE]
-
-
-def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:
+def expected_memory(choice: Choice, jobs: Sequence[Job]) -> list[Memory]:
     """Estimate the memory that the largest job takes beside those that are read ahead and written behind.
 
     The networks are counted with the smallest tiles that they can work in, or with those that were asked for; where more
     is free they take more. What the program holds already is not counted.
     """
-    first = next(iter(resizer.upscalers.values()))
+    first = next(iter(choice.plain.upscalers.values()))
     known = [job for job in jobs if job.probe and job.size]
-    network = max((_network(resizer, job) for job in known), default=0.0)
-    sizes = sorted((_result(job) for job in known if not streams(resizer)(job)), reverse=True)
+    network = max((_network(choice, job) for job in known), default=0.0)
+    sizes = sorted((_result(job) for job in known if not streaming(choice.of(job), job)), reverse=True)
     waiting = min(sum(sizes[1 : 1 + AHEAD]), UNWRITTEN) if sizes else 0
-    reading = sum(sorted((_source(job) for job in known if not _in_strips(resizer, job)), reverse=True)[1 : 1 + AHEAD])
-    pictures = max((_pictures(resizer, job) for job in known), default=0.0) + waiting + reading
+    reading = sum(sorted((_source(job) for job in known if not _in_strips(choice, job)), reverse=True)[1 : 1 + AHEAD])
+    pictures = max((_pictures(choice, job) for job in known), default=0.0) + waiting + reading
     host = torch.device("cpu")
     if first.device.type == "cpu":
         return [Memory("memory", int(pictures + network), free_bytes(host))]
@@ -96,43 +88,43 @@ def expected_memory(resizer: Resizer, jobs: Sequence[Job]) -> list[Memory]:
     return [Memory("memory", int(pictures), free_bytes(host)), device]
 
 
-def _inputs(resizer: Resizer, job: Job) -> Iterator[tuple[int, int, int]]:
+def _inputs(choice: Choice, job: Job) -> Iterator[tuple[int, int, int]]:
     """Yield the scale of each pass, and the height and width that it reads."""
     if job.probe is None or job.size is None:
         return
     height, width = job.probe.height, job.probe.width
-    for s in passes(max(job.size[0] / height, job.size[1] / width), resizer.upscalers):
+    for s in passes(max(job.size[0] / height, job.size[1] / width), choice.of(job).upscalers):
         yield s, height, width
         height, width = height * s, width * s
 
 
-def _network(resizer: Resizer, job: Job) -> float:
-    upscalers = resizer.upscalers
+def _network(choice: Choice, job: Job) -> float:
+    upscalers = choice.of(job).upscalers
     needs = [
-        upscalers[s].runner.least_bytes(height, width, upscalers[s].precision) for s, height, width in _inputs(resizer, job)
+        upscalers[s].runner.least_bytes(height, width, upscalers[s].precision) for s, height, width in _inputs(choice, job)
     ]
     return max(needs, default=0.0)
 
 
-def _pictures(resizer: Resizer, job: Job) -> float:
+def _pictures(choice: Choice, job: Job) -> float:
     """Count the host's bytes of one job at its peak, without the network."""
-    if upscaler := streams(resizer)(job):
+    if upscaler := streaming(choice.of(job), job):
         assert job.probe
         row = job.probe.width * _bytes_per_px(job)
         rows = upscaler.runner.least_side + 2 * upscaler.model.tiling.overlap
-        source = 0 if _in_strips(resizer, job) else footprint(replace(job, size=(0, 0)))
+        source = 0 if _in_strips(choice, job) else footprint(replace(job, size=(0, 0)))
         return source + float(row * rows * (1 + 2 * upscaler.scale**2))  # a band in the network, one being written
     if job.video:
         return footprint(replace(job, frames=min(job.frames, _FRAMES)))
-    between = [height * s * width * s for s, height, width in _inputs(resizer, job)]  # px that the passes give
+    between = [height * s * width * s for s, height, width in _inputs(choice, job)]  # px that the passes give
     spare = sum(between) * _bytes_per_px(job) - (_result(job) if between else 0)  # beside the result
-    sums = 2 * _result(job) if any(upscaler.ensemble for upscaler in resizer.upscalers.values()) else 0
+    sums = 2 * _result(job) if any(upscaler.ensemble for upscaler in choice.plain.upscalers.values()) else 0
     return footprint(job) + max(spare, 0) + sums
 
 
-def _in_strips(resizer: Resizer, job: Job) -> bool:
+def _in_strips(choice: Choice, job: Job) -> bool:
     """Tell whether a picture is read in strips too."""
-    return streams(resizer)(job) is not None and job.probe is not None and job.probe.format == "tiff"
+    return streaming(choice.of(job), job) is not None and job.probe is not None and job.probe.format == "tiff"
 
 
 def _source(job: Job) -> int:

@@ -20,6 +20,7 @@ from srcli.engine.edges import edges
 from srcli.engine.journal import Account, Journal, digest
 from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
+from srcli.engine.suit import Choice
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes, resampled
 from srcli.errors import OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
@@ -63,7 +64,7 @@ class Done:
 
 
 def upscale_files(
-    upscaler: Upscaler | Resizer,
+    choice: Choice | Upscaler,
     jobs: Sequence[Job],
     *,
     quality: int | None = None,
@@ -80,16 +81,15 @@ def upscale_files(
     pictures' profiles before. `fail_fast` ends after the first failure. `journal` is told of each as it is written.
     `advice`: what to do where the network, of photographs alone, has made nonsense of text, drawings or pixel art.
     """
-    resizer = upscaler if isinstance(upscaler, Resizer) else Resizer({upscaler.scale: upscaler})
-    read = partial(_read, icc=icc, streams=streams(resizer), traced=journal is not None)
+    resizer_of = Choice(Resizer({choice.scale: choice})).of if isinstance(choice, Upscaler) else choice.of
+    read = partial(_read, icc=icc, resizer_of=resizer_of, traced=journal is not None)
     small = all(job.probe and job.probe.height * job.probe.width <= _SMALL for job in jobs)
 
     def upscaled() -> Iterator[_Upscaled]:
         reading = read_ahead(jobs, read, depth=2 * _SHARED // _SMALL if small else AHEAD)
-        for group in _groups(
-            (job, _Decoded(outcome, 0.0) if isinstance(outcome, UserError) else outcome) for job, outcome in reading
-        ):
-            yield from _through(resizer, group, tick, png_level)
+        decoded = ((job, _Decoded(outcome, 0.0) if isinstance(outcome, UserError) else outcome) for job, outcome in reading)
+        for group in _groups(decoded, resizer_of):
+            yield from _through(resizer_of(group[0][0]), group, tick, png_level)
 
     def write(item: _Upscaled) -> Done:
         return _checked(item, _write(item, quality=quality, png_level=png_level), journal, advice)
@@ -124,15 +124,17 @@ class _Upscaled(NamedTuple):
         return sum(picture.pixels.nbytes for picture in pictures if not isinstance(picture, UserError | Done))
 
 
-def _groups(decoded: Iterable[tuple[Job, _Decoded]]) -> Iterator[list[tuple[Job, _Decoded]]]:
-    """Put small pictures of one shape that follow each other together; all others stay alone."""
+def _groups(
+    decoded: Iterable[tuple[Job, _Decoded]], resizer_of: Callable[[Job], Resizer]
+) -> Iterator[list[tuple[Job, _Decoded]]]:
+    """Put small pictures of one shape and the same networks that follow each other together; all others stay alone."""
     group: list[tuple[Job, _Decoded]] = []
-    kind: tuple[tuple[int, ...], np.dtype] | None = None  # shape and dtype of the group's
+    kind: tuple[tuple[int, ...], np.dtype, Resizer] | None = None  # shape and dtype of the group's, and their networks
     for job, outcome in decoded:
         picture = outcome.picture
         pixels = picture.pixels if isinstance(picture, Picture) and picture.alpha is None else None
         size = math.prod(pixels.shape[:2]) if pixels is not None else 0
-        own = (pixels.shape, pixels.dtype) if pixels is not None and size <= _SMALL else None
+        own = (pixels.shape, pixels.dtype, resizer_of(job)) if pixels is not None and size <= _SMALL else None
         if group and (own is None or own != kind or (len(group) + 1) * size > _SHARED):
             yield group
             group = []
@@ -157,7 +159,7 @@ def _through(
     try:
         if isinstance(first, UserError):
             results = [first]
-        elif strips := _strips(first, streams(resizer)(job)):
+        elif strips := _strips(first, streaming(resizer, job)):
             done = _stream(resizer, job, strips, told, png_level)
             results, precision = [done], done.precision
         elif isinstance(first, Animation):
@@ -184,40 +186,36 @@ def _size(picture: Picture, job: Job) -> tuple[int, int]:
     return result_size(height, width, job.scale)
 
 
-def streams(resizer: Resizer) -> Callable[[Job], Upscaler | None]:
-    """Return what tells which Upscaler computes a job in strips; None where one pass of tiles is not all it takes."""
-
-    def upscaler_for(job: Job) -> Upscaler | None:
-        if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
-            return None
-        if pixels_of(job) < STREAM_FROM or resizer.edge != "mirror":
-            return None
-        height, width = job.probe.height, job.probe.width
-        chain = passes(max(job.size[0] / height, job.size[1] / width), resizer.upscalers)
-        if len(chain) != 1 or job.size != (height * chain[0], width * chain[0]):
-            return None
-        upscaler = resizer.upscalers[chain[0]]
-        pooled = upscaler.model.tiling.kind == "statistics"
-        small = min(height, width) < upscaler.model.min_side
-        return None if upscaler.ensemble or small or (pooled and job.probe.alpha) else upscaler
-
-    return upscaler_for
+def streaming(resizer: Resizer, job: Job) -> Upscaler | None:
+    """Return the Upscaler that computes a job in strips; None where one pass of tiles is not all it takes."""
+    if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
+        return None
+    if pixels_of(job) < STREAM_FROM or resizer.edge != "mirror":
+        return None
+    height, width = job.probe.height, job.probe.width
+    chain = passes(max(job.size[0] / height, job.size[1] / width), resizer.upscalers)
+    if len(chain) != 1 or job.size != (height * chain[0], width * chain[0]):
+        return None
+    upscaler = resizer.upscalers[chain[0]]
+    pooled = upscaler.model.tiling.kind == "statistics"
+    small = min(height, width) < upscaler.model.min_side
+    return None if upscaler.ensemble or small or (pooled and job.probe.alpha) else upscaler
 
 
-def _read(job: Job, *, icc: Icc, streams: Callable[[Job], Upscaler | None], traced: bool) -> _Decoded:
+def _read(job: Job, *, icc: Icc, resizer_of: Callable[[Job], Resizer], traced: bool) -> _Decoded:
     sha256 = digest(job.source) if traced else None
     started = time.monotonic()
-    return _Decoded(_opened(job, icc, streams), time.monotonic() - started, sha256)
+    return _Decoded(_opened(job, icc, resizer_of), time.monotonic() - started, sha256)
 
 
-def _opened(job: Job, icc: Icc, streams: Callable[[Job], Upscaler | None]) -> Picture | Animation | StripReader:
+def _opened(job: Job, icc: Icc, resizer_of: Callable[[Job], Resizer]) -> Picture | Animation | StripReader:
     if job.frames > 1:
         animation = read_animation(job.source)
         if icc == "keep" or animation.still.icc is None:
             return animation
         note = "the colours of animations are not converted: the profile is kept"
         return replace(animation, still=replace(animation.still, notes=(*animation.still.notes, note)))
-    if icc == "keep" and streams(job) and (strips := open_strips(job.source)):
+    if icc == "keep" and streaming(resizer_of(job), job) and (strips := open_strips(job.source)):
         return strips
     picture = read_image(job.source)
     return picture if icc == "keep" else to_srgb(picture)
@@ -235,7 +233,7 @@ def _strips(source: Picture | Animation | StripReader, upscaler: Upscaler | None
 
 def _stream(resizer: Resizer, job: Job, strips: StripReader | HeldRows, tick: Callable[[float], None], png_level: int) -> Done:
     """Upscale a picture whose result no memory holds: rows are read, computed and written in bands."""
-    upscaler = streams(resizer)(job)
+    upscaler = streaming(resizer, job)
     assert upscaler is not None
     height, width, s = strips.height, strips.width, upscaler.scale
     reading, computing, writing = Stopwatch(), Stopwatch(), Stopwatch()

@@ -427,13 +427,49 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         return [line for line in result.stderr.splitlines() if "JPEG" in line]
 
-    names_them = "-m rfdn-photo takes blocks and ringing away"
+    takes_away = "takes blocks and ringing away"
     for flags in ([], ["--dry-run"], ["--json"]):
-        assert told(folder, *flags) == [f"2 of 6 are JPEG of quality 60 to 85 or so: {names_them}"]
-    assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 is JPEG of quality 60 or so: {names_them}"]
+        assert told(folder, *flags) == [f"2 of 6 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
+    assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 is JPEG of quality 60 or so: -m standard-auto {takes_away}"]
+    assert told(folder, "-m", "auto") == ["2 of 6 are JPEG of quality 60 to 85 or so: taken through rfdn-photo"]
     assert told(folder / "q92.jpg") == []
     for flags in (["-m", "rfdn-photo"], ["-m", "bicubic"], ["-q"], ["--long-side", 20]):
         assert told(folder / "q60.jpg", *flags) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "plain"), [("auto", "rfdn"), ("standard-auto", "standard"), ("STANDARD_x2-auto", "standard")]
+)
+def test_auto_takes_every_picture_through_the_weights_that_suit_it(tmp_path, chosen, plain):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "c.png"):
+        Image.fromarray(photograph(24, 32)).save(tmp_path / "in" / name)
+    Image.fromarray(photograph(24, 32)).save(tmp_path / "in" / "b.jpg", quality=60)  # in between, and of one size with them
+
+    def run(weights: str) -> dict[str, bytes]:
+        result = CliRunner().invoke(
+            app, ["upscale", str(tmp_path / "in"), "-s", "2", "-m", weights, "-o", str(tmp_path / weights), "--format", "png"]
+        )
+        assert result.exit_code == 0, result.output
+        return {path.stem: path.read_bytes() for path in (tmp_path / weights).iterdir()}
+
+    automatic, clean, photo = run(chosen), run(plain), run("rfdn-photo")
+    assert automatic == {"a": clean["a"], "b": photo["b"], "c": clean["c"]}
+    assert clean["b"] != photo["b"]
+
+
+def test_a_report_names_all_the_weights_of_auto(folder, tmp_path):
+    report = tmp_path / "report.json"
+    result = CliRunner().invoke(app, ["upscale", str(folder / "p0.png"), "-s", "2", "-m", "auto", "--report", str(report)])
+    assert result.exit_code == 0, result.output
+    document = json.loads(report.read_text())
+    assert document["options"]["model"] == "auto"
+    assert {"rfdn", "rfdn-photo"} <= {model["name"] for model in document["models"]}
+
+
+def test_auto_of_what_has_no_weights_is_refused(folder):
+    result = CliRunner().invoke(app, ["upscale", str(folder), "-m", "rdfn-auto"])
+    assert (result.exit_code, "did you mean 'rfdn'?" in result.stderr) == (1, True)
 
 
 # Reports

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from srcli.engine.suit import Choice, coarse, compressed, kind_of
+from srcli.engine.upscale import Resizer
+from srcli.media.h264 import COARSE
+from srcli.media.image import Probe
+from srcli.media.jobs import Job
+from srcli.media.picture import COMPRESSED
+from srcli.zoo import PHOTO, VIDEO
+from tests.clips import make_clip
+
+JPEG = Probe(24, 32, 3, False, 8, "jpeg")
+
+
+def picture(quality: int | None) -> Job:
+    return Job(Path("a"), Path("b"), "png", JPEG._replace(jpeg=quality), 2)
+
+
+def film(path: Path, quantizer: int) -> Job:
+    clip = make_clip(path, options={"x264-params": f"qp={quantizer}:ipratio=1:pbratio=1"})
+    return Job(clip, path, "mp4", None, 2, video=True)
+
+
+def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path):
+    assert [kind_of(picture(q)) for q in (None, COMPRESSED + 1, COMPRESSED, 1)] == ["", "", PHOTO, PHOTO]
+    films = [film(tmp_path / f"{q}.mp4", q) for q in (COARSE - 1, COARSE, 40)]
+    assert [kind_of(job) for job in films] == ["", VIDEO, VIDEO]
+    assert kind_of(Job(tmp_path / "f_%05d.png", Path("b"), "mp4", None, 2, video=True)) == ""
+    jobs = [picture(40), *films, films[1], picture(99)]
+    assert (compressed(jobs), coarse(jobs)) == ([40], [COARSE, 40])  # a file of two tracks is one
+
+
+def test_a_video_that_changes_is_looked_at_again(tmp_path):
+    assert kind_of(film(tmp_path / "a.mp4", 10)) == ""
+    assert kind_of(film(tmp_path / "a.mp4", 40)) == VIDEO
+
+
+@pytest.mark.parametrize("kinds", [{}, {PHOTO: Resizer({})}])
+def test_a_file_goes_through_the_networks_of_its_kind_where_there_are_some(kinds):
+    choice = Choice(Resizer({}), kinds)
+    assert choice.of(picture(95)) is choice.plain
+    assert choice.of(picture(50)) is kinds.get(PHOTO, choice.plain)
