@@ -61,7 +61,7 @@ def upscale(
             "-m",
             "--model",
             "-n",
-            help="rfdn, standard (quick), rfdn-photo, mfdn, drn, bicubic, or a weights file.  [default: rfdn]",
+            help="rfdn, standard (quick), rfdn-photo, auto, mfdn, drn, bicubic, or a weights file.  [default: rfdn]",
         ),
     ] = None,
     scale: AnyScale = None,
