@@ -202,6 +202,11 @@ def automatic(reference: str) -> str | None:
     return name.removesuffix(AUTO).removesuffix("-") or DEFAULT
 
 
+def automatic_name(reference: str) -> str:
+    """Return the name that has weights chosen for each file and those of `reference` for clean pictures."""
+    return AUTO if reference == DEFAULT else f"{reference}-{AUTO}"
+
+
 def quicker(reference: str) -> str | None:
     """Name the shipped weights for speed of the kind of `reference`, where that is others that ship."""
     name = _shipped_name(reference)

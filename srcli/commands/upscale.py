@@ -191,7 +191,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import AUTO, DEFAULT, DEFAULT_SCALE, PHOTO, VIDEO, automatic, quicker, suited
+    from srcli.zoo import DEFAULT, DEFAULT_SCALE, PHOTO, VIDEO, automatic, automatic_name, quicker, suited
 
     if threads:
         use_threads(threads)
@@ -201,14 +201,12 @@ def upscale(
         named = model or DEFAULT
         chosen = automatic(named) or named  # for clean pictures
         networks = open_networks(chosen, scale, several=box is not None, offline=offline, say=console.note)
-        auto = automatic(named) is not None
-        of_kind = {kind: weights for kind in (PHOTO, VIDEO) if (weights := suited(chosen, kind))}
         alike = partial(open_networks, scale=None if box else float(scale or networks[0].scale), several=box is not None)
-        others = {kind: alike(weights) for kind, weights in of_kind.items()} if auto else {}
+        of_kind = {kind: weights for kind in (PHOTO, VIDEO) if (weights := suited(chosen, kind))}
+        others = {kind: alike(weights) for kind, weights in of_kind.items()} if automatic(named) else {}
         if journal and ranks.leads:
-            facts = model_facts(chosen, networks)
-            for kind, each in others.items():
-                facts += model_facts(of_kind[kind], each)
+            used = [(chosen, networks), *((of_kind[kind], each) for kind, each in others.items())]
+            facts = [fact for weights, each in used for fact in model_facts(weights, each)]
             journal.head(**command(), machine=machine(ranks.device), models=facts)
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
@@ -251,14 +249,10 @@ def upscale(
         swift = None
         if (quick := quicker(chosen)) and not compiled:
             swift = Swift(
-                f"-m {quick}{'-' + AUTO if auto else ''}{sized}",
+                f"-m {automatic_name(quick) if others else quick}{sized}",
                 lambda: Choice(ready(alike(quick), compiled=False, quiet=True), choice.kinds),
             )
-        told = (
-            "taken through {}"
-            if auto
-            else f"-m {AUTO if chosen == DEFAULT else f'{chosen}-{AUTO}'} takes blocks and ringing away"
-        )
+        told = "taken through {}" if others else f"-m {automatic_name(chosen)} takes blocks and ringing away"
         jpeg, coded = (told.format(of_kind[kind]) if kind in of_kind else "" for kind in (PHOTO, VIDEO))
         forecast = Forecast(choice, swift, jpeg, coded, timed=ranks.world == 1 and not compiled)
         if watch and ranks.world > 1:
