@@ -197,7 +197,7 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
 def automatic(reference: str) -> str | None:
     """Return what `auto` or `standard-auto` takes for clean pictures; None where the reference names weights."""
     name = reference.lower()
-    if on_disk(reference) or not (name == AUTO or name.endswith(f"-{AUTO}")):
+    if _like_path(reference) or on_disk(reference) or not (name == AUTO or name.endswith(f"-{AUTO}")):
         return None
     return name.removesuffix(AUTO).removesuffix("-") or DEFAULT
 
