@@ -196,10 +196,8 @@ def knows_photographs_alone(reference: str, scales: Collection[int]) -> bool:
 
 def automatic(reference: str) -> str | None:
     """Return what `auto` or `standard-auto` takes for clean pictures; None where the reference names weights."""
-    name = reference.lower()
-    if _like_path(reference) or on_disk(reference) or not (name == AUTO or name.endswith(f"-{AUTO}")):
-        return None
-    return name.removesuffix(AUTO).removesuffix("-") or DEFAULT
+    name, _, last = reference.rpartition("-")
+    return None if last.lower() != AUTO or _like_path(reference) or on_disk(reference) else name or DEFAULT
 
 
 def automatic_name(reference: str) -> str:
@@ -401,6 +399,8 @@ def _sums(folder: Path) -> dict[str, str]:
 
 def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str:
     names = sorted({f.name for f in files} | {"bicubic"})
+    if automatic(reference):
+        return f"'{reference}' is for srcli upscale, which chooses weights for each file; here name one of {', '.join(names)}"
     if name in ARCHS:
         return (
             f"no weights for '{name}' ship with srcli, and {ELSEWHERE} names no repository; there are {', '.join(names)}, "

@@ -207,7 +207,7 @@ def test_a_file_has_no_stand_in(shipped):
 
 
 def test_auto_stands_for_the_default_and_behind_a_name_for_that(tmp_path, monkeypatch):
-    for name, plain in {"auto": "rfdn", "rfdn-auto": "rfdn", "Standard-Auto": "standard", "mfdn_x2-auto": "mfdn_x2"}.items():
+    for name, plain in {"auto": "rfdn", "rfdn-auto": "rfdn", "Standard-Auto": "Standard", "mfdn_x2-auto": "mfdn_x2"}.items():
         assert zoo.automatic(name) == plain
     for name in ("rfdn", "rfdn-photo", "automatic", "hf:me/nets-auto", "./auto"):
         assert zoo.automatic(name) is None

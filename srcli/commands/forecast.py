@@ -41,14 +41,16 @@ class Forecast:
         from srcli.engine.suit import coarse, compressed
 
         read = enlarged(self.choice, jobs)
-        for said, what, find in (
-            (self.for_jpeg, "JPEG of quality", compressed),
-            (self.for_video, "H.264 of quantizer", coarse),
+        videos = dict.fromkeys(job.source for job in read if job.video)  # not one for each track
+        files = len({job.source for job in jobs})
+        for said, what, found in (
+            (self.for_jpeg, "JPEG of quality", compressed(read) if self.for_jpeg else []),
+            (self.for_video, "H.264 of quantizer", coarse(videos) if self.for_video else []),
         ):
-            if said and (found := find(read)):
+            if found:
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
-                console.note(f"{len(found)} of {len(jobs)} {'is' if len(found) == 1 else 'are'} {what} {span} or so: {said}")
+                console.note(f"{len(found)} of {files} {'is' if len(found) == 1 else 'are'} {what} {span} or so: {said}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""

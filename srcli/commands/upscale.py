@@ -201,9 +201,15 @@ def upscale(
         named = model or DEFAULT
         chosen = automatic(named) or named  # for clean pictures
         networks = open_networks(chosen, scale, several=box is not None, offline=offline, say=console.note)
-        alike = partial(open_networks, scale=None if box else float(scale or networks[0].scale), several=box is not None)
+        factor = None if box else float(scale or networks[0].scale)
+
+        def alike(weights: str) -> "list[SRModel]":
+            return open_networks(weights, factor, several=box is not None, offline=offline, say=console.note)
+
         of_kind = {kind: weights for kind in (PHOTO, VIDEO) if (weights := suited(chosen, kind))}
         others = {kind: alike(weights) for kind, weights in of_kind.items()} if automatic(named) else {}
+        if automatic(named) and not others:
+            raise UsageError(f"'{named}': no others ship that suit compressed files better; -m {chosen} says the same")
         if journal and ranks.leads:
             used = [(chosen, networks), *((of_kind[kind], each) for kind, each in others.items())]
             facts = [fact for weights, each in used for fact in model_facts(weights, each)]
@@ -235,10 +241,10 @@ def upscale(
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks)
-        resizer = ready(networks, compiled=compiled, quiet=quiet)
-        choice = Choice(resizer, {kind: ready(each, compiled=compiled, quiet=True) for kind, each in others.items()})
+        chosen_from = {kind: ready(each, name=of_kind[kind], compiled=compiled, quiet=True) for kind, each in others.items()}
+        choice = Choice(ready(networks, name=chosen if others else None, compiled=compiled, quiet=quiet), chosen_from)
         if stream:
-            done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
+            done = video.upscale_stream(choice.of_video(stream.path), stream, goal, flags, quiet=quiet)
             if journal and ranks.leads:
                 journal.add(done)
             if done.error:
@@ -248,9 +254,11 @@ def upscale(
             return
         swift = None
         if (quick := quicker(chosen)) and not compiled:
+            plain = partial(ready, compiled=False, quiet=True)
+            of_quick = {kind: weights for kind in others if (weights := suited(quick, kind))}
             swift = Swift(
                 f"-m {automatic_name(quick) if others else quick}{sized}",
-                lambda: Choice(ready(alike(quick), compiled=False, quiet=True), choice.kinds),
+                lambda: Choice(plain(alike(quick)), {kind: plain(alike(weights)) for kind, weights in of_quick.items()}),
             )
         told = "taken through {}" if others else f"-m {automatic_name(chosen)} takes blocks and ringing away"
         jpeg, coded = (told.format(of_kind[kind]) if kind in of_kind else "" for kind in (PHOTO, VIDEO))
@@ -345,7 +353,14 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
 
 
 def _resizer(
-    networks: "list[SRModel]", how: _Computing, goal: "float | Box", ranks: "Team", *, compiled: bool, quiet: bool
+    networks: "list[SRModel]",
+    how: _Computing,
+    goal: "float | Box",
+    ranks: "Team",
+    *,
+    name: str | None = None,
+    compiled: bool,
+    quiet: bool,
 ) -> "Resizer":
     """Make the networks ready on the rank's device; say what is not as asked."""
     from srcli.engine.memory import held_bytes
@@ -363,7 +378,7 @@ def _resizer(
         )
         for network in networks
     }
-    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
+    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled and not quiet}:
         console.note(f"not compiled: {reason}")
     if isinstance(goal, float) and math.prod(chain := passes(goal, upscalers)) != goal and ranks.leads and not quiet:
         console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
@@ -371,7 +386,7 @@ def _resizer(
         console.note(
             f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
         )
-    return Resizer(upscalers, edge="wrap" if how.wrap else "mirror")
+    return Resizer(upscalers, edge="wrap" if how.wrap else "mirror", name=name)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srcli.media.h264 import coded
 from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor
 from srcli.ops.resize import resize
 
@@ -73,6 +72,8 @@ def _photo(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
 
 def _frame(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
     """Make the LR a frame of a clip: any of its frames, so that it may be coded whole or from those around it."""
+    from srcli.media.h264 import coded  # loads PyAV
+
     height, width = (n // scale for n in x.shape[-2:])
     frames = int(rng.integers(1, CLIP + 1))
     this = int(rng.integers(frames))

@@ -61,6 +61,7 @@ class Done:
     precision: Precision | None = None  # what the network computed in
     agreement: float | None = None  # dB between that and float32 on the latest probe, rounded to 8 bit
     notes: tuple[str, ...] = ()
+    model: str | None = None  # the weights that it went through, where they were chosen for it
 
 
 def upscale_files(
@@ -92,7 +93,10 @@ def upscale_files(
             yield from _through(resizer_of(group[0][0]), group, tick, png_level)
 
     def write(item: _Upscaled) -> Done:
-        return _checked(item, _write(item, quality=quality, png_level=png_level), journal, advice)
+        done = _write(item, quality=quality, png_level=png_level)
+        if done.status == "done":
+            done = replace(done, model=resizer_of(item.job).name)
+        return _checked(item, done, journal, advice)
 
     # closed by hand: what was handed over is written before a stop is told, whoever holds the exception
     with closing(write_behind(upscaled(), write, depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN)) as written:

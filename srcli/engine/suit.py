@@ -1,14 +1,13 @@
 """Which networks a file goes through: one set for all, or those that suit what compressed it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from srcli.engine.upscale import Resizer
-from srcli.media.h264 import COARSE, quantizer
 from srcli.media.jobs import Job
-from srcli.media.picture import COMPRESSED
+from srcli.media.picture import COARSE, COMPRESSED
 from srcli.zoo import PHOTO, VIDEO
 
 
@@ -23,11 +22,15 @@ class Choice:
         """Return what a file goes through."""
         return self.kinds.get(kind_of(job), self.plain) if self.kinds else self.plain
 
+    def of_video(self, path: Path | None) -> Resizer:
+        """Return what the frames of a video go through; of none, which cannot be looked at beforehand, as of others."""
+        return self.kinds[VIDEO] if path and VIDEO in self.kinds and coarse([path]) else self.plain
+
 
 def kind_of(job: Job) -> str:
     """Return the kind of weights for what was compressed so much that it shows, "" for other files."""
     if job.video:
-        return VIDEO if coarse([job]) else ""
+        return VIDEO if coarse([job.source]) else ""
     return PHOTO if compressed([job]) else ""
 
 
@@ -37,15 +40,17 @@ def compressed(jobs: Sequence[Job]) -> list[int]:
     return [quality for quality in read if quality and quality <= COMPRESSED]
 
 
-def coarse(jobs: Sequence[Job]) -> list[int]:
+def coarse(videos: Iterable[Path]) -> list[int]:
     """Return the quantizers of those H.264 videos that were compressed so much that it shows."""
-    read = (_quantizer(path, _changed(path)) for path in dict.fromkeys(job.source for job in jobs if job.video))
+    read = (_quantizer(path, _changed(path)) for path in videos)
     return [round(found) for found in read if found and found >= COARSE]
 
 
 @cache
 def _quantizer(path: Path, changed: int) -> float | None:
-    """Decode the first frames of a video once, as long as it does not change."""
+    """Decode some frames of a video once, as long as it does not change."""
+    from srcli.media.h264 import quantizer  # loads PyAV
+
     return quantizer(path)
 
 

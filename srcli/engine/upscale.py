@@ -312,11 +312,13 @@ class Upscaler:
 class Resizer:
     """Pictures to any size: the networks that reach it, then MATLAB's bicubic down to it.
 
-    `edge`: with wrap a picture goes on at its other side, so that the result of a seamless texture is one.
+    `edge`: with wrap a picture goes on at its other side, so that the result of a seamless texture is one. `name`: what the
+    networks are called where several are chosen from.
     """
 
-    def __init__(self, upscalers: Mapping[int, Upscaler], *, edge: Edge = "mirror") -> None:
+    def __init__(self, upscalers: Mapping[int, Upscaler], *, edge: Edge = "mirror", name: str | None = None) -> None:
         self.upscalers = upscalers
+        self.name = name
         self.edge: Edge = edge
 
     def remember(self) -> None:

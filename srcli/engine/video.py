@@ -102,6 +102,7 @@ class VideoDone:
     error: str | None = None
     precision: Precision | None = None
     notes: tuple[str, ...] = ()
+    model: str | None = None  # the weights that it went through, where they were chosen for it
 
 
 class StreamDone(NamedTuple):
@@ -171,7 +172,7 @@ def upscale_video(
     write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level)
     with closing(parts):
         done = _made(resizer, plan, parts, team, write, tick)
-    return replace(done, seconds=round(time.monotonic() - started, 3))
+    return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
 
 
 def _made(

@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -154,8 +155,8 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         options[codec.crf_option] = str(crf)
     if wishes.preset is not None and not codec.preset:
         raise UsageError(f"{name} has no --preset")
-    if name == "libx264" and _has_avx512():
-        options["x264-params"] = "asm=avx2,fma3,bmi2"  # with AVX-512 its mbtree gives another result every time
+    if name == "libx264":
+        options |= repeatable()
     if codec.preset:
         options[codec.preset_option] = wishes.preset or codec.preset
     pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
@@ -218,11 +219,12 @@ def _hdr(track: Track) -> dict[str, str]:
 
 
 @cache
-def _has_avx512() -> bool:
-    try:
-        return "avx512" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
+def repeatable() -> dict[str, str]:
+    """Return the options with which x264 gives the same every time: with AVX-512 its mbtree does not."""
+    with suppress(OSError):
+        if "avx512" in Path("/proc/cpuinfo").read_text():
+            return {"x264-params": "asm=avx2,fma3,bmi2"}
+    return {}
 
 
 def _codec(name: str, container: str) -> Codec:

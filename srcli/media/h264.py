@@ -6,6 +6,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from statistics import mean
 from typing import Any, cast
 
 import av
@@ -13,12 +14,12 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-from srcli.media.encoding import siting_left
+from srcli.media.encoding import repeatable, siting_left
 from srcli.media.video import EXACT, FULL, LIMITED, real_videos
 
 RATE = Fraction(25)  # frames/s
-COARSE = 24  # quantizer from which weights for compressed videos are ahead (benchmarks/compressed.py)
-_MEASURED = 12  # frames: of the kinds that differ, some of each
+_IN_A_ROW = 12  # frames: of the kinds that differ, some of each
+_MEASURED = 3 * _IN_A_ROW  # at a place
 _HEAD = struct.Struct("@IPPii")  # AVVideoEncParams: blocks, where they begin, bytes of each, the codec, the frame's quantizer
 
 
@@ -28,7 +29,12 @@ def coded(frames: Sequence[np.ndarray], crf: int) -> list[np.ndarray]:
     Decoded frames become RGB as those of videos do for the networks.
     """
     encoder = av.VideoCodecContext.create("libx264", "w")
-    encoder.pix_fmt, encoder.framerate, encoder.thread_count, encoder.options = "yuv420p", RATE, 1, {"crf": str(crf)}
+    encoder.pix_fmt, encoder.framerate, encoder.thread_count, encoder.options = (
+        "yuv420p",
+        RATE,
+        1,
+        {"crf": str(crf)} | repeatable(),
+    )
     encoder.height, encoder.width = frames[0].shape[:2]
     pictures = [av.VideoFrame.from_ndarray(pixels, format="rgb24") for pixels in frames]
     sited, convert = siting_left(pictures[0]), VideoReformatter().reformat  # made once: they take longer than a patch
@@ -53,18 +59,25 @@ def coded(frames: Sequence[np.ndarray], crf: int) -> list[np.ndarray]:
 
 
 def quantizer(path: Path) -> float | None:
-    """Return the mean quantizer (QP, 0 to 51) of the first frames of a file's first H.264 track; None where it has none.
+    """Return the mean quantizer (QP) of frames of a file's first video track; None where that is not H.264.
 
-    A step of 6 doubles what is rounded away; x264's CRF is about the QP of frames that others refer to.
+    From 0 to 51 at any depth: a step of 6 doubles what is rounded away, and x264's CRF is 1 to 4 below it. Of frames from the
+    beginning and from the middle, the twelve in a row that have the largest: what is black, as films begin, costs nothing.
     """
-    found: list[float] = []
-    with suppress(av.FFmpegError, OSError, ValueError), av.open(str(path.absolute())) as container:
+    means = []
+    address = str(path.absolute())
+    with suppress(av.FFmpegError, OSError, ValueError), av.open(address, metadata_errors="replace") as container:
         stream = next(iter(real_videos(container)), None)
-        if stream is None or stream.codec_context.codec.canonical_name != "h264":
+        if stream is None or stream.codec_context is None or stream.codec_context.codec.canonical_name != "h264":
             return None
         stream.codec_context.options = {"export_side_data": "venc_params"}
-        found += (_quantizer(frame) for frame in islice(container.decode(stream), _MEASURED))
-    return sum(found) / len(found) if found else None
+        for place in (0, (container.duration or 0) // 2):  # microseconds
+            if place:
+                container.seek(max(container.start_time or 0, 0) + place)
+            found = [_quantizer(frame) for frame in islice(container.decode(stream), _MEASURED)]
+            starts = range(0, max(len(found) - _IN_A_ROW + 1, min(len(found), 1)), _IN_A_ROW)
+            means += [mean(found[first : first + _IN_A_ROW]) for first in starts]
+    return max(means, default=None)
 
 
 def _quantizer(frame: av.VideoFrame) -> float:
@@ -72,4 +85,4 @@ def _quantizer(frame: av.VideoFrame) -> float:
     count, begin, size, _, of_frame = _HEAD.unpack_from(data)
     blocks = np.frombuffer(data, np.uint8, count * size, begin).reshape(count, size)
     offsets = np.ascontiguousarray(blocks[:, 16:20]).view(np.int32)  # behind a block's left, top and sides
-    return float(of_frame + offsets.mean())
+    return float(of_frame + offsets.mean()) - 6 * (frame.format.components[0].bits - 8)  # FFmpeg counts from that of 8 bits

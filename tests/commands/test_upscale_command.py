@@ -344,6 +344,7 @@ def long(monkeypatch):
     """Take all work for long."""
     monkeypatch.setattr("srcli.engine.forecast._WORTH", 1)
     monkeypatch.setattr("srcli.commands.forecast.LONG", 0)
+    monkeypatch.setattr("srcli.engine.forecast._TIMED", 24)
 
 
 def time_of(*arguments: object) -> str:
@@ -465,11 +466,28 @@ def test_a_report_names_all_the_weights_of_auto(folder, tmp_path):
     document = json.loads(report.read_text())
     assert document["options"]["model"] == "auto"
     assert {"rfdn", "rfdn-photo"} <= {model["name"] for model in document["models"]}
+    assert [file["model"] for file in document["files"]] == ["rfdn"]
 
 
-def test_auto_of_what_has_no_weights_is_refused(folder):
-    result = CliRunner().invoke(app, ["upscale", str(folder), "-m", "rdfn-auto"])
-    assert (result.exit_code, "did you mean 'rfdn'?" in result.stderr) == (1, True)
+@pytest.mark.parametrize(
+    ("named", "code", "said"),
+    [
+        ("rdfn-auto", 1, "did you mean 'rfdn'?"),
+        ("rfdn-photo-auto", 2, "'rfdn-photo-auto': no others ship that suit compressed files better; -m rfdn-photo"),
+        ("bicubic-auto", 2, "-m bicubic says the same"),
+    ],
+)
+def test_auto_of_what_leaves_no_choice_is_refused(folder, named, code, said):
+    result = CliRunner().invoke(app, ["upscale", str(folder), "-m", named])
+    assert (result.exit_code, said in result.stderr) == (code, True)
+
+
+def test_auto_asks_nothing_of_the_hub_offline(folder, monkeypatch):
+    asked = []
+    monkeypatch.setenv("SRCLI_HUB", "me/nets")
+    monkeypatch.setattr("srcli.hub.names_known", lambda source, offline: asked.append(offline) or [])
+    assert CliRunner().invoke(app, ["upscale", str(folder), "-s", "2", "-m", "auto", "--offline"]).exit_code == 0
+    assert set(asked) == {True}
 
 
 # Reports

@@ -4,10 +4,9 @@ import pytest
 
 from srcli.engine.suit import Choice, coarse, compressed, kind_of
 from srcli.engine.upscale import Resizer
-from srcli.media.h264 import COARSE
 from srcli.media.image import Probe
 from srcli.media.jobs import Job
-from srcli.media.picture import COMPRESSED
+from srcli.media.picture import COARSE, COMPRESSED
 from srcli.zoo import PHOTO, VIDEO
 from tests.clips import make_clip
 
@@ -28,8 +27,8 @@ def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path
     films = [film(tmp_path / f"{q}.mp4", q) for q in (COARSE - 1, COARSE, 40)]
     assert [kind_of(job) for job in films] == ["", VIDEO, VIDEO]
     assert kind_of(Job(tmp_path / "f_%05d.png", Path("b"), "mp4", None, 2, video=True)) == ""
-    jobs = [picture(40), *films, films[1], picture(99)]
-    assert (compressed(jobs), coarse(jobs)) == ([40], [COARSE, 40])  # a file of two tracks is one
+    assert compressed([picture(40), *films, picture(99)]) == [40]
+    assert coarse(job.source for job in films) == [COARSE, 40]
 
 
 def test_a_video_that_changes_is_looked_at_again(tmp_path):
@@ -42,3 +41,10 @@ def test_a_file_goes_through_the_networks_of_its_kind_where_there_are_some(kinds
     choice = Choice(Resizer({}), kinds)
     assert choice.of(picture(95)) is choice.plain
     assert choice.of(picture(50)) is kinds.get(PHOTO, choice.plain)
+
+
+def test_what_comes_through_a_pipe_goes_through_the_networks_for_all(tmp_path):
+    choice = Choice(Resizer({}), {VIDEO: Resizer({})})
+    assert choice.of_video(None) is choice.plain
+    assert choice.of_video(film(tmp_path / "a.mp4", 10).source) is choice.plain
+    assert choice.of_video(film(tmp_path / "b.mp4", 40).source) is choice.kinds[VIDEO]

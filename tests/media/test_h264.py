@@ -39,9 +39,39 @@ def test_the_quantizer_of_a_file_is_read(tmp_path):
     for number in (16, 24, 41):
         options = {"x264-params": f"qp={number}:ipratio=1:pbratio=1"}
         assert quantizer(make_clip(tmp_path / "a clip.mkv", options=options)) == number
+    deep = {"x264-params": "qp=36:ipratio=1:pbratio=1"}  # 10 bits, whose steps x264 counts from 12 below
+    assert quantizer(make_clip(tmp_path / "a clip.mkv", pix_fmt="yuv420p10le", options=deep)) == 24
     default = quantizer(make_clip(tmp_path / "a clip.mkv"))
     assert default is not None
     assert 20 < default < 40
+
+
+def test_a_beginning_of_black_hides_nothing(tmp_path):
+    plain = quantizer(make_clip(tmp_path / "plain.mp4", frames=60, options={"crf": "34"}))
+    with av.open(tmp_path / "black first.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "34"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n in range(60):
+            pixels = photograph(48, 64, n) if n > 20 else np.zeros((48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    found = quantizer(tmp_path / "black first.mp4")
+    assert plain is not None
+    assert found is not None
+    assert abs(found - plain) < 4
+
+
+def test_titles_in_no_known_encoding_hide_nothing(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", metadata={"title": "TITLE"})
+    clip.write_bytes(clip.read_bytes().replace(b"TITLE", b"\xfcber "))
+    assert quantizer(clip) is not None
+
+
+def test_a_clip_is_coded_the_same_every_time():
+    frames = [photograph(128, 160, n) for n in range(3)]  # with AVX-512 x264's mbtree differs from this size on
+    first = coded(frames, 26)
+    for _ in range(8):
+        assert all(np.array_equal(a, b) for a, b in zip(first, coded(frames, 26), strict=True))
 
 
 @pytest.mark.parametrize("kind", ["vp9", "broken", "sound", "text"])
