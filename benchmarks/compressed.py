@@ -8,6 +8,7 @@ weights, and on how many pictures the last ones are ahead of the first.
 import argparse
 import io
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ import srcli
 from srcli.engine.evaluate import Protocol, compare, shrink
 from srcli.engine.folders import list_pictures, read_rgb
 from srcli.media.h264 import coded
+from srcli.media.video import probe_video, rgb
 
 QUALITIES = (95, 92, 90, 85, 80, 75, 60, 40)
 CRFS = (12, 18, 23, 28, 33)
@@ -59,9 +61,10 @@ def _jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 def _frames(video: Path, count: int) -> Iterator[np.ndarray]:
     """Yield the first frames of a video."""
+    track = probe_video(video).tracks[0]
     with av.open(video) as container:
-        for frame, _ in zip(container.decode(video=0), range(count), strict=False):
-            yield frame.to_ndarray(format="rgb24")
+        for frame in islice(container.decode(video=0), count):
+            yield rgb(frame, track)[0]
 
 
 if __name__ == "__main__":

@@ -36,6 +36,34 @@ def done(*arguments: object) -> Result:
     return result
 
 
+# Weights
+
+
+def test_auto_takes_a_coarse_video_through_the_weights_for_it(tmp_path):
+    options = {"x264-params": "qp=40:ipratio=1:pbratio=1"}
+    coarse, fine = (
+        make_clip(tmp_path / "coarse.mp4", frames=2, options=options),
+        make_clip(tmp_path / "fine.mkv", frames=2, codec="ffv1"),
+    )
+
+    def through(clip: Path, weights: str) -> tuple[list[np.ndarray], list[str]]:
+        out = tmp_path / f"{clip.stem}_{weights}.mkv"
+        arguments = ["upscale", str(clip), "-s", "2", "-m", weights, "-o", str(out), "--codec", "ffv1"]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        return decoded(out), [line for line in result.stderr.splitlines() if "H.264" in line]
+
+    frames, said = through(coarse, "standard-auto")
+    assert said == ["1 of 1 is H.264 of quantizer 40 or so: taken through standard-video"]
+    np.testing.assert_array_equal(frames, through(coarse, "standard-video")[0])
+    plain, said = through(coarse, "standard")
+    assert said == ["1 of 1 is H.264 of quantizer 40 or so: -m standard-auto takes blocks and ringing away"]
+    assert not np.array_equal(frames, plain)
+    frames, said = through(fine, "standard-auto")
+    assert said == []
+    np.testing.assert_array_equal(frames, through(fine, "standard")[0])
+
+
 # What is kept
 
 
