@@ -27,7 +27,7 @@ NOISE = 10.0  # largest Gaussian standard deviation in levels; small ones are as
 PHOTONS = (200.0, 4000.0)  # at white: ISO 3200 to base ISO, shrunken
 QUALITY_BEFORE, QUALITY_LAST = (75, 97), (50, 96)
 
-CRF = (24, 38)  # of x264: from where compression begins to show to where little else is left; below, clean weights are ahead
+CRF = (16, 36)  # of x264: from what looks like the source to what blocks show in
 CLIP = 4  # frames at most
 MOVING, SPEED = 0.6, 3.0  # how often a clip's picture moves, and its largest step between frames in LR px
 BLOCK = 16  # px a side of the macroblocks that H.264 cuts a frame into
