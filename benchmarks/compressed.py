@@ -22,7 +22,7 @@ from srcli.media.h264 import coded
 from srcli.media.video import probe_video, rgb
 
 QUALITIES = (95, 92, 90, 85, 80, 75, 60, 40)
-CRFS = (12, 18, 23, 28, 33)
+CRFS = (12, 18, 23, 26, 28, 30, 33)
 
 
 def main(source: Path, scale: int, names: list[str], frames: int) -> None:

@@ -57,8 +57,8 @@ def list_models(json: Json = False) -> None:
         return
     console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
-    photo = zoo.DEFAULT + zoo.PHOTO
-    console.result(f"{zoo.DEFAULT} unless told, {zoo.QUICK} for speed, {photo} for compressed and noisy pictures")
+    console.result(f"{zoo.DEFAULT} unless told, {zoo.QUICK} for speed; {zoo.PHOTO} and {zoo.VIDEO}: what was compressed a lot")
+    console.result(f"srcli upscale -m {zoo.AUTO} chooses for each file")
 
 
 @app.command()
