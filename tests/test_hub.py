@@ -391,8 +391,8 @@ def test_a_hub_that_is_down_leaves_what_ships(server, monkeypatch):
     monkeypatch.setenv("SRCLI_HUB", "me/nets")
     server.stop()
     said = []
-    assert zoo.scales_of("standard", say=said.append) == [2, 4]
-    assert [line.split("; ")[-1] for line in said] == ["of 'standard' only what ships is used"]
+    assert zoo.scales_of("rfdn-photo", say=said.append) == [2, 4]
+    assert [line.split("; ")[-1] for line in said] == ["of 'rfdn-photo' only what ships is used"]
     with pytest.raises(WeightsNotFound, match="cannot be reached"):
         zoo.scales_of("fsrcnn")
     assert [m.scale for m in open_networks("bicubic", 3)] == [3]

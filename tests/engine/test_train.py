@@ -572,7 +572,7 @@ def test_weights_to_start_from_are_scored_first_and_kept_where_no_step_betters_t
 
 
 def test_a_start_that_is_not_all_trained_is_not_scored(config, pictures, tmp_path):
-    config = replace(config, arch="standard", init="standard", scale=3, val=str(pictures), steps=1)
+    config = replace(config, arch="rfdn", init="rfdn-photo", scale=3, val=str(pictures), steps=1)  # which has no x3
     assert [e.step for e in train(config, tmp_path / "run", device="cpu") if isinstance(e, Validated)] == [1]
 
 
