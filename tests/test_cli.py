@@ -237,7 +237,14 @@ def test_profile_prints_the_challenges_row_of_rfdn():
     assert record["convolutions"] == 64
 
 
-def test_profile_without_a_model_knows_every_network(monkeypatch):
+@pytest.mark.slow
+def test_profile_without_a_model_knows_every_network():
+    from srcli.models import ARCHS
+
+    assert {r["model"] for r in _records(srcli("profile", "--json"))} == set(ARCHS)
+
+
+def test_profile_without_a_model_knows_every_quick_network(monkeypatch):
     from srcli.models import ARCHS
 
     quick = {name: arch for name, arch in ARCHS.items() if not name.startswith(("fdiwn", "drn"))}  # these take long to count

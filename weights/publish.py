@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL import Image
@@ -18,6 +18,7 @@ from PIL import Image
 from srcli import checkpoint
 from srcli.checkpoint import Card
 from srcli.engine.data import Degradation, Making, Patches
+from srcli.engine.degrade import Kind
 from srcli.engine.device import pick_device
 from srcli.engine.evaluate import Protocol, evaluate, summarize
 from srcli.engine.folders import degrade_folder, list_pictures, read_rgb
@@ -32,7 +33,7 @@ from srcli.zoo import hash_of
 HERE = Path(__file__).parent
 SETS = ("eval/Set5", "eval/Set14", "val/kodak24")
 CHOICE = "kodak24"
-KINDS = ("photo", "video")  # of degradation
+KINDS = get_args(Kind)  # of degradation
 DRAWINGS = "drawings"  # what the set is called that Kodak24 becomes with scenes drawn over it
 PAPERS = ("bicubic", "vdsr", "rfdn-c48", "imdn")
 # the authors' released files, by `srcli eval` in float32 (tests/test_foreign.py repeats it)

@@ -29,12 +29,8 @@ def coded(frames: Sequence[np.ndarray], crf: int) -> list[np.ndarray]:
     Decoded frames become RGB as those of videos do for the networks.
     """
     encoder = av.VideoCodecContext.create("libx264", "w")
-    encoder.pix_fmt, encoder.framerate, encoder.thread_count, encoder.options = (
-        "yuv420p",
-        RATE,
-        1,
-        {"crf": str(crf)} | repeatable(),
-    )
+    encoder.options = {"crf": str(crf)} | repeatable()
+    encoder.pix_fmt, encoder.framerate, encoder.thread_count = "yuv420p", RATE, 1
     encoder.height, encoder.width = frames[0].shape[:2]
     pictures = [av.VideoFrame.from_ndarray(pixels, format="rgb24") for pixels in frames]
     sited, convert = siting_left(pictures[0]), VideoReformatter().reformat  # made once: they take longer than a patch
@@ -66,7 +62,7 @@ def quantizer(path: Path) -> float | None:
     """
     means = []
     address = str(path.absolute())
-    with suppress(av.FFmpegError, OSError, ValueError), av.open(address, metadata_errors="replace") as container:
+    with suppress(av.FFmpegError, OSError, ValueError, LookupError), av.open(address, metadata_errors="replace") as container:
         stream = next(iter(real_videos(container)), None)
         if stream is None or stream.codec_context is None or stream.codec_context.codec.canonical_name != "h264":
             return None
@@ -75,8 +71,8 @@ def quantizer(path: Path) -> float | None:
             if place:
                 container.seek(max(container.start_time or 0, 0) + place)
             found = [_quantizer(frame) for frame in islice(container.decode(stream), _MEASURED)]
-            starts = range(0, max(len(found) - _IN_A_ROW + 1, min(len(found), 1)), _IN_A_ROW)
-            means += [mean(found[first : first + _IN_A_ROW]) for first in starts]
+            rows = range(0, len(found), _IN_A_ROW)[: max(len(found) // _IN_A_ROW, 1)]  # a shorter one only where it is alone
+            means += [mean(found[first : first + _IN_A_ROW]) for first in rows]
     return max(means, default=None)
 
 

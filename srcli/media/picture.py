@@ -9,8 +9,8 @@ import numpy as np
 Array = np.ndarray
 
 
-# quality of JPEG up to which `rfdn-photo` is ahead of `rfdn`: of Kodak24 on all at x4, on 22 at x2 (benchmarks/compressed.py)
 COARSE = 28  # mean quantizer of H.264 from which what the codec left shows in results of clean weights (docs/video.md)
+# quality of JPEG up to which `rfdn-photo` is ahead of `rfdn`: of Kodak24 on all at x4, on 22 at x2 (benchmarks/compressed.py)
 COMPRESSED = 85
 _STEPS = 3688  # the sum of libjpeg's 64 luminance steps at quality 50 (ITU-T T.81, table K.1)
 

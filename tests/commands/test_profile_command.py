@@ -69,9 +69,18 @@ def test_published_figures_stand_beside_ours_with_the_deviation():
 
 
 def test_what_is_counted_otherwise_shows_both_figures():
-    cells = _cells(srcli("profile", "fsrcnn", "-s", 4, "--published"))  # FDIWN's, which takes long: engine/test_published.py
+    cells = _cells(srcli("profile", "fsrcnn", "-s", 4, "--published"))
     assert ["FSRCNN (56, 12, 4)", "x4", "12.8", "12", "+6.7 %", "0.72", "4.6", "-84.4 %", "1"] in cells
     assert [c[1:] for c in cells if c and c[0] == "counted as published"] == [["4.64", "+0.8 %"]]
+
+
+@pytest.mark.slow
+def test_all_that_are_counted_otherwise_show_both_figures():
+    cells = _cells(srcli("profile", "fdiwn", "fsrcnn", "-s", 4, "--published"))
+    assert ["FDIWN", "x4", "663.8", "664", "0.0 %", "71.21", "28.4", "+150.7 %", "1"] in cells
+    assert ["FSRCNN (56, 12, 4)", "x4", "12.8", "12", "+6.7 %", "0.72", "4.6", "-84.4 %", "2"] in cells
+    assert [c[1:] for c in cells if c and c[0] == "counted as published"] == [["28.36", "-0.1 %"], ["4.64", "+0.8 %"]]
+    assert ["1. multi-adds leave out every weight-normalised convolution; the true ones are 71.2 G"] in cells
 
 
 def test_the_challenge_row_is_printed_at_its_input_only():
@@ -87,7 +96,7 @@ def test_the_challenge_row_is_printed_at_its_input_only():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The table of networks without those that take seconds to count; tests/test_cli.py counts them all."""
+    """The table of networks without those that take seconds to count; tests/engine/test_profile.py counts them all."""
     quick = {name: arch for name, arch in ARCHS.items() if not name.startswith(("fdiwn", "drn", "mfdn"))}
     monkeypatch.setattr("srcli.models.ARCHS", quick)
     return quick
