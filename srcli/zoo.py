@@ -270,11 +270,11 @@ def _elsewhere() -> hub.Source | None:
 
 def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> hub.Fetched:
     """Fetch from the Hub and say, the first time, under which licence, or that the Hub is out of reach."""
-    from srcli import checkpoint
-
     found = hub.fetch(source, pick, offline=offline)
     path, licence = found.path, found.licence
     if found.fresh:
+        from srcli import checkpoint  # imports torch, which takes longer than a Hub that cannot be reached
+
         if path.suffix == ".safetensors" and checkpoint.has_card(path):
             licence = licence or checkpoint.read_card(path).licence
         say(f"{path.name} of {source}: licence {licence or 'not stated, ask its author'}")

@@ -1,7 +1,9 @@
 """Data that several tests need: the data folder where there is one, and small pictures made here."""
 
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,19 @@ def folder(tmp_path: Path) -> Path:
     for i, (height, width) in enumerate([(37, 53), (64, 48), (21, 90)]):
         Image.fromarray(photograph(height, width, i)).save(folder / f"p{i}.png")
     return folder
+
+
+@contextmanager
+def small_files(largest: int = 4096) -> Iterator[None]:
+    """Let no file grow beyond `largest` bytes, which encoders see as they see a full disk; pytest's own log would too."""
+    resource = pytest.importorskip("resource")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture

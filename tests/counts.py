@@ -1,4 +1,15 @@
-"""Parameters of every network at x2, x3 and x4: as ARCHITECTURES.md computed them, srcli's own as summed by hand."""
+"""What every network has and costs, for the tests of several modules.
+
+`PARAMETERS` are those at x2, x3 and x4: as ARCHITECTURES.md computed them, srcli's own as summed by hand.
+"""
+
+from functools import cache
+
+import torch
+
+from srcli.engine.profile import Profile, input_for_output, profile
+from srcli.models import create
+from srcli.models.base import SRModel
 
 PARAMETERS = {
     "bicubic": (0, 0, 0),
@@ -24,3 +35,16 @@ PARAMETERS = {
     "standard": (153_388, 157_723, 163_792),
     "quality": (341_436, 347_931, 357_024),
 }
+
+
+@cache
+def skeleton(arch: str, scale: int) -> SRModel:
+    """Build a network on the meta device: its names and shapes, without values. Not to be changed."""
+    with torch.device("meta"):
+        return create(arch, scale).eval()
+
+
+@cache
+def at_720p(arch: str, scale: int) -> Profile:
+    """Count a network for an output of 1280x720."""
+    return profile(skeleton(arch, scale), *input_for_output(scale, 720, 1280))

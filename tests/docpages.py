@@ -29,6 +29,7 @@ LANGUAGES = {"sh", "python", "text", "toml", ""}
 SHORTER = {
     r"--(steps|minutes) \d+": "--steps 2 --batch 2 --patch 16",
     r"--time\b": "--time --input 24x24",
+    r"--watch-idle \d+": "--watch-idle 1",
     r"--at 0:01:23": "--at 0.08",
     r"--start 1:30 --end 1:45": "--start 0.04 --end 0.12",
     r"--raw 640x480": "--raw 32x24",

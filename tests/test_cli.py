@@ -267,8 +267,8 @@ def test_running_out_of_memory_ends_in_a_line_wherever_it_happens(folder, monkey
 # train
 
 
-def _train_flags(folder, out, *more):
-    return ["train", "--arch", "rfdn", "--scale", 2, "--data", folder, "--out", out, "--patch", 16, "--batch", 2, *more]
+def _train_flags(folder, out, *more, arch="fast"):
+    return ["train", "--arch", arch, "--scale", 2, "--data", folder, "--out", out, "--patch", 16, "--batch", 2, *more]
 
 
 @pytest.mark.parametrize(("more", "lines"), [([], 2), (["-q"], 0)])
@@ -289,7 +289,7 @@ def test_a_trained_model_upscales(folder, tmp_path):
     with Image.open(tmp_path / "large.png") as image:
         assert image.size == (106, 74)
     (row,) = _records(srcli("profile", best, "--json"))
-    assert (row["model"], row["scale"]) == ("rfdn", 2)
+    assert (row["model"], row["scale"]) == ("fast", 2)
 
 
 def test_a_config_file_gives_what_flags_do_not(folder, tmp_path):
@@ -307,19 +307,19 @@ def test_a_config_file_gives_what_flags_do_not(folder, tmp_path):
 
 
 def test_a_networks_arguments_can_be_set(folder, tmp_path):
-    flags = _train_flags(folder, tmp_path / "run", "--steps", 1, "--set", "channels=16", "--set", "blocks=2")
+    flags = _train_flags(folder, tmp_path / "run", "--steps", 1, "--set", "channels=16", "--set", "blocks=2", arch="rfdn")
     result = srcli(*flags)
     assert result.exit_code == 0, result.output
     from srcli import checkpoint
 
     card = checkpoint.read_card(tmp_path / "run" / "best.safetensors")
     assert (card.config, "network" in card.training) == ({"channels": 16, "blocks": 2}, False)
-    wrong = srcli(*_train_flags(folder, tmp_path / "other", "--steps", 1, "--set", "depth=3"))
+    wrong = srcli(*_train_flags(folder, tmp_path / "other", "--steps", 1, "--set", "depth=3", arch="rfdn"))
     assert (wrong.exit_code, "'rfdn' has an unknown key 'depth'" in wrong.stderr) == (2, True)
 
 
 def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
-    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--recipe", "paper"))
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--recipe", "paper", arch="rfdn"))
     assert result.exit_code == 0, result.output
     from srcli import checkpoint
 
@@ -330,8 +330,8 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
 
 def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path):
     def told(step, *more):
-        flags = _train_flags(folder, tmp_path / "run", "--recipe", "paper", "--resume", "--json", "--stop-after", step)
-        started, *events = _records(srcli(*flags, *more))
+        flags = ["--recipe", "paper", "--resume", "--json", "--stop-after", step, *more]
+        started, *events = _records(srcli(*_train_flags(folder, tmp_path / "run", *flags, arch="rfdn")))
         notes = [note for note in started["notes"] if "--" in note]
         return notes, *(e["fraction"] for e in events if e["event"] == "step")
 
@@ -363,9 +363,10 @@ def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
 def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
     (tmp_path / "run.toml").write_text("adam-lr = 1e-3\nfrequency = 0.1\n")
     flags = ["--steps", 2, "--recipe", "paper", "--config", tmp_path / "run.toml", "--schedule", "cosine"]
-    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--stop-after", 1))
+    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--stop-after", 1, arch="rfdn"))
     assert result.exit_code == 0, result.output
-    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--resume", "--adam-lr", 1e-3))  # as before it was refused
+    flags += ["--resume", "--adam-lr", 1e-3]  # as before it was refused
+    result = srcli(*_train_flags(folder, tmp_path / "run", *flags, arch="rfdn"))
     assert result.exit_code == 0, result.output
 
 

@@ -76,6 +76,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prepare(folder)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("SRCLI_HUB", raising=False)
+    monkeypatch.setattr("srcli.engine.profile._BUDGET", 0.0)  # the fewest passes that are timed
+    monkeypatch.setattr("srcli.engine.forecast._TIMED", 24)  # px of the tile that is timed before the work
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # for `srcli doctor`: nobody is there
     return folder
 

@@ -68,9 +68,11 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
     Example: srcli models info rfdn
     """
     from srcli import zoo
-    from srcli.modelcard import label_of, train_command
 
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
+
+    from srcli.modelcard import label_of, train_command  # imports torch
+
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters())
     sha256 = zoo.hash_of(path) if path else ""
@@ -106,9 +108,11 @@ def pull(reference: Reference, scale: Scale = None, offline: Offline = False, js
     Example: srcli models pull hf:owner/repo -s 2
     """
     from srcli import zoo
-    from srcli.modelcard import label_of
 
     path = zoo.find_weights(reference, scale, offline=offline)
+
+    from srcli.modelcard import label_of  # imports torch
+
     _, card = zoo.open_file(path, scale, called=reference)
     size, sha256 = path.stat().st_size, zoo.hash_of(path)
     if json:

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections import namedtuple
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from srcli.cli import app
 from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer, Upscaler, open_networks
 from srcli.errors import BadCheckpoint
-from tests.conftest import photograph
+from tests.conftest import photograph, small_files
 from tests.engine.test_edges import words
 
 
@@ -693,25 +692,20 @@ def test_what_appears_after_planning_is_replaced_where_that_was_asked_for(folder
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs")
 def test_a_fifo_fails_alone_and_is_not_waited_for(folder, tmp_path):
+    def waited(*_):
+        raise TimeoutError
+
     os.mkfifo(folder / "pipe.png")
-    command = [sys.executable, "-m", "srcli", "upscale", folder, "-m", "bicubic", "-s", "2", "--report", tmp_path / "r.json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(60)
+    try:
+        result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", tmp_path / "r.json")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
     assert f"error: '{folder / 'pipe.png'}' is not a regular file" in result.stderr
     assert "3 upscaled, 1 failed" in result.stderr
-    assert result.returncode == 1
-
-
-@contextmanager
-def small_files():
-    """Let no file grow beyond 4 kB, which encoders see as they see a full disk; pytest's own log would too."""
-    resource = pytest.importorskip("resource")
-    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff", "avif"])

@@ -431,8 +431,7 @@ def test_pictures_and_pipes_get_frames_as_players_show_them(tmp_path, matrix, tu
     wanted = turn(np.asarray(Image.open(tmp_path / "plain_1.png")))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "turned_1.png")), wanted)
     assert f"{wanted.shape[1]}x{wanted.shape[0]}  2 frames" in result.stdout
-    out, said, code = piped(b"", clip, "-o", "-", "--format", "rgb", "-s", 1, "--frames", 1)
-    assert code == 0, said
+    out = done(clip, "-o", "-", "--format", "rgb", "-s", 1, "--frames", 1).stdout_bytes
     np.testing.assert_array_equal(np.frombuffer(out, np.uint8).reshape(wanted.shape), wanted)
 
 
@@ -526,21 +525,20 @@ def test_flags_of_files_are_refused_where_frames_go_to_stdout(tmp_path, flags, t
 
 def test_frames_to_stdout_are_deinterlaced_and_reported(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", frames=3, interlaced=True)
-    plain, said, _ = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb")
-    mended, _, code = piped(b"", clip, "-o", "-", "-s", 1, "--format", "rgb", "--deinterlace", "--report", tmp_path / "r.json")
-    assert code == 0
-    assert "interlaced: upscaled as it is; --deinterlace mends it" in said
-    assert len(mended) == len(plain) == 3 * 48 * 64 * 3
-    assert mended != plain
+    plain = done(clip, "-o", "-", "-s", 1, "--format", "rgb")
+    mended = done(clip, "-o", "-", "-s", 1, "--format", "rgb", "--deinterlace", "--report", tmp_path / "r.json")
+    assert "interlaced: upscaled as it is; --deinterlace mends it" in plain.stderr
+    assert len(mended.stdout_bytes) == len(plain.stdout_bytes) == 3 * 48 * 64 * 3
+    assert mended.stdout_bytes != plain.stdout_bytes
     (record,) = json.loads((tmp_path / "r.json").read_text())["files"]
     assert (record["input"]["path"], record["output"]["path"], record["frames"]) == (str(clip), "-", 3)
 
 
 def test_a_clip_without_a_frame_names_its_file(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
-    _, said, code = piped(b"", clip, "-o", "-", "--start", 99)
-    assert code == 1
-    assert f"'{clip}': no frame lies between --start and --end" in said
+    result = upscale(clip, "-o", "-", "--start", 99)
+    assert result.exit_code == 1
+    assert f"'{clip}': no frame lies between --start and --end" in result.stderr
 
 
 def test_json_tells_what_became_of_a_video(tmp_path):

@@ -33,19 +33,27 @@ from pathlib import Path
 import torch
 from srcli.engine.distributed import team
 
+second = os.fork()  # two ranks of one import
+os.environ.update(RANK="01"[not second], LOCAL_RANK="01"[not second])
 with team("cpu") as ranks:
     network = ranks.network(torch.nn.Linear(2, 2), whole=True)
     network(torch.ones(1, 2)).sum().backward()
     del network
-print([name for task in Path("/proc/self/task").iterdir() if "gloo" in (name := (task / "comm").read_text())])
+print([name for task in Path("/proc/self/task").iterdir() if "gloo" in (name := (task / "comm").read_text())], flush=True)
+if second:
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))
 """
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts threads in /proc")
 def test_no_thread_of_the_ranks_outlives_the_team(tmp_path):
     # a thread of gloo that still holds a tensor when the interpreter ends aborts the process
-    (tmp_path / "parting.py").write_text(PARTING)
-    run = subprocess.run([*TORCHRUN, tmp_path / "parting.py"], capture_output=True, text=True, timeout=120)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", PARTING]
+    run = subprocess.run(command, env={**os.environ, **ranks}, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert run.stdout.replace("\n", "") == "[][]"  # the ranks may write into each other's lines
 

@@ -1,7 +1,5 @@
 """What `profile` counts is what ARCHITECTURES.md computed, for every network and scale."""
 
-from functools import cache
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,10 +9,14 @@ from srcli.engine.profile import Profile, count, input_for_output, profile
 from srcli.errors import UsageError
 from srcli.models import ARCHS, create
 from srcli.models.base import SRModel, Tiling, Window
-from tests.counts import PARAMETERS
+from tests.counts import PARAMETERS, at_720p
 
 SCALES = (2, 3, 4)
-NETWORKS = [(name, scale) for name, arch in ARCHS.items() for scale in arch.scales]
+NETWORKS = [  # FDIWN takes seconds to count, whatever its scale and size
+    pytest.param(name, scale, marks=[pytest.mark.slow] if name.startswith("fdiwn") and (name, scale) != ("fdiwn", 4) else [])
+    for name, arch in ARCHS.items()
+    for scale in arch.scales
+]
 
 SINGLE_SCALE_PARAMETERS = {"carn": (964_163, 1_148_803, 1_111_875), "carn-m": (257_027, 303_427, 294_147)}
 
@@ -45,11 +47,6 @@ GIGAMACS = {  # for a 1280x720 output, x2, x3, x4, to the digits that are printe
 GIGAMACS_WITHOUT_WEIGHT_NORM = {"fdiwn": ("112.03", "51.49", "28.36"), "fdiwn-m": ("73.61", "35.94", "19.60")}
 
 
-@cache  # three tests look at each
-def at_720p(name: str, scale: int) -> Profile:
-    return profile(create(name, scale), *input_for_output(scale, 720, 1280))
-
-
 @pytest.mark.parametrize("name", ARCHS)
 def test_every_network_has_its_expected_counts(name: str) -> None:
     assert name in PARAMETERS
@@ -71,8 +68,7 @@ def test_multiply_accumulates_at_720p_are_the_computed_ones(name: str, scale: in
     assert _printed(counts.macs, like=expected) == expected
 
 
-@pytest.mark.parametrize("name", GIGAMACS_WITHOUT_WEIGHT_NORM)
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(("name", "scale"), [row for row in NETWORKS if row.values[0] in GIGAMACS_WITHOUT_WEIGHT_NORM])
 def test_without_weight_normalised_convolutions_fdiwn_has_the_published_multi_adds(name: str, scale: int) -> None:
     counts = at_720p(name, scale)
     expected = GIGAMACS_WITHOUT_WEIGHT_NORM[name][SCALES.index(scale)]

@@ -25,11 +25,12 @@ from srcli.errors import BadFolder, DeviceUnavailable, OutOfMemory, TrainingFail
 from srcli.models import create
 from srcli.models.blocks import bicubic
 from srcli.ops.color import luma
+from tests.conftest import small_files
 
 
 @pytest.fixture
 def config(pictures):
-    return TrainConfig("rfdn", 2, str(pictures), steps=10, batch=2, patch=16, precision="fp32", warmup=2)
+    return TrainConfig("fast", 2, str(pictures), steps=10, batch=2, patch=16, precision="fp32", warmup=2)
 
 
 def _weights(path):
@@ -58,7 +59,7 @@ def test_a_run_tells_what_it_trains_on_and_writes_its_files(config, pictures, tm
     out = tmp_path / "run"
     events = list(train(replace(config, val=str(pictures), steps=2), out, device="cpu"))
     assert isinstance(events[0], Started)
-    assert (events[0].pictures, events[0].parameters, events[0].step) == (3, 417_212, 0)
+    assert (events[0].pictures, events[0].parameters, events[0].step) == (3, 30_300, 0)
     assert any(isinstance(e, Validated) for e in events)
     assert isinstance(events[-1], Saved)
     assert sorted(p.name for p in out.iterdir()) == ["best.safetensors", "last.pt", "log.jsonl"]
@@ -66,7 +67,7 @@ def test_a_run_tells_what_it_trains_on_and_writes_its_files(config, pictures, tm
     assert kinds[0] == "started"
     assert "validated" in kinds
     model, card = checkpoint.load(out / "best.safetensors")
-    assert (model.arch, model.scale, card.training["steps_done"]) == ("rfdn", 2, 2)
+    assert (model.arch, model.scale, card.training["steps_done"]) == ("fast", 2, 2)
 
 
 def test_a_folder_that_holds_a_run_is_refused_without_resume(config, tmp_path):
@@ -144,7 +145,7 @@ def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_
     list(train(config, tmp_path / "a", device="cpu"))
     list(train(config, tmp_path / "b", device="cpu", stop_after=3))
     started, *_ = train({"compile": "off"}, tmp_path / "b", device="cpu", resume=True)
-    assert (started.arch, started.scale, started.step) == ("rfdn", 2, 3)
+    assert (started.arch, started.scale, started.step) == ("fast", 2, 3)
     a, b = _weights(tmp_path / "a"), _weights(tmp_path / "b")
     assert b["config"] == {**a["config"], "compile": "off"}
     assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
@@ -269,7 +270,7 @@ def test_validation_by_the_minute_comes_where_each_process_trains_for_less(confi
 
 
 def test_wherever_a_run_is_stopped_it_is_the_same_run_once_resumed(config, pictures, tmp_path):
-    config = replace(config, arch="standard", val=str(pictures), validate_steps=2, steps=3)
+    config = replace(config, val=str(pictures), validate_steps=2, steps=3)
     list(train(config, tmp_path / "start", device="cpu"))
     config = replace(config, init=str(tmp_path / "start" / "best.safetensors"))
     asked = []
@@ -502,16 +503,14 @@ def test_a_run_whose_first_writes_fail_can_be_begun_again(config, pictures, tmp_
 
 
 def test_a_disk_without_room_for_the_log_ends_the_run_in_a_line(config, tmp_path):
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     run = train(config, tmp_path / "run", device="cpu")
     next(run)
-    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "run" / "log.jsonl").stat().st_size + 10, hard))
-    try:
-        with pytest.raises(TrainingFailed, match=r"cannot write to '.*': File too large; nothing was saved yet"):
-            list(run)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log = tmp_path / "run" / "log.jsonl"
+    with (
+        small_files(log.stat().st_size + 10),
+        pytest.raises(TrainingFailed, match=r"cannot write to '.*': File too large; nothing was saved yet"),
+    ):
+        list(run)
 
 
 def test_a_run_streams_from_disk_and_resumes_bit_for_bit(config, tmp_path, monkeypatch):
@@ -699,7 +698,7 @@ def test_a_network_without_kernels_for_muon_is_trained_by_adam(config, tmp_path)
 
 
 def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
-    start = replace(config, init="rfdn", steps=1)
+    start = replace(config, arch="rfdn", init="rfdn", steps=1)
     (hr,) = _losses(start, tmp_path / "hr")
     (itself,) = _losses(replace(start, teacher="rfdn", teacher_weight=1.0), tmp_path / "itself")
     (share,) = _losses(replace(start, teacher="rfdn", teacher_weight=0.75), tmp_path / "share")
@@ -713,7 +712,7 @@ def test_ready_sr_takes_a_teachers_share_of_the_loss(config, pictures, tmp_path)
     for path in pictures.iterdir():
         with Image.open(path) as hr:
             Image.new("RGB", (hr.width // 2 * 2, hr.height // 2 * 2)).save(ready / f"{path.stem}_x2.png")
-    start = replace(config, init="rfdn", steps=1)
+    start = replace(config, arch="rfdn", init="rfdn", steps=1)
     (hr,) = _losses(start, tmp_path / "hr")
     (black,) = _losses(replace(start, teacher_dir=str(ready), teacher_weight=1.0), tmp_path / "black")
     (share,) = _losses(replace(start, teacher_dir=str(ready), teacher_weight=0.25), tmp_path / "share")
@@ -751,7 +750,8 @@ def test_ready_sr_of_another_size_or_missing_is_told(config, pictures, tmp_path)
 
 
 def test_the_teacher_is_silent_in_the_last_stage(config, tmp_path):
-    config = replace(config, steps=2, init="rfdn", finish=0.5, finish_loss="l1", finish_patch=16, lr=0.0, adam_lr=0.0)
+    config = replace(config, arch="rfdn", init="rfdn", steps=2, lr=0.0, adam_lr=0.0)
+    config = replace(config, finish=0.5, finish_loss="l1", finish_patch=16)
     taught = replace(config, teacher="rfdn", teacher_weight=1.0)
     events = [*train(taught, tmp_path / "taught", device="cpu", stop_after=1)]
     assert events[0].notes[-1] == "taught by 'rfdn' (rfdn x2)"
@@ -827,7 +827,7 @@ def test_the_steps_of_the_rate_begin_anew_in_a_stage_that_has_one(config, tmp_pa
 
 
 def _half_precision_run(config):
-    run = Run(config, create("rfdn", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    run = Run(config, create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32")
     run.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     run.scaler.scale(torch.zeros(()))  # makes the scale
     for p in run.model.parameters():
@@ -847,7 +847,7 @@ def test_a_gradient_that_overflows_lets_no_optimiser_step(config):
 def test_gradients_are_unscaled_and_the_scaler_resumes(config):
     run, plain = (
         _half_precision_run(replace(config, clip=0.0)),
-        Run(replace(config, clip=0.0), create("rfdn", 2), Team(0, 1, torch.device("cpu")), "fp32"),
+        Run(replace(config, clip=0.0), create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32"),
     )
     plain.model.load_state_dict(run.model.state_dict())
     for p in plain.model.parameters():
@@ -1034,7 +1034,7 @@ def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pic
         ({"lr": math.inf}, UsageError, "--lr is a number"),
         ({"adam_lr": -1.0}, UsageError, "--adam-lr must not be below 0"),
         ({"optimizer": "adam", "weight_decay": 0.1}, UsageError, "--weight-decay is of adamw and muon"),
-        ({"network": {"channels": -2}}, UsageError, "no 'rfdn' can be built with channels=-2"),
+        ({"arch": "rfdn", "network": {"channels": -2}}, UsageError, "no 'rfdn' can be built with channels=-2"),
         ({"precision": "fp16"}, DeviceUnavailable, "fp16"),
     ],
 )
