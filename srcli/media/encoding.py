@@ -21,6 +21,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from srcli.errors import BadVideo, UsageError
 from srcli.media.formats import FORMATS
@@ -318,13 +319,14 @@ class Encoder:
             what = f"{encoding.codec} refuses {width} x {height} px {encoding.pix_fmt} ({given}){hint}"
             raise BadVideo(what) from error
         self._context = context
+        self._converter = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames that are inside the encoder, which forgets them
         self.extradata = context.extradata or b""
 
     def encode(self, frame: Timed) -> Sequence[AnyPacket]:
         """Hand a frame over and return the packets that are ready, in decoding order."""
         self._durations[frame.pts] = frame.duration
-        return self._timed(self._context.encode(to_frame(frame, self.encoding)))
+        return self._timed(self._context.encode(to_frame(frame, self.encoding, self._converter)))
 
     def finish(self) -> Sequence[AnyPacket]:
         """Return the packets that are left."""
@@ -336,8 +338,9 @@ class Encoder:
         return packets
 
 
-def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
-    """Convert RGB in full range to what the encoder takes."""
+def to_frame(timed: Timed, encoding: Encoding, converter: VideoReformatter | None = None) -> VideoFrame:
+    """Convert RGB in full range to what the encoder takes; a `converter` keeps its tables for the next frame."""
+    converter = converter or VideoReformatter()
     rgb, alpha = timed.pixels, timed.alpha
     given = VideoFormat(encoding.pix_fmt)
     name = "rgb24" if rgb.dtype == np.uint8 else "rgb48le"
@@ -357,9 +360,10 @@ def to_frame(timed: Timed, encoding: Encoding) -> VideoFrame:
     known = colors if colors.matrix in MATRICES else colors._replace(matrix=encoding.matrix)
     matrix, values = known.conversion(height, width)
     if given.is_rgb:
-        frame = frame.reformat(format=encoding.pix_fmt, interpolation=EXACT)
+        frame = converter.reformat(frame, format=encoding.pix_fmt, interpolation=EXACT)
     else:
-        frame = frame.reformat(
+        frame = converter.reformat(
+            frame,
             format=encoding.pix_fmt,
             interpolation=EXACT,
             src_color_range=FULL,

@@ -8,6 +8,7 @@ import av
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from srcli.errors import BadVideo
 from srcli.media.encoding import Encoding, to_frame
@@ -47,6 +48,7 @@ class Y4mReader:
     def __init__(self, file: BinaryIO, clip: Clip) -> None:
         self.count = 0
         self._clip = clip
+        self._converter = VideoReformatter()
         with decoding("stdin"):
             self._container = av.open(file, "r", format="yuv4mpegpipe")
             self._stream = self._container.streams.video[0]
@@ -64,7 +66,7 @@ class Y4mReader:
                 return
             self.count += 1
             if wanted(self.count - 1):
-                yield self.count - 1, Timed(*rgb(frame, self.track), frame.pts or 0, 1)
+                yield self.count - 1, Timed(*rgb(frame, self.track, self._converter), frame.pts or 0, 1)
 
     def _all(self) -> Iterator[VideoFrame]:
         yield self._first
@@ -109,6 +111,7 @@ class StreamWriter:
         colors = track.colors._replace(matrix=UNSPECIFIED)  # which y4m cannot name: readers guess it by the size
         if VideoFormat(track.pix_fmt).is_rgb:
             colors = Colors()
+        self._converter = VideoReformatter()
         self._encoding = Encoding("rawvideo", pix_fmt, *size, track.time_base, track.rate, colors, track.aspect)
         if kind == "y4m":
             height, width = size
@@ -124,7 +127,7 @@ class StreamWriter:
         try:
             if self._kind == "y4m":
                 self._file.write(b"FRAME\n")
-                for plane in _planes(to_frame(frame, self._encoding)):
+                for plane in _planes(to_frame(frame, self._encoding, self._converter)):
                     self._file.write(plane.tobytes())
             else:
                 pixels = frame.pixels

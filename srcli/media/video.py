@@ -21,7 +21,7 @@ from av.stream import Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
@@ -347,6 +347,7 @@ class VideoReader:
         self.deinterlace = deinterlace
         self.count = 0
         self.decoded = 0  # frames, with those that were not given
+        self._converter = VideoReformatter()
         self._forget()
 
     def _forget(self) -> None:
@@ -377,8 +378,11 @@ class VideoReader:
         for shown in frames:
             if wanted(shown.number):
                 self._resampled += (shown.frame.height, shown.frame.width) != (self.track.height, self.track.width)
-                yield shown.number, Timed(*rgb(shown.frame, self.track), shown.pts, shown.duration, self._faults - faults)
+                yield shown.number, Timed(*self._rgb(shown.frame), shown.pts, shown.duration, self._faults - faults)
                 faults = self._faults
+
+    def _rgb(self, frame: VideoFrame) -> tuple[Array, Array | None]:
+        return rgb(frame, self.track, self._converter)
 
     def _verified(self, known: Known, restart: _Restart) -> Iterator[_Shown]:
         """Number the frames from a restart on; raise _Astray as soon as they are not the known ones."""
@@ -386,7 +390,7 @@ class VideoReader:
         for shown in self._numbered(restart):
             if shown.number <= last and (self._faults or shown.pts != known.stamps[shown.number]):
                 raise _Astray
-            if shown.number == last and checksum(Timed(*rgb(shown.frame, self.track), 0, 0)) != known.checksum:
+            if shown.number == last and checksum(Timed(*self._rgb(shown.frame), 0, 0)) != known.checksum:
                 raise _Astray
             yield shown
         if self.count <= last:
@@ -602,12 +606,16 @@ def _followed(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, int | 
         yield before, None
 
 
-def rgb(frame: VideoFrame, track: Track) -> tuple[Array, Array | None]:
-    """Convert to RGB in full range, with alpha where the track has it: 8 bits stay 8, more become 16."""
+def rgb(frame: VideoFrame, track: Track, converter: VideoReformatter | None = None) -> tuple[Array, Array | None]:
+    """Convert to RGB in full range, with alpha where the track has it: 8 bits stay 8, more become 16.
+
+    A `converter` keeps its tables for the next frame: to make them takes about as long as to convert 720p.
+    """
     matrix, values = track.colors.conversion(track.height, track.width)
     if not frame.format.is_rgb:
         frame.colorspace, frame.color_range = matrix, values
     name = ("rgba" if track.alpha else "rgb24") if track.depth <= 8 else ("rgba64le" if track.alpha else "rgb48le")
     size = {"height": track.height, "width": track.width}
-    pixels = frame.reformat(format=name, interpolation=EXACT, dst_color_range=FULL, **size).to_ndarray()
+    converter = converter or VideoReformatter()
+    pixels = converter.reformat(frame, format=name, interpolation=EXACT, dst_color_range=FULL, **size).to_ndarray()
     return (np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])) if track.alpha else (pixels, None)
