@@ -67,16 +67,19 @@ class Forecast:
             quicker = f" ({timedelta(seconds=round(less))} with {self.swift.flags})"
         return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
 
-    def weigh(self, jobs: "list[Job]", *, quiet: bool) -> None:
-        """Say what the jobs take; raise UserError where a disk or the memory cannot hold them."""
+    def weigh(self, jobs: "list[Job]", left: "list[Job]", *, quiet: bool) -> None:
+        """Say what the jobs take, of whose frames those `left` are to be made.
+
+        Raises UserError where a disk or the memory cannot hold them.
+        """
         from srcli.engine.forecast import expected_memory, expected_seconds
         from srcli.media.jobs import disks, pixels_of
 
         places, memories = disks(jobs), expected_memory(self.choice, jobs)
         if not quiet:
             self.warn(jobs)
-            console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, jobs)):,} px in all")
-            console.note(self.told(expected_seconds(self.choice, jobs), jobs))
+            console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, left)):,} px in all")
+            console.note(self.told(expected_seconds(self.choice, left), left))
             for folder, needed, free in places:
                 console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")
             for place, needed, free in memories:

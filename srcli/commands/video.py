@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -210,18 +211,30 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
     return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate))
 
 
-def show_plans(plans: "Sequence[VideoPlan | VideoDone]", *, json: bool, quiet: bool) -> None:
-    """Print what would be made."""
-    from srcli.engine.video import VideoDone, planned
+def show_plans(
+    choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", *, quality: int | None, json: bool, quiet: bool
+) -> "list[Job]":
+    """Print what would be made; return the tracks as jobs of so many pictures as no earlier run has made.
 
+    Raises UsageError where that run was another.
+    """
+    from srcli.engine.video import VideoDone, kept, measured, planned
+
+    left = []
     for item in plans:
-        show(item if isinstance(item, VideoDone) else planned(item), json=json, quiet=quiet)
         if isinstance(item, VideoDone):
-            console.error(item.error or "")
+            show(item, json=json, quiet=quiet)
+            continue
+        done = kept(choice.of(item.job), item, quality)
+        show(planned(item, sum(done)), json=json, quiet=quiet)
+        if any(done) and not quiet:
+            console.note(f"{item.job.source}: {sum(done)} kept from an earlier run")
+        left += [replace(job, frames=max(job.frames - n, 0)) for job, n in zip(measured(item), done, strict=True)]
+    return left
 
 
 def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "list[Job]":
-    """Return the tracks as jobs of so many pictures, for a forecast; `anew`: of videos that no earlier run has begun."""
+    """Return the tracks as jobs of so many pictures; `anew`: of videos that no earlier run has begun."""
     from srcli.engine.video import VideoPlan, measured
     from srcli.media.segments import begun
 

@@ -11,6 +11,7 @@ import typer
 from srcli import console
 from srcli.commands import video
 from srcli.commands.forecast import Forecast
+from srcli.errors import UserError
 from srcli.files import sweep
 
 if TYPE_CHECKING:
@@ -58,17 +59,25 @@ class Tally:
         return self
 
 
-def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, json: bool, quiet: bool) -> None:
-    """Say what would be written, and what it takes."""
-    for job in jobs:
-        if not job.video:
-            _tell(_planned(job), json)
+def show_plan(
+    choice: "Choice", jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, quality: int | None, json: bool, quiet: bool
+) -> None:
+    """Say what would be written, and what it takes; exit 1 where some of it cannot be."""
+    pictures = [job for job in jobs if not job.video]
+    shown = [_planned(job) for job in pictures]
+    for done in shown:
+        _tell(done, json)
     plans = _film_plans(jobs, flags)
-    video.show_plans(plans, json=json, quiet=quiet)
+    left = video.show_plans(choice, plans, quality=quality, json=json, quiet=quiet)
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
         forecast = replace(forecast, swift=None)
-    forecast.weigh([*stills(jobs), *tracks], quiet=quiet)
+    sound = [job for job, done in zip(pictures, shown, strict=True) if done.status == "planned"]
+    forecast.weigh([*sound, *tracks], [*sound, *left], quiet=quiet)
+    failures = [done for done in (*shown, *plans) if getattr(done, "error", None)]
+    list_failures(Tally(failures=failures))
+    if failures:
+        raise typer.Exit(1)
 
 
 def upscale_all(
@@ -236,9 +245,16 @@ def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | Vide
 
 def _planned(job: Any) -> Any:
     from srcli.engine.pipeline import Done
+    from srcli.media.image import probe
 
     height, width = job.size or (None, None)
-    return Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
+    done = Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
+    if job.probe is None and not job.skip:
+        try:
+            probe(job.source)
+        except UserError as error:
+            return replace(done, status="failed", error=str(error))
+    return done
 
 
 def _tell(done: Any, json: bool, *, quiet: bool = False) -> None:

@@ -187,8 +187,7 @@ def _made(
     job = plan.job
     with team.together():
         if team.leads:
-            left = is_sequence(job.target) or begun(job.target) or published(job.target)  # what an earlier run did
-            parts.begin(afresh=not (plan.choices.resume and left))
+            parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
     precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
     if team.given(published(job.target)):
         if team.leads:
@@ -546,10 +545,29 @@ def failed(job: Job, error: Exception) -> VideoDone:
     return VideoDone(job.source, job.target, "failed", error=str(error))
 
 
-def planned(plan: VideoPlan) -> VideoDone:
-    """Record what would be made."""
+def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[int]:
+    """Count the frames of each track that an earlier run left for this one; raise UsageError where that was another."""
+    target = plan.job.target
+    if not (plan.choices.resume and _left(target)) or Parts(target, {}).before() is None:
+        return [0] * len(plan.tracks)
+    parts = Parts(target, _work(resizer, plan, quality), taken=("precision",))
+    parts.before()
+    if published(target):
+        return [_expected(track.track, plan.choices.clip, plan.video.seconds) for track in plan.tracks]
+    if is_sequence(target):
+        return [_Numbered(plan.tracks[0].track, parts, lambda number, frame: None).kept]
+    return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
+
+
+def _left(target: Path) -> bool:
+    """Tell whether there may be something that an earlier run did."""
+    return is_sequence(target) or begun(target) or published(target)
+
+
+def planned(plan: VideoPlan, kept: int = 0) -> VideoDone:
+    """Record what would be made, `kept` frames of it by an earlier run."""
     height, width = _shown(plan)
-    return VideoDone(plan.job.source, plan.job.target, "planned", width, height, plan.frames, notes=plan.notes)
+    return VideoDone(plan.job.source, plan.job.target, "planned", width, height, plan.frames, kept, notes=plan.notes)
 
 
 def measured(plan: VideoPlan) -> list[Job]:

@@ -92,19 +92,7 @@ class Parts:
         self._hold(self.folder)
         if afresh:
             self.remove()
-        there = _manifest(self.folder)
-        if there:
-            before = there["work"]
-            keys = sorted(key for key in self.work if key not in self.taken and before.get(key) != self.work[key])
-            if "version" in keys:
-                raise UsageError(
-                    f"'{self.folder}' holds an unfinished run of another srcli; finish it there, or start anew with --no-resume"
-                )
-            if keys:
-                what = f"an unfinished run with another {', '.join(keys)}"
-                raise UsageError(
-                    f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume"
-                )
+        if before := self.before():
             self.work |= {key: before[key] for key in self.taken if key in before}
             return
         if self.folder.exists() and any(self.folder.iterdir()):
@@ -116,6 +104,25 @@ class Parts:
         self._write_manifest(staging, None)
         with writing_to(self.folder):
             staging.replace(self.folder)
+
+    def before(self) -> dict[str, Any] | None:
+        """Return the work of an earlier run that this one goes on with, None where there is none.
+
+        Raises UsageError where that run was another.
+        """
+        there = _manifest(self.folder)
+        if not there:
+            return None
+        before = cast(dict[str, Any], there["work"])
+        keys = sorted(key for key in self.work if key not in self.taken and before.get(key) != self.work[key])
+        if "version" in keys:
+            raise UsageError(
+                f"'{self.folder}' holds an unfinished run of another srcli; finish it there, or start anew with --no-resume"
+            )
+        if keys:
+            what = f"an unfinished run with another {', '.join(keys)}"
+            raise UsageError(f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume")
+        return before
 
     def _hold(self, folder: Path) -> None:
         """Lock a folder, if it is there; the lock stays where it is renamed, and ends with the process."""

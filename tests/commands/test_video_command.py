@@ -322,9 +322,14 @@ def test_a_stopped_run_goes_on_and_equals_a_whole_one(tmp_path, monkeypatch):
         assert upscale(clip, "-o", tmp_path / "out.mp4", *flags).exit_code == 130
     assert not (tmp_path / "out.mp4").exists()
     assert len(list((tmp_path / "out.mp4.parts").glob("*.seg"))) >= 2
-    other = upscale(clip, "-o", tmp_path / "out.mp4", *flags, "--crf", 30)
-    assert other.exit_code == 2
-    assert "holds an unfinished run with another encoder" in other.stderr
+    for more in ([], ["--dry-run"]):
+        other = upscale(clip, "-o", tmp_path / "out.mp4", *flags, "--crf", 30, *more)
+        assert other.exit_code == 2
+        assert "holds an unfinished run with another encoder" in other.stderr
+    dry = done(clip, "-o", tmp_path / "out.mp4", *flags, "--dry-run").stderr
+    kept = 4 * len(list((tmp_path / "out.mp4.parts").glob("*.seg")))
+    assert f"{kept} kept from an earlier run\n1 to upscale, {(20 - kept) * 96 * 128:,} px in all" in dry
+    assert "kept from" not in done(clip, "-o", tmp_path / "out.mp4", *flags, "--dry-run", "--no-resume").stderr
     shutil.copytree(tmp_path / "out.mp4.parts", tmp_path / "anew.mp4.parts")
     assert "kept from" not in done(clip, "-o", tmp_path / "anew.mp4", *flags, "--crf", 30, "--no-resume").stderr
     (tmp_path / "anew.mp4").unlink()
@@ -575,3 +580,7 @@ def test_a_dry_run_writes_nothing(tmp_path):
     result = done(make_clip(tmp_path / "clip.mp4"), "-o", tmp_path / "out.mp4", "-s", 2, "--dry-run")
     assert "out.mp4  128x96  12 frames" in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    wrong = upscale(tmp_path, "-o", tmp_path / "out", "-s", 2, "--dry-run")
+    assert (wrong.exit_code, wrong.stderr.count("error:")) == (1, 1)
+    assert f"error: '{tmp_path / 'empty.mp4'}'" in wrong.stderr
