@@ -1,12 +1,15 @@
 """Which networks a file goes through: one set for all, or those that suit what compressed it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from srcli.engine.upscale import Resizer
-from srcli.media.jobs import Job
+from srcli.errors import UserError
+from srcli.media.image import probe
+from srcli.media.jobs import Job, is_sequence, numbered
 from srcli.media.picture import COARSE, COMPRESSED
 from srcli.zoo import PHOTO, VIDEO
 
@@ -29,15 +32,24 @@ class Choice:
 
 def kind_of(job: Job) -> str:
     """Return the kind of weights for what was compressed so much that it shows, "" for other files."""
-    if job.video:
-        return VIDEO if coarse([job.source]) else ""
-    return PHOTO if compressed([job]) else ""
+    if compressed([job]):
+        return PHOTO
+    return VIDEO if job.video and coarse([job.source]) else ""
 
 
 def compressed(jobs: Sequence[Job]) -> list[int]:
-    """Return the qualities of those JPEGs that were compressed so much that it shows."""
-    read = (job.probe.jpeg for job in jobs if job.probe and not job.video)
+    """Return the qualities of those JPEGs, numbered ones by the first of them, that were compressed so much that it shows."""
+    read = (_quality(job) for job in jobs)
     return [quality for quality in read if quality and quality <= COMPRESSED]
+
+
+def _quality(job: Job) -> int | None:
+    if not job.video:
+        return job.probe.jpeg if job.probe else None
+    if is_sequence(job.source):
+        with suppress(UserError):
+            return probe(numbered(job.source)[0]).jpeg
+    return None
 
 
 def coarse(videos: Iterable[Path]) -> list[int]:

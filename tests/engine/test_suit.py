@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from srcli.engine.suit import Choice, coarse, compressed, kind_of
 from srcli.engine.upscale import Resizer
@@ -9,6 +10,7 @@ from srcli.media.jobs import Job
 from srcli.media.picture import COARSE, COMPRESSED
 from srcli.zoo import PHOTO, VIDEO
 from tests.clips import make_clip
+from tests.conftest import photograph
 
 JPEG = Probe(24, 32, 3, False, 8, "jpeg")
 
@@ -29,6 +31,15 @@ def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path
     assert kind_of(Job(tmp_path / "f_%05d.png", Path("b"), "mp4", None, 2, video=True)) == ""
     assert compressed([picture(40), *films, picture(99)]) == [40]
     assert coarse(job.source for job in films) == [COARSE, 40]
+
+
+def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path):
+    for number, quality in ((1, 40), (2, 98)):
+        Image.fromarray(photograph()).save(tmp_path / f"f_{number}.jpg", quality=quality)
+    numbered = Job(tmp_path / "f_%d.jpg", Path("b"), "mp4", None, 2, video=True)
+    assert (kind_of(numbered), compressed([numbered])) == (PHOTO, [40])
+    (tmp_path / "f_1.jpg").unlink()
+    assert kind_of(numbered) == ""
 
 
 def test_a_video_that_changes_is_looked_at_again(tmp_path):
