@@ -14,7 +14,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.forecast import Forecast, Swift, mib
+from srcli.commands.forecast import Forecast, mib
 from srcli.commands.options import (
     AnyScale,
     Compile,
@@ -31,6 +31,7 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.commands.show import Show, show_results, way_to_show
+from srcli.commands.weights import Weights
 from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import BadVideo, UsageError
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
-DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 
@@ -184,43 +184,25 @@ def upscale(
 
     from srcli.engine.device import use_threads
     from srcli.engine.distributed import team
-    from srcli.engine.journal import command, keeping, machine, model_facts
+    from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
-    from srcli.engine.suit import Choice
-    from srcli.engine.upscale import open_networks
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.zoo import DEFAULT, DEFAULT_SCALE, PHOTO, VIDEO, automatic, automatic_name, quicker, suited
+    from srcli.zoo import PHOTO, VIDEO
 
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks, console.error) as journal:
-        named = model or DEFAULT
-        chosen = automatic(named) or named  # for clean pictures
-        networks = open_networks(chosen, scale, several=box is not None, offline=offline, say=console.note)
-        factor = None if box else float(scale or networks[0].scale)
-
-        def alike(weights: str) -> "list[SRModel]":
-            return open_networks(weights, factor, several=box is not None, offline=offline, say=console.note)
-
-        of_kind = {kind: weights for kind in (PHOTO, VIDEO) if (weights := suited(chosen, kind))}
-        others = {kind: alike(weights) for kind, weights in of_kind.items()} if automatic(named) else {}
-        if automatic(named) and not others:
-            raise UsageError(f"'{named}': no others ship that suit compressed files better; -m {chosen} says the same")
+        weights = Weights(model, scale, several=box is not None, offline=offline)
         if journal and ranks.leads:
-            used = [(chosen, networks), *((of_kind[kind], each) for kind, each in others.items())]
-            facts = [fact for weights, each in used for fact in model_facts(weights, each)]
-            journal.head(**command(), machine=machine(ranks.device), models=facts)
+            journal.head(**command(), machine=machine(ranks.device), models=weights.facts())
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
-        goal = box or scale or networks[0].scale
-        own = scale is None and box is None and networks[0].scale != DEFAULT_SCALE  # the name has it: of mfdn_x2
-        sized = f" -s {networks[0].scale}" if own else ""  # what gives other weights the same size
-        advice = _advice(chosen, {network.scale for network in networks}, sized)
-        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, advice)
+        goal = box or scale or weights.scale
+        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, weights.advice)
         plan = partial(
             plan_jobs,
             output=output,
@@ -228,7 +210,7 @@ def upscale(
             recursive=recursive,
             format=format,
             suffix=suffix,
-            name=Naming(name, Path(named).stem) if name is not None else None,
+            name=Naming(name, Path(weights.named).stem) if name is not None else None,
             exists=exists,  # type: ignore[arg-type]
             say=(lambda line: None) if quiet else console.note,
         )
@@ -240,9 +222,8 @@ def upscale(
         if piped and len(jobs) > 1:
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
-        ready = partial(_resizer, how=computing, goal=goal, ranks=ranks)
-        chosen_from = {kind: ready(each, name=of_kind[kind], compiled=compiled, quiet=True) for kind, each in others.items()}
-        choice = Choice(ready(networks, name=chosen if others else None, compiled=compiled, quiet=quiet), chosen_from)
+        ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
+        choice = weights.choice(ready, quiet=quiet)
         if stream:
             done = video.upscale_stream(choice.of_video(stream.path), stream, goal, flags, quiet=quiet)
             if journal and ranks.leads:
@@ -252,17 +233,9 @@ def upscale(
             if journal and journal.lost:
                 raise typer.Exit(1)
             return
-        swift = None
-        if (quick := quicker(chosen)) and not compiled:
-            plain = partial(ready, compiled=False, quiet=True)
-            of_quick = {kind: weights for kind in others if (weights := suited(quick, kind))}
-            swift = Swift(
-                f"-m {automatic_name(quick) if others else quick}{sized}",
-                lambda: Choice(plain(alike(quick)), {kind: plain(alike(weights)) for kind, weights in of_quick.items()}),
-            )
-        told = "taken through {}" if others else f"-m {automatic_name(chosen)} takes blocks and ringing away"
-        jpeg, coded = (told.format(of_kind[kind]) if kind in of_kind else "" for kind in (PHOTO, VIDEO))
-        forecast = Forecast(choice, swift, jpeg, coded, timed=ranks.world == 1 and not compiled)
+        swift = None if compiled else weights.swift(ready)
+        timed = ranks.world == 1 and not compiled
+        forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
         if watch and ranks.world > 1:
             raise UsageError("--watch is of one process, not of torchrun")
         if watch:
@@ -327,13 +300,6 @@ class _Computing:
     wrap: bool
 
 
-def _advice(model: str, scales: set[int], sized: str) -> str:
-    """Say which weights to take for drawings, where `model` does not know them at `scales`."""
-    from srcli.zoo import DEFAULT, knows_photographs_alone
-
-    return DRAWN + DEFAULT + sized if knows_photographs_alone(model, scales) else ""
-
-
 def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
     """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
     piped = str(output) == "-"
@@ -357,9 +323,9 @@ def _resizer(
     how: _Computing,
     goal: "float | Box",
     ranks: "Team",
-    *,
-    name: str | None = None,
     compiled: bool,
+    *,
+    name: str | None,
     quiet: bool,
 ) -> "Resizer":
     """Make the networks ready on the rank's device; say what is not as asked."""

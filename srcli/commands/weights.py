@@ -1,0 +1,109 @@
+"""The weights that srcli upscale takes: the same for all files or, with -m auto, those that suit what compressed each."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from srcli import console
+from srcli.commands.forecast import Swift
+from srcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from srcli.engine.suit import Choice
+    from srcli.engine.upscale import Resizer
+    from srcli.models.base import SRModel
+
+DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
+
+
+class Ready(Protocol):
+    """Makes networks ready to compute."""
+
+    def __call__(self, networks: "list[SRModel]", *, name: str | None, quiet: bool) -> "Resizer": ...
+
+
+class Weights:
+    """What -m and the size name: `networks` of `plain`, the weights for clean files.
+
+    `kinds` names those that ship for compressed files, by PHOTO and VIDEO; `others` are their networks where each file goes
+    through what suits it, and none where all go through `plain`.
+    """
+
+    def __init__(self, reference: str | None, scale: float | None, *, several: bool, offline: bool) -> None:
+        """Open what `reference` stands for; `several` at every scale that there is. Raises UserError."""
+        from srcli.zoo import DEFAULT, PHOTO, VIDEO, automatic, suited
+
+        self.named = reference or DEFAULT
+        clean = automatic(self.named)
+        self.plain = clean or self.named
+        self._scale, self._several, self._offline = scale, several, offline
+        self.networks = self._open(self.plain, scale)
+        self.kinds = {kind: name for kind in (PHOTO, VIDEO) if (name := suited(self.plain, kind))}
+        self.others = {kind: self._open(name, self._factor) for kind, name in self.kinds.items()} if clean else {}
+        if clean and not self.others:
+            raise UsageError(f"'{self.named}': no others ship that suit compressed files better; -m {self.plain} says the same")
+
+    @property
+    def scale(self) -> int:
+        """The scale of the first network, which is that of the result where no other size is asked for."""
+        return self.networks[0].scale
+
+    @property
+    def advice(self) -> str:
+        """What to say of drawings that went wrong; "" where these weights know them."""
+        from srcli.zoo import DEFAULT, knows_photographs_alone
+
+        alone = knows_photographs_alone(self.plain, {network.scale for network in self.networks})
+        return DRAWN + DEFAULT + self._sized() if alone else ""
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Describe every network for a report."""
+        from srcli.engine.journal import model_facts
+
+        used = [(self.plain, self.networks), *((self.kinds[kind], each) for kind, each in self.others.items())]
+        return [fact for name, each in used for fact in model_facts(name, each)]
+
+    def choice(self, ready: Ready, *, quiet: bool) -> "Choice":
+        """Make the networks ready."""
+        from srcli.engine.suit import Choice
+
+        others = {kind: ready(each, name=self.kinds[kind], quiet=True) for kind, each in self.others.items()}
+        return Choice(ready(self.networks, name=self.plain if others else None, quiet=quiet), others)
+
+    def hint(self, kind: str) -> str:
+        """Say what takes, or would take, away what compression left in files of a kind; "" where nothing ships for it."""
+        from srcli.zoo import automatic_name
+
+        if kind not in self.kinds:
+            return ""
+        taken = f"taken through {self.kinds[kind]}"
+        return taken if self.others else f"-m {automatic_name(self.plain)} takes blocks and ringing away"
+
+    def swift(self, ready: Ready) -> Swift | None:
+        """Return the weights for speed of the same kind, to be opened where they are asked for; None where these are they."""
+        from srcli.zoo import automatic_name, quicker
+
+        quick = quicker(self.plain)
+        if quick is None:
+            return None
+        reference = automatic_name(quick) if self.others else quick
+
+        def choice() -> "Choice":
+            return Weights(reference, self._factor, several=self._several, offline=self._offline).choice(ready, quiet=True)
+
+        return Swift(f"-m {reference}{self._sized()}", choice)
+
+    @property
+    def _factor(self) -> float | None:
+        """By how much other weights have to enlarge for results of the same size."""
+        return None if self._several else float(self._scale or self.scale)
+
+    def _open(self, name: str, scale: float | None) -> "list[SRModel]":
+        from srcli.engine.upscale import open_networks
+
+        return open_networks(name, scale, several=self._several, offline=self._offline, say=console.note)
+
+    def _sized(self) -> str:
+        """Write the flag that gives other weights the size that a name such as mfdn_x2 gives these."""
+        from srcli.zoo import DEFAULT_SCALE
+
+        own = self._scale is None and not self._several and self.scale != DEFAULT_SCALE
+        return f" -s {self.scale}" if own else ""
