@@ -8,8 +8,10 @@ import sys
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from srcli import checkpoint, hub, zoo
+from srcli.cli import app
 from srcli.engine.upscale import open_networks
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
@@ -406,12 +408,14 @@ def test_a_hub_that_is_down_leaves_what_ships(server, monkeypatch):
 def test_the_program_takes_a_mirror_from_the_environment(server, weights, tmp_path):
     server.repos["me/nets"] = weights
     Image.fromarray(photograph(9, 7)).save(tmp_path / "p.png")
-    command = [sys.executable, "-m", "srcli", "upscale", str(tmp_path / "p.png"), "-m", "hf:me/nets", "--device", "cpu"]
-    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home")}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    flags = ["upscale", str(tmp_path / "p.png"), "-m", "hf:me/nets", "--device", "cpu"]
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(tmp_path / "cache")}
+    run = subprocess.run([sys.executable, "-m", "srcli", *flags], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     assert "fsrcnn_x4.safetensors of hf:me/nets: licence mit\n" in run.stderr
-    assert (tmp_path / "home" / "hub" / "models--me--nets" / "refs" / "main").is_file()
+    server.stop()
+    again = CliRunner().invoke(app, [*flags, "--offline", "--exists", "overwrite"])
+    assert (again.exit_code, "licence" in again.stderr) == (0, False)
 
 
 def test_importing_the_zoo_does_not_import_the_client():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from srcli import console
-from srcli.errors import BadPicture, BadVideo, UsageError
+from srcli.errors import BadPicture, BadVideo, UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,34 +213,40 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
 
 def show_plans(
     choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", *, quality: int | None, json: bool, quiet: bool
-) -> "list[Job]":
-    """Print what would be made; return the tracks as jobs of so many pictures as no earlier run has made.
+) -> "tuple[list[Job], list[VideoDone]]":
+    """Print what would be made; return the tracks as jobs of so many pictures as no earlier run has made, and the failures.
 
     Raises UsageError where that run was another.
     """
-    from srcli.engine.video import VideoDone, kept, measured, planned
+    from srcli.engine.video import VideoDone, VideoPlan, failed, kept, measured, planned
 
-    left = []
+    left, failures = list["Job"](), list[VideoDone]()
     for item in plans:
+        done = list[int]()
+        if isinstance(item, VideoPlan):
+            try:
+                done = kept(choice.of(item.job), item, quality)
+            except UsageError:
+                raise
+            except UserError as error:
+                item = failed(item.job, error)
         if isinstance(item, VideoDone):
             show(item, json=json, quiet=quiet)
+            failures.append(item)
             continue
-        done = kept(choice.of(item.job), item, quality)
         show(planned(item, sum(done)), json=json, quiet=quiet)
         if any(done) and not quiet:
             console.note(f"{item.job.source}: {sum(done)} kept from an earlier run")
         left += [replace(job, frames=max(job.frames - n, 0)) for job, n in zip(measured(item), done, strict=True)]
-    return left
+    return left, failures
 
 
 def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "list[Job]":
     """Return the tracks as jobs of so many pictures; `anew`: of videos that no earlier run has begun."""
-    from srcli.engine.video import VideoPlan, measured
-    from srcli.media.segments import begun
+    from srcli.engine.video import VideoPlan, goes_on, measured
 
     ours = [item for item in plans if isinstance(item, VideoPlan)]
-    goes_on = [item.choices.resume and begun(item.job.target) for item in ours] if anew else [False] * len(ours)
-    return [job for item, kept in zip(ours, goes_on, strict=True) if not kept for job in measured(item)]
+    return [job for item in ours if not (anew and goes_on(item)) for job in measured(item)]
 
 
 def upscale_one(
@@ -255,7 +261,6 @@ def upscale_one(
 ) -> "VideoDone":
     """Upscale one video, which the ranks divide between them, with a bar; print what became of it, and return that."""
     from srcli.engine.video import VideoDone, failed, upscale_video
-    from srcli.errors import UserError
 
     if isinstance(plan, VideoDone):  # planning it failed
         show(plan, json=json, quiet=quiet)

@@ -68,14 +68,14 @@ def show_plan(
     for done in shown:
         _tell(done, json)
     plans = _film_plans(jobs, flags)
-    left = video.show_plans(choice, plans, quality=quality, json=json, quiet=quiet)
+    left, lost = video.show_plans(choice, plans, quality=quality, json=json, quiet=quiet)
+    failures = [*(done for done in shown if done.error), *lost]
+    list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
         forecast = replace(forecast, swift=None)
     sound = [job for job, done in zip(pictures, shown, strict=True) if done.status == "planned"]
     forecast.weigh([*sound, *tracks], [*sound, *left], quiet=quiet)
-    failures = [done for done in (*shown, *plans) if getattr(done, "error", None)]
-    list_failures(Tally(failures=failures))
     if failures:
         raise typer.Exit(1)
 

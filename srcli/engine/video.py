@@ -548,7 +548,7 @@ def failed(job: Job, error: Exception) -> VideoDone:
 def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[int]:
     """Count the frames of each track that an earlier run left for this one; raise UsageError where that was another."""
     target = plan.job.target
-    if not (plan.choices.resume and _left(target)) or Parts(target, {}).before() is None:
+    if not goes_on(plan):
         return [0] * len(plan.tracks)
     parts = Parts(target, _work(resizer, plan, quality), taken=("precision",))
     parts.before()
@@ -557,6 +557,12 @@ def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[
     if is_sequence(target):
         return [_Numbered(plan.tracks[0].track, parts, lambda number, frame: None).kept]
     return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
+
+
+def goes_on(plan: VideoPlan) -> bool:
+    """Tell whether this run goes on with an earlier one, or is refused because that was another."""
+    target = plan.job.target
+    return plan.choices.resume and _left(target) and Parts(target, {}).before() is not None
 
 
 def _left(target: Path) -> bool:

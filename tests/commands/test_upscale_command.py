@@ -343,7 +343,7 @@ def test_a_dry_run_says_what_cannot_be_read(folder, tmp_path):
     result = upscale(folder, "-o", tmp_path / "out", "-s", 2, "--dry-run")
     assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
     assert f"2 to upscale, {4 * (37 * 53 + 21 * 90):,} px in all" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith(f"error: '{folder / 'p1.png'}' is no picture that srcli knows")
+    assert result.stderr.startswith(f"error: '{folder / 'p1.png'}' is no picture that srcli knows")
     records = [json.loads(line) for line in upscale(folder, "-s", 2, "--dry-run", "--json").stdout.splitlines()]
     assert [record["status"] for record in records] == ["planned", "failed", "planned"]
 

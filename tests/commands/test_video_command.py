@@ -351,10 +351,11 @@ def test_a_run_that_kept_nothing_stands_in_the_way_of_no_other(tmp_path, monkeyp
     assert "20 frames in" in done(*job, "--crf", 30).stderr
 
 
-def test_a_long_video_begins_with_its_time_unless_it_goes_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["out.mp4", "out_%02d.png"])
+def test_a_long_video_begins_with_its_time_unless_it_goes_on(tmp_path, monkeypatch, name):
     monkeypatch.setattr("srcli.engine.forecast._WORTH", 1)
     monkeypatch.setattr("srcli.commands.forecast.LONG", 0)
-    job = make_clip(tmp_path / "clip.mp4", frames=20), "-o", tmp_path / "out.mp4", "-s", 2, "--segment", 4
+    job = make_clip(tmp_path / "clip.mp4", frames=20), "-o", tmp_path / name, "-s", 2, "--segment", 4
     real = engine.upscale_video
     with monkeypatch.context() as patch:
         patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
