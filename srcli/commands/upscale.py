@@ -244,7 +244,7 @@ def upscale(
             tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                show_plan(choice, jobs, flags, forecast, quality=quality, json=json, quiet=quiet)
+                show_plan(jobs, flags, forecast, quality=quality, json=json, quiet=quiet)
             return
         else:
             tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if ranks.leads and not quiet else None)

@@ -60,7 +60,7 @@ class Tally:
 
 
 def show_plan(
-    choice: "Choice", jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, quality: int | None, json: bool, quiet: bool
+    jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, quality: int | None, json: bool, quiet: bool
 ) -> None:
     """Say what would be written, and what it takes; exit 1 where some of it cannot be."""
     pictures = [job for job in jobs if not job.video]
@@ -68,7 +68,7 @@ def show_plan(
     for done in shown:
         _tell(done, json)
     plans = _film_plans(jobs, flags)
-    left, lost = video.show_plans(choice, plans, quality=quality, json=json, quiet=quiet)
+    left, lost = video.show_plans(forecast.choice, plans, quality=quality, json=json, quiet=quiet)
     failures = [*(done for done in shown if done.error), *lost]
     list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
