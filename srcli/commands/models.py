@@ -57,7 +57,7 @@ def list_models(json: Json = False) -> None:
         return
     console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
-    console.result(f"{zoo.DEFAULT} unless told, {zoo.QUICK} for speed; {zoo.PHOTO} and {zoo.VIDEO}: what was compressed a lot")
+    console.result(f"unless told {zoo.DEFAULT}, for what was compressed a lot {zoo.PHOTO} or {zoo.VIDEO}; {zoo.QUICK} for speed")
     console.result(f"srcli upscale -m {zoo.AUTO} chooses for each file")
 
 

@@ -1,6 +1,5 @@
 """srcli upscale: pictures and folders of them through a network."""
 
-import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ def upscale(
             "-m",
             "--model",
             "-n",
-            help="rfdn, standard (quick), rfdn-photo, auto, mfdn, drn, bicubic, or a weights file.  [default: rfdn]",
+            help="rfdn, standard (quick), rfdn-photo, mfdn, drn, bicubic, a weights file, or auto: what suits each.  [default: auto]",
         ),
     ] = None,
     scale: AnyScale = None,
@@ -330,7 +329,7 @@ def _resizer(
 ) -> "Resizer":
     """Make the networks ready on the rank's device; say what is not as asked."""
     from srcli.engine.memory import held_bytes
-    from srcli.engine.upscale import Resizer, Upscaler, passes
+    from srcli.engine.upscale import Resizer, Upscaler, way
 
     upscalers = {
         network.scale: Upscaler(
@@ -346,8 +345,8 @@ def _resizer(
     }
     for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled and not quiet}:
         console.note(f"not compiled: {reason}")
-    if isinstance(goal, float) and math.prod(chain := passes(goal, upscalers)) != goal and ranks.leads and not quiet:
-        console.note(f"x{goal:g}: x{', then x'.join(map(str, chain))} by the network, then resampled")
+    if isinstance(goal, float) and (said := way(goal, upscalers)) and ranks.leads and not quiet:
+        console.note(f"x{goal:g}: {said}")
     if how.memory and ranks.leads and not quiet and ranks.device.type == "cpu" and how.memory < held_bytes():
         console.note(
             f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken"

@@ -1,4 +1,4 @@
-"""The weights that srcli upscale takes: the same for all files or, with -m auto, those that suit what compressed each."""
+"""The weights that srcli upscale takes: those that suit what compressed each file or, with -m NAME, the same for all."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,10 +29,11 @@ class Weights:
 
     def __init__(self, reference: str | None, scale: float | None, *, several: bool, offline: bool) -> None:
         """Open what `reference` stands for; `several` at every scale that there is. Raises UserError."""
-        from srcli.zoo import DEFAULT, PHOTO, VIDEO, automatic, suited
+        from srcli.zoo import AUTO, DEFAULT, PHOTO, VIDEO, automatic, suited
 
-        self.named = reference or DEFAULT
-        clean = automatic(self.named)
+        self.named = reference or AUTO
+        self._unless = "" if reference else f"; not with -m {DEFAULT}"
+        clean = automatic(reference) if reference else DEFAULT
         self.plain = clean or self.named
         self._scale, self._several, self._offline = scale, several, offline
         self.networks = self._open(self.plain, scale)
@@ -74,8 +75,9 @@ class Weights:
 
         if kind not in self.kinds:
             return ""
-        taken = f"taken through {self.kinds[kind]}"
-        return taken if self.others else f"-m {automatic_name(self.plain)} takes blocks and ringing away"
+        if not self.others:
+            return f"-m {automatic_name(self.plain)} takes blocks and ringing away"
+        return f"taken through {self.kinds[kind]}{self._way(kind)}{self._unless}"
 
     def swift(self, ready: Ready) -> Swift | None:
         """Return the weights for speed of the same kind, to be opened where they are asked for; None where these are they."""
@@ -95,6 +97,15 @@ class Weights:
     def _factor(self) -> float | None:
         """By how much other weights have to enlarge for results of the same size."""
         return None if self._several else float(self._scale or self.scale)
+
+    def _way(self, kind: str) -> str:
+        """Say how the networks of a kind reach the scale, where that is otherwise than for clean files."""
+        from srcli.engine.upscale import way
+
+        if not self._scale:
+            return ""
+        own, clean = (way(self._scale, {network.scale for network in each}) for each in (self.others[kind], self.networks))
+        return f" ({own})" if own not in ("", clean) else ""
 
     def _open(self, name: str, scale: float | None) -> "list[SRModel]":
         from srcli.engine.upscale import open_networks

@@ -434,6 +434,12 @@ def passes(factor: float, scales: Collection[int]) -> tuple[int, ...]:
     raise UsageError(f"x{factor:g} cannot be reached with x{', x'.join(map(str, sorted(scales)))}")
 
 
+def way(factor: float, scales: Collection[int]) -> str:
+    """Say how networks reach a factor that is none of theirs; "" of one that they reach by themselves."""
+    chain = passes(factor, scales)
+    return "" if math.prod(chain) == factor else f"x{', then x'.join(map(str, chain))} by the network, then resampled"
+
+
 def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror") -> Picture:
     """Resample colour and alpha to a size; strips of rows become floats, never the whole picture."""
     color, alpha = picture.pixels, picture.alpha

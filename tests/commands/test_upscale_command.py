@@ -383,9 +383,9 @@ def test_work_that_is_short_does_not(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["-s", 2], "-m standard"),
-        (["--width", 90, "--height", 90], "-m standard"),
-        (["-s", 3, "--dry-run"], "-m standard"),
+        (["-s", 2], "-m standard-auto"),
+        (["--width", 90, "--height", 90, "-m", "rfdn"], "-m standard"),
+        (["-s", 3, "--dry-run"], "-m standard-auto"),
         (["-m", "mfdn_x2"], "-m standard -s 2"),
         (["-m", "standard", "-s", 2], ""),
         (["-m", "bicubic", "-s", 2], ""),
@@ -439,16 +439,20 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
 
     takes_away = "takes blocks and ringing away"
     for flags in ([], ["--dry-run"], ["--json"]):
-        assert told(folder, *flags) == [f"2 of 6 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
+        assert told(folder, "-m", "rfdn", *flags) == [f"2 of 6 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
     assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 is JPEG of quality 60 or so: -m standard-auto {takes_away}"]
-    assert told(folder, "-m", "auto") == ["2 of 6 are JPEG of quality 60 to 85 or so: taken through rfdn-photo"]
+    taken = "2 of 6 are JPEG of quality 60 to 85 or so: taken through rfdn-photo"
+    assert told(folder) == [f"{taken}; not with -m rfdn"]
+    assert told(folder, "-m", "auto") == [taken]
+    assert told(folder, "-m", "auto", "-s", 3) == [f"{taken} (x4 by the network, then resampled)"]  # rfdn has weights at x3
+    assert told(folder, "-m", "auto", "-s", 3.5) == [taken]  # as the clean ones, of which a line tells
     assert told(folder / "q92.jpg") == []
     for flags in (["-m", "rfdn-photo"], ["-m", "bicubic"], ["-q"], ["--long-side", 20]):
         assert told(folder / "q60.jpg", *flags) == []
 
 
 @pytest.mark.parametrize(
-    ("chosen", "plain"), [("auto", "rfdn"), ("standard-auto", "standard"), ("STANDARD_x2-auto", "standard")]
+    ("chosen", "plain"), [(None, "rfdn"), ("auto", "rfdn"), ("standard-auto", "standard"), ("STANDARD_x2-auto", "standard")]
 )
 def test_auto_takes_every_picture_through_the_weights_that_suit_it(tmp_path, chosen, plain):
     (tmp_path / "in").mkdir()
@@ -456,16 +460,25 @@ def test_auto_takes_every_picture_through_the_weights_that_suit_it(tmp_path, cho
         Image.fromarray(photograph(24, 32)).save(tmp_path / "in" / name)
     Image.fromarray(photograph(24, 32)).save(tmp_path / "in" / "b.jpg", quality=60)  # in between, and of one size with them
 
-    def run(weights: str) -> dict[str, bytes]:
-        result = CliRunner().invoke(
-            app, ["upscale", str(tmp_path / "in"), "-s", "2", "-m", weights, "-o", str(tmp_path / weights), "--format", "png"]
-        )
+    def run(weights: str | None) -> dict[str, bytes]:
+        out = tmp_path / f"by {weights}"
+        flags = [] if weights is None else ["-m", weights]
+        arguments = ["upscale", str(tmp_path / "in"), "-s", "2", "-o", str(out), "--format", "png", *flags]
+        result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
-        return {path.stem: path.read_bytes() for path in (tmp_path / weights).iterdir()}
+        return {path.stem: path.read_bytes() for path in out.iterdir()}
 
     automatic, clean, photo = run(chosen), run(plain), run("rfdn-photo")
     assert automatic == {"a": clean["a"], "b": photo["b"], "c": clean["c"]}
     assert clean["b"] != photo["b"]
+
+
+def test_a_file_called_auto_is_not_taken_for_weights_unless_it_is_named(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("auto").write_bytes(b"no weights")
+    arguments = ["upscale", str(folder / "p0.png"), "-s", "2", "-o", "out.png"]
+    assert CliRunner().invoke(app, [*arguments, "-m", "auto"]).exit_code == 1
+    assert CliRunner().invoke(app, arguments).exit_code == 0
 
 
 def test_a_report_names_all_the_weights_of_auto(folder, tmp_path):
