@@ -57,8 +57,8 @@ def list_models(json: Json = False) -> None:
         return
     console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
-    console.result(f"unless told {zoo.DEFAULT}, for what was compressed a lot {zoo.PHOTO} or {zoo.VIDEO}; {zoo.QUICK} for speed")
-    console.result(f"srcli upscale -m {zoo.AUTO} chooses for each file")
+    console.result(f"-m {zoo.AUTO}, which is the default: {zoo.DEFAULT}, {zoo.PHOTO} or {zoo.VIDEO} by how much a file was compressed")
+    console.result(f"-m {zoo.QUICK} for speed")
 
 
 @app.command()

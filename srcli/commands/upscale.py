@@ -60,7 +60,7 @@ def upscale(
             "-m",
             "--model",
             "-n",
-            help="rfdn, standard (quick), rfdn-photo, mfdn, drn, bicubic, a weights file, or auto: what suits each.  [default: auto]",
+            help="rfdn, standard (quick), rfdn-photo, mfdn, drn, bicubic, a weights file; auto: as suits.  [default: auto]",
         ),
     ] = None,
     scale: AnyScale = None,
