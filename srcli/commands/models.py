@@ -57,7 +57,8 @@ def list_models(json: Json = False) -> None:
         return
     console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
-    console.result(f"-m {zoo.AUTO}, the default: {zoo.DEFAULT}, {zoo.PHOTO} or {zoo.VIDEO}, as a file was compressed; -m {zoo.QUICK} for speed")
+    kinds = f"{zoo.DEFAULT}, {zoo.PHOTO} or {zoo.VIDEO}"
+    console.result(f"-m {zoo.AUTO}, the default: {kinds}, as a file was compressed; -m {zoo.QUICK} for speed")
 
 
 @app.command()
