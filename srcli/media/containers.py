@@ -85,6 +85,45 @@ class _Copy(NamedTuple):
     convert: Callable[[AnyPacket], AnyPacket | None]
 
 
+class _Words:
+    """Text subtitles as another kind of them; what is wrong with one is no matter of the others."""
+
+    def __init__(self, stream: SubtitleStream, encoder: SubtitleCodecContext) -> None:
+        self._index, self._decoder, self._encoder = stream.index, stream.codec_context, encoder
+        self._decoder.open(strict=False)
+        encoder.subtitle_header = self._decoder.subtitle_header
+        self._counted = _name(stream) == "mov_text"  # whose packets begin with how many bytes the text has
+        self._guessed = self._damaged = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of those that were not as they should be."""
+        found = (self._guessed, "not UTF-8, read as Windows-1252"), (self._damaged, "damaged, left out")
+        return [f"stream {self._index}: subtitles that are {what}: {count}" for count, what in found if count]
+
+    def convert(self, packet: AnyPacket) -> AnyPacket | None:
+        """Return what shows the same; None where nothing is shown."""
+        with suppress(av.FFmpegError):
+            return self._converted(packet)
+        if not self._counted:
+            guess = av.Packet(bytes(packet).decode("cp1252", "replace").encode())
+            guess.pts, guess.duration, guess.time_base = packet.pts, packet.duration, packet.time_base
+            with suppress(av.FFmpegError):
+                converted = self._converted(guess)
+                self._guessed += 1
+                return converted
+        self._damaged += 1
+        return None
+
+    def _converted(self, packet: AnyPacket) -> AnyPacket | None:
+        shown = self._decoder.decode2(packet)
+        if not shown or not len(shown):
+            return None
+        text = self._encoder.encode_subtitle(shown)
+        text.pts, text.dts, text.duration, text.time_base = packet.pts, packet.pts, packet.duration, packet.time_base
+        return text if text.size else None
+
+
 def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tuple[str, ...]:
     """Write the header into memory and say what cannot be carried; raise BadVideo where the container refuses."""
     with ExitStack() as stack:
@@ -104,9 +143,10 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         _start(output.container, container)
         begin, end = _window(given, tracks, clip)
         sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
+        silenced: dict[int, Fraction] = {}
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            sources.append(_measured(_copied(given, plan.copies, tracks[0].anew, begin, end), sounds))
+            sources.append(_measured(_copied(given, plan.copies, tracks[0].anew, begin, end, silenced), sounds))
             _add_chapters(output.container, given, begin, end)
         try:
             for packet in heapq.merge(*sources, key=_time):
@@ -114,7 +154,10 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         except (av.FFmpegError, ValueError) as error:
             raise BadVideo(f"cannot write '{target}': {error}") from error
         kinds, tags = plan.kinds, dict(output.container.metadata)
-    return verify(target, tracks, kinds, begin, tags, list(sounds.values()))
+    notes = [note for words in plan.words for note in words.notes]
+    for index, seconds in silenced.items():
+        notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
+    return (*notes, *verify(target, tracks, kinds, begin, tags, list(sounds.values())))
 
 
 def verify(
@@ -231,6 +274,7 @@ class _Plan:
         self._output, self._container = output, container
         self.videos: list[tuple[VideoStream, Done]] = []
         self.copies: dict[int, _Copy] = {}
+        self.words: list[_Words] = []
         self._notes: list[str] = []
         upscaled = {done.track.index: done for done in tracks}
         if given is None:
@@ -315,7 +359,7 @@ class _Plan:
         name = _name(stream)
         if self._container == "mkv" and name in _PICTURES:
             assert isinstance(stream.container, InputContainer)
-            with av.open(stream.container.name) as again:
+            with av.open(stream.container.name, metadata_errors="replace") as again:
                 packet = next((p for p in again.demux(again.streams[stream.index]) if p.size), None)
             if packet:
                 file, kind = _PICTURES[name]
@@ -342,32 +386,24 @@ class _Plan:
         if name not in ("mov_text", "subrip", "ass", "ssa", "webvtt", "text"):
             self._lost(stream, "" if self._container == "mkv" else "; mkv carries most")
             return
-        decoder = stream.codec_context
-        decoder.open(strict=False)
         target = self._output.add_stream(wanted)
-        encoder = target.codec_context
-        assert isinstance(encoder, SubtitleCodecContext)
-        encoder.subtitle_header = decoder.subtitle_header
+        assert isinstance(target.codec_context, SubtitleCodecContext)
+        words = _Words(stream, target.codec_context)
         target.metadata.update(_tags(stream.metadata))
         target.disposition = stream.disposition
         styled = ": their styles may be simpler" if name in ("ass", "ssa") else ""
         self._notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
-
-        def convert(packet: AnyPacket) -> AnyPacket | None:
-            shown = decoder.decode2(packet)
-            if not shown or not len(shown):
-                return None
-            text = encoder.encode_subtitle(shown)
-            text.pts, text.dts, text.duration, text.time_base = packet.pts, packet.pts, packet.duration, packet.time_base
-            return text if text.size else None
-
-        self.copies[stream.index] = _Copy(target, convert)
+        self.words.append(words)
+        self.copies[stream.index] = _Copy(target, words.convert)
 
 
 def _takes(container: str, stream: Stream) -> bool:
     """Tell by writing one packet into memory: some are refused only when they come, or at the end."""
     try:
-        with av.open(stream.container.name) as again, _Output(io.BytesIO(), container) as output:
+        with (
+            av.open(stream.container.name, metadata_errors="replace") as again,
+            _Output(io.BytesIO(), container) as output,
+        ):
             source = again.streams[stream.index]
             target = output.container.add_stream_from_template(source)
             packet = next((p for p in again.demux(source) if p.size and p.dts is not None), None)
@@ -431,7 +467,12 @@ def _video_packets(stream: VideoStream, done: Done, begin: Fraction) -> Iterator
 
 
 def _copied(
-    given: InputContainer, copies: Mapping[int, _Copy], anew: Sequence[Fraction], begin: Fraction, end: Fraction | None
+    given: InputContainer,
+    copies: Mapping[int, _Copy],
+    anew: Sequence[Fraction],
+    begin: Fraction,
+    end: Fraction | None,
+    silenced: dict[int, Fraction],
 ) -> Iterator[AnyPacket]:
     """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within."""
     streams = [stream for stream in given.streams if stream.index in copies]
@@ -442,7 +483,7 @@ def _copied(
         if (at := _sought(given, streams, begin - back)) is not None:
             given.seek(at)
     try:
-        for packet in _continued(given.demux(streams), anew):
+        for packet in _continued(given.demux(streams), anew, bool(begin) or end is not None, silenced):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -471,26 +512,38 @@ def _copied(
         return  # the data end early, which the reader of the video track has said
 
 
-def _continued(packets: Iterator[AnyPacket], anew: Sequence[Fraction]) -> Iterator[AnyPacket]:
-    """Put packets later as the picture is, each time that their clock begins anew; what would overlap there is left out."""
+def _continued(
+    packets: Iterator[AnyPacket], anew: Sequence[Fraction], cut: bool, silenced: dict[int, Fraction]
+) -> Iterator[AnyPacket]:
+    """Put packets later as the picture is, each time that their clock begins anew; what would overlap there is left out.
+
+    Sound that falls back where the picture does not is left out until it has caught up, and for how many seconds is put into
+    `silenced`, by streams; of a `cut` clip, whose picture was not read to the end, it is over there.
+    """
     clocks: dict[int, tuple[int, Fraction, Fraction]] = {}  # how often, when by the file, and by the result
     over = set[int]()  # streams whose clock began anew behind all that the picture was read of
     for packet in packets:
-        if packet.stream.index in over:
+        index = packet.stream.index
+        if index in over:
             continue
         if packet.dts is not None:
-            often, read, written = clocks.get(packet.stream.index, (0, _time(packet), _time(packet) - 1))
+            often, read, written = clocks.get(index, (0, _time(packet), _time(packet) - 1))
             if _time(packet) < read - SETBACK:
                 if often < len(anew):
                     often += 1
-                elif packet.stream.type == "audio":
-                    over.add(packet.stream.index)
+                elif packet.stream.type == "audio" and cut:
+                    over.add(index)
                     continue
+                elif packet.stream.type == "audio":
+                    silenced.setdefault(index, Fraction(0))
             read = _time(packet)
             _shift(packet, -anew[often - 1] if often else Fraction(0))
-            clocks[packet.stream.index] = often, read, max(written, _time(packet))
-            if often and _time(packet) <= written:
-                continue
+            clocks[index] = often, read, max(written, _time(packet))
+            if _time(packet) <= written:
+                if index in silenced:
+                    silenced[index] += (packet.duration or 0) * packet.time_base
+                if often or index in silenced:
+                    continue
         yield packet
 
 

@@ -383,6 +383,51 @@ def test_a_cut_where_the_clock_begins_anew_keeps_its_sound(tmp_path, start, end)
     assert sound[-1] + 0.064 == pytest.approx(times[-1] + 0.04, abs=0.2)
 
 
+@pytest.mark.parametrize(("back", "left_out"), [(0.6, 0.6), (9, 1.0)])
+def test_sound_that_falls_back_by_itself_goes_on_when_it_has_caught_up(tmp_path, back, left_out):
+    def packets() -> Iterator[Any]:
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                late = packet.dts * packet.time_base > 1
+                packet.pts = packet.dts = packet.dts - late * round(back / packet.time_base)
+                yield packet
+
+    silenced: dict[int, Fraction] = {}
+    with av.open(str(make_clip(tmp_path / "clip.mkv", frames=50, tone=True))) as source:
+        times = [float(packet.dts * packet.time_base) for packet in containers._continued(packets(), (), False, silenced)]
+    assert times == sorted(set(times))
+    assert times[-1] == pytest.approx(2 - left_out if back < 1 else 1, abs=0.15)
+    assert [float(seconds) for seconds in silenced.values()] == [pytest.approx(left_out, abs=0.1)]
+    assert list(silenced) == [1]
+
+
+def test_a_subtitle_that_is_not_utf8_takes_nothing_along(tmp_path):
+    words = [(0, 200, "one"), (300, 500, "twoe"), (600, 900, "three")]
+    clip = make_clip(tmp_path / "clip.mkv", frames=25, tone=True, subtitles=words)
+    clip.write_bytes(clip.read_bytes().replace(b"twoe", b"tw\xe9e"))
+    notes = run(clip, tmp_path / "out.mp4").notes
+    assert "stream 2: subtitles that are not UTF-8, read as Windows-1252: 1" in notes
+    after = held(tmp_path / "out.mp4")
+    assert after.texts == [["one", "tw\xe9e", "three"]]
+    assert after.sound[0][-1] == pytest.approx(0.95, abs=0.1)
+
+
+def test_damaged_subtitles_are_counted(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=25, subtitles=[(0, 200, "one"), (300, 500, "twoe")])
+    clip.write_bytes(clip.read_bytes().replace(b"twoe", b"tw\xe9e"))  # its length stands before it: nothing is guessed
+    assert "stream 1: subtitles that are damaged, left out: 1" in run(clip, tmp_path / "out.mkv").notes
+    ((text,),) = held(tmp_path / "out.mkv").texts
+    assert "one" in text
+
+
+def test_tags_that_are_not_utf8_cost_no_sound_and_no_cover(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", tone=True, cover=True, metadata={"title": "Cafe noir"})
+    clip.write_bytes(clip.read_bytes().replace(b"Cafe noir", b"Caf\xe9 noir"))
+    assert run(clip, tmp_path / "out.mkv").notes == ()
+    after = held(tmp_path / "out.mkv")
+    assert (after.kinds, after.metadata["title"]) == (["video", "audio", "video"], "Caf\ufffd noir")
+
+
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
 def test_sound_that_is_cut_short_is_told(tmp_path, monkeypatch, name):
     clip = make_clip(tmp_path / name, frames=20, tone=True)
