@@ -34,7 +34,7 @@ def atomic(path: Path, *, fresh: bool = False) -> Iterator[Path]:
             temporary.chmod(mode)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            _publish(temporary, path) if fresh else temporary.replace(path)
+            publish(temporary, path, fresh=fresh)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -56,8 +56,16 @@ def writing_to_stdout() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = None  # would be flushed once more at the end
+        _give_up_stdout()
         raise BadFolder(f"cannot write to stdout: {error.strerror or error}") from error
+
+
+def _give_up_stdout() -> None:
+    """Let what waits to be written go nowhere, which would be tried once more at the end."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    sys.stdout = None
 
 
 def files_in(folder: Path, *, recursive: bool = True, whole: bool = True, besides: Path | None = None) -> Iterator[Path]:
@@ -123,8 +131,11 @@ def _temporary(path: Path) -> Iterator[Path]:
                 return
 
 
-def _publish(temporary: Path, path: Path) -> None:
-    """Give a file its name unless another has it."""
+def publish(temporary: Path, path: Path, *, fresh: bool) -> None:
+    """Give a file its name; a `fresh` one unless another has it, which raises FileExistsError."""
+    if not fresh:
+        temporary.replace(path)
+        return
     try:
         os.link(temporary, path)
     except OSError as error:  # there are file systems without links

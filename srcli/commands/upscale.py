@@ -132,7 +132,7 @@ def upscale(
     frames: video.Frames = None,
     deinterlace: video.Deinterlace = False,
     resume: video.Resume = True,
-    segment: video.Segment = 120,
+    segment: video.Segment = video.SEGMENT,
     fps: video.Fps = None,
     raw: video.Raw = None,
 ) -> None:
@@ -182,7 +182,7 @@ def upscale(
         refuse_unreadable(sources)
 
     from srcli.engine.device import use_threads
-    from srcli.engine.distributed import team
+    from srcli.engine.distributed import rank_and_world, team
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.watch import arrivals
@@ -190,11 +190,16 @@ def upscale(
     from srcli.media.png import PNG_LEVEL
     from srcli.zoo import PHOTO, VIDEO
 
+    if stream and rank_and_world()[1] > 1:
+        raise UsageError("frames go to stdout from one process, not from torchrun: name a file with -o")
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
-    with _stoppable(ranks, exists), keeping(None if dry_run else report, ranks, console.error) as journal:
+    with (
+        _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
+        keeping(None if dry_run else report, ranks, console.error) as journal,
+    ):
         weights = Weights(model, scale, several=box is not None, offline=offline)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=weights.facts())
@@ -218,6 +223,8 @@ def upscale(
             if ranks.leads and not stream and not watch:
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
+        if piped and any(job.video for job in jobs):
+            raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
         if piped and len(jobs) > 1:
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
@@ -249,7 +256,8 @@ def upscale(
             tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if ranks.leads and not quiet else None)
             if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
                 console.note("there is no video: the flags for videos change nothing")
-            list_failures(tally)
+            if ranks.leads:
+                list_failures(tally)
             if shown and ranks.leads and not piped:
                 failed = {done.input for done in tally.failures}
                 pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
@@ -263,13 +271,22 @@ def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
     return options | ({"model": model} if model else {})
 
 
+def _goes_on(exists: str, resume: bool) -> str:
+    """Say how work that was stopped goes on."""
+    changes = " and".join([" with --exists skip"] * (exists != "skip") + [" without --no-resume"] * (not resume))
+    return f"what is done stays; the same command{changes} goes on from there"
+
+
 @contextmanager
-def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
-    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on; a second one changes nothing."""
+def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
+    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on; a second one changes nothing.
+
+    Where nothing is to be put in place, it ends the process at once: reading a pipe that stalls cannot be stopped otherwise.
+    """
 
     def stop(number: int, frame: object) -> None:
         for each in before:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, signal.SIG_IGN if keeps else signal.SIG_DFL)
         raise KeyboardInterrupt
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -280,8 +297,7 @@ def _stoppable(ranks: "Team", exists: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if ranks.leads:
-            how = "" if exists == "skip" else " with --exists skip"
-            console.note(f"interrupted: what is done stays; the same command{how} goes on from there")
+            console.note(f"interrupted: {advice}" if keeps else "interrupted")
         raise typer.Exit(130) from None
     finally:
         for each, handler in before.items():

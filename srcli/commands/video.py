@@ -55,6 +55,7 @@ Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Go on with what a run that was stopped left, or anew.", rich_help_panel=_PANEL),
 ]
+SEGMENT = 120  # frames; each segment begins with a key frame
 Segment = Annotated[
     int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
 ]
@@ -87,7 +88,7 @@ class Flags(NamedTuple):
     frames: int | None = None
     deinterlace: bool = False
     resume: bool = True
-    segment: int = 120
+    segment: int = SEGMENT
     fps: str | None = None
 
     def span(self) -> tuple[Fraction, Fraction | None]:
@@ -133,6 +134,8 @@ def stream_of(sources: list[str], raw: str | None, format: str, fps: str | None)
         match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", raw)
         if not match or sources != ["-"]:
             raise UsageError(f"--raw is WIDTHxHEIGHT in px, such as 640x480, of stdin, not '{raw}'")
+        if sys.stdin.isatty():
+            raise UsageError("--raw reads frames from stdin, which is the terminal: pipe them in")
         return Stream(None, kind or "rgb", (int(match[2]), int(match[1])), parse_rate(fps))
     if sources == ["-"]:
         if sys.stdin.isatty() or not pipes.peek().startswith(b"YUV4MPEG2"):
@@ -196,8 +199,8 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
     )
 
 
-def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
-    """Plan the videos as the flags say; raise UsageError."""
+def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":
+    """Plan the videos as the flags say; flags that do not fit one raise UsageError or, unless they `refuse` all, fail it."""
     from srcli.engine.video import Choices, plan_videos
     from srcli.media.encoding import Wishes
     from srcli.media.jobs import is_sequence
@@ -208,7 +211,21 @@ def plan(jobs: "Sequence[Job]", flags: Flags) -> "list[VideoPlan | VideoDone]":
         raise UsageError("--fps is of numbered pictures and --raw: a video keeps the rate it has")
     wishes = Wishes(flags.codec, flags.crf, flags.preset, flags.pix_fmt)
     clip = Clip(*flags.span(), flags.frames)
-    return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate))
+    return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate), refuse=refuse)
+
+
+def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", quality: int | None) -> None:
+    """Raise UsageError where an unfinished run, of other flags or another source, stands in the way of one."""
+    from srcli.engine.video import VideoPlan, earlier
+
+    for item in plans:
+        if isinstance(item, VideoPlan):
+            try:
+                earlier(choice.of(item.job), item, quality)
+            except UsageError:
+                raise
+            except UserError:  # what is wrong with the video is told at its turn
+                continue
 
 
 def show_plans(
@@ -273,8 +290,6 @@ def upscale_one(
 
         try:
             done = upscale_video(choice.of(plan.job), plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
-        except UsageError:
-            raise
         except UserError as error:
             done = failed(plan.job, error)
     show(done, json=json, quiet=quiet)

@@ -81,12 +81,27 @@ def show_plan(
 
 
 def upscale_all(
-    choice: "Choice", jobs: "list[Job]", flags: video.Flags, ranks: "Team", how: Writing, forecast: Forecast | None = None
+    choice: "Choice",
+    jobs: "list[Job]",
+    flags: video.Flags,
+    ranks: "Team",
+    how: Writing,
+    forecast: Forecast | None = None,
+    *,
+    watching: bool = False,
 ) -> Tally:
-    """Upscale the pictures, then the videos; with a `forecast` long work begins with its time."""
+    """Upscale the pictures, then the videos; with a `forecast` long work begins with its time.
+
+    Flags that do not fit a video, or what an earlier run left of it, raise UsageError before any work; `watching`, they are
+    a failure of that video.
+    """
     if ranks.leads:
         sweep({job.target.parent for job in jobs})
-    plans = _film_plans(jobs, flags)
+    plans = _film_plans(jobs, flags, refuse=not watching)
+    if not watching:
+        with ranks.together():
+            if ranks.leads:
+                video.refuse_others(choice, plans, how.quality)
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
     tally = _upscale_stills(choice, jobs, ranks, how)
@@ -109,13 +124,19 @@ def upscale_arrivals(
     """Upscale what comes, in the groups that it comes in; a failure is told at once, and tried `again` when it changes."""
     from srcli.engine.watch import plan_arrivals
 
-    total, made = Tally(), dict[Path, Path]()
+    total, made, flawed = Tally(), dict[Path, Path](), set[Path]()
+
+    def plan_again(only: set[Path]) -> "list[Job]":
+        """Plan what made a result of what broke off so that it is made anew."""
+        rest, anew = only - flawed, only & flawed
+        return [*(plan(only=rest) if rest else []), *(plan(only=anew, exists="overwrite") if anew else [])]
+
     if not how.quiet:
         console.note("watching: Ctrl-C ends")
     for paths in watched:
-        jobs, refused = plan_arrivals(paths, plan, made)
+        jobs, refused = plan_arrivals(paths, plan_again, made)
         made |= {job.target: job.source for job in jobs}
-        tally = upscale_all(choice, jobs, flags, ranks, how)
+        tally = upscale_all(choice, jobs, flags, ranks, how, watching=True)
         for done in refused:
             _tell(done, how.json)
             if how.journal:
@@ -124,6 +145,7 @@ def upscale_arrivals(
         list_failures(tally)
         again -= set(paths)
         again |= {done.input for done in tally.failures}
+        flawed = flawed - set(paths) | {done.input for done in tally.failures if done.status == "done"}
         total += tally
         if how.fail_fast and total.failures:
             break
@@ -238,9 +260,9 @@ def stills(jobs: "list[Job]") -> "list[Job]":
     return [job for job in jobs if not job.skip and not job.video]
 
 
-def _film_plans(jobs: "list[Job]", flags: video.Flags) -> "list[VideoPlan | VideoDone]":
+def _film_plans(jobs: "list[Job]", flags: video.Flags, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":
     films = [job for job in jobs if not job.skip and job.video]
-    return video.plan(films, flags) if films else []
+    return video.plan(films, flags, refuse=refuse) if films else []
 
 
 def _planned(job: Any) -> Any:

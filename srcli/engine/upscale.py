@@ -5,6 +5,7 @@ Input and output stay on the host as integers; only tiles travel to the device a
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement
@@ -89,6 +90,11 @@ class Upscaler:
     def tile(self) -> int | None:
         """What was asked for: px a side that one tile gives, 0 for the whole picture, None for as much as the memory holds."""
         return self.runner.tile
+
+    def forget(self) -> None:
+        """Take nothing over from what was upscaled so far, nor from what will be."""
+        self.remembers = False
+        self._before.clear()
 
     def __call__(self, picture: Picture, tick: Tick = lambda fraction: None, precision: Precision | None = None) -> Picture:
         """Upscale colour and alpha; what else the picture carries is kept. `precision`: as `choose` says."""
@@ -321,10 +327,16 @@ class Resizer:
         self.name = name
         self.edge: Edge = edge
 
-    def remember(self) -> None:
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
         """Take tiles over from the picture before wherever they read the same px: for frames of a video."""
-        for upscaler in self.upscalers.values():
-            upscaler.remembers = True
+        try:
+            for upscaler in self.upscalers.values():
+                upscaler.remembers = True
+            yield
+        finally:
+            for upscaler in self.upscalers.values():
+                upscaler.forget()
 
     @property
     def spared(self) -> int:

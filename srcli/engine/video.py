@@ -7,7 +7,7 @@ the result is checked against the source.
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -23,7 +23,7 @@ from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
 from srcli.engine.upscale import Resizer, passes
-from srcli.errors import BadVideo, UserError
+from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
@@ -34,7 +34,7 @@ from srcli.media.png import PNG_LEVEL
 from srcli.media.segments import Parts, SegmentWriter, begun, published
 from srcli.media.sequences import SequenceReader, lost_in_pictures, probe_sequence, write_numbered
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
-from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, probe_video, upright
+from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, decoding, probe_video, upright
 from srcli.media.video import Track as Source
 from srcli.models.base import SRModel
 
@@ -169,7 +169,7 @@ def upscale_video(
     started = time.monotonic()
     with team.together():
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
-    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level)
+    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
     with closing(parts):
         done = _made(resizer, plan, parts, team, write, tick)
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
@@ -194,11 +194,11 @@ def _made(
             parts.remove()
         return VideoDone(job.source, job.target, "done", notes=("an earlier run had finished it",))
     run = _Run(resizer, plan, parts, team, precision, write, tick)
-    with team.together():
+    with team.together(), _memory_for(job):
         for track in plan.tracks:
             run.compute(track)
     lost: tuple[str, ...] = ()
-    with team.together():
+    with team.together(), _memory_for(job):
         if team.leads:
             lost = run.finish()
     height, width = _shown(plan)
@@ -220,6 +220,16 @@ def _made(
         precision=precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
     )
+
+
+@contextmanager
+def _memory_for(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise OutOfMemory(f"'{job.source}' needs more memory than there is") from error
 
 
 class _Run:
@@ -282,7 +292,7 @@ class _Run:
             tracks += [replace(track, segments=segments, anew=anew)] if segments else []
         source = None if is_sequence(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
-        self._parts.publish()
+        self._parts.publish(fresh=job.fresh)
         return lost
 
     def _sink(self, track: Track) -> "_Segments | _Numbered":
@@ -416,22 +426,22 @@ def upscaled(
 
     So does a tile that reads the same px as in the frame before.
     """
-    resizer.remember()
-    before: Timed | None = None
-    result: Timed | None = None
     compute = clocks.network.timed(resizer)
-    for _, item in read_ahead(repeat(None), clocks.decode.timed(lambda _: next(frames, None)), depth=AHEAD):
-        if isinstance(item, UserError):
-            raise item
-        if item is None:
-            return
-        number, frame = item
-        repeated = before is not None and _same(frame, before)
-        if not repeated or result is None:
-            picture, precision = compute(Picture(frame.pixels, frame.alpha), size, precision=precision)
-            result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
-        before = frame
-        yield Result(number, frame, result._replace(pts=frame.pts, duration=frame.duration), repeated)
+    with resizer.remembering():
+        before: Timed | None = None
+        result: Timed | None = None
+        for _, item in read_ahead(repeat(None), clocks.decode.timed(lambda _: next(frames, None)), depth=AHEAD):
+            if isinstance(item, UserError):
+                raise item
+            if item is None:
+                return
+            number, frame = item
+            repeated = before is not None and _same(frame, before)
+            if not repeated or result is None:
+                picture, precision = compute(Picture(frame.pixels, frame.alpha), size, precision=precision)
+                result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
+            before = frame
+            yield Result(number, frame, result._replace(pts=frame.pts, duration=frame.duration), repeated)
 
 
 def upscale_stream(
@@ -494,15 +504,16 @@ def _expected(source: Source, clip: Clip, seconds_of_file: float | None) -> int:
     length = source.seconds or seconds_of_file or 0
     whole = source.frames or round(length * source.rate)
     if clip.start or clip.end is not None:
-        seconds = (clip.end if clip.end is not None else Fraction(length)) - clip.start
-        whole = min(whole, max(round(seconds * source.rate), 0)) if whole else round(seconds * source.rate)
+        seconds = max((clip.end if clip.end is not None else Fraction(length)) - clip.start, Fraction(0))
+        whole = min(whole, round(seconds * source.rate)) if whole else round(seconds * source.rate)
     return min(whole, clip.frames) if clip.frames is not None and whole else clip.frames or whole
 
 
 def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, Any]:
     """Put down what decides the result, so that only a run of the same continues it."""
     files = numbered(plan.job.source) if is_sequence(plan.job.source) else [plan.job.source]
-    states = [path.stat() for path in files]
+    with decoding(plan.job.source):
+        states = [path.stat() for path in files]
     choices = plan.choices
     upscalers = [resizer.upscalers[scale] for scale in sorted(resizer.upscalers)]
     return {
@@ -545,13 +556,21 @@ def failed(job: Job, error: Exception) -> VideoDone:
     return VideoDone(job.source, job.target, "failed", error=str(error))
 
 
+def earlier(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> Parts | None:
+    """Return what an earlier run left for this one, None where nothing; raise UsageError where that was another."""
+    if not goes_on(plan):
+        return None
+    parts = Parts(plan.job.target, _work(resizer, plan, quality), taken=("precision",))
+    parts.before()
+    return parts
+
+
 def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[int]:
     """Count the frames of each track that an earlier run left for this one; raise UsageError where that was another."""
     target = plan.job.target
-    if not goes_on(plan):
+    parts = earlier(resizer, plan, quality)
+    if parts is None:
         return [0] * len(plan.tracks)
-    parts = Parts(target, _work(resizer, plan, quality), taken=("precision",))
-    parts.before()
     if published(target):
         return [_expected(track.track, plan.choices.clip, plan.video.seconds) for track in plan.tracks]
     if is_sequence(target):
@@ -588,12 +607,16 @@ def measured(plan: VideoPlan) -> list[Job]:
     return jobs
 
 
-def plan_videos(jobs: Sequence[Job], choices: Choices) -> list[VideoPlan | VideoDone]:
-    """Plan every video; one that cannot be done is a record of why, and does not stop the others."""
+def plan_videos(jobs: Sequence[Job], choices: Choices, *, refuse: bool = True) -> list[VideoPlan | VideoDone]:
+    """Plan every video; one that cannot be done is a record of why, and does not stop the others.
+
+    Choices that do not fit one raise UsageError or, unless these `refuse` all, are such a record too.
+    """
+    recorded = BadVideo if refuse else UserError
     plans: list[VideoPlan | VideoDone] = []
     for job in jobs:
         try:
             plans.append(plan_video(job, choices))
-        except BadVideo as error:
+        except recorded as error:
             plans.append(failed(job, error))
     return plans

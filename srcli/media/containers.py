@@ -224,7 +224,7 @@ def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fract
 
 
 class _Output:
-    """An output container that is closed without its trailer, and whose file goes, where something went wrong."""
+    """An output container whose file goes where something went wrong."""
 
     def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
         ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))

@@ -29,6 +29,7 @@ _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 _NUMBER = re.compile(r"%(0?)(\d*)d")
 
 LONGEST = 255  # bytes of a name, on every file system in use
+_ADDED = len("..parts")  # by the folder of a video's segments, while it is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,10 +493,10 @@ def _resolved(path: Path) -> str:
 
 def _refuse_long_names(jobs: list[Job]) -> None:
     for job in jobs:
-        length = len(os.fsencode(job.target.name))
-        if length > LONGEST:
+        length, most = len(os.fsencode(job.target.name)), LONGEST - _ADDED * job.video
+        if length > most:
             raise UsageError(
-                f"the output of '{job.source}' would have a name of {length} bytes, {LONGEST} is the most; use --name"
+                f"the output of '{job.source}' would have a name of {length} bytes, {most} is the most; use --name"
             )
 
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.files import atomic, hold, make_folder, writing_to
+from srcli.files import atomic, hold, make_folder, publish, writing_to
 from srcli.media.encoding import AnyPacket, Encoder
 from srcli.media.video import Timed
 
@@ -149,14 +149,14 @@ class Parts:
         """When the first of the runs began, in ns."""
         return (self.folder / _MANIFEST).stat().st_mtime_ns
 
-    def publish(self) -> None:
-        """Give the result its name, and remove the segments."""
+    def publish(self, *, fresh: bool) -> None:
+        """Give the result its name, a `fresh` one unless another file has it by now, and remove the segments."""
         with writing_to(self.target):
             with self.joined.open("rb+") as file:
                 os.fsync(file.fileno())  # else a crash could leave neither it nor the segments
             state = self.joined.stat()
             self._write_manifest(self.folder, [state.st_size, state.st_mtime_ns])
-            self.joined.replace(self.target)
+            publish(self.joined, self.target, fresh=fresh)
         self.remove()
 
     def path(self, track: int, number: int) -> Path:
@@ -187,9 +187,9 @@ class Parts:
     def remove(self) -> None:
         """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
         manifest = self.folder / _MANIFEST
-        if manifest.exists():
+        if _manifest(self.folder):  # else the folder is somebody else's
             for child in list(self.folder.iterdir()):
-                if child != manifest:
+                if child != manifest and child.is_file():
                     child.unlink(missing_ok=True)
             manifest.unlink(missing_ok=True)
             with suppress(OSError):
@@ -253,7 +253,8 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Drop the segment that is open, if one is; its frames are done again."""
         if self._segment:
-            self._segment.file.close()
+            with suppress(OSError):  # what is still to be written, on a full disk
+                self._segment.file.close()
             self._segment = None
 
 

@@ -92,7 +92,9 @@ def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
     return lost
 
 
-def write_numbered(pattern: Path, number: int, frame: Timed, format: str, *, quality: int | None, png_level: int) -> None:
+def write_numbered(
+    pattern: Path, number: int, frame: Timed, format: str, *, quality: int | None, png_level: int, fresh: bool
+) -> None:
     """Write one frame; numbers begin at 1, as FFmpeg's do."""
     path = numbered_path(pattern, number + 1)
-    write_image(Picture(frame.pixels, frame.alpha), path, format=format, quality=quality, png_level=png_level)
+    write_image(Picture(frame.pixels, frame.alpha), path, format=format, quality=quality, png_level=png_level, fresh=fresh)

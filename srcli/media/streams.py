@@ -1,6 +1,6 @@
 """Raw frames through pipes: YUV4MPEG2, which says its size and rate itself, and bare RGB, which does not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from srcli.errors import BadVideo
+from srcli.files import writing_to_stdout
 from srcli.media.encoding import Encoding, to_frame
 from srcli.media.image import Array
 from srcli.media.video import FULL, UNSPECIFIED, Clip, Colors, Timed, Track, decoding, rgb, track_of
@@ -59,14 +60,13 @@ class Y4mReader:
         self._first = first
         self.track = track_of(self._stream, first)
 
-    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
-        """Yield the frames that are wanted, with their numbers."""
+    def frames(self) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames with their numbers."""
         for frame in self._all():
             if self._clip.frames is not None and self.count >= self._clip.frames:
                 return
             self.count += 1
-            if wanted(self.count - 1):
-                yield self.count - 1, Timed(*rgb(frame, self.track, self._converter), frame.pts or 0, 1)
+            yield self.count - 1, Timed(*rgb(frame, self.track, self._converter), frame.pts or 0, 1)
 
     def _all(self) -> Iterator[VideoFrame]:
         yield self._first
@@ -87,8 +87,8 @@ class RgbReader:
         self.count = 0
         self.track = Track(0, raw.height, raw.width, "rgb24", "rawvideo", 1 / raw.rate, raw.rate, Colors(range=FULL))
 
-    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
-        """Yield the frames that are wanted, with their numbers."""
+    def frames(self) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames with their numbers."""
         size = self._raw.height * self._raw.width * 3
         while self._clip.frames is None or self.count < self._clip.frames:
             data = self._file.read(size)
@@ -97,9 +97,8 @@ class RgbReader:
                     self.damage = (f"stdin ends within frame {self.count + 1}",)
                 return
             self.count += 1
-            if wanted(self.count - 1):
-                pixels = np.frombuffer(data, np.uint8).reshape(self._raw.height, self._raw.width, 3).copy()
-                yield self.count - 1, Timed(pixels, None, self.count - 1, 1)
+            pixels = np.frombuffer(data, np.uint8).reshape(self._raw.height, self._raw.width, 3).copy()
+            yield self.count - 1, Timed(pixels, None, self.count - 1, 1)
 
 
 class StreamWriter:
@@ -107,6 +106,7 @@ class StreamWriter:
 
     def __init__(self, file: BinaryIO, kind: Kind, track: Track, size: tuple[int, int]) -> None:
         self._file, self._kind = file, kind
+        self._before = b""  # the next frame
         pix_fmt = track.pix_fmt if track.pix_fmt in _CHROMA else "yuv444p" if track.depth <= 8 else "yuv444p10le"
         colors = track.colors._replace(matrix=UNSPECIFIED)  # which y4m cannot name: readers guess it by the size
         if VideoFormat(track.pix_fmt).is_rgb:
@@ -120,23 +120,27 @@ class StreamWriter:
             ratio = f"{aspect.numerator}:{aspect.denominator if aspect else 0}"
             rate = f"{track.rate.numerator}:{track.rate.denominator}"
             head = f"YUV4MPEG2 W{width} H{height} F{rate} Ip A{ratio} C{_CHROMA[pix_fmt]} XCOLORRANGE={colour}\n"
-            file.write(head.encode())
+            self._before = head.encode()
 
     def write(self, frame: Timed) -> None:
-        """Write one frame; raise BadVideo where nobody reads any more."""
+        """Write one frame; raise BadVideo where nobody reads any more, BadFolder where no more fits."""
         try:
-            if self._kind == "y4m":
-                self._file.write(b"FRAME\n")
-                for plane in _planes(to_frame(frame, self._encoding, self._converter)):
-                    self._file.write(plane.tobytes())
-            else:
-                pixels = frame.pixels
-                if pixels.dtype != np.uint8:
-                    pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-                self._file.write(pixels.tobytes())
-            self._file.flush()
+            with writing_to_stdout():
+                for part in self._parts(frame):
+                    self._file.write(part.tobytes())
+                self._file.flush()
         except BrokenPipeError as error:
             raise BadVideo("stdout was closed before the last frame") from error
+
+    def _parts(self, frame: Timed) -> Iterator[Array]:
+        if self._kind == "y4m":
+            yield np.frombuffer(self._before + b"FRAME\n", np.uint8)
+            self._before = b""
+            yield from _planes(to_frame(frame, self._encoding, self._converter))
+        elif frame.pixels.dtype == np.uint8:
+            yield frame.pixels
+        else:
+            yield ((frame.pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def _planes(frame: VideoFrame) -> Iterator[Array]:

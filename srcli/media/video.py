@@ -176,7 +176,9 @@ def decoding(path: Path | str) -> Iterator[None]:
 def probe_video(path: Path) -> Video:
     """Read the headers and the first frame of every video track; raise BadVideo in one line."""
     # here and elsewhere absolute: FFmpeg would take a name such as 12:30.mkv for an address
-    if not path.stat().st_size:
+    with decoding(path):
+        empty = not path.stat().st_size
+    if empty:
         raise BadVideo(f"'{path}' is empty")
     with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
         tracks = [track for stream in real_videos(container) if (track := _probe(path, container, stream))]

@@ -627,6 +627,19 @@ def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopp
     assert (out / "p0.png").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(
+    ("flags", "how"),
+    [
+        (["--exists", "skip"], "the same command goes"),
+        (["--exists", "skip", "--no-resume"], "the same command without --no-resume goes"),
+        (["--no-resume"], "the same command with --exists skip and without --no-resume goes"),
+    ],
+)
+def test_a_stop_says_which_flags_would_begin_anew(folder, tmp_path, stopped_at_the_second, flags, how):
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out", *flags)
+    assert result.stderr.splitlines()[-1] == f"interrupted: what is done stays; {how} on from there"
+
+
 # Folders that fill
 
 

@@ -341,6 +341,96 @@ def test_a_stopped_run_goes_on_and_equals_a_whole_one(tmp_path, monkeypatch):
     assert held(tmp_path / "whole.mp4") == held(tmp_path / "out.mp4")
 
 
+def test_a_run_that_was_another_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photograph(24, 32)).save(tmp_path / "in" / "a.png")
+    make_clip(tmp_path / "in" / "clip.mp4", frames=20)
+    flags = tmp_path / "in", "-o", tmp_path / "out", "-s", 2, "--segment", 4
+    real = engine.upscale_video
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert upscale(*flags).exit_code == 130
+    (tmp_path / "out" / "a.png").unlink()
+    other = upscale(*flags, "--crf", 30)
+    assert (other.exit_code, "holds an unfinished run with another encoder" in other.stderr) == (2, True)
+    assert not (tmp_path / "out" / "a.png").exists()
+    watched = upscale(*flags, "--crf", 30, "--watch-idle", 0)  # goes on for ever: one video does not end it
+    assert watched.exit_code == 1
+    assert "1 upscaled, 1 failed" in watched.stderr
+    assert "clip.mp4': " not in watched.stderr.splitlines()[-1]
+    assert "holds an unfinished run with another encoder" in watched.stderr
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_a_video_that_vanished_stops_no_other(tmp_path, monkeypatch):
+    clips = [
+        make_clip(tmp_path / "in" / name, frames=3)
+        for name in ("a.mp4", "b.mp4")
+        if (tmp_path / "in").mkdir(exist_ok=True) is None
+    ]
+    real = engine.plan_videos
+
+    def planned(*arguments, **more):
+        plans = real(*arguments, **more)
+        clips[0].unlink()
+        return plans
+
+    monkeypatch.setattr(engine, "plan_videos", planned)
+    result = upscale(tmp_path / "in", "-o", tmp_path / "out", "-s", 2)
+    assert result.exit_code == 1
+    assert "a.mp4' cannot be read as a video: no such file or directory" in result.stderr.replace("\n", " ").lower()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mp4"]
+
+
+@pytest.mark.parametrize(("target", "there"), [("out.mp4", "out.mp4"), ("f_%d.png", "f_2.png")])
+def test_what_appears_while_a_video_is_made_stays(tmp_path, monkeypatch, target, there):
+    real = engine.plan_videos
+
+    def planned(*arguments, **more):
+        plans = real(*arguments, **more)
+        (tmp_path / there).write_text("another program's")
+        return plans
+
+    monkeypatch.setattr(engine, "plan_videos", planned)
+    clip = make_clip(tmp_path / "clip.mp4", frames=3)
+    result = upscale(clip, "-o", tmp_path / target, "-s", 2)
+    assert result.exit_code == 1
+    assert "a file of that name appeared meanwhile and stays" in " ".join(result.stderr.split())
+    assert (tmp_path / there).read_text() == "another program's"
+    monkeypatch.undo()
+    assert "3 frames" in done(clip, "-o", tmp_path / target, "-s", 2, "--exists", "overwrite").stdout
+
+
+def test_a_name_that_leaves_no_room_for_the_folder_of_its_segments_is_refused(tmp_path):
+    clip = make_clip(tmp_path / f"{'n' * 246}.mp4", frames=2)
+    result = upscale(clip, "-s", 2)  # a _x2 behind it
+    assert result.exit_code == 2
+    assert "would have a name of 253 bytes, 248 is the most; use --name" in " ".join(result.stderr.split())
+    done(clip, "-s", 2, "-o", tmp_path / f"{'n' * 244}.mp4")
+    assert (tmp_path / f"{'n' * 244}.mp4").exists()
+
+
+def test_a_video_that_was_copied_on_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.engine.watch.REST", 0.01)
+    whole = make_clip(tmp_path / "clip.mkv", frames=60).read_bytes()
+    clip = tmp_path / "in" / "clip.mkv"
+    clip.parent.mkdir()
+    clip.write_bytes(whole[: len(whole) // 3])
+    counts = []
+    real = engine.upscale_video
+
+    def upscaled(*arguments, **more):
+        made = real(*arguments, **more)
+        counts.append((made.frames, bool(made.error)))
+        clip.write_bytes(whole)  # the copy goes on
+        return made
+
+    monkeypatch.setattr(engine, "upscale_video", upscaled)
+    result = upscale(clip.parent, "-o", tmp_path / "out", "-s", 1, "--watch-idle", 0.1)
+    assert [broken for _, broken in counts] == [True, False], result.stderr
+    assert counts[0][0] < counts[1][0] == len(decoded(tmp_path / "out" / "clip.mkv")) == 60
+
+
 def test_a_run_that_kept_nothing_stands_in_the_way_of_no_other(tmp_path, monkeypatch):
     job = make_clip(tmp_path / "clip.mp4", frames=20), "-o", tmp_path / "out.mp4", "-s", 2
     real = engine.upscale_video
@@ -527,6 +617,29 @@ def test_flags_of_files_are_refused_where_frames_go_to_stdout(tmp_path, flags, t
     assert result.exit_code == 2
     assert text in result.stderr
     assert not result.stdout
+
+
+def test_a_video_in_the_form_of_a_file_is_refused_where_a_picture_goes_to_stdout(tmp_path):
+    out, said, code = piped(make_clip(tmp_path / "clip.mkv", frames=2).read_bytes(), "-", "-o", "-")
+    assert (out, code) == (b"", 2)
+    assert "stdin is a video in a file's form: name the file" in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("format", ["y4m", "rgb"])
+def test_a_full_disk_behind_stdout_is_said_in_one_line(tmp_path, format):
+    clip = make_clip(tmp_path / "clip.mkv", frames=4)
+    command = [sys.executable, "-m", "srcli", "upscale", str(clip), "-o", "-", "-s", "2", "-m", "bicubic", "--format", format]
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert run.returncode == 1
+    assert run.stderr.decode().splitlines()[-1] == "error: cannot write to stdout: No space left on device"
+
+
+def test_frames_of_several_ranks_do_not_share_stdout(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = upscale(make_clip(tmp_path / "clip.mkv", frames=2), "-o", "-")
+    assert (result.exit_code, "from one process, not from torchrun" in result.stderr) == (2, True)
 
 
 def test_frames_to_stdout_are_deinterlaced_and_reported(tmp_path):

@@ -248,7 +248,7 @@ def test_a_result_that_has_its_name_is_known_until_its_segments_are_gone(tmp_pat
     parts.joined.write_text("joined")
     with monkeypatch.context() as patch:
         patch.setattr(Parts, "remove", lambda self: None)  # killed here
-        parts.publish()
+        parts.publish(fresh=True)
     assert published(parts.target)
     parts.remove()
     assert not parts.folder.exists()
@@ -261,8 +261,24 @@ def test_a_result_is_on_the_disk_before_its_segments_go(tmp_path, monkeypatch):
     synced = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino) or fsync(number))
-    parts.publish()
+    parts.publish(fresh=False)
     assert parts.target.stat().st_ino in synced
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_appeared_meanwhile_is_replaced_only_where_that_was_asked_for(tmp_path, fresh):
+    parts = segments(tmp_path, 4)
+    parts.joined.write_text("joined")
+    parts.target.write_text("another program's")
+    if not fresh:
+        parts.publish(fresh=False)
+        assert parts.target.read_text() == "joined"
+        return
+    with pytest.raises(BadFolder, match="a file of that name appeared meanwhile and stays"):
+        parts.publish(fresh=True)
+    assert parts.target.read_text() == "another program's"
+    assert not published(parts.target)
+    assert list(parts.closed(0, 4))  # for the next run
 
 
 def test_a_disk_that_is_full_at_once_is_said_in_one_line(tmp_path, monkeypatch):
@@ -274,8 +290,11 @@ def test_a_disk_that_is_full_at_once_is_said_in_one_line(tmp_path, monkeypatch):
         Parts(tmp_path / "out.mkv", {}).begin()
 
 
-def test_a_folder_of_the_user_is_not_touched(tmp_path):
-    (tmp_path / "out.mkv.parts").mkdir()
+@pytest.mark.parametrize("manifest", [None, "{}", '{"work": 1}', "none"])
+def test_a_folder_of_the_user_is_not_touched(tmp_path, manifest):
+    (tmp_path / "out.mkv.parts" / "more").mkdir(parents=True)
+    if manifest:
+        (tmp_path / "out.mkv.parts" / "manifest.json").write_text(manifest)
     (tmp_path / "out.mkv.parts" / "diary.txt").write_text("mine")
     parts = Parts(tmp_path / "out.mkv", {})
     with pytest.raises(BadFolder, match="holds something else"):
