@@ -1,4 +1,4 @@
-"""A gigapixel from end to end: python benchmarks/gigapixel.py FOLDER [--model rfdn] [--side 8192] [--height 8192]
+"""A gigapixel from end to end: python benchmarks/gigapixel.py FOLDER [--model standard] [--width 8192] [--height 8192]
 
 Lays the photographs of FOLDER side by side in a tiled TIFF, has `srcli upscale` make it four times as large as a tiled
 BigTIFF, and prints the time and the peak memory of that process. The result is then compared with crops of the input

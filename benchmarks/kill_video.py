@@ -1,6 +1,6 @@
 """Kill srcli upscale in the middle of a video, again and again, and compare what comes out with a run that nobody stopped.
 
-python benchmarks/kill_video.py [--kills 50] [--seed 0] [--codec libx264] [--keep FOLDER]
+python benchmarks/kill_video.py [--kills 50] [--seed 0] [--codec libx264]
 
 The same command is started over and over. A kill (SIGKILL) comes at a random moment: of the whole time that a run takes,
 imports included, in one run of four, and else of the time from its first frame to the removal of the segments. One that comes

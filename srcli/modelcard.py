@@ -148,6 +148,8 @@ def idle(training: Mapping[str, Any]) -> dict[str, str]:
         said["beta"] = "needs --loss smooth-l1"
     if "frequency" not in losses:
         said["frequency"] = "needs --loss frequency"
+    if not training.get("val"):
+        said["validate_every"] = "needs --val"
     if training.get("schedule") != "step":
         said["halve_every"] = "needs --schedule step"
     elif training.get("milestones"):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from srcli import checkpoint, zoo
 from srcli.checkpoint import Card
-from srcli.errors import BadCheckpoint
+from srcli.errors import BadCheckpoint, UsageError
 from srcli.modelcard import LICENCES
 from srcli.models import create
 
@@ -66,6 +66,8 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         strict: bool = True,
         **arguments: Any,
     ) -> Self:
+        if not strict:
+            raise UsageError("strict=False: a network takes all of its weights or none")
         path = Path(model_id) / zoo.SAVED
         if not Path(model_id).is_dir():
             path = Path(

@@ -350,6 +350,7 @@ def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path
     [
         (["--optimizer", "adam", "--adam-lr", 1e-9], "--adam-lr is of muon; the rate of adam is --lr"),
         (["--beta", 3], "--beta needs --loss smooth-l1"),
+        (["--validate-every", 3], "--validate-every needs --val"),
         (["--frequency", 3, "--finish", 0.2], "--frequency needs --loss frequency"),
         (["--halve-every", 1], "--halve-every needs --schedule step"),
         (["--schedule", "step", "--halve-every", 1, "--milestones", 2], "--halve-every is replaced by --milestones"),

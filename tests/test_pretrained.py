@@ -8,8 +8,13 @@ from huggingface_hub import ModelCard
 
 import srcli
 from srcli import checkpoint, zoo
-from srcli.errors import UnknownArchitecture
+from srcli.errors import UnknownArchitecture, UsageError
 from tests.hubserver import TOKEN, serving
+
+
+def test_a_network_takes_all_of_its_weights_or_none(tmp_path):
+    with pytest.raises(UsageError, match="strict=False"):
+        srcli.Model.from_pretrained(tmp_path, strict=False)
 
 
 def test_a_round_trip_keeps_weights_card_and_arguments(tmp_path):

@@ -1,5 +1,6 @@
 """srcli train: a network from a folder of pictures."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,7 +208,7 @@ def train(
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
     for name in ("data", "lr_dir", "teacher_dir", "val", "val_lr_dir"):
-        if values.get(name):
+        if values.get(name) and os.environ.get("RANK", "0") == "0":  # others may lack what rank 0 alone reads
             need_folder(Path(values[name]))
 
     from srcli.engine.distributed import rank_and_world

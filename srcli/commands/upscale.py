@@ -182,7 +182,7 @@ def upscale(
         refuse_unreadable(sources)
 
     from srcli.engine.device import use_threads
-    from srcli.engine.distributed import rank_and_world, team
+    from srcli.engine.distributed import ENDLESS, rank_and_world, team
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.watch import arrivals
@@ -194,7 +194,7 @@ def upscale(
         raise UsageError("frames go to stdout from one process, not from torchrun: name a file with -o")
     if threads:
         use_threads(threads)
-    ranks = context.with_resource(team(device))  # several under torchrun, which share pictures and videos
+    ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),

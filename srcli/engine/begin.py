@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -64,10 +65,19 @@ def begin(
     notes += [*skipped, *_notes(run, state, settings)]
     if resume and state is None:
         notes.append(f"nothing to resume in '{out}': starting at step 0")
-    wanted = config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda")
-    if wanted and (reason := compile_network(run.model, ranks.device)):
-        notes.append(f"not compiled: {reason}")
+    synced = any(isinstance(module, nn.SyncBatchNorm) for module in run.model.modules())  # not tried when compiled
+    if config.compile == "on" or (config.compile == "auto" and ranks.device.type == "cuda" and not synced):
+        reason = compile_network(run.model, ranks.device)
+        run.compiled = reason is None
+        notes += [f"not compiled: {reason}"] if reason else []
     return run, patches, notes
+
+
+def _host_threads(device: torch.device) -> int:
+    """Return how many threads of the host work for a rank: torchrun leaves torch one, of which a GPU does not compute."""
+    if device.type != "cuda":
+        return torch.get_num_threads()
+    return max(torch.get_num_threads(), (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
@@ -81,7 +91,7 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     files = [Files(*picture) for picture in zip(pictures, *found, strict=True)]
     where, threads = device, 1
     if config.degradation != "bicubic":  # JPEG and H.264 are encoded on the host
-        where, threads = torch.device("cpu"), min(torch.get_num_threads(), max(leg.batch for leg in config.legs()))
+        where, threads = torch.device("cpu"), min(_host_threads(device), max(leg.batch for leg in config.legs()))
     pool = single_threads(threads) if threads > 1 else None
     making = Making(config.degradation, config.shrink, config.drawings, pool)
     source: Patches | Stream

@@ -2,7 +2,9 @@
 
 import re
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -74,6 +76,20 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 def _has_bf16(device: torch.device) -> bool:
     """Tell whether a CUDA device computes in bf16: NVIDIA's do from Ampere on, of AMD's those that torch runs on."""
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Compute in float32 what is float32: by default cuDNN rounds it to the 10 bits of TF32 in convolutions."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def single_threads(count: int) -> ThreadPoolExecutor:

@@ -24,7 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from srcli.engine.device import pick_device
 from srcli.errors import UsageError, UserError
 
-PATIENCE = timedelta(hours=6)  # a rank may wait this long, for rank 0's validation; a rank that dies is noticed at once
+# A rank that dies is noticed at once; others are waited for this long: in training for rank 0's validation
+PATIENCE, ENDLESS = timedelta(hours=6), timedelta(days=365)
 
 
 class RankLost(UserError):
@@ -127,8 +128,11 @@ def rank_and_world() -> tuple[int, int]:
 
 
 @contextmanager
-def team(device: str) -> Iterator[Team]:
-    """Join the other ranks of a torchrun, each on a device of its own; alone outside it. Raises DeviceUnavailable."""
+def team(device: str, patience: timedelta = PATIENCE) -> Iterator[Team]:
+    """Join the other ranks of a torchrun, each on a device of its own; alone outside it. Raises DeviceUnavailable.
+
+    `patience`: how long this rank waits for another.
+    """
     rank, world = rank_and_world()
     if world == 1:
         yield Team(0, 1, pick_device(device))
@@ -145,7 +149,7 @@ def team(device: str) -> Iterator[Team]:
     if where.type == "cuda":
         where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(where)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=patience)
     try:
         yield Team(rank, world, where)
     except BaseException:

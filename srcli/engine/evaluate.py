@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
+from srcli.engine.device import Precision
 from srcli.engine.folders import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
@@ -218,12 +219,12 @@ def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protoc
             partners(dataset.pictures, folder, protocol.scale, dataset.folder)
 
 
-def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair) -> np.ndarray:
-    """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8."""
+def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Score) -> np.ndarray:
+    """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8, from what it said of it."""
     if isinstance(entry.source, Path):
         scale = pair.hr.shape[0] // pair.lr.shape[0]
         return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale, dataset.folder)
-    return entry.source.pixels(pair.lr)
+    return entry.source.pixels(pair.lr, precision=cast(Precision | None, scored.precision))
 
 
 def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, root: Path | None = None) -> Pair:

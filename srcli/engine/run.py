@@ -53,6 +53,8 @@ class Run:
         self.config, self.ranks, self.precision = config, ranks, precision
         self.scored_on = scored_on  # the fingerprint of what `best` was measured on
         self.teacher = teacher
+        self.compiled = False
+        self.stale = False  # best.safetensors was chosen by other pictures than those of --val now
         self.trained = trained  # the start is weights that are worth a score
         self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -82,6 +84,7 @@ class Run:
             "best_step": self.best_step,
             "validated": self.validated,
             "scored_on": self.scored_on,
+            "stale": self.stale,
             "trained": self.trained,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -96,6 +99,9 @@ class Run:
         self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
         if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
             self.best, self.best_step = state["best"], state.get("best_step", self.step)
+            self.stale = state.get("stale", False)
+        else:
+            self.stale = self.scored_on is not None and state.get("scored_on") is not None
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

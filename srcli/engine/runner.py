@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from srcli.engine.compiler import compile_network
-from srcli.engine.device import DTYPES, Precision, check_precision, fast_precision
+from srcli.engine.device import DTYPES, Precision, check_precision, exact, fast_precision
 from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, resident_limit, trim
 from srcli.errors import OutOfMemory, UsageError, out_of_memory, quoted
 from srcli.models.base import SRModel, Window
@@ -268,7 +268,8 @@ class Runner:
 
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32"):
+        casts = torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32")
+        with casts, exact(self.device) if precision == "fp32" else nullcontext():
             return in_color(self.model, x, window)
 
 

@@ -135,6 +135,8 @@ def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> It
         with noticing_loss():
             yield from steps
     except RankLost as error:
+        if run.ranks.device.type == "cuda":  # whose queue may wait for the lost rank's part of a step, for ever
+            raise RankLost(f"{error}; {kept(out)}, continue with --resume") from error
         if run.ranks.leads:  # nothing is half-done: the ranks talk before a step's update and after it
             save_last(run, out)
         raise RankLost(f"{error}; step {run.step} is saved in '{out / 'last.pt'}', continue with --resume") from error
@@ -158,6 +160,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     owed = 0.0  # seconds of training that the clock has not had yet: the device was behind the host
     clock = told = time.monotonic()
     last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
+    compiled_for = set[tuple[int, int]]()  # sizes of batches and patches
     period = config.validate_every * 60
     next_validation = (run.elapsed // period + 1) * period  # not from here on: each process may live for less
     at_end = False
@@ -175,10 +178,15 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
     while not at_end:
         if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
             break
-        lr = run.set_rates()
+        lr, leg, began = run.set_rates(), run.leg(), time.monotonic()
         total += _backward(run, network, patches)
         run.update()
         counted += 1
+        if run.compiled and (leg.batch, leg.patch) not in compiled_for:
+            compiled_for.add((leg.batch, leg.patch))
+            if ranks.device.type == "cuda":
+                torch.cuda.synchronize(ranks.device)
+            clock, told = (at + time.monotonic() - began for at in (clock, told))  # compiling is not training
         now = time.monotonic()
         elapsed = run.elapsed + owed + now - clock
         due = config.val is not None and (
@@ -217,7 +225,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         improved = scoring and run.best_step == run.step  # best.safetensors is new, and a run that goes on has to know
         if ranks.leads and (at_end or improved or run.elapsed - last_save >= SAVE_EVERY):
             last_save = run.elapsed
-            if run.best == -math.inf:  # not validated, or not yet
+            if run.best == -math.inf and not run.stale:  # not validated, or not yet
                 _save_unscored(run, patches, out)
             yield save_last(run, out)
             clock = told = time.monotonic()
@@ -227,6 +235,8 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
 
 def _to_score(run: Run, lost: bool) -> bool:
     """Whether a run that begins, or goes on, has to be validated first; `lost`: it is at its end without its weights."""
+    if run.stale:
+        return True
     if not run.step:
         return run.trained and run.best_step is None  # what training has to better
     every = run.config.validate_steps

@@ -85,7 +85,7 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
             scores.append(score)
             if stopping():
                 return None
-    run.validated = run.step
+    run.validated, run.stale = run.step, False
     summary = summarize("", folder, protocol, scores)
     result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
     if result.best:

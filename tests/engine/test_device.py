@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from srcli.engine.device import check_precision, fast_precision, pick_device
+from srcli.engine.device import check_precision, exact, fast_precision, pick_device
 from srcli.errors import DeviceUnavailable
 
 CPU = torch.device("cpu")
@@ -77,3 +77,11 @@ def test_a_gpu_that_torch_was_not_built_for_is_passed_over(monkeypatch, built, c
 def test_half_precision_on_the_cpu_is_refused():
     with pytest.raises(DeviceUnavailable, match="bf16"):
         check_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(("device", "rounds"), [("cuda", False), ("cpu", True)])
+def test_float32_is_not_rounded_to_tf32(device, rounds):
+    assert torch.backends.cudnn.allow_tf32  # as torch has it
+    with exact(torch.device(device)):
+        assert torch.backends.cudnn.allow_tf32 is rounds
+    assert torch.backends.cudnn.allow_tf32

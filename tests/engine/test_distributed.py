@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from srcli.checkpoint import read_card
 from srcli.cli import app
 from srcli.commands.train import _said_once
+from srcli.engine import train as training
+from srcli.engine.begin import _host_threads
 from srcli.engine.distributed import RankLost, Team, team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
@@ -185,3 +188,22 @@ def test_a_rank_that_dies_ends_the_run_with_a_checkpoint(pictures, tmp_path):
     saved = torch.load(out / "last.pt", weights_only=True)["step"]
     assert saved > 0
     assert f"another rank of the run died; step {saved} is saved in '{out / 'last.pt'}', continue with --resume" in stderr
+
+
+def test_nothing_is_saved_of_a_gpu_whose_queue_waits_for_a_lost_rank(tmp_path, monkeypatch):
+    def steps():
+        yield from ()
+        raise RankLost("another rank of the run died")
+
+    monkeypatch.setattr(training, "save_last", lambda run, out: pytest.fail("waits for ever"))
+    run = SimpleNamespace(ranks=Team(0, 2, torch.device("cuda:0")), step=3)
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(RankLost, match=r"died; the last checkpoint, '.*last.pt', is kept, continue with --resume"):
+        list(training._guarded(steps(), run, SimpleNamespace(close=lambda: None), tmp_path))
+
+
+def test_the_host_of_a_gpu_works_in_all_threads_that_are_the_ranks(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert _host_threads(torch.device("cuda:1")) == max(8, torch.get_num_threads())
+    assert _host_threads(torch.device("cpu")) == torch.get_num_threads()

@@ -18,6 +18,8 @@ from srcli.engine.evaluate import (
     evaluate,
     evaluate_pictures,
     open_datasets,
+    read_pair,
+    restore,
     shrink,
     summarize,
     versus,
@@ -225,6 +227,16 @@ def test_a_picture_smaller_than_its_border_is_named_beforehand(tmp_path):
     with pytest.raises(BadPicture, match=r"b\.png' is 40x11: x4 and a border of 4 px leave nothing"):
         check_pictures(open_datasets([tmp_path]), [], Protocol(4))
     check_pictures(open_datasets([tmp_path]), [], Protocol(4, border=3))
+
+
+def test_what_is_shown_is_computed_as_what_was_scored(tmp_path):
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    (dataset,) = open_datasets([tmp_path])
+    upscaler = Upscaler(create("rfdn", 2), precision="bf16")
+    pair = read_pair(dataset.pictures[0], Protocol(2))
+    shown = restore(Entry("rfdn", "rfdn", upscaler), dataset, dataset.pictures[0], pair, Score("a", 0, 0, 0, precision="fp32"))
+    np.testing.assert_array_equal(shown, upscaler.pixels(pair.lr, precision="fp32"))
+    assert not np.array_equal(shown, upscaler.pixels(pair.lr))
 
 
 @pytest.mark.parametrize(

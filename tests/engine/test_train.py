@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
+from srcli.engine import train as training
 from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.distributed import Team
 from srcli.engine.events import Noted, Saved, Started, Step, Validated
@@ -312,13 +314,11 @@ def test_the_best_on_other_pictures_does_not_count(config, pictures, tmp_path):
     easy.mkdir()
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(easy / "flat.png")
     list(train(replace(config, val=str(easy), steps=1), tmp_path / "run", device="cpu"))
-    (validated,) = [
-        e
-        for e in train(replace(config, val=str(pictures), steps=2), tmp_path / "run", device="cpu", resume=True)
-        if isinstance(e, Validated)
-    ]
-    assert validated.best
-    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["steps_done"] == 2
+    resumed = train(replace(config, val=str(pictures), steps=2), tmp_path / "run", device="cpu", resume=True)
+    start, end = [e for e in resumed if isinstance(e, Validated)]  # the start is what the rest has to better
+    assert (start.step, start.best, end.step) == (1, True, 2)
+    assert end.best == (end.psnr > start.psnr)
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["val"] == pictures.name
 
 
 def test_the_best_on_the_same_pictures_counts_wherever_they_lie(config, pictures, tmp_path):
@@ -1052,3 +1052,37 @@ def test_averaged_weights_get_batch_norm_statistics_of_their_own(config, tmp_pat
     assert not torch.allclose(state["averaged"][name], state["model"][name], rtol=0.05)
     model, _ = checkpoint.load(tmp_path / "run" / "best.safetensors")
     assert torch.equal(model.state_dict()[name], state["averaged"][name])
+
+
+def test_compiling_is_not_training(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.engine.begin.compile_network", lambda network, device: None)
+    honest, calls = training._backward, []
+
+    def backward(*arguments):
+        calls.append(1)
+        time.sleep(0.7 * (len(calls) in (1, 6)))  # as the first step of each size does
+        return honest(*arguments)
+
+    monkeypatch.setattr(training, "_backward", backward)
+    staged = replace(config, compile="on", stage=(Stage(0.5, patch=20),))
+    elapsed = [e.elapsed for e in train(staged, tmp_path / "run", device="cpu") if isinstance(e, Step)]
+    assert len(calls) == 10
+    assert elapsed[-1] < 0.7
+
+
+def test_other_pictures_to_validate_on_are_scored_before_best_is_replaced(config, pictures, tmp_path, monkeypatch):
+    out, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(pictures, other)
+    next(other.iterdir()).unlink()
+    scored = replace(config, val=str(pictures), steps=4)
+    list(train(scored, out, device="cpu"))
+    before = (out / "best.safetensors").read_bytes()
+    monkeypatch.setattr("srcli.engine.train.FIRST_SAVE", 0)
+    given = {"steps": 8, "val": str(other)}
+    events = list(train(given, out, device="cpu", resume=True, stopping=lambda: True))  # before they are scored
+    assert not any(isinstance(e, Validated) for e in events)
+    assert (out / "best.safetensors").read_bytes() == before
+    assert isinstance(
+        next(e for e in train(given, out, device="cpu", resume=True) if not isinstance(e, Started | Noted)), Validated
+    )
+    assert checkpoint.read_card(out / "best.safetensors").training["val"] == "other"
