@@ -29,7 +29,7 @@ _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 _NUMBER = re.compile(r"%(0?)(\d*)d")
 
 LONGEST = 255  # bytes of a name, on every file system in use
-_ADDED = len("..parts")  # by the folder of a video's segments, while it is made
+PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,7 +493,7 @@ def _resolved(path: Path) -> str:
 
 def _refuse_long_names(jobs: list[Job]) -> None:
     for job in jobs:
-        length, most = len(os.fsencode(job.target.name)), LONGEST - _ADDED * job.video
+        length, most = len(os.fsencode(job.target.name)), LONGEST - len("." + PARTS) * job.video
         if length > most:
             raise UsageError(
                 f"the output of '{job.source}' would have a name of {length} bytes, {most} is the most; use --name"
@@ -537,7 +537,7 @@ def _has_numbered(job: Job) -> bool:
     """Tell whether a video's numbered pictures are there, and no unfinished run made them."""
     if not (job.video and is_sequence(job.target)):
         return False
-    return bool(numbered_there(job.target)) and not job.target.with_name(job.target.name + ".parts").is_dir()
+    return bool(numbered_there(job.target)) and not job.target.with_name(job.target.name + PARTS).is_dir()
 
 
 def _published(target: Path) -> bool:

@@ -22,6 +22,7 @@ from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.files import atomic, hold, make_folder, publish, writing_to
 from srcli.media.encoding import AnyPacket, Encoder
+from srcli.media.jobs import PARTS
 from srcli.media.video import Timed
 
 _MANIFEST = "manifest.json"
@@ -216,7 +217,7 @@ def begun(target: Path) -> bool:
 
 
 def _folder(target: Path) -> Path:
-    return target.with_name(target.name + ".parts")
+    return target.with_name(target.name + PARTS)
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
