@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
 from srcli.media.image import Array
+from srcli.media.matroska import cut_short
 from srcli.media.restart import is_restart
 
 if TYPE_CHECKING:
@@ -570,6 +571,7 @@ class VideoReader:
             fewer = packets < self.track.frames
             most = 1.5 * (reached - start) / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
             self._ends_early = missing > most if seconds else fewer
+        self._ends_early |= cut_short(self.path)
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
         """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""
