@@ -74,12 +74,12 @@ def files_in(folder: Path, *, recursive: bool = True, whole: bool = True, beside
     `besides`: a folder below that is left out. Raises BadFolder; not `whole`: folders below that may not be read, such as
     lost+found, are passed over.
     """
-    done = {besides.resolve()} if besides and besides.resolve() != folder.resolve() else set()
+    done = {os.path.realpath(besides)} if besides and os.path.realpath(besides) != os.path.realpath(folder) else set()
     queue = [folder]
     for place in queue:
-        if place.resolve() in done:
+        if os.path.realpath(place) in done:  # unlike Path.resolve it takes links that form a loop
             continue
-        done.add(place.resolve())
+        done.add(os.path.realpath(place))
         try:
             children = sorted(place.iterdir())
         except OSError as error:
@@ -89,7 +89,7 @@ def files_in(folder: Path, *, recursive: bool = True, whole: bool = True, beside
         for child in children:
             if child.name.startswith("."):
                 continue
-            if child.is_dir():
+            if os.path.isdir(child):  # noqa: PTH112 - False where a folder may be listed but not entered
                 queue += [child] if recursive else []
             else:
                 yield child

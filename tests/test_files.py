@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from srcli.files import atomic, sweep
+from srcli.errors import BadFolder
+from srcli.files import atomic, files_in, sweep
 
 LEFT = """
 import os, signal, sys
@@ -60,3 +61,25 @@ def test_what_fails_leaves_what_was_there(tmp_path):
         fail(temporary)
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "before"
+
+
+def test_a_folder_that_is_a_link_to_itself_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert list(files_in(tmp_path / "in", besides=tmp_path / "loop")) == []
+    with pytest.raises(BadFolder, match="loop"):
+        list(files_in(tmp_path / "loop"))
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_is_no_traceback(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "a.png").touch()
+    stat = Path.stat
+
+    def refused(self, **options):
+        if self.name == "a.png":
+            raise PermissionError(13, "Permission denied")
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert [path.name for path in files_in(tmp_path)] == ["a.png"]

@@ -37,7 +37,7 @@ class Writing:
     advice: str  # of what is drawn and went wrong
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Tally:
     """What became of the files so far, by this rank or, for the one that leads, by all."""
 
@@ -141,7 +141,7 @@ def upscale_arrivals(
             _tell(done, how.json)
             if how.journal:
                 how.journal.add(done)
-        tally += Tally(len(refused), len(refused), len(refused), failures=list(refused))
+        tally += Tally(planned=len(refused), tried=len(refused), finished=len(refused), failures=list(refused))
         list_failures(tally)
         again -= set(paths)
         again |= {done.input for done in tally.failures}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
+from glob import escape
 from importlib import metadata
 from math import isfinite
 from pathlib import Path
@@ -59,7 +60,7 @@ class Journal:
         self._started, self._began = datetime.now(UTC), time.monotonic()
         self._head: dict[str, Any] = {}
         if rank == 0:
-            for old in path.parent.glob(f".{path.name}.rank*"):
+            for old in path.parent.glob(f".{escape(path.name)}.rank*"):
                 if re.fullmatch(re.escape(f".{path.name}.rank") + r"\d+", old.name):
                     old.unlink(missing_ok=True)
             with writing_to(path):

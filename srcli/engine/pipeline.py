@@ -125,7 +125,8 @@ class _Upscaled(NamedTuple):
     def size(self) -> int:
         """Return the bytes of the results that wait to be written."""
         pictures = self.result.frames if isinstance(self.result, Animation) else [self.result]
-        return sum(picture.pixels.nbytes for picture in pictures if not isinstance(picture, UserError | Done))
+        kept = [picture for picture in pictures if not isinstance(picture, UserError | Done)]
+        return sum(p.pixels.nbytes + (0 if p.alpha is None else p.alpha.nbytes) for p in kept)
 
 
 def _groups(

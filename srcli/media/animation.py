@@ -20,6 +20,7 @@ from srcli.media.write import named, save, uncarried, writing
 
 ANIMATED = ("gif", "webp", "png")
 MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA
+_CLEAR = 255  # the index in a palette that is seen through
 _LONGEST = {"gif": 655_350, "webp": 2**24 - 1, "png": 65_535}  # ms a frame
 _MOST_PLAYS = 65_535
 _CARRIED = {"gif": "comment", "webp": "icc exif xmp", "png": "icc exif xmp dpi text chunks"}
@@ -70,7 +71,7 @@ def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
         for index in range(first, total):
             image.seek(index)
             image.load()
-            array = np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+            array = _pixels_of(image)
             alpha = upright(array[..., 3]) if array.shape[2] == 4 else None
             frames.append(Frame(upright(array[..., :3]), alpha, float(image.info.get("duration") or 0)))
     if first:
@@ -78,6 +79,13 @@ def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     if still.pixels.dtype != np.uint8:
         notes = (*notes, "16 bits reduced to 8: the frames of an animation have no more here")
     return Animation(replace(still, notes=notes), frames, plays)
+
+
+def _pixels_of(image: Image.Image) -> Array:
+    """(H, W, 3 or 4) of the frame that an image shows."""
+    if image.mode == "I;16":  # which Pillow would clip to 8 bits
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
 def write_animation(
@@ -92,11 +100,17 @@ def write_animation(
         notes.append(f"played {plays:,} times instead of {animation.plays:,}")
     if any(frame.duration > longest for frame in frames):
         notes.append(f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened")
+    lost = uncarried(still, _CARRIED[format].split())
+    if still.icc and still.icc[16:20] == b"GRAY":  # the frames are colour
+        still = replace(still, icc=None)
+        lost |= {"icc"}
     carried = {"icc_profile": still.icc, "exif": still.exif}
     if format == "gif":
         # one palette for every frame: that of the whole film would be coarser, and Pillow's own choice is no better
         images = [_with_palette(frame) for frame in frames]
         transparent = any(image.info for image in images)
+        for image in images if transparent else ():
+            image.info["transparency"] = _CLEAR  # of opaque frames too, or what they cleared would be seen as black
         options |= {"disposal": 2 if transparent else 1, "optimize": False}
         if plays != 1:
             options["loop"] = max(plays - 1, 0)
@@ -118,7 +132,7 @@ def write_animation(
                 if name not in (b"iCCP", b"pHYs", b"eXIf"):  # which Pillow writes
                     info.add(name, data)
             options |= {"disposal": 0, "blend": 0, "pnginfo": info, "dpi": still.dpi}
-    if lost := uncarried(still, _CARRIED[format].split()):
+    if lost:
         notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
@@ -133,13 +147,13 @@ def _image(frame: Frame) -> Image.Image:
 
 
 def _with_palette(frame: Frame) -> Image.Image:
-    """Reduce to 255 colours; index 255 is what is seen through."""
+    """Reduce to 255 colours; index _CLEAR is what is seen through."""
     image = Image.fromarray(frame.pixels).quantize(255, Image.Quantize.MEDIANCUT)
     if frame.alpha is None or frame.alpha.min() >= 128:
         return image
-    index = np.where(frame.alpha >= 128, np.asarray(image), 255).astype(np.uint8)
+    index = np.where(frame.alpha >= 128, np.asarray(image), _CLEAR).astype(np.uint8)
     reduced = Image.fromarray(index, "L")
     palette = image.getpalette() or []
     reduced.putpalette(palette[:765] + [0] * (768 - len(palette[:765])))
-    reduced.info["transparency"] = 255
+    reduced.info["transparency"] = _CLEAR
     return reduced

@@ -34,7 +34,7 @@ def from_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
     if icc := image.info.get("icc_profile"):
         try:
             converted = _converted(image, icc)
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             return image.convert("RGB"), "CMYK converted to RGB without its profile, which is damaged"
         if converted is not None:
             return converted, "CMYK converted to sRGB through its profile, which is not kept"

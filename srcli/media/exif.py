@@ -138,6 +138,18 @@ def patched(exif: bytes, values: Mapping[int, int]) -> bytes:
     return bytes(patched)
 
 
+def without(exif: bytes, tag: int) -> bytes:
+    """Cut a tag out of the main directory; what its values and other directories are in stays where it is."""
+    start, order = _start(exif), _order(exif)
+    at = next((entry.at for entry in _directory(exif, start) if entry.tag == tag), None)
+    if at is None:
+        return exif
+    (count,) = struct.unpack_from(order + "H", exif, start)
+    end = start + 2 + 12 * count + 4  # of the directory, with the link to the next
+    less = struct.pack(order + "H", count - 1)
+    return exif[:start] + less + exif[start + 2 : at] + exif[at + 12 : end] + bytes(12) + exif[end:]
+
+
 def without_preview(exif: bytes) -> bytes:
     """Cut the link from the main directory to the one behind it, which holds a small picture; nothing else moves."""
     start, order = _start(exif), _order(exif)

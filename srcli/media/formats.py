@@ -90,7 +90,7 @@ def kind_of(head: bytes, path: Path) -> str:
         kind = "avif" if b"avi" in brands else "HEIC" if re.search(rb"hei|hev|mif1|msf1", brands) else "a video"
     elif re.match(rb"P[1-7fF]\s", head):
         kind = "ppm"
-    elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--.*?-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):
+    elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):
         kind = "SVG"
     if kind in SUFFIXES.values():
         return kind

@@ -264,6 +264,8 @@ def numbered(pattern: Path) -> list[Path]:
     """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
     match = _NUMBER.search(pattern.name)
     assert match
+    if int(match[2] or 0) > LONGEST:
+        raise BadPicture(f"no name has the {match[2]} digits of '{pattern}'")
     digits = rf"\d{{{int(match[2])},}}" if match[2] else r"\d+"
     form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
     try:
@@ -517,11 +519,22 @@ def _refuse_sizes(jobs: list[Job]) -> None:
 
 def _refuse_inputs(jobs: list[Job]) -> None:
     inputs = {path: job for job in jobs for path in (os.path.realpath(job.source), _resolved(job.source))}
+    files = {mark: job for job in jobs if (mark := _file(job.source))}
     for job in jobs:
-        input = inputs.get(_resolved(job.target))
+        mark = _file(job.target)
+        input = inputs.get(_resolved(job.target)) or (files.get(mark) if mark else None)
         if input and not (job.skip and input.probe and job.size == (input.probe.height, input.probe.width)):
             what = "itself" if input is job else f"the input '{input.source}'"
             raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Tell which file a name is of that no other name is of: on some disks a name is the same in other case."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_nlink == 1 and status.st_ino else None
 
 
 def _refuse_existing(jobs: list[Job], exists: Exists) -> None:

@@ -102,7 +102,7 @@ def losses_of(image: ImageFile.ImageFile | None) -> list[str]:
 
 def quality_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | None:
     if isinstance(image, JpegImageFile):
-        return Quality(tuple(image.quantization.values()), max(get_sampling(image), 0))
+        return Quality(tuple(steps for _, steps in sorted(image.quantization.items())), max(get_sampling(image), 0))
     return Quality(lossless=_webp_lossless(file)) if isinstance(image, WebPImageFile) else None
 
 
@@ -110,7 +110,10 @@ def _webp_lossless(file: BinaryIO) -> bool:
     file.seek(12)
     while len(head := file.read(8)) == 8:
         name, size = struct.unpack("<4sI", head)
-        if name in (b"VP8 ", b"VP8L", b"ANMF"):
+        if name in (b"VP8 ", b"VP8L"):
             return bool(name == b"VP8L")
+        if name == b"ANMF":  # the first frame, whose own chunks follow its place and duration
+            file.seek(16, io.SEEK_CUR)
+            continue
         file.seek(size + size % 2, io.SEEK_CUR)
     return False

@@ -13,7 +13,7 @@ def ppm_header(file: BinaryIO) -> tuple[bytes, int, int, int, int]:
     """Magic, width, height, maximum and where the samples start; comments skipped."""
     file.seek(0)
     head = file.read(4096)
-    match = re.match(rb"(P[2356])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s", head)
+    match = re.match(rb"(P[2356])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", head)
     if match is None:
         return head[:2], 0, 0, 0, 0
     magic, width, height, maximum = match.groups()

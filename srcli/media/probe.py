@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -30,6 +30,9 @@ from srcli.media.ppm import ppm_header
 from srcli.media.tiff import tiff_tags
 
 MAX_PIXELS = 10**9  # Pillow's own limit is a global that raises at 0.18 gigapixels and warns at half of that
+# Pillow takes a PNG whose profile or text has more than a MiB for an attack; profiles of printers have two
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 2**26)
+PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 2**28)
 GRAY = ("1", "L", "LA", "La", "I;16", "F")  # modes of Pillow without colour
 
 
@@ -48,7 +51,7 @@ class Probe(NamedTuple):
 class Header(NamedTuple):
     """An opened file, its pixels not yet decoded."""
 
-    image: ImageFile.ImageFile | None  # None for a TIFF of more than 8 bits: Pillow does not know them all
+    image: ImageFile.ImageFile | None  # None for a TIFF that is not for Pillow, such as one of more than 8 bits
     facts: Probe
     orientation: int  # still to be applied
 
@@ -168,7 +171,11 @@ def _open_tiff(file: BinaryIO) -> Header:
     tags = tiff_tags(file)
     bits, kinds = np.max(tags.get(258, 1)), np.atleast_1d(tags.get(339, 1))
     photometric, orientation = tags.get(262, 1), tags.get(ExifTags.Base.Orientation, 1)
-    deep = photometric in (0, 1, 2) and (bits > 8 or 3 in kinds)
+    if photometric == 5 and tags.get(277, 1) > 4:
+        raise BadPicture("CMYK with a further channel; srcli reads CMYK alone")
+    meaning, in_planes = np.atleast_1d(tags.get(338, 0))[0], tags.get(284, 1) == 2
+    unknown = meaning in (1, 2) and (in_planes or (meaning == 1 and photometric != 2))  # to Pillow, in 8 bits
+    deep = photometric in (0, 1, 2) and (bits > 8 or 3 in kinds or (bits == 8 and unknown))
     if not deep:
         file.seek(0)
         image = TiffImageFile(file)  # has already turned the size, and will turn the pixels
@@ -177,6 +184,6 @@ def _open_tiff(file: BinaryIO) -> Header:
     height, width = int(tags.get(257, 0)), int(tags.get(256, 0))
     if orientation in (5, 6, 7, 8):
         height, width = width, height
-    alpha = np.atleast_1d(tags.get(338, 0))[0] in (1, 2)
-    depth = 32 if 3 in kinds or bits > 16 else 16
-    return Header(None, Probe(height, width, 3 if photometric == 2 else 1, alpha, depth, "tiff"), orientation)
+    depth = 32 if 3 in kinds or bits > 16 else 16 if bits > 8 else 8
+    facts = Probe(height, width, 3 if photometric == 2 else 1, meaning in (1, 2), depth, "tiff")
+    return Header(None, facts, orientation)

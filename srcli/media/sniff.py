@@ -8,7 +8,23 @@ SUFFIXES = frozenset(CONTAINERS) | frozenset(
     (".avi", ".3gp", ".3g2", ".flv", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".ogv", ".y4m", ".mxf")
 )
 
-_STILLS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jxl ", b"jp2 ", b"crx ")  # ISO brands of pictures
+_STILLS = (
+    b"avif",
+    b"avis",
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"hevm",
+    b"hevs",
+    b"mif1",
+    b"msf1",
+    b"jxl ",
+    b"jp2 ",
+    b"crx ",
+)  # ISO brands of pictures
 _HEADS = (
     b"\x1aE\xdf\xa3",  # Matroska and WebM
     b"FLV\x01",

@@ -97,7 +97,7 @@ def _fields(file: BinaryIO, tags: ImageFileDirectory_v2, depth: int = 0) -> list
 
 
 def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
-    """Read the first page, of 16 bits or of floating point in [0, 1]."""
+    """Read the first page, of 8 or 16 bits or of floating point in [0, 1]."""
     import tifffile
 
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of damage is not for stderr
@@ -105,7 +105,7 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
     with tifffile.TiffFile(file) as tiff:
         page, pages = tiff.pages.first, len(tiff.pages)
         kind = page.dtype.kind if page.dtype else "?"
-        if kind not in "uf" or page.dtype in (np.uint8, np.uint32, np.uint64):
+        if kind not in "uf" or page.dtype in (np.uint32, np.uint64):
             raise BadPicture(f"pixels of type {page.dtype}; srcli reads 8 and 16 bits and floating point")
         array = _tiff_pixels(file, page)
         if array.shape[:2] != (page.imagelength, page.imagewidth):
@@ -118,7 +118,7 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
     colours = 3 if page.photometric == 2 else 1
     pixels, alpha = array[..., :colours], None
     if page.photometric == 0:
-        pixels = (1 if kind == "f" else 65535) - pixels
+        pixels = (1 if kind == "f" else np.iinfo(pixels.dtype).max) - pixels
     if array.shape[-1] > colours:
         meaning = int(page.extrasamples[0]) if page.extrasamples else 0
         if meaning in (1, 2):
@@ -137,7 +137,8 @@ def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
     try:
         array: Array = page.asarray()
     except ValueError as error:
-        raise BadPicture(f"no decoder for {page.compression.name} compression; save it with deflate or none") from error
+        what = f"{page.compression.name} compression" + (f" with predictor {page.predictor:d}" if page.predictor > 2 else "")
+        raise BadPicture(f"no decoder for {what}; save it with deflate or none, and no predictor") from error
     if page.planarconfig == 2 and array.ndim == 3:
         array = np.moveaxis(array, 0, -1)
     return array.reshape(*array.shape[:2], -1)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from srcli.errors import BadPicture, first_line
 from srcli.files import atomic, make_folder
-from srcli.media.exif import fields_of, patched
+from srcli.media.exif import fields_of, patched, without
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
 from srcli.media.metadata import encoded
 from srcli.media.picture import Picture, Quality
@@ -170,6 +170,8 @@ def _write_everyday(picture: Picture, path: Path, format: str, quality: int | No
     for key, value in (("icc_profile", picture.icc), ("exif", picture.exif), ("xmp", picture.xmp), ("dpi", picture.dpi)):
         if value:
             options[key] = value
+    if format == "avif" and picture.exif:  # Pillow takes EXIF data with it apart, and loses what it does not know
+        options["exif"] = without(picture.exif, ExifTags.Base.Orientation)
     if format == "jpeg":
         if picture.exif:
             options["exif"] = b"Exif\0\0" + picture.exif

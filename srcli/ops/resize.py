@@ -62,9 +62,12 @@ def _along_rows(x: Tensor, out: int, edge: Edge = "mirror") -> Tensor:
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-2)
 
 
-@lru_cache(maxsize=64)
 def _matrices(size: int, out: int, device: torch.device, edge: Edge) -> list[tuple[int, Tensor]]:
     """List (first input row, (outputs, inputs) weights) for each block of output rows; on the device, so a loop never waits."""
+    return (_small if max(size, out) <= _SMALL else _large)(size, out, device, edge)
+
+
+def _computed(size: int, out: int, device: torch.device, edge: Edge) -> list[tuple[int, Tensor]]:
     scale = out / size
     stretch = min(scale, 1.0)
     support = 4 / stretch
@@ -83,6 +86,10 @@ def _matrices(size: int, out: int, device: torch.device, edge: Edge) -> list[tup
         matrix.scatter_add_(1, rows - first, values)
         blocks.append((first, matrix.to(torch.float32 if device.type == "mps" else torch.float64).to(device)))
     return blocks
+
+
+_SMALL = 1024  # px, up to which a matrix has some hundred KiB; those of 12,000 have 12 MiB
+_small, _large = lru_cache(maxsize=64)(_computed), lru_cache(maxsize=4)(_computed)
 
 
 def _cubic(x: Tensor) -> Tensor:

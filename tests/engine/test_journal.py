@@ -136,3 +136,10 @@ def test_the_report_of_a_run_at_work_is_no_others(tmp_path):
         with pytest.raises(UsageError, match="another run is writing the report"), keeping(path, ALONE):
             pass
     assert len(json.loads(path.read_text())["files"]) == 1
+
+
+def test_the_lines_of_a_killed_run_go_whatever_the_report_is_called(tmp_path):
+    old = tmp_path / ".run[1].json.rank0"
+    old.write_text('{"input": {"path": "old"}, "output": {"path": "old"}, "status": "done"}\n')
+    Journal(tmp_path / "run[1].json", 0, 1).close("finished")
+    assert json.loads((tmp_path / "run[1].json").read_text())["files"] == []

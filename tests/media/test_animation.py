@@ -1,3 +1,5 @@
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,3 +104,61 @@ def test_plans_keep_animations_and_refuse_results_beyond_the_bound(tmp_path, mon
     monkeypatch.setattr("srcli.media.jobs.MAX_RESULT", 5000)
     with pytest.raises(BadPicture, match="3 frames of 46 x 38 px, more than 5,000 px"):
         plan_jobs(["a.gif"], None, scale=2)
+
+
+@pytest.mark.parametrize("opaque", [0, 1, 2])
+def test_an_opaque_frame_of_a_gif_leaves_nothing_opaque_behind(tmp_path, opaque):
+    made = animation(alpha=True)
+    frames = [replace_alpha(frame, None) if i == opaque else frame for i, frame in enumerate(made.frames)]
+    write_animation(replace(made, frames=frames), tmp_path / "a.gif", format="gif")
+    for before, after in zip(frames, read_animation(tmp_path / "a.gif").frames, strict=True):
+        expected = np.full((19, 23), 255, np.uint8) if before.alpha is None else before.alpha
+        alpha = np.full((19, 23), 255, np.uint8) if after.alpha is None else after.alpha
+        np.testing.assert_array_equal(alpha, expected)
+        np.testing.assert_array_equal(after.pixels[expected > 0], before.pixels[expected > 0])
+
+
+def replace_alpha(frame: Frame, alpha: np.ndarray | None) -> Frame:
+    return Frame(frame.pixels, alpha, frame.duration)
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_lossless_webp_stays_so(tmp_path, lossless):
+    noise = [np.random.default_rng(i).integers(0, 256, (24, 24, 3)).astype(np.uint8) for i in range(2)]
+    images = [Image.fromarray(frame) for frame in noise]
+    images[0].save(tmp_path / "a.webp", save_all=True, append_images=images[1:], lossless=lossless, quality=60)
+    read = read_animation(tmp_path / "a.webp")
+    write_animation(read, tmp_path / "b.webp", format="webp")
+    same = all(
+        np.array_equal(a.pixels, b.pixels) for a, b in zip(read.frames, read_animation(tmp_path / "b.webp").frames, strict=True)
+    )
+    assert same is lossless
+
+
+def test_frames_of_16_bits_keep_their_brightness(tmp_path):
+    def chunk(name: bytes, *fields: int | bytes, form: str = "") -> bytes:
+        data = name + (struct.pack(">" + form, *fields) if form else b"".join(fields))
+        return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+    def level(value: int) -> bytes:
+        return zlib.compress(4 * (b"\0" + struct.pack(">H", value) * 5))
+
+    def control(number: int) -> bytes:
+        return chunk(b"fcTL", number, 5, 4, 0, 0, 1, 10, 0, 0, form="IIIIIHHBB")
+
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", 5, 4, 16, 0, 0, 0, 0, form="IIBBBBB") + chunk(b"acTL", 2, 0, form="II")
+    first = control(0) + chunk(b"IDAT", level(0x8000))
+    second = control(1) + chunk(b"fdAT", struct.pack(">I", 2), level(0x2000))
+    (tmp_path / "a.png").write_bytes(head + first + second + chunk(b"IEND"))
+    read = read_animation(tmp_path / "a.png")
+    assert [int(frame.pixels[0, 0, 0]) for frame in read.frames] == [0x80, 0x20]
+    assert {frame.pixels.shape for frame in read.frames} == {(4, 5, 3)}
+
+
+def test_frames_of_colour_get_no_profile_of_gray(tmp_path):
+    gray = bytes(16) + b"GRAY" + bytes(108)
+    made = animation()
+    notes = write_animation(replace(made, still=replace(made.still, icc=gray)), tmp_path / "a.webp", format="webp")
+    assert "animated WEBP cannot carry the colour profile" in notes
+    with Image.open(tmp_path / "a.webp") as image:
+        assert "icc_profile" not in image.info

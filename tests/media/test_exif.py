@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from srcli.media.exif import Field, entries, fields_of, laid
+from srcli.media.exif import Field, entries, fields_of, laid, without
 
 
 def made(order: str, *directories: list[tuple[int, int, int, bytes]]) -> bytes:
@@ -41,3 +41,19 @@ def test_what_is_laid_out_is_taken_apart_as_it_was():
     below = [Field(0x9000, 7, 5, b"02322"), Field(0xA005, 4, 1, [Field(1, 2, 4, b"R98\0")])]
     fields = [Field(0x010F, 2, 3, b"ab\0"), Field(0x8769, 4, 1, below), Field(0x8825, 4, 1, [Field(0, 1, 4, b"\2\3\0\0")])]
     assert fields_of(laid(fields, "<")) == fields_of(laid(fields, ">")) == fields
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("tag", [0x010F, 0x0112, 0x8769, 0x9999])
+def test_a_tag_that_is_cut_out_leaves_the_others_where_they_are(order, tag):
+    main = [
+        (0x010F, 2, 9, struct.pack(order + "I", 8)),
+        (0x0112, 3, 1, b"\6\0\0\0"),
+        (0x8769, 4, 1, struct.pack(order + "I", 2000)),
+    ]
+    exif = made(order, main, [(0x927C, 7, 40, struct.pack(order + "I", 40))])
+    cut = without(exif, tag)
+    left = [(e.tag, e.kind, e.number, cut[e.at + 8 : e.at + 12]) for e in entries(cut) if e.at < 2000]
+    assert left == [entry for entry in main if entry[0] != tag]
+    assert len(cut) == len(exif)
+    assert (cut[:1000], cut[1100:]) == (exif[:1000], exif[1100:])

@@ -1,6 +1,8 @@
 import io
+import os
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 
 import imageio.v3 as iio
@@ -12,6 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from srcli.errors import BadPicture
 from srcli.media.exif import Field, fields_of, laid
 from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, to_srgb, write_image
+from tests.conftest import photograph
 
 HEIGHT, WIDTH = 37, 53
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -279,13 +282,6 @@ def test_exif_cut_anywhere_does_not_cost_the_result(tmp_path, format):
     for length in range(8, len(FULL.exif), 7):
         write_image(replace(FULL, pixels=smooth()[:2, :2], exif=FULL.exif[:length]), tmp_path / "a", format=format)
         assert read_image(tmp_path / "a").pixels.shape == (2, 2, 3)
-
-
-def test_the_orientation_in_xmp_is_reset(tmp_path):
-    text = PngImagePlugin.PngInfo()
-    text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
-    Image.fromarray(smooth()).save(tmp_path / "a.png", pnginfo=text)
-    assert read_image(tmp_path / "a.png").xmp == b'<x tiff:Orientation="1"/>'
 
 
 def test_damaged_exif_does_not_cost_the_picture(tmp_path):
@@ -599,3 +595,89 @@ def test_the_resolution_turns_with_the_picture(tmp_path):
     turned = Image.Exif()
     turned.load(picture.exif)
     assert (turned[282], turned[283]) == (150, 300)
+
+
+def test_a_profile_or_text_of_two_megabytes_is_read_back(tmp_path):
+    picture = Picture(
+        np.zeros((3, 4, 3), np.uint8), icc=bytes(16) + b"RGB " + os.urandom(2 * 2**20), text={"Comment": "a" * 3 * 2**20}
+    )
+    assert write_image(picture, tmp_path / "a.png", format="png") == ()
+    again = read_image(tmp_path / "a.png")
+    assert (again.icc, again.text) == (picture.icc, picture.text)
+    assert probe(tmp_path / "a.png").width == 4
+
+
+def test_exif_of_an_avif_is_that_of_its_source_but_for_the_orientation(tmp_path):
+    camera, note = b"Camera\0\0", bytes(range(40))
+    below = laid([Field(0x927C, 7, 40, note)], "<")
+    exif = laid([Field(0x010F, 2, 8, camera), Field(0x0112, 3, 1, b"\1\0"), Field(0x9999, 7, 9, b"unknown, ")], "<") + below
+    write_image(Picture(np.zeros((8, 8, 3), np.uint8), exif=exif), tmp_path / "a.avif", format="avif")
+    kept = read_image(tmp_path / "a.avif").exif
+    assert kept is not None
+    assert kept.endswith(below)
+    assert {field.tag: field.data for field in fields_of(kept)} == {0x010F: camera, 0x9999: b"unknown, "}
+
+
+def test_a_profile_that_is_none_costs_a_cmyk_picture_nothing(tmp_path):
+    Image.new("CMYK", (4, 4), (0, 99, 0, 0)).save(tmp_path / "a.jpg", icc_profile=b"no profile " * 20)
+    picture = read_image(tmp_path / "a.jpg")
+    assert "CMYK converted to RGB without its profile, which is damaged" in picture.notes
+
+
+def test_an_orientation_that_only_xmp_tells_stays_there(tmp_path):
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for exif, told in ((None, b'"6"'), (laid([Field(0x0112, 3, 1, b"\6\0")], "<"), b'"1"')):
+        image = Image.new("RGB", (5, 4))
+        image.save(tmp_path / "a.jpg", xmp=xmp, **({"exif": b"Exif\0\0" + exif} if exif else {}))
+        picture = read_image(tmp_path / "a.jpg")
+        assert told in picture.xmp
+        assert picture.pixels.shape == ((5, 4, 3) if exif else (4, 5, 3))
+
+
+def test_the_tables_of_a_jpeg_are_told_apart_by_their_numbers(tmp_path):
+    Image.fromarray(photograph(32, 32)).save(tmp_path / "a.jpg", quality=70)
+    plain = read_image(tmp_path / "a.jpg").quality
+    data = (tmp_path / "a.jpg").read_bytes()
+    first = data.index(b"\xff\xdb")
+    second = data.index(b"\xff\xdb", first + 4)
+    one, other = data[first : first + 69], data[second : second + 69]
+    assert (one[4], other[4], second) == (0, 1, first + 69)
+    (tmp_path / "b.jpg").write_bytes(data[:first] + other + one + data[second + 69 :])
+    assert read_image(tmp_path / "b.jpg").quality == plain
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("meaning", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_tiff_of_8_bits_has_its_alpha_however_it_is_stored(tmp_path, colours, meaning, planar):
+    picture = np.random.default_rng(0).integers(128, 255, (5, 7, colours + 1)).astype(np.uint8)
+    stored = picture.copy()
+    if meaning == "assocalpha":
+        stored[..., :-1] = np.round(picture[..., :-1].astype(float) * picture[..., -1:] / 255)
+    photometric = "rgb" if colours == 3 else "minisblack"
+    array = np.moveaxis(stored, 2, 0) if planar == "separate" else stored
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.ascontiguousarray(array), photometric=photometric, planarconfig=planar, extrasamples=[meaning]
+    )
+    assert probe(tmp_path / "a.tif")[:5] == (5, 7, colours, True, 8)
+    read = read_image(tmp_path / "a.tif")
+    assert (read.pixels.dtype, read.pixels.shape) == (np.uint8, (5, 7, colours))
+    np.testing.assert_array_equal(read.alpha, picture[..., -1])
+    assert np.abs(read.pixels.astype(int) - picture[..., :-1]).max() <= (2 if meaning == "assocalpha" else 0)
+
+
+def test_what_a_tiff_has_that_is_not_read_is_named(tmp_path):
+    five = np.zeros((5, 7, 5), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", five, photometric="separated", planarconfig="contig", extrasamples=["unassalpha"])
+    with pytest.raises(BadPicture, match=r"a\.tif' has CMYK with a further channel"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.ppm", b"P6" + b" " * 200 + b"+1 1 255\n" + bytes(3)), ("a.png", b"<?xml?>" + b"<!---->" * 70 + b"<html>")],
+)
+def test_what_is_made_to_take_long_does_not(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with suppress(BadPicture):  # Pillow takes the first
+        probe(tmp_path / name)  # took minutes, and longer by the byte

@@ -378,3 +378,18 @@ def test_a_free_name_that_is_too_long_is_refused():
     picture(f"out/{name}")
     with pytest.raises(UsageError, match="a name of 257 bytes, 255 is the most"):
         targets(name, output="out", exists="rename")
+
+
+@pytest.mark.parametrize("exists", ["error", "overwrite"])
+def test_an_input_is_not_replaced_by_another_name_of_itself(tmp_path, monkeypatch, exists):
+    (tmp_path / "Photos").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "Photos" / "a.png")
+    (tmp_path / "photos").symlink_to(tmp_path / "Photos")  # as on a disk that ignores case, which no call resolves
+    monkeypatch.setattr(os.path, "realpath", lambda path, **more: str(Path(path).absolute()))
+    with pytest.raises(UsageError, match=r"the output of .* would be itself"):
+        plan_jobs([str(tmp_path / "Photos")], tmp_path / "photos", scale=2, exists=exists)
+
+
+def test_a_number_of_more_digits_than_a_name_has_is_refused(tmp_path):
+    with pytest.raises(BadPicture, match="no name has the 99999999999 digits"):
+        plan_jobs([str(tmp_path / "a_%099999999999d.png")], tmp_path / "out.mkv", scale=2)

@@ -22,3 +22,9 @@ def test_packets_of_one_length_are_a_transport_stream(length, lead):
 )
 def test_a_picture_with_the_letters_of_packets_is_no_video(head):
     assert not looks_like_video(head.ljust(400))
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heim", b"heis", b"hevx", b"avif"])
+def test_pictures_in_iso_files_are_no_videos(brand):
+    assert not looks_like_video(b"\0\0\0\x18ftyp" + brand + bytes(4) + b"mif1heic" + bytes(100))
+    assert looks_like_video(b"\0\0\0\x18ftypisom" + bytes(4) + b"isommp42" + bytes(100))

@@ -9,7 +9,7 @@ from torch import Tensor
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import quantize, to_tensor
-from srcli.ops.resize import enlarge, resize
+from srcli.ops.resize import _large, enlarge, resize
 
 # PROTOCOL.md section 3, Set5: double precision on the rounded Y, the result rounded once
 ON_LUMA = {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)}
@@ -98,3 +98,9 @@ def test_a_fixed_kernel_enlarges_as_the_matrices_do(scale, size):
     x = torch.rand(2, 3, *size)
     expected = resize(x, size[0] * scale, size[1] * scale)
     torch.testing.assert_close(enlarge(x, scale), expected, atol=1e-6, rtol=0)  # float32 rounding
+
+
+def test_the_matrices_of_large_pictures_are_not_all_kept():
+    for size in range(2000, 2010):
+        resize(torch.zeros(1, 1, size, 3), 700, 3)
+    assert _large.cache_info().currsize <= 4
