@@ -63,8 +63,11 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         notes.append("damaged EXIF data are not kept")
     turned = header.orientation
     if facts.format == "tiff":  # some of which Pillow turns itself
-        tag = tiff_tags(file).get(ExifTags.Base.Orientation, 1)
+        tags = tiff_tags(file)
+        tag = tags.get(ExifTags.Base.Orientation, 1)
         turned = tag if tag in range(1, 9) else 1
+        if image is not None and (bits := int(np.max(tags.get(ExifTags.Base.BitsPerSample, 1)))) > 8:
+            notes.append(f"{bits} bits reduced to 8")
     if exif is not None and turned > 1:
         exif = without_preview(exif)  # which is made from the picture, and lies as that lay before it was turned
     if exif is not None and turned >= 5:

@@ -667,6 +667,9 @@ def test_a_tiff_of_8_bits_has_its_alpha_however_it_is_stored(tmp_path, colours, 
 
 
 def test_what_a_tiff_has_that_is_not_read_is_named(tmp_path):
+    four = np.full((5, 7, 4), 40000, np.uint16)
+    tifffile.imwrite(tmp_path / "b.tif", four, photometric="separated", planarconfig="contig")
+    assert read_image(tmp_path / "b.tif").notes == ("CMYK converted to RGB", "16 bits reduced to 8")
     five = np.zeros((5, 7, 5), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", five, photometric="separated", planarconfig="contig", extrasamples=["unassalpha"])
     with pytest.raises(BadPicture, match=r"a\.tif' has CMYK with a further channel"):
