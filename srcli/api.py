@@ -8,14 +8,16 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from srcli.checkpoint import Card
 from srcli.engine import upscale
 from srcli.engine.device import Precision, pick_device
 from srcli.errors import UsageError
+from srcli.media.exif import orientation_of, patched
 from srcli.media.image import Picture
+from srcli.media.pixels import upright
 from srcli.models.base import SRModel
 from srcli.zoo import DEFAULT, open_model
 
@@ -93,8 +95,9 @@ class Upscaler:
     def __call__(self, image: Image.Image | Tensor | npt.NDArray[Any]) -> Image.Image | Tensor | npt.NDArray[Any]:
         """Upscale one picture, or a batch of tensors; what is passed in is not changed.
 
-        PIL image: L, LA, RGB, RGBA, I;16 or F in [0, 1] gives the same mode, 1 gives L, a palette RGB or RGBA; `info`
-        (profile, dpi, EXIF) is kept. Array: (H, W) or (H, W, C), uint8, uint16, or floats in [0, 1] computed in float32.
+        PIL image: L, LA, RGB, RGBA, I;16 or F in [0, 1] gives the same mode, 1 gives L, a palette RGB or RGBA, a transparent
+        level alpha; a photograph is turned upright as its EXIF data say; `info` (profile, dpi, EXIF) is kept.
+        Array: (H, W) or (H, W, C), uint8, uint16, or floats in [0, 1] computed in float32.
         Tensor: (C, H, W) or (N, C, H, W), floats in [0, 1] on any device; no gradient flows back. C is 1 gray, 2 gray
         and alpha, 3 RGB or 4 RGBA. The result is clamped, of the same shape times the scale, dtype and device.
         Raises TypeError for other kinds and dtypes, ValueError for other shapes and for floats outside [0, 1].
@@ -113,8 +116,13 @@ class Upscaler:
             raise ValueError(f"pictures of mode '{image.mode}' are not supported; {advice}")
         if image.mode.startswith("I;16") and image.has_transparency_data:
             raise ValueError("16-bit gray with a transparent level has no mode with alpha; give its pixels as (H, W, 2) uint16")
-        out = Image.fromarray(self._array(_pixels(image)))
+        exif = image.info.get("exif")
+        bare = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else None
+        pixels = upright(_pixels(image), orientation_of(bare))
+        out = Image.fromarray(self._array(pixels))
         out.info = {key: value for key, value in image.info.items() if key != "transparency"}  # it is in the alpha now
+        if bare:
+            out.info["exif"] = b"Exif\0\0" + patched(bare, {ExifTags.Base.Orientation: 1})
         return out
 
     def _tensor(self, x: Tensor) -> Tensor:
@@ -122,6 +130,8 @@ class Upscaler:
             raise TypeError(f"a tensor holds floats in [0, 1], not {x.dtype}; divide by the largest level first")
         if x.ndim not in (3, 4) or 0 in x.shape:
             raise ValueError(f"a tensor is (C, H, W) or (N, C, H, W) and not empty, not {tuple(x.shape)}")
+        if not 1 <= x.shape[-3] <= 4:
+            raise ValueError(f"a tensor is (C, H, W) or (N, C, H, W), C 1 to 4, not {tuple(x.shape)}")
         if x.ndim == 3:
             return self._tensor(x[None])[0]
         pictures = x.detach().permute(0, 2, 3, 1).float().cpu().numpy()  # (N, H, W, C)

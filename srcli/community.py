@@ -60,7 +60,7 @@ class CommunityModel(SRModel):
 
     def _padded(self, x: Tensor) -> Tensor:
         """Extend (N, C, H, W) at the bottom and right to sizes the network takes: mirrored where there is enough to mirror."""
-        sides = [math.ceil(max(n, self.min_side) / self.multiple) * self.multiple for n in x.shape[-2:]]
+        sides = [-(-max(n, self.min_side) // self.multiple) * self.multiple for n in x.shape[-2:]]
         if self.square:
             sides = [max(sides)] * 2
         below, right = (side - n for side, n in zip(sides, x.shape[-2:], strict=True))
@@ -73,12 +73,6 @@ class CommunityModel(SRModel):
 def installed() -> bool:
     """Tell whether the extra is there, without importing it."""
     return find_spec("spandrel") is not None
-
-
-def recognise(state: Mapping[str, Tensor]) -> str | None:
-    """Return spandrel's name of the architecture that has these tensors (values are not read), None where none has."""
-    found = _detected(dict(state))
-    return found.architecture.name if found else None
 
 
 def build(state: Mapping[str, Tensor]) -> SRModel | None:

@@ -98,9 +98,12 @@ class ExportedModel(SRModel):
             self.precision, self.values_per_px = self.facts.precision, self.facts.values_per_px
         else:
             self.arch, self.config = path.stem, {}
-            self.tiling = Tiling("approximate", min(FOREIGN_OVERLAP, min(self._fixed or _TRIAL) // 4))
+            self.tiling = Tiling("approximate", min(FOREIGN_OVERLAP, min(self._fixed) // 4 if self._fixed else FOREIGN_OVERLAP))
             self.precision, self.values_per_px = "fp32" if self._dtype == torch.float32 else "fp16", FOREIGN_VALUES
             self.scale, self.gray = self._try()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_sessions": {}}  # which are opened again where they are needed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return copy.copy(self)  # nothing in it changes, and a session cannot be copied
@@ -178,7 +181,7 @@ class ExportedModel(SRModel):
         height, width = self._fixed or _TRIAL
         out = self._run(torch.full((1, self.channels, height, width), _GRAY))
         factor = out.shape[-1] // width if out.ndim == 4 else 0
-        if factor < 1 or out.shape[1:] != (self.channels, factor * height, factor * width):
+        if factor < 2 or out.shape[1:] != (self.channels, factor * height, factor * width):
             given, found = f"{self.channels}x{height}x{width}", "x".join(map(str, out.shape[1:]))
             raise BadCheckpoint(f"'{self.path}' makes {found} of {given}; srcli runs networks that enlarge by a whole factor")
         return factor, float(out.mean())

@@ -295,7 +295,8 @@ def _ask(source: Source) -> "ModelInfo | str":
         reason = _reason(error)
     except _transport() as error:
         reason = _reason(error)
-    except (ValueError, ImportError) as error:  # an answer that is no JSON; a proxy that httpx does not know
+    # an answer that is no JSON, or not of the Hub; a proxy that httpx does not know
+    except (ValueError, ImportError, LookupError, TypeError, AttributeError) as error:
         reason = _reason(error)
     return f"{_endpoint()} cannot be reached ({reason})"
 
@@ -307,11 +308,12 @@ def _download(source: Source, name: str, *, offline: bool) -> Path:
     content = blob.read_bytes()
     actual = {64: hashlib.sha256(content).hexdigest(), 40: hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
     if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name) and actual[len(blob.name)] != blob.name:
+        damaged = f"'{source.repo}/{name}' is damaged: its hash is not the one the Hub states"
+        if offline:
+            raise BadCheckpoint(f"{damaged}; it is loaded anew where the Hub can be reached")
         blob.unlink()
         path.unlink(missing_ok=True)
-        raise BadCheckpoint(
-            f"'{source.repo}/{name}' is damaged: its hash is not the one the Hub states; it is deleted, try again"
-        )
+        raise BadCheckpoint(f"{damaged}; it is deleted, try again")
     return path
 
 

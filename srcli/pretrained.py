@@ -1,6 +1,8 @@
 """The networks as huggingface_hub's PyTorchModelHubMixin: saved, loaded and pushed as other libraries' models are."""
 
 import logging
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +27,7 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         super().__init__()
         self.network = create(arch, scale, **arguments)
         self.card = checkpoint.card_of(self.network)
+        self._mark = 0  # of the weights that the card is of
 
     @classmethod
     def of(cls, reference: str, scale: int | None = None, *, offline: bool = False) -> Self:
@@ -46,11 +49,15 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
 
     def _filled(self, state: dict[str, Tensor], card: Card) -> Self:
         self.network.load_state_dict(state)
-        self.card = card
+        self.card, self._mark = card, _checksum(self.network)
         return self.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        checkpoint.save(save_directory / zoo.SAVED, self.network, self.card)
+        """Write weights and card, without the scores and the recipe of what they were where they were trained on."""
+        card = self.card
+        if card.training or card.scores:
+            card = card if _checksum(self.network) == self._mark else replace(card, training={}, scores=[])
+        checkpoint.save(save_directory / zoo.SAVED, self.network, card)
 
     @classmethod
     def _from_pretrained(
@@ -84,3 +91,10 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         network, card = zoo.open_file(path)
         described = {"arch": card.arch, "scale": card.scale, **card.config, **arguments}
         return cls(**described)._filled(network.state_dict(), card).to(map_location)
+
+
+def _checksum(network: nn.Module) -> int:
+    checksum = 0
+    for name, tensor in sorted(network.state_dict().items()):
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), zlib.crc32(name.encode(), checksum))
+    return checksum

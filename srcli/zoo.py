@@ -55,7 +55,14 @@ def shipped() -> list[Shipped]:
 
 
 def on_disk(reference: str) -> Path | None:
-    """Return the weights file that `reference` leads to as a path: of a file, or a folder of save_pretrained or a run."""
+    """Return the weights file that `reference` leads to as a path: of a file, or a folder of save_pretrained or a run.
+
+    What ships goes before: `rfdn` is no folder of that name, which is `./rfdn`.
+    """
+    return None if _ships(reference) else _leads_to(reference)
+
+
+def _leads_to(reference: str) -> Path | None:
     path = Path(reference)
     with suppress(OSError):  # too long for a name
         return next((file for file in (path, path / SAVED, path / TRAINED) if file.is_file()), None)
@@ -71,6 +78,8 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     """
     if local := on_disk(reference):
         return local
+    if _leads_to(reference):
+        say(f"'{reference}' is what ships with srcli; what is called so here is './{reference}'")
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
         if file:
@@ -142,9 +151,9 @@ def open_file(
     from srcli import checkpoint, exported
 
     model: SRModel
-    if path.suffix == exported.SUFFIX:
+    if path.suffix.lower() == exported.SUFFIX:
         model, card = exported.open_onnx(path, say)
-    elif path.suffix == ".safetensors" and checkpoint.has_card(path):
+    elif path.suffix.lower() == ".safetensors" and checkpoint.has_card(path):
         model, card = checkpoint.load(path)
         card = replace(card, licence=card.licence or hub.licence_of(path))
     else:
@@ -306,7 +315,14 @@ def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[li
 
 
 def _like_path(reference: str) -> bool:
-    return Path(reference).suffix in (".safetensors", ".pth", ".pt", ".onnx") or "/" in reference
+    return Path(reference).suffix.lower() in (".safetensors", ".pth", ".pt", ".onnx") or bool({"/", os.sep} & set(reference))
+
+
+def _ships(reference: str) -> bool:
+    """Whether weights that ship are called so, or bicubic, or what chooses among them."""
+    name, _, last = reference.rpartition("-")
+    named = (name or DEFAULT) if last.lower() == AUTO else reference
+    return not _like_path(reference) and _split(named, None)[0] in {"bicubic", *(file.name for file in shipped())}
 
 
 def _named(file: str) -> tuple[str, int] | None:
@@ -323,7 +339,7 @@ def _described(path: Path) -> "SRModel | None":
     from srcli.models import create
 
     beside = path.with_name(hub.CONFIG)
-    if path.suffix != ".safetensors" or not beside.is_file():
+    if path.suffix.lower() != ".safetensors" or not beside.is_file():
         return None
     try:
         config = json.loads(beside.read_text())

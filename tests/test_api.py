@@ -1,5 +1,6 @@
 """srcli from Python: every kind of picture comes back as the kind it was."""
 
+import io
 import pickle
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 import srcli
 from srcli.checkpoint import card_of
@@ -233,3 +234,25 @@ def test_what_cannot_be_loaded_says_why(tmp_path):
         srcli.load("bicubic", scale=7)
     with pytest.raises(DeviceUnavailable, match="no device is called"):
         srcli.load("bicubic", device="quantum")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photograph_comes_out_upright(orientation):
+    upscaler = srcli.load("bicubic", 2, device="cpu")
+    photo = Image.fromarray(photograph(20, 30))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make] = orientation, "Camera"
+    file = io.BytesIO()
+    photo.save(file, "PNG", exif=exif)
+    with Image.open(file) as image:
+        result = upscaler(image)
+        expected = upscaler(np.asarray(ImageOps.exif_transpose(image)))
+    np.testing.assert_array_equal(np.asarray(result), expected)
+    kept = Image.Exif()
+    kept.load(result.info["exif"])
+    assert (kept[ExifTags.Base.Orientation], kept[ExifTags.Base.Make]) == (1, "Camera")
+
+
+def test_a_tensor_of_another_order_is_refused_as_it_is():
+    with pytest.raises(ValueError, match=r"C 1 to 4, not \(64, 48, 3\)"):
+        srcli.load("bicubic", 2)(torch.rand(64, 48, 3))

@@ -1,6 +1,7 @@
 """ONNX files as models: ours by what they say, others' by a test run."""
 
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from srcli.checkpoint import Card
 from srcli.cli import app
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadCheckpoint, MissingExtra, UsageError
-from srcli.exported import Facts, open_onnx
+from srcli.exported import FOREIGN_OVERLAP, Facts, open_onnx
 from srcli.models import create
 from srcli.models.base import Tiling
 from tests.conftest import photograph
@@ -229,6 +230,7 @@ def test_a_file_is_called_what_the_model_is(tmp_path, monkeypatch):
     [
         ({"channels": 4}, "takes 4 channels"),
         ({"factor": 1.5}, "whole factor"),
+        ({"factor": 1}, "networks that enlarge"),
         ({"kind": 3}, "takes"),  # int8
     ],
 )
@@ -236,6 +238,17 @@ def test_what_is_no_upscaler_is_refused(tmp_path, made, text):
     path = foreign(tmp_path / "x.onnx", "h", "w", **made)
     with pytest.raises(BadCheckpoint, match=text):
         open_onnx(path)
+
+
+def test_a_foreign_file_of_open_size_gets_the_overlap_that_is_promised(tmp_path):
+    assert open_onnx(foreign(tmp_path / "x.onnx", "h", "w"))[0].tiling.overlap == FOREIGN_OVERLAP == 32
+    assert open_onnx(foreign(tmp_path / "y.onnx", 64, 64))[0].tiling.overlap == 16
+
+
+def test_an_exported_network_goes_to_another_process(rfdn):
+    model, x = open_onnx(rfdn)[0], torch.rand(1, 3, 20, 21)
+    again = pickle.loads(pickle.dumps(model))
+    torch.testing.assert_close(again(x), model(x), rtol=0, atol=0)
 
 
 def test_a_file_that_is_no_onnx_is_refused(tmp_path):

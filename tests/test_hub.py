@@ -163,7 +163,18 @@ def test_a_client_told_to_keep_off_the_hub_uses_the_cache_without_a_word(server,
         _opened("hf:me/others")
 
 
-@pytest.mark.parametrize(("status", "body"), [(429, b"{}"), (407, b"{}"), (408, b"{}"), (200, b"<html>log in here</html>")])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, b"{}"),
+        (407, b"{}"),
+        (408, b"{}"),
+        (200, b"<html>log in here</html>"),
+        (200, b"{}"),
+        (200, b"[]"),
+        (200, b'{"siblings": [{"name": "a"}]}'),
+    ],
+)
 def test_what_is_cached_is_used_where_the_hub_or_a_portal_before_it_has_no_answer(server, weights, monkeypatch, status, body):
     server.repos["me/nets"] = weights
     _opened("hf:me/nets")
@@ -229,6 +240,10 @@ def test_a_cached_file_that_was_damaged_later_is_refused(server, weights):
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(BadCheckpoint, match="damaged"):
         _opened("hf:me/nets", offline=True)
+    assert path.exists()  # which could not be had again
+    with pytest.raises(BadCheckpoint, match="it is deleted, try again"):
+        _opened("hf:me/nets")
+    assert _opened("hf:me/nets")[:2] == ("fsrcnn", 4)
 
 
 # refusals

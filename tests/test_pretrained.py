@@ -12,6 +12,19 @@ from srcli.errors import UnknownArchitecture, UsageError
 from tests.hubserver import TOKEN, serving
 
 
+def test_weights_that_were_trained_on_have_not_the_scores_of_what_they_were(tmp_path):
+    model = srcli.Model.of("standard", 2)
+    model.save_pretrained(tmp_path / "same")
+    assert checkpoint.read_card(tmp_path / "same" / zoo.SAVED) == model.card
+    assert model.card.scores
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)
+    model.save_pretrained(tmp_path / "other")
+    card = checkpoint.read_card(tmp_path / "other" / zoo.SAVED)
+    assert (card.scores, card.training) == ([], {})
+    assert (card.arch, card.scale, card.licence) == (model.card.arch, 2, model.card.licence)
+
+
 def test_a_network_takes_all_of_its_weights_or_none(tmp_path):
     with pytest.raises(UsageError, match="strict=False"):
         srcli.Model.from_pretrained(tmp_path, strict=False)

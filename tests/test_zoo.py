@@ -214,4 +214,25 @@ def test_auto_stands_for_the_default_and_behind_a_name_for_that(tmp_path, monkey
     assert [zoo.automatic_name(name) for name in ("rfdn", "mfdn")] == ["auto", "mfdn-auto"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "auto").write_bytes(b"weights")
-    assert zoo.automatic("auto") is None  # a file goes before
+    assert (zoo.automatic("auto"), zoo.automatic("./auto")) == ("rfdn", None)
+
+
+@pytest.mark.parametrize("name", ["rfdn", "RFDN", "rfdn_x4", "rfdn-photo", "bicubic", "standard-auto"])
+def test_what_ships_goes_before_what_is_called_so_here(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    (tmp_path / name / zoo.TRAINED).write_bytes(b"weights of a run")
+    assert zoo.on_disk(name) is None
+    assert zoo.on_disk(f"./{name}") == Path(name, zoo.TRAINED)
+    (tmp_path / "fdiwn").mkdir()  # of which no weights ship
+    (tmp_path / "fdiwn" / zoo.TRAINED).touch()
+    assert zoo.on_disk("fdiwn") == Path("fdiwn", zoo.TRAINED)
+
+
+def test_a_run_that_is_called_as_what_ships_is_pointed_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rfdn").mkdir()
+    (tmp_path / "rfdn" / zoo.TRAINED).touch()
+    told: list[str] = []
+    assert zoo.find_weights("rfdn", say=told.append) == zoo.weights_folder() / "rfdn_x4.safetensors"
+    assert told == ["'rfdn' is what ships with srcli; what is called so here is './rfdn'"]

@@ -8,7 +8,7 @@ import typer
 from srcli import console
 from srcli.commands.options import Device, Json, Offline, Precision, Scale, Tile, common_scale, one_of, parse_tile
 from srcli.commands.video import parse_time
-from srcli.errors import BadFolder, BadPicture, UsageError
+from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
 from srcli.files import atomic, writing_to
 
 
@@ -44,6 +44,8 @@ def compare(
     moment = parse_time("--at", at)
     target = output or source.with_name(f"{source.stem}_compare.html")
     _check_files(source, hr, target)
+    if not output and target.exists() and b'name="generator" content="srcli ' not in target.read_bytes()[:1000]:
+        raise OutputExists(f"'{target}' is there, and no page of srcli; name another with -o")
 
     from srcli.media.sniff import is_video
 

@@ -88,6 +88,9 @@ def evaluate(
         raise UsageError(f"a report is a .html file, not '{report.name}'")
     if csv and csv.suffix.lower() in SUFFIXES:
         raise UsageError(f"--csv is a table, not a picture: '{csv}'")
+    outputs = [file.resolve() for file in (csv, report, figure) if file]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("--csv, --report and --figure write a file each: give them different names")
     for file in (csv, report, figure):
         _check_target(file, [*folders, *(lr_dir or []), *(sr or [])])
     if save and _lies_in(save, folders):

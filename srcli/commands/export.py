@@ -41,7 +41,8 @@ def export(
     need(kind)  # type: ignore[arg-type]
     if output and output.suffix != suffix:
         raise UsageError(f"--format {kind} writes a file that ends in {suffix}, not '{output.name}'")
-    network, card = zoo.open_model(model, scale, offline=offline, say=console.note)
+    path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
+    network, card = zoo.open_file(path, scale, called=model, say=console.note) if path else zoo.open_model(model, scale)
     named = Path(model).name.removesuffix(f"_x{network.scale}") if re.fullmatch(r"[\w-]+", model) else network.arch
     target = output or Path(f"{named}_x{network.scale}{suffix}")
     for part in parts_of(target):
@@ -49,8 +50,7 @@ def export(
             raise OutputExists(f"'{part}' exists; replace it with --overwrite")
     if not target.parent.is_dir():
         raise BadFolder(f"no folder '{target.parent}' for '{target.name}'")
-    source = zoo.find_weights(model, network.scale, offline=offline) if network.learnt else None
-    done = export(network, card, target, precision="fp16" if fp16 else "fp32", sha256=zoo.hash_of(source) if source else "")
+    done = export(network, card, target, precision="fp16" if fp16 else "fp32", sha256=zoo.hash_of(path) if path else "")
     if json:
         console.record(done)
         return

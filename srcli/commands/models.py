@@ -74,7 +74,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
     from srcli.modelcard import label_of, train_command  # imports torch
 
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
-    parameters = sum(p.numel() for p in network.parameters())
+    parameters = sum(p.numel() for p in network.parameters()) or None
     sha256 = zoo.hash_of(path) if path else ""
     if json:
         console.record(card, label=label_of(card), parameters=parameters, path=path, sha256=sha256, tiling=_tiling(network))
@@ -83,7 +83,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
         "licence": card.licence or "not stated, ask its author",
         "network": f"{label_of(card)} ({card.arch})",
         "scale": f"x{card.scale}",
-        "parameters": f"{parameters:,}",
+        "parameters": f"{parameters:,}" if parameters else "",  # an exported file tells of none
         "config": ", ".join(f"{k}={v}" for k, v in card.config.items()),
         "tiles": _tiling(network),
         "file": str(path or ""),

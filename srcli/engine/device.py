@@ -78,18 +78,27 @@ def _has_bf16(device: torch.device) -> bool:
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
+_lock, _inside, _before = threading.Lock(), 0, True  # of the threads that compute exactly, and cuDNN's flag without them
+
+
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
     """Compute in float32 what is float32: by default cuDNN rounds it to the 10 bits of TF32 in convolutions."""
+    global _inside, _before
     if device.type != "cuda":
         yield
         return
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    with _lock:
+        if not _inside:
+            _before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+        _inside += 1
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                torch.backends.cudnn.allow_tf32 = _before
 
 
 def single_threads(count: int) -> ThreadPoolExecutor:

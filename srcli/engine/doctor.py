@@ -129,7 +129,10 @@ def _version(package: str) -> str | None:
 
 
 def _cache() -> Finding:
-    from huggingface_hub.constants import HF_HUB_CACHE
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ValueError as error:  # an HF_ENDPOINT that is no address
+        return Finding("cache", "missing", f"huggingface_hub does not start ({first_line(error)})", "put HF_ENDPOINT right")
 
     folder = Path(HF_HUB_CACHE)
     if not folder.is_dir():
@@ -155,7 +158,10 @@ def _writable(name: str, folder: Path) -> Finding:
 
 def _hub() -> Finding:
     """Ask the Hub for its front page; in a thread, because a name look-up knows no limit of time."""
-    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+    try:
+        from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+    except ValueError as error:  # an HF_ENDPOINT that is no address
+        return Finding("hub", "missing", f"HF_ENDPOINT is no address ({first_line(error)})", "put HF_ENDPOINT right")
 
     if HF_HUB_OFFLINE:
         return Finding("hub", "missing", "HF_HUB_OFFLINE is set", "unset it to download weights")

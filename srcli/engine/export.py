@@ -19,7 +19,7 @@ from srcli import __version__
 from srcli.checkpoint import Card
 from srcli.engine.memory import values_per_px
 from srcli.engine.tiling import made_picture
-from srcli.errors import ExportFailed, MissingExtra, UsageError, first_line
+from srcli.errors import ExportFailed, MissingExtra, UsageError, UserError, first_line
 from srcli.exported import KEY, ExportedModel, Facts, import_onnxruntime
 from srcli.files import atomic, writing_to
 from srcli.models.base import SRModel
@@ -95,12 +95,14 @@ def export(
         converted = _converted(kind, network, half=precision == "fp16")
         with writing_to(target), atomic(target) as temporary:
             try:
-                kind.write(converted, temporary, "")
-                shapes = tuple((n, max(h, network.min_side), max(w, network.min_side)) for n, h, w in CHECKED)
-                runs = [kind.open(temporary)]
-                if precision == "fp16":  # onnxruntime and OpenVINO compute it in float32 on most CPUs
-                    runs.append(_in_half(network))
-                deviation = _deviation(runs, network, shapes)
+                with _refusing(network, kind):
+                    kind.write(converted, temporary, "")
+                    runs = [kind.open(temporary)]
+                    least = _least_side(runs[0], network)
+                    shapes = tuple((n, max(h, least), max(w, least)) for n, h, w in CHECKED)
+                    if precision == "fp16":  # onnxruntime and OpenVINO compute it in float32 on most CPUs
+                        runs.append(_in_half(network))
+                    deviation = _deviation(runs, network, shapes)
                 if not deviation <= LIMITS[precision]:  # nan too
                     raise ExportFailed(
                         f"'{model.arch}' deviates by {deviation:.2g} from torch as {format} in {precision}; nothing was written"
@@ -109,7 +111,7 @@ def export(
                     card=card,
                     sha256=sha256,
                     channels=network.channels,
-                    min_side=max(network.min_side, 2),  # bicubic mirrors 2 px
+                    min_side=least,
                     tiling=network.tiling,
                     values_per_px=values_per_px(network),
                     precision=precision,
@@ -117,7 +119,8 @@ def export(
                     checked=shapes,
                     version=__version__,
                 )
-                kind.write(converted, temporary, facts.to_json())
+                with _refusing(network, kind):
+                    kind.write(converted, temporary, facts.to_json())
                 for part, final in zip(parts_of(temporary)[1:], parts_of(target)[1:], strict=True):
                     part.replace(final)
             finally:
@@ -154,12 +157,33 @@ def _converted(kind: _Kind, network: SRModel, *, half: bool) -> Any:
     batch, height, width = _TRACED
     x = torch.zeros(batch, network.channels, max(height, network.min_side), max(width, network.min_side))
     sizes = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    try:
-        with torch.no_grad():
-            program = torch.export.export((_Half if half else _Plain)(network), (x,), dynamic_shapes=(sizes,))
+    with _refusing(network, kind), torch.no_grad():
+        program = torch.export.export((_Half if half else _Plain)(network), (x,), dynamic_shapes=(sizes,))
         return kind.convert(program, network)
-    except Exception as error:  # tracers and converters raise whatever the code they meet leads to
+
+
+@contextmanager
+def _refusing(network: SRModel, kind: _Kind) -> Iterator[None]:
+    """Raise ExportFailed in the place of what tracers and converters raise, which is whatever the code they meet leads to."""
+    try:
+        yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
         raise ExportFailed(f"'{network.arch}' cannot be exported as {kind.suffix}: {first_line(error)}") from error
+
+
+@torch.inference_mode()
+def _least_side(run: Run, network: SRModel) -> int:
+    """Find the side from which on a file takes all: what was traced may take fewer small ones than the network."""
+    own = max(network.min_side, 2)  # bicubic mirrors 2 px
+    least = own
+    for side in range(own, max(own, _TRACED[1])):
+        try:
+            run(np.zeros((1, network.channels, side, side), np.float32))
+        except Exception:  # noqa: BLE001 - a guard of any kind
+            least = side + 1
+    return least
 
 
 @torch.inference_mode()

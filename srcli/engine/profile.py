@@ -5,6 +5,7 @@ Counts run on the meta device, which knows shapes and no values, so a 300 GMAC n
 
 import statistics
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -17,7 +18,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from srcli.engine.device import DTYPES, Precision, check_precision
+from srcli.engine.device import DTYPES, Precision, check_precision, exact
 from srcli.engine.memory import keep_freed_memory, peak_bytes
 from srcli.engine.published import Challenge, challenge_for, counting_of, deviation, published_for
 from srcli.errors import UsageError
@@ -236,7 +237,8 @@ def _measured(counted: Profile, model: SRModel, device: torch.device, precision:
     x = torch.rand(1, model.channels, *counted.input).to(device, memory_format=torch.channels_last)
 
     def once() -> None:
-        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+        casts = torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
+        with casts, exact(device) if precision == "fp32" else nullcontext():
             network(x)
 
     held = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0  # NTIRE counts weights and input too

@@ -218,6 +218,7 @@ def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
         (["--picture", "p1", "--figure", "f.png", "--box", "1,2,3"], "X,Y,WIDTH,HEIGHT"),
         (["--picture", "p1", "--figure", "f.png", "--box", "40,0,20,20"], "reaches out of the 48x64"),
         (["--report", "nowhere/r.html"], "no folder 'nowhere'"),
+        (["--csv", "./r.html", "--report", "r.html"], "write a file each: give them different names"),
         (["--report", "r.pdf"], "not 'r.pdf'"),
         (["--csv", "."], "is a folder"),
         (["--against", "everyone"], "not 'everyone'"),

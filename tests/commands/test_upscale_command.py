@@ -473,12 +473,14 @@ def test_auto_takes_every_picture_through_the_weights_that_suit_it(tmp_path, cho
     assert clean["b"] != photo["b"]
 
 
-def test_a_file_called_auto_is_not_taken_for_weights_unless_it_is_named(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["auto", "rfdn", "rfdn-photo"])
+def test_a_file_called_as_what_ships_is_not_taken_for_it_unless_as_a_path(folder, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    Path("auto").write_bytes(b"no weights")
+    Path(name).write_bytes(b"no weights")
     arguments = ["upscale", str(folder / "p0.png"), "-s", "2", "-o", "out.png"]
-    assert CliRunner().invoke(app, [*arguments, "-m", "auto"]).exit_code == 1
+    assert CliRunner().invoke(app, [*arguments, "-m", f"./{name}"]).exit_code == 1
     assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert CliRunner().invoke(app, [*arguments, "-m", name, "--exists", "overwrite"]).exit_code == 0
 
 
 def test_a_report_names_all_the_weights_of_auto(folder, tmp_path):

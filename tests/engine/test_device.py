@@ -84,4 +84,10 @@ def test_float32_is_not_rounded_to_tf32(device, rounds):
     assert torch.backends.cudnn.allow_tf32  # as torch has it
     with exact(torch.device(device)):
         assert torch.backends.cudnn.allow_tf32 is rounds
+    one, other = exact(torch.device(device)), exact(torch.device(device))  # as of two threads
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert torch.backends.cudnn.allow_tf32 is rounds
+    other.__exit__(None, None, None)
     assert torch.backends.cudnn.allow_tf32

@@ -78,7 +78,15 @@ def test_other_formats_compute_it_too(arch, name, precision, tmp_path):
 def test_pt2_computes_what_torch_does_at_any_size(tmp_path):
     model = fresh("rfdn-c48", **QUICK["rfdn-c48"])
     done = export(model, card_of(model), tmp_path / "x.pt2")
-    assert other_size(model, exporting.FORMATS["pt2"].open(done.output)) < 1e-5
+    run, found = exporting.FORMATS["pt2"].open(done.output), {KEY: ""}
+    assert other_size(model, run) < 1e-5
+    torch.export.load(done.output, extra_files=found)
+    least = Facts.from_json(found[KEY]).min_side
+    assert model.min_side <= least < 40
+    for side in range(least, least + 9):
+        x = torch.rand(1, 3, side, 50)
+        with torch.no_grad():
+            np.testing.assert_allclose(run(x.numpy()), model(x).numpy(), atol=1e-5)
     assert list(tmp_path.iterdir()) == [done.output]
 
 
@@ -94,6 +102,18 @@ def test_pt2_carries_the_facts(tmp_path):
     assert 1e-6 < facts.deviation <= LIMITS["fp16"]  # float16 was really computed
     assert facts.tiling == model.tiling
     assert json.loads(found[KEY])["checked"] == [[1, 37, 53], [1, 64, 48], [2, 41, 40]]
+
+
+@pytest.mark.parametrize("step", ["convert", "write", "open"])
+def test_whatever_a_converter_raises_is_a_line(tmp_path, monkeypatch, step):
+    def fails(*arguments):
+        raise AssertionError("of the code it met\nin many lines")
+
+    model = fresh("bicubic")
+    monkeypatch.setitem(exporting.FORMATS, "pt2", exporting.FORMATS["pt2"]._replace(**{step: fails}))
+    with pytest.raises(ExportFailed, match=r"^'bicubic' cannot be exported as \.pt2: of the code it met$"):
+        export(model, card_of(model), tmp_path / "x.pt2")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
