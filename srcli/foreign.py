@@ -22,7 +22,7 @@ _UNREADABLE = (
     *(pickle.UnpicklingError, struct.error, EOFError, OSError, RuntimeError, ValueError, TypeError),
     *(LookupError, AttributeError, ArithmeticError, AssertionError),
 )
-_WRAPPERS = ("params_ema", "params", "state_dict", "net", "model")
+_WRAPPERS = ("averaged", "params_ema", "params", "state_dict", "net", "model")
 
 # A regular expression over their names and what it becomes in ours; applied in order.
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]

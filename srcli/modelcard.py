@@ -99,6 +99,8 @@ _UNLESS: dict[str, Any] = {
     "shrink": 1.0,
     "drawings": 0.0,
     "cache_mib": None,
+    "validate_every": 10.0,
+    "validate_steps": None,
     "accumulate": 1,
     "beta": 0.5,
     "frequency": 0.05,

@@ -394,6 +394,17 @@ def test_a_run_that_was_to_stop_before_its_end_is_not_called_done(folder, tmp_pa
     assert "--data is missing" in srcli("train", "--scale", 2, "--resume", "--samples", tmp_path / "grid.png").stderr
 
 
+def test_a_run_whose_reader_goes_is_saved(folder, tmp_path):
+    flags = [str(a) for a in _train_flags(folder, tmp_path / "run", "--steps", 100000, "--json")]
+    with subprocess.Popen([sys.executable, "-m", "srcli", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout and run.stderr
+        assert json.loads(run.stdout.readline())["event"] == "started"
+        run.stdout.close()
+        assert run.wait(60) == 130
+        assert b"Traceback" not in run.stderr.read()
+    assert (tmp_path / "run" / "last.pt").is_file()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_sigterm_saves_a_checkpoint_to_resume_from(folder, tmp_path):
     out = tmp_path / "run"

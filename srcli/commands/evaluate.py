@@ -118,7 +118,10 @@ def evaluate(
     if against:
         from srcli.engine.against import check_comparable
 
-        check_comparable(datasets, protocol)
+        if picture:
+            raise UsageError("the papers' scores are of whole sets: --against published goes without --picture")
+        for line in check_comparable(datasets, protocol):
+            console.note(line)
     if figure:
         from srcli.engine.figure import check_box, check_figure, parse_box
 

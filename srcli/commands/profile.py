@@ -82,7 +82,7 @@ def profile(
     from srcli.engine.profile import compare, input_for_output, profile
     from srcli.engine.published import ABLATIONS, DATASETS
     from srcli.models import ARCHS, create
-    from srcli.zoo import DEFAULT_SCALE, open_network
+    from srcli.zoo import DEFAULT_SCALE, names_network, open_network
 
     one_of("--dataset", dataset, DATASETS)
     where = pick_device(device)
@@ -123,10 +123,12 @@ def profile(
         from srcli.engine.plot import plot_tradeoff, tradeoff
 
         title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if plot_axis == "milliseconds" else "")
-        if changed_ones := [r.label for r in rows if r.config]:
-            console.note(f"not drawn, as there is no score of it: {', '.join(changed_ones)}")
-        drawn = [(r.counted, r.beside) for r in rows if r.beside and not r.config]
+        own = [bool(r.config) or not names_network(name, scale) for r, name in zip(rows, models or ARCHS, strict=True)]
+        drawn = [(r.counted, r.beside) for r, its in zip(rows, own, strict=True) if r.beside and not its]
         points = tradeoff(drawn, factor, dataset, plot_axis)  # type: ignore[arg-type]
+        there = {point.label for point in points}
+        if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
+            console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
         plot_tradeoff(points, plot, axis=plot_axis, title=title, dark=dark)  # type: ignore[arg-type]
     if json:
         for r in rows + changed:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,7 +213,7 @@ def train(
             need_folder(Path(values[name]))
 
     from srcli.engine.distributed import rank_and_world
-    from srcli.engine.events import Noted, Saved, Started, Step, Validated
+    from srcli.engine.events import Saved
     from srcli.engine.settings import TrainConfig
     from srcli.engine.train import draw_samples
     from srcli.engine.train import train as run
@@ -242,36 +243,12 @@ def train(
             tensorboard=tensorboard,
         )
         for event in events:
-            if json:
-                console.record(event, event=type(event).__name__.lower())
-                continue
-            match event:
-                case Started():
-                    bar.message(
-                        f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
-                        f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
-                    )
-                    for line in event.notes:
-                        bar.message(line)
-                case Step():
-                    stop.latest = event
-                    bar.update(
-                        event.fraction,
-                        f"step {event.step:,}  loss {event.loss:.5f}  lr {event.lr:.1e}  {event.steps_per_s:.2f} steps/s"
-                        + (f"  {last.psnr:.2f} dB" if (last := stop.validated) else ""),
-                    )
-                case Validated():
-                    stop.validated = event
-                    best = ", the best so far" if event.best else ""
-                    bar.message(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
-                case Noted():
-                    bar.message(event.text)
-                case Saved():
-                    stop.saved = event
-                    if (now := stop.latest) and now.fraction < 1:
-                        done = f"{now.fraction:.0%} done, loss {now.loss:.5f}, {now.steps_per_s:.2f} steps/s"
-                        bar.instead(f"step {now.step:,}: {done}, saved")
-    if stop.saved and not json:
+            if not stop.unheard:
+                with _heard(stop):
+                    _tell(event, stop, bar, json=json)
+            if isinstance(event, Saved):
+                stop.saved = event
+    if stop.saved and not json and not stop.unheard:
         console.note(
             f"step {stop.saved.step:,} saved; continue with --resume"
             if stop.was_asked or (stop.latest and stop.latest.fraction < 1)
@@ -279,6 +256,50 @@ def train(
         )
     if stop.was_asked:
         raise typer.Exit(130)
+
+
+def _tell(event: Any, stop: "_StopSignal", bar: Any, *, json: bool) -> None:
+    """Print what became of a run, or draw it."""
+    from srcli.engine.events import Noted, Saved, Started, Step, Validated
+
+    if json:
+        console.record(event, event=type(event).__name__.lower())
+        return
+    match event:
+        case Started():
+            bar.message(
+                f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
+                f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
+            )
+            for line in event.notes:
+                bar.message(line)
+        case Step():
+            stop.latest = event
+            bar.update(
+                event.fraction,
+                f"step {event.step:,}  loss {event.loss:.5f}  lr {event.lr:.1e}  {event.steps_per_s:.2f} steps/s"
+                + (f"  {last.psnr:.2f} dB" if (last := stop.validated) else ""),
+            )
+        case Validated():
+            stop.validated = event
+            best = ", the best so far" if event.best else ""
+            bar.message(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
+        case Noted():
+            bar.message(event.text)
+        case Saved():
+            if (now := stop.latest) and now.fraction < 1:
+                done = f"{now.fraction:.0%} done, loss {now.loss:.5f}, {now.steps_per_s:.2f} steps/s"
+                bar.instead(f"step {now.step:,}: {done}, saved")
+
+
+@contextmanager
+def _heard(stop: "_StopSignal") -> Iterator[None]:
+    """Let a run whose reader is gone, a closed pipe or terminal, be saved and end as by Ctrl-C."""
+    try:
+        yield
+    except OSError:
+        stop.was_asked = stop.unheard = True
+        sys.stdout = None
 
 
 @contextmanager
@@ -297,15 +318,19 @@ def _said_once(follows: bool) -> Iterator[None]:
 
 
 class _StopSignal:
-    """Ctrl-C and SIGTERM ask for a checkpoint and an end after the step; a second one ends at once."""
+    """Ctrl-C, SIGTERM and a closed terminal ask for a checkpoint and an end after the step; a second one ends at once."""
 
     def __init__(self) -> None:
         self.was_asked = False
+        self.unheard = False  # nobody reads what is told
         self.latest: Any = None
         self.validated: Any = None
         self.saved: Any = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
+        hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; Windows has none
+        if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:  # as it is behind nohup
+            signal.signal(hangup, self._ask)
 
     def asked(self) -> bool:
         return self.was_asked

@@ -23,8 +23,11 @@ class Row(NamedTuple):
         return not self.source
 
 
-def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> None:
-    """Raise UsageError where the papers' tables have no row to stand beside ours."""
+_PICTURES = {"Set5": 5, "Set14": 14, "B100": 100, "U100": 100, "M109": 109}
+
+
+def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> list[str]:
+    """Raise UsageError where the papers' tables have no row to stand beside ours; return what sets the sets apart."""
     if protocol.channel == "rgb" or protocol.shave != protocol.scale:
         raise UsageError(
             "the papers score on Y and shave the scale: --against published goes with neither --channel rgb nor --shave"
@@ -34,6 +37,12 @@ def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> None:
         raise UsageError(f"no paper's table has '{datasets[0].name}'; they have {', '.join(DATASETS)}, as the folder's name")
     if not scored_on(known, protocol.scale):
         raise UsageError(f"no paper's table has x{protocol.scale}")
+    counts = [(d.name, len(d.pictures), _PICTURES[key]) for d in datasets if (key := dataset_of(d.name))]
+    other = [(name, here, there) for name, here, there in counts if here != there]
+    return [
+        f"'{name}' has {here} pictures here, {there} in the papers: their means are not of the same"
+        for name, here, there in other
+    ]
 
 
 def ranking(results: Sequence[Result]) -> list[Row]:

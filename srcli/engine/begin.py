@@ -23,7 +23,17 @@ from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
 from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
 from srcli.engine.validate import check_validation
-from srcli.errors import BadFolder, OutOfMemory, TrainingFailed, UsageError, UserError, WeightsNotFound, out_of_memory, quoted
+from srcli.errors import (
+    BadFolder,
+    OutOfMemory,
+    TrainingFailed,
+    UsageError,
+    UserError,
+    WeightsNotFound,
+    first_line,
+    out_of_memory,
+    quoted,
+)
 from srcli.models import create
 from srcli.models.base import SRModel
 from srcli.zoo import on_disk, open_model
@@ -56,7 +66,7 @@ def begin(
         scored_on = check_validation(config) if config.val is not None and ranks.leads else None
         run = Run(config, model, ranks, precision, teacher, scored_on, trained=trained)
         if state is not None:
-            run.restore(state)
+            run.restore(state, out / "best.safetensors")
             if ranks.leads and not (out / "best.safetensors").exists():
                 run.best = -math.inf
         patches, skipped = load(config, ranks.device)
@@ -149,6 +159,8 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
         if not config.network:
             raise
         raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
+    if config.network:
+        _check_runs(model, config)
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
     if config.init == "random":
@@ -205,6 +217,15 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
         raise type(error)(f"--teacher: {error}") from error
     notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
     return teacher.fold().eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _check_runs(model: SRModel, config: TrainConfig) -> None:
+    """Raise UsageError where a network of other arguments was built, and cannot compute."""
+    try:
+        model.eval()(torch.zeros(1, model.channels, model.min_side, model.min_side))
+    except Exception as error:  # whatever a layer says of what it is given
+        raise UsageError(f"no '{config.arch}' runs with {_told(config.network or {})}: {first_line(error)}") from error
 
 
 def _told(arguments: dict[str, Any]) -> str:

@@ -241,6 +241,7 @@ class Stream:
         self.unlike: list[str] = []  # HR whose LR or SR has another size
         self.small: list[str] = []
         self._news: list[str] = []
+        self._told = set[str]()  # each once, however often its picture is drawn
         self._known: dict[int, _Shares] = {}
         self._chapter: tuple[tuple[int, ...], Patches] | None = None
         self._next: tuple[tuple[int, ...], Future[Patches]] | None = None
@@ -332,11 +333,13 @@ class Stream:
         with ThreadPoolExecutor(4) as pool:
             for cut in pool.map(self._cut, plan):
                 if isinstance(cut, str):
-                    self._news.append(f"skipped: {cut}")
+                    if cut not in self._told:
+                        self._news.append(f"skipped: {cut}")
+                        self._told.add(cut)
                 elif cut is not None:
                     patches._take(*cut)
         if not len(patches) and not self._closed:
-            raise TrainingFailed(f"none of the pictures chosen can be read; {'; '.join(self._news[:3])}")
+            raise TrainingFailed(f"none of the pictures chosen can be read; {'; '.join(sorted(self._told)[:3])}")
         return patches
 
     def _cut(self, crop: Crop) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None] | str | None:

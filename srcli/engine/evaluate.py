@@ -215,8 +215,15 @@ def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protoc
                 border = f"x{protocol.scale} and a border of {protocol.shave} px leave nothing of it to score"
                 raise BadPicture(f"'{path}' is {facts.width}x{facts.height}: {border}; remove it, or give a smaller --shave")
         ready = [_of_dataset(entry.source, dataset) for entry in entries if isinstance(entry.source, Path)]
-        for folder in [*ready, *([dataset.lr_folder] if dataset.lr_folder else [])]:
-            partners(dataset.pictures, folder, protocol.scale, dataset.folder)
+        if dataset.lr_folder:
+            partners(dataset.pictures, dataset.lr_folder, protocol.scale, dataset.folder)
+        for folder in ready:
+            for path, file in zip(
+                dataset.pictures, partners(dataset.pictures, folder, protocol.scale, dataset.folder), strict=True
+            ):
+                hr, sr = probe(path), probe(file)
+                whole = [n // protocol.scale * protocol.scale for n in (hr.height, hr.width)]
+                _check_ready(file, (sr.height, sr.width), whole, protocol.scale)
 
 
 def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Score) -> np.ndarray:
@@ -246,11 +253,15 @@ def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int, root: Pa
     """
     ready = partner(path, sr_folder, scale, root)
     sr = read_rgb(ready)
-    beyond = [a - b for a, b in zip(sr.shape[:2], hr.shape[:2], strict=True)]
+    _check_ready(ready, sr.shape[:2], hr.shape[:2], scale)
+    return sr[: hr.shape[0], : hr.shape[1]]
+
+
+def _check_ready(ready: Path, sr: Sequence[int], hr: Sequence[int], scale: int) -> None:
+    beyond = [a - b for a, b in zip(sr, hr, strict=True)]
     if not all(0 <= n <= scale for n in beyond):
         smaller = "smaller than" if min(beyond) < 0 else f"no SR at x{scale} of"
-        raise BadPicture(f"'{ready}' is {sr.shape[1]}x{sr.shape[0]}, {smaller} its HR {hr.shape[1]}x{hr.shape[0]}")
-    return sr[: hr.shape[0], : hr.shape[1]]
+        raise BadPicture(f"'{ready}' is {sr[1]}x{sr[0]}, {smaller} its HR {hr[1]}x{hr[0]}")
 
 
 def compare(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> tuple[float, float]:

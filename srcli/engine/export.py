@@ -1,6 +1,7 @@
 """Networks for other programs, as ONNX, torch.export's pt2 or OpenVINO, compared with torch before they are kept."""
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -231,7 +232,9 @@ def _to_pt2(program: ExportedProgram, network: SRModel) -> Any:
 
 
 def _write_pt2(program: ExportedProgram, path: Path, metadata: str) -> None:
-    torch.export.save(program, path, extra_files={KEY: metadata})
+    content = io.BytesIO()  # torch's own writer aborts the process where the disk is full
+    torch.export.save(program, content, extra_files={KEY: metadata})
+    path.write_bytes(content.getvalue())
 
 
 def _open_pt2(path: Path) -> Run:

@@ -62,8 +62,8 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
         scores = f"{rounded(score.psnr, 2)} / {rounded(score.ssim, 4)}"
         views.append(_View(_enlarged(box.cut(sr), zoom), result.entry.label, scores))
     if len(views) % 2:  # two full rows
-        lr = Image.fromarray(np.ascontiguousarray(_lr_cut(pair.lr, box, protocol.scale)))
-        views.insert(1, _View(lr.resize(views[0].pixels.size, Image.Resampling.NEAREST), "LR", f"x{protocol.scale}"))
+        lr = pair.lr.repeat(protocol.scale, 0).repeat(protocol.scale, 1)
+        views.insert(1, _View(_enlarged(box.cut(lr), zoom), "LR", f"x{protocol.scale}"))
     title = f"{Path(dataset.pictures[0]).stem} ({dataset.name}), x{protocol.scale}"
     return _compose(Image.fromarray(pair.hr), box, views, title), box
 
@@ -90,12 +90,6 @@ def _on_grid(side: int, scale: int) -> int:
 def _enlarged(pixels: np.ndarray, zoom: int) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
-
-
-def _lr_cut(lr: np.ndarray, box: Box, scale: int) -> np.ndarray:
-    """Cut the LR px that the box touches."""
-    bottom, right = math.ceil((box.top + box.height) / scale), math.ceil((box.left + box.width) / scale)
-    return lr[box.top // scale : bottom, box.left // scale : right]
 
 
 def _compose(hr: Image.Image, box: Box, views: Sequence[_View], title: str) -> Image.Image:

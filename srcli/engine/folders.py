@@ -66,6 +66,9 @@ def read_rgb(path: Path) -> np.ndarray:
     return np.repeat(eight, 3, 2) if eight.shape[2] == 1 else eight
 
 
+_SUFFIXES = [case for suffix in (".png", *sorted(SUFFIXES)) for case in (suffix, suffix.upper())]
+
+
 def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> Path:
     """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
 
@@ -82,7 +85,7 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
             if not where.is_dir():
                 continue
             for stem in stems:
-                for suffix in (path.suffix, ".png", ".jpg", ".bmp", ".tif", ".webp"):
+                for suffix in dict.fromkeys((path.suffix, *_SUFFIXES)):
                     if (candidate := where / f"{stem}{suffix}").is_file():
                         return candidate
     raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")

@@ -5,7 +5,7 @@ import io
 import math
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
 from srcli.engine.settings import FOLDERS, NEEDED, Leg, TrainConfig
-from srcli.errors import TrainingFailed
+from srcli.errors import TrainingFailed, UserError
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
 from srcli.ops.color import luma
@@ -92,8 +92,8 @@ class Run:
             "scaler": self.scaler.state_dict(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+    def restore(self, state: dict[str, Any], best: Path | None = None) -> None:
+        """Go on where `state` was taken; `best`: the file of the best weights, which a kill may have left newer."""
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.scheduled = tuple(state.get("scheduled", self.scheduled))
         self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
@@ -102,6 +102,8 @@ class Run:
             self.stale = state.get("stale", False)
         else:
             self.stale = self.scored_on is not None and state.get("scored_on") is not None
+        if best and self.best_step is not None and (newer := _scored_later(best, self.step)):
+            self.best, self.best_step = newer
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -311,6 +313,16 @@ def diverged(run: Run, out: Path) -> str:
 def kept(out: Path) -> str:
     """Say whether the run can go on from a checkpoint."""
     return f"the last checkpoint, '{out / 'last.pt'}', is kept" if (out / "last.pt").exists() else "nothing was saved yet"
+
+
+def _scored_later(best: Path, step: int) -> tuple[float, int] | None:
+    """Return PSNR and step of the best weights where they were written behind `step`; None where they were not."""
+    with suppress(UserError):
+        training = checkpoint.read_card(best).training
+        psnr, done = training.get("val_psnr"), training.get("steps_done")
+        if isinstance(psnr, float) and isinstance(done, int) and done > step:
+            return psnr, done
+    return None
 
 
 def _name(reference: str) -> str:

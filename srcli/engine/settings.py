@@ -224,9 +224,12 @@ def check_settings(config: TrainConfig) -> None:
         raise UsageError(f"--seed is below 2**64, not {config.seed}")
     if not 0 <= config.ema <= 1:
         raise UsageError(f"--ema is from 0 to 1, not {config.ema}")
-    for name in ("minutes", "validate_every", "lr", "adam_lr"):
-        if not math.isfinite(getattr(config, name) or 0):
-            raise UsageError(f"{flag(name)} is a number, not {getattr(config, name)}")
+    for name, value in asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{flag(name)} is a number, not {value}")
+    for stage in config.stage:
+        if any(isinstance(value, float) and not math.isfinite(value) for value in asdict(stage).values()):
+            raise UsageError("a [[stage]] has numbers, not nan or inf")
     if config.weight_decay and config.optimizer == "adam":
         raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
     check_source(config)

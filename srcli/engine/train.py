@@ -196,7 +196,8 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         wanted = now - told >= TELL_EVERY or due or elapsed - last_save >= SAVE_EVERY
         run.elapsed, stop, tell, validating = ranks.told(elapsed, stopping(), wanted, due)
         clock, owed = now, 0.0
-        at_end = run.fraction() >= 1 or bool(stop) or (stop_after is not None and run.step >= stop_after)
+        done = run.fraction() >= 1
+        at_end = done or bool(stop) or (stop_after is not None and run.step >= stop_after)
         if at_end or tell:
             mean = ranks.mean(total / counted).item()  # waits for the device
             owed = time.monotonic() - now
@@ -209,7 +210,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
             total.zero_()
             counted, told = 0, time.monotonic()
             clock = told  # drawing and saving are not training
-        scoring = config.val is not None and not stop and (at_end or validating > 0)
+        scoring = config.val is not None and not stop and (done or validating > 0)
         if ranks.leads:
             yield from (Noted(line) for line in patches.news())
         if ranks.leads and scoring:
@@ -256,6 +257,8 @@ def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) 
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
     if result := validate(run, out, stopping):
+        if result.best:
+            save_last(run, out)  # at once: what is killed in between goes on with another measure than its file's
         yield result
 
 

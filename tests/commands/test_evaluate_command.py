@@ -87,6 +87,7 @@ def test_models_of_one_name_are_told_apart_and_saved_apart(folder, tmp_path, mon
 def test_the_papers_rows_stand_beside_ours(sets):
     result = srcli("eval", sets / "Set5" / "HR", "-m", "bicubic", "-s", 2, "--against", "published")
     assert result.exit_code == 0, result.output
+    assert "'Set5' has 3 pictures here, 5 in the papers: their means are not of the same" in result.stderr
     assert "> bicubic" in result.stdout
     assert "38.00 / 0.9605" in result.stdout  # IMDN x2
     assert "Hui et al., ACM MM 2019" in result.stdout
@@ -223,6 +224,7 @@ def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
         (["--csv", "."], "is a folder"),
         (["--against", "everyone"], "not 'everyone'"),
         (["--against", "published"], "no paper's table has 'my pictures'"),
+        (["--against", "published", "--picture", "p1"], "goes without --picture"),
         (["--lr-dir", ".", "--lr-dir", "."], "1 HR folders"),
     ],
 )

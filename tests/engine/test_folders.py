@@ -131,3 +131,9 @@ def test_an_unreadable_picture_is_told_with_its_reason(folder):
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(BadFolder, match="no pictures"):
         list_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["p.jpeg", "p.PNG", "p.tiff", "p.avif", "px2.TIF", "p_out.JPG"])
+def test_a_partner_is_found_whatever_its_suffix(tmp_path, name):
+    (tmp_path / name).touch()
+    assert partner(Path("hr/p.png"), tmp_path, 2) == tmp_path / name
