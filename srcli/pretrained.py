@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
@@ -96,5 +97,6 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
 def _checksum(network: nn.Module) -> int:
     checksum = 0
     for name, tensor in sorted(network.state_dict().items()):
-        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), zlib.crc32(name.encode(), checksum))
+        content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        checksum = zlib.crc32(content, zlib.crc32(name.encode(), checksum))
     return checksum

@@ -177,6 +177,7 @@ def upscale(
         video.refuse_of_files(stream, format, flags)
         pipes.refuse_terminal()
     else:
+        received = "-" in sources
         sources, output = _through_pipes(context, sources, output)
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
@@ -214,7 +215,7 @@ def upscale(
             recursive=recursive,
             format=format,
             suffix=suffix,
-            name=Naming(name, Path(weights.named).stem) if name is not None else None,
+            name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
             exists=exists,  # type: ignore[arg-type]
             say=(lambda line: None) if quiet else console.note,
         )
@@ -224,14 +225,19 @@ def upscale(
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
         if piped and any(job.video for job in jobs):
-            raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
+            if received:
+                raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
+            raise UsageError("-o - takes the frames of one video, named by itself; give a folder as output")
         if piped and len(jobs) > 1:
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
         choice = weights.choice(ready, quiet=quiet)
         if stream:
-            done = video.upscale_stream(choice.of_video(stream.path), stream, goal, flags, quiet=quiet)
+            resizer = choice.of_video(stream.path)
+            if resizer is not choice.plain and not quiet:
+                console.note(f"{stream.path} was compressed a lot: {weights.hint(VIDEO)}")
+            done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
             if journal and ranks.leads:
                 journal.add(done)
             if done.error:

@@ -196,6 +196,7 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
         repeated=done.repeated,
         seconds=done.seconds,
         error=done.error,
+        model=resizer.name,
     )
 
 

@@ -8,6 +8,7 @@ container keeps for every track.
 
 import json
 import os
+import re
 import struct
 import weakref
 import zlib
@@ -26,6 +27,7 @@ from srcli.media.jobs import PARTS
 from srcli.media.video import Timed
 
 _MANIFEST = "manifest.json"
+_OURS = re.compile(r"manifest\.json|track\d+(_\d+\.(seg|open)|\.end)|joined\.\w+|\.[0-9a-f]{12}\.tmp(\.\w+)?")
 _HEAD = struct.Struct("<qqBII")  # pts, duration, whether a key frame, bytes of data, bytes of side data
 _TAIL = struct.Struct("<I")  # bytes of the JSON before it
 _ALPHA: PktSideDataT = "matroska_block_additional"  # where libvpx puts a second picture, that of the alpha
@@ -97,6 +99,8 @@ class Parts:
             self.work |= {key: before[key] for key in self.taken if key in before}
             return
         if self.folder.exists() and any(self.folder.iterdir()):
+            if _is_ours(self.folder):
+                raise BadFolder(f"the manifest in '{self.folder}' is damaged; start anew with --no-resume")
             raise BadFolder(f"'{self.folder}' is needed for the segments, but holds something else")
         # the folder is never there without its manifest
         staging = self.folder.with_name(f".{self.folder.name}")
@@ -188,7 +192,7 @@ class Parts:
     def remove(self) -> None:
         """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
         manifest = self.folder / _MANIFEST
-        if _manifest(self.folder):  # else the folder is somebody else's
+        if _is_ours(self.folder):
             for child in list(self.folder.iterdir()):
                 if child != manifest and child.is_file():
                     child.unlink(missing_ok=True)
@@ -218,6 +222,15 @@ def begun(target: Path) -> bool:
 
 def _folder(target: Path) -> Path:
     return target.with_name(target.name + PARTS)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a run made the folder: by its manifest or, where that is damaged, by all that lies beside it."""
+    try:
+        names = [child.name for child in folder.iterdir()]
+    except OSError:
+        return False
+    return _MANIFEST in names and (_manifest(folder) is not None or all(_OURS.fullmatch(name) for name in names))
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
