@@ -20,6 +20,7 @@ def test_weights_that_were_trained_on_have_not_the_scores_of_what_they_were(tmp_
     with torch.no_grad():
         next(model.parameters()).mul_(1.01)
     model.save_pretrained(tmp_path / "other")
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "half")
     card = checkpoint.read_card(tmp_path / "other" / zoo.SAVED)
     assert (card.scores, card.training) == ([], {})
     assert (card.arch, card.scale, card.licence) == (model.card.arch, 2, model.card.licence)

@@ -169,7 +169,7 @@ def upscale_video(
     started = time.monotonic()
     with team.together():
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
-    fresh = job.fresh and not (is_sequence(job.target) and numbered_there(job.target))  # else of a run before
+    fresh = job.fresh and not (is_sequence(job.target) and parts.folder.is_dir())  # then those there are of a run before
     write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
         done = _made(resizer, plan, parts, team, write, tick)

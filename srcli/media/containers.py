@@ -31,6 +31,14 @@ _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
+_IN_MOV = {
+    "deu": "ger",
+    "zho": "chi",
+    "nld": "dut",
+    "ell": "gre",
+    "isl": "ice",
+    "fre": "fra",
+}  # languages, as QuickTime has them
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
@@ -154,10 +162,23 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         except (av.FFmpegError, ValueError) as error:
             raise BadVideo(f"cannot write '{target}': {error}") from error
         kinds, tags = plan.kinds, dict(output.container.metadata)
-    notes = [note for words in plan.words for note in words.notes]
+        languages = [stream.metadata.get("language") for stream in output.container.streams]
+    notes = [*(note for words in plan.words for note in words.notes), *_other_languages(target, languages)]
     for index, seconds in silenced.items():
         notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
     return (*notes, *verify(target, tracks, kinds, begin, tags, list(sounds.values())))
+
+
+def _other_languages(path: Path, languages: Sequence[str | None]) -> list[str]:
+    """Say which languages of streams a container has no code for."""
+    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+        if len(container.streams) != len(languages):
+            return []  # with cover pictures and chapters, which have none
+        found = [stream.metadata.get("language", "und") for stream in container.streams]
+    lost = sorted(
+        {said for said, kept in zip(languages, found, strict=True) if said not in (None, "und", kept) and kept == "und"}
+    )
+    return [f"languages that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
 
 
 def verify(
@@ -297,6 +318,8 @@ class _Plan:
                 self._add_subtitles(stream)
             elif isinstance(stream, AttachmentStream):
                 self._add_attachment(stream)
+            elif self._container == "mov" and "timecode" in stream.metadata:
+                continue  # a track that the muxer makes of the tag
             elif not (self._chapters and _name(stream) in ("bin_data", "text")):  # MP4 lists its chapters as a track too
                 self._lost(stream)
 
@@ -333,7 +356,7 @@ class _Plan:
             matrix[6] = matrix[6] * encoding.width // track.width
             matrix[7] = matrix[7] * encoding.height // track.height
             stream.set_display_matrix(matrix)
-        stream.metadata.update(_tags(track.metadata or {}))
+        stream.metadata.update(_of_stream(track.metadata or {}, self._container))
         if encoding.pix_fmt.startswith("yuva") and encoding.codec == "libvpx-vp9":
             stream.metadata["alpha_mode"] = "1"
         stream.disposition = Disposition(track.disposition)
@@ -344,7 +367,7 @@ class _Plan:
             target = self._output.add_stream_from_template(stream)
         except (ValueError, av.FFmpegError):
             return None
-        target.metadata.update(_tags(stream.metadata))
+        target.metadata.update(_of_stream(stream.metadata, self._container))
         target.disposition = stream.disposition
         return target
 
@@ -389,7 +412,7 @@ class _Plan:
         target = self._output.add_stream(wanted)
         assert isinstance(target.codec_context, SubtitleCodecContext)
         words = _Words(stream, target.codec_context)
-        target.metadata.update(_tags(stream.metadata))
+        target.metadata.update(_of_stream(stream.metadata, self._container))
         target.disposition = stream.disposition
         styled = ": their styles may be simpler" if name in ("ass", "ssa") else ""
         self._notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
@@ -419,6 +442,16 @@ def _name(stream: Stream) -> str:
     if stream.codec_context:
         return stream.codec_context.codec.canonical_name
     return getattr(stream, "name", None) or "unknown"  # PyAV has a name for data only where FFmpeg has no decoder
+
+
+def _of_stream(metadata: Mapping[str, str], container: str) -> dict[str, str]:
+    """Keep the tags of a stream, under the names that the muxers know: FFmpeg reads the title of an MP4's as its name."""
+    kept = _tags(metadata)
+    if "name" in kept and "title" not in kept:
+        kept["title"] = kept.pop("name")
+    if container == "mov" and (language := kept.get("language")):
+        kept["language"] = _IN_MOV.get(language, language)
+    return kept
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -504,6 +537,9 @@ def _copied(
                 if converted.pts is not None and converted.pts < 0 and packet.stream.type == "subtitle":
                     converted.duration = (converted.duration or 0) + converted.pts
                     converted.pts = converted.dts = 0
+            if end is not None and packet.stream.type == "subtitle" and converted.pts is not None:
+                left = math.ceil((end - begin) / converted.time_base) - converted.pts
+                converted.duration = max(min(converted.duration or 0, left), 1)
             if converted.dts is None:
                 converted.dts = converted.pts
             converted.stream = copy.target
@@ -539,7 +575,11 @@ def _continued(
             read = _time(packet)
             _shift(packet, -anew[often - 1] if often else Fraction(0))
             clocks[index] = often, read, max(written, _time(packet))
-            if _time(packet) <= written:
+            if _time(packet) < written and packet.stream.type == "subtitle":  # no muxer takes it as it is
+                packet.pts = packet.dts = math.ceil(written / packet.time_base)
+            elif _time(packet) < written and packet.stream.type == "audio":
+                silenced.setdefault(index, Fraction(0))
+            if _time(packet) <= written and packet.stream.type != "subtitle":
                 if index in silenced:
                     silenced[index] += (packet.duration or 0) * packet.time_base
                 if often or index in silenced:

@@ -275,6 +275,8 @@ def _tags(track: Track, size: tuple[int, int], pix_fmt: str) -> tuple[Colors, tu
         return said._replace(matrix=RGB, range=FULL), ()
     if VideoFormat(track.pix_fmt).is_rgb:
         return said._replace(matrix=BT709, range=LIMITED), ()
+    if track.pix_fmt.startswith("gray") and not said.range:
+        said = said._replace(range=FULL)  # as it is read
     if said.matrix != UNSPECIFIED:
         return said, ()
     guess = guessed_matrix(track.height, track.width)

@@ -277,6 +277,16 @@ def numbered(pattern: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
+def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
+    """Count the numbers between the first and the last of the pictures of a pattern that none of them has."""
+    match = _NUMBER.search(pattern.name)
+    if not match or not files:
+        return 0
+    after = len(pattern.name) - match.end()
+    first, last = (int(path.name[match.start() : len(path.name) - after]) for path in (files[0], files[-1]))
+    return last - first + 1 - len(files)
+
+
 def numbered_there(pattern: Path) -> list[Path]:
     """List pictures as `numbered`; none where there are none, or no folder."""
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from srcli.errors import BadPicture, BadVideo
 from srcli.media.image import Picture, read_image, write_image
-from srcli.media.jobs import numbered, numbered_path
+from srcli.media.jobs import numbered, numbered_path, numbers_missing
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
 from srcli.media.write import fitted
 
@@ -46,7 +46,7 @@ class SequenceReader:
     anew: tuple[Fraction, ...] = ()
 
     def __init__(self, pattern: Path, track: Track, clip: Clip) -> None:
-        self.track = track
+        self.track, self._pattern = track, pattern
         files = numbered(pattern)
         first = -int(-(clip.start * track.rate) // 1)
         last = len(files) if clip.end is None else -int(-(clip.end * track.rate) // 1)
@@ -58,8 +58,12 @@ class SequenceReader:
     @property
     def notes(self) -> tuple[str, ...]:
         """Say what was lost of the pictures that were read."""
-        lost = f"{self._flattened} pictures have alpha, which the first has not: theirs is lost"
-        return (lost,) if self._flattened else ()
+        lines = [f"{self._flattened} pictures have alpha, which the first has not: theirs is lost"] * (self._flattened > 0)
+        if missing := numbers_missing(self._pattern, self._files):
+            lines.append(
+                f"{missing} numbers are missing between the first picture and the last: the frames follow without a pause"
+            )
+        return tuple(lines)
 
     def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
         """Yield the pictures that are wanted; raise BadVideo for one that is not like the first."""

@@ -257,7 +257,8 @@ def _seconds(stream: VideoStream) -> float | None:
     text = next((value for key, value in stream.metadata.items() if key.upper() == "DURATION"), None)
     try:
         hours, minutes, seconds = (text or "").split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        end = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return max(end - float((stream.start_time or 0) * (stream.time_base or 0)), 0.0)  # Matroska's is when the track ends
     except ValueError:
         return None
 
@@ -360,6 +361,7 @@ class VideoReader:
         self._resampled = 0  # frames of another size
         self.anew: list[Fraction] = []  # seconds by which what follows is put later, each time that the clock begins anew
         self._ends_early = False
+        self._headless = 0  # packets before the first key frame, of which nothing was decoded
 
     def frames(
         self, wanted: Callable[[int], bool] = lambda number: True, known: Known | None = None
@@ -460,6 +462,8 @@ class VideoReader:
     def notes(self) -> tuple[str, ...]:
         """Say what was not as it should be, and was put right."""
         lines = []
+        if self._headless:
+            lines.append(f"{self._headless} frames before the first key frame cannot be decoded, and are left out")
         if self._mended:
             lines.append(f"{self._mended} time stamps did not rise and were put right")
         if self.anew:
@@ -534,7 +538,8 @@ class VideoReader:
 
     def _decoded(self, container: InputContainer, stream: VideoStream, skip: int) -> Iterator[VideoFrame]:
         decoder = _InOrder(_decoder(stream)) if _reorders(container, stream) else _decoder(stream)
-        packets = 0
+        packets = leading = 0
+        entry: int | None = None  # when the first key frame is shown
         reached = 0.0
         # where the header gives no length of the track, but one of the file, the last packet of any stream is waited for
         own = self.track.seconds is not None
@@ -548,8 +553,12 @@ class VideoReader:
                 if packet.size and packets <= skip:
                     continue
                 self._damaged += packet.is_corrupt
+                if entry is None and packet.size:
+                    entry, leading = (packet.pts, leading) if packet.is_keyframe else (None, leading + 1)
                 try:
                     for frame in decoder.decode(packet if packet.size else None):
+                        if not self.decoded and leading and None not in (entry, frame.pts) and not self.clip.start:
+                            self._headless = leading * (frame.pts >= entry)  # type: ignore[operator]
                         self.decoded += 1
                         yield frame
                 except av.EOFError:

@@ -382,6 +382,29 @@ def test_a_video_that_vanished_stops_no_other(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mp4"]
 
 
+def test_numbered_pictures_are_begun_anew_on_demand(tmp_path, monkeypatch):
+    clip, real = make_clip(tmp_path / "clip.mp4", frames=20), engine.upscale_video
+    flags = clip, "-o", tmp_path / "f_%d.png", "-s", 2
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert upscale(*flags).exit_code == 130
+    there = (tmp_path / "f_1.png").stat().st_mtime_ns
+    done(*flags, "--no-resume")
+    assert (tmp_path / "f_1.png").stat().st_mtime_ns > there
+    assert len(list(tmp_path.glob("f_*.png"))) == 20
+
+
+def test_a_damaged_manifest_is_no_lock(tmp_path, monkeypatch):
+    clip, real = make_clip(tmp_path / "clip.mp4", frames=20), engine.upscale_video
+    flags = clip, "-o", tmp_path / "out.mp4", "-s", 2, "--segment", 4
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert upscale(*flags).exit_code == 130
+    (tmp_path / "out.mp4.parts" / "manifest.json").write_bytes(b"")
+    assert "is damaged; start anew with --no-resume" in " ".join(upscale(*flags).stderr.split())
+    assert "20 frames" in done(*flags, "--no-resume").stdout
+
+
 @pytest.mark.parametrize(("target", "there"), [("out.mp4", "out.mp4"), ("f_%d.png", "f_2.png")])
 def test_what_appears_while_a_video_is_made_stays(tmp_path, monkeypatch, target, there):
     real = engine.plan_videos
@@ -634,6 +657,21 @@ def test_a_full_disk_behind_stdout_is_said_in_one_line(tmp_path, format):
         run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert run.returncode == 1
     assert run.stderr.decode().splitlines()[-1] == "error: cannot write to stdout: No space left on device"
+
+
+def test_videos_of_a_folder_do_not_go_to_stdout(tmp_path):
+    make_clip(tmp_path / "clip.mkv", frames=2)
+    result = upscale(tmp_path, "-o", "-")
+    assert (result.exit_code, "-o - takes the frames of one video, named by itself" in result.stderr) == (2, True)
+
+
+def test_a_coarse_video_to_stdout_says_what_it_goes_through(tmp_path):
+    clip = make_clip(tmp_path / "coarse.mp4", frames=2, options={"x264-params": "qp=40:ipratio=1:pbratio=1"})
+    report = tmp_path / "r.json"
+    flags = ["upscale", str(clip), "-o", "-", "-s", "2", "--format", "rgb", "--report", str(report)]
+    result = CliRunner().invoke(app, flags)
+    assert "coarse.mp4 was compressed a lot: taken through standard-video; not with -m rfdn" in result.stderr
+    assert json.loads(report.read_text())["files"][0]["model"] == "standard-video"
 
 
 def test_frames_of_several_ranks_do_not_share_stdout(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from srcli import __version__
@@ -35,7 +36,7 @@ from srcli.media.segments import Parts, SegmentWriter
 from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
-from tests.conftest import small_files
+from tests.conftest import photograph, small_files
 
 SRCLI = [sys.executable, "-m", "srcli", "upscale"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srcli", "upscale"]
@@ -383,7 +384,7 @@ def test_a_cut_where_the_clock_begins_anew_keeps_its_sound(tmp_path, start, end)
     assert sound[-1] + 0.064 == pytest.approx(times[-1] + 0.04, abs=0.2)
 
 
-@pytest.mark.parametrize(("back", "left_out"), [(0.6, 0.6), (9, 1.0)])
+@pytest.mark.parametrize(("back", "left_out"), [(0.2, 0.2), (0.6, 0.6), (9, 1.0)])
 def test_sound_that_falls_back_by_itself_goes_on_when_it_has_caught_up(tmp_path, back, left_out):
     def packets() -> Iterator[Any]:
         for packet in source.demux(source.streams.audio[0]):
@@ -399,6 +400,82 @@ def test_sound_that_falls_back_by_itself_goes_on_when_it_has_caught_up(tmp_path,
     assert times[-1] == pytest.approx(2 - left_out if back < 1 else 1, abs=0.15)
     assert [float(seconds) for seconds in silenced.values()] == [pytest.approx(left_out, abs=0.1)]
     assert list(silenced) == [1]
+
+
+def test_the_title_of_a_track_goes_along(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", tone=True)
+    with av.open(str(clip)) as given, av.open(str(tmp_path / "named.mp4"), "w") as named:
+        streams = {stream.index: named.add_stream_from_template(stream) for stream in given.streams}
+        streams[1].metadata.update(title="Commentary", language="deu")
+        for packet in given.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                named.mux(packet)
+    for name, title in (("out.mp4", "name"), ("out.mkv", "title")):
+        assert run(tmp_path / "named.mp4", tmp_path / name).notes == ()
+        with av.open(str(tmp_path / name)) as made:
+            assert made.streams[1].metadata[title] == "Commentary"
+            assert made.streams[1].metadata["language"] in ("deu", "ger")
+
+
+def test_languages_that_quicktime_has_no_code_for_are_said(tmp_path):
+    assert containers._of_stream({"language": "deu"}, "mov") == {"language": "ger"}
+    assert containers._of_stream({"language": "deu"}, "mp4") == {"language": "deu"}
+    clip = make_clip(tmp_path / "clip.mov", tone=True)
+    assert containers._other_languages(clip, [None, "pt-BR"]) == ["languages that mov does not keep: pt-BR"]
+    assert containers._other_languages(clip, [None, None]) == []
+
+
+def test_a_subtitle_ends_with_the_cut(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=50, subtitles=[(200, 1900, "long")])
+    cut = Clip(Fraction(0), Fraction(1, 2))
+    upscale_video(resizer(), plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=cut)))
+    with av.open(str(tmp_path / "out.mkv")) as made:
+        (packet,) = [packet for packet in made.demux(made.streams.subtitles[0]) if packet.size]
+        assert (packet.pts + packet.duration) * packet.time_base == pytest.approx(0.52, abs=0.01)  # of the last frame
+
+
+def test_a_picture_that_begins_late_is_whole(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=20, pts=[(75 + i) * 512 for i in range(20)])
+    assert probe_video(clip).tracks[0].seconds == pytest.approx(0.8, abs=0.05)
+    made = run(clip, tmp_path / "out.mkv")
+    assert (made.frames, made.error) == (20, None)
+
+
+def test_frames_before_the_first_key_frame_are_counted(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=30, options={"g": "10", "bf": "0", "sc_threshold": "0"})
+    with av.open(str(clip)) as given, av.open(str(tmp_path / "mid.mkv"), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate(given.demux(video=0)):
+            if packet.dts is not None and number > 5:
+                packet.stream = stream
+                made.mux(packet)
+    done = run(tmp_path / "mid.mkv", tmp_path / "out.mkv")
+    assert "4 frames before the first key frame cannot be decoded, and are left out" in done.notes
+    assert done.frames == 20
+
+
+def test_gray_of_unsaid_range_keeps_its_contrast(tmp_path):
+    ramp = np.repeat(np.arange(0, 256, 4, dtype=np.uint8)[None], 48, 0)
+    with av.open(str(tmp_path / "clip.mkv"), "w") as made:
+        video = made.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "gray"
+        for number in range(2):
+            frame = av.VideoFrame.from_ndarray(ramp, "gray")
+            frame.pts = number
+            made.mux(video.encode(frame))
+        made.mux(video.encode(None))
+    plan = plan_video(Job(tmp_path / "clip.mkv", tmp_path / "out.mkv", "mkv", None, 1), Choices())
+    upscale_video(resizer(), plan)
+    shown = decoded(tmp_path / "out.mkv")[0][24, :, 0].astype(int)
+    assert np.abs(shown - ramp[0]).max() < 6
+
+
+def test_numbers_that_are_missing_are_said(tmp_path):
+    for number in (3, 4, 7):
+        Image.fromarray(photograph(24, 32)).save(tmp_path / f"f_{number:03d}.png")
+    done = run(tmp_path / "f_%03d.png", tmp_path / "out.mkv")
+    assert "2 numbers are missing between the first picture and the last: the frames follow without a pause" in done.notes
 
 
 def test_a_subtitle_that_is_not_utf8_takes_nothing_along(tmp_path):
