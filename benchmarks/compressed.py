@@ -1,8 +1,8 @@
 """Score weights on LR that was compressed: python benchmarks/compressed.py FOLDER|VIDEO [-s SCALE] [-m NAME,NAME,...]
 
-Bicubic LR of every HR picture of FOLDER is encoded as JPEG of some qualities, that of VIDEO's frames as H.264 of some CRF (by
-x264, both 4:2:0), and upscaled. A line is a quality: mean PSNR (dB, Y, border of the scale shaved) of bicubic and of the
-weights, and on how many pictures the last ones are ahead of the first.
+Bicubic LR of every HR picture of FOLDER is encoded as JPEG, or WebP with --format webp, of some qualities, that of VIDEO's
+frames as H.264 of some CRF (by x264, all 4:2:0), and upscaled. A line is a quality: mean PSNR (dB, Y, border of the scale
+shaved) of bicubic and of the weights, and on how many pictures the last ones are ahead of the first.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from srcli.engine.folders import list_pictures, read_rgb
 from srcli.media.h264 import coded
 from srcli.media.video import probe_video, rgb
 
-QUALITIES = (95, 92, 90, 85, 80, 75, 60, 40)
+QUALITIES = (95, 92, 90, 88, 85, 80, 75, 60, 40)
 CRFS = (12, 18, 23, 26, 28, 30, 33)
 
 
-def main(source: Path, scale: int, names: list[str], frames: int) -> None:
+def main(source: Path, scale: int, names: list[str], frames: int, format: str) -> None:
     """Print a line for each quality."""
     networks = {name: srcli.load(name, scale=scale) for name in ["bicubic", *names]}
     pictures = [
@@ -36,7 +36,7 @@ def main(source: Path, scale: int, names: list[str], frames: int) -> None:
     print(f"x{scale}, {len(pictures)} pictures of '{source.name}'")
     print("  ".join(f"{name:>14}" for name in ("quality" if source.is_dir() else "CRF", *networks, "last > first")))
     for quality in QUALITIES if source.is_dir() else CRFS:
-        lr = [_jpeg(pixels, quality) for pixels in small] if source.is_dir() else coded(small, quality)
+        lr = [_encoded(pixels, format, quality) for pixels in small] if source.is_dir() else coded(small, quality)
         psnr = {
             name: np.asarray([compare(up(each), hr, protocol)[0] for each, hr in zip(lr, pictures, strict=True)])
             for name, up in networks.items()
@@ -53,9 +53,9 @@ def _cut(hr: np.ndarray, scale: int) -> np.ndarray:
     return hr[:height, :width]
 
 
-def _jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+def _encoded(pixels: np.ndarray, format: str, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(pixels).save(buffer, format, quality=quality)
     return np.array(Image.open(buffer).convert("RGB"))
 
 
@@ -73,5 +73,6 @@ if __name__ == "__main__":
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("-m", "--models", default="rfdn,rfdn-photo", help="comma between them")
     parser.add_argument("--frames", type=int, default=50, help="of a video")
+    parser.add_argument("--format", default="jpeg", choices=("jpeg", "webp"), help="of pictures")
     arguments = parser.parse_args()
-    main(arguments.source, arguments.scale, arguments.models.split(","), arguments.frames)
+    main(arguments.source, arguments.scale, arguments.models.split(","), arguments.frames, arguments.format)

@@ -31,20 +31,21 @@ class Forecast:
 
     choice: "Choice"
     swift: Swift | None
-    for_jpeg: str  # what to say of pictures that were compressed so much that it shows; "" is nothing
+    for_photo: str  # what to say of pictures that were compressed so much that it shows; "" is nothing
     for_video: str  # and of such videos
     timed: bool  # whether a tile is timed before work that may be long
 
     def warn(self, jobs: "list[Job]") -> None:
         """Say which weights suit, or are taken, where pictures or videos were compressed so much that it shows."""
         from srcli.engine.forecast import enlarged
-        from srcli.engine.suit import coarse, compressed
+        from srcli.engine.suit import coarse, compressed, quantized
 
         read = enlarged(self.choice, jobs)
         videos = dict.fromkeys(job.source for job in read if job.video)  # not one for each track
         files = len({job.source for job in jobs})
         for said, what, found in (
-            (self.for_jpeg, "JPEG of quality", compressed(read) if self.for_jpeg else []),
+            (self.for_photo, "JPEG of quality", compressed(read) if self.for_photo else []),
+            (self.for_photo, "lossy WebP of quantizer", quantized(read) if self.for_photo else []),
             (self.for_video, "H.264 of quantizer", coarse(videos) if self.for_video else []),
         ):
             if found:

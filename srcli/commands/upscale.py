@@ -89,7 +89,9 @@ def upscale(
     ] = "keep",
     quality: Annotated[
         int | None,
-        typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.  [default: a JPEG's own, else 95; AVIF 90]"),
+        typer.Option(
+            "--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.  [default: a JPEG's own, or 92, else 95; AVIF 90]"
+        ),
     ] = None,
     png_level: Annotated[
         int | None,
@@ -189,6 +191,7 @@ def upscale(
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
+    from srcli.media.sniff import CONTAINERS
     from srcli.zoo import PHOTO, VIDEO
 
     if stream and rank_and_world()[1] > 1:
@@ -228,6 +231,8 @@ def upscale(
             if received:
                 raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
             raise UsageError("-o - takes the frames of one video, named by itself; give a folder as output")
+        if format in CONTAINERS.values() and jobs and not any(job.video for job in jobs):
+            raise UsageError(f"--format {format} is of videos, and there is none")
         if piped and len(jobs) > 1:
             raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))

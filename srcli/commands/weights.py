@@ -32,7 +32,7 @@ class Weights:
         from srcli.zoo import AUTO, DEFAULT, PHOTO, VIDEO, automatic, suited
 
         self.named = reference or AUTO
-        self._unless = "" if reference else f"; not with -m {DEFAULT}"
+        self._unless = "" if reference else f" (-m {DEFAULT} turns that off)"
         clean = automatic(reference) if reference else DEFAULT
         self.plain = clean or self.named
         self._scale, self._several, self._offline = scale, several, offline
@@ -77,7 +77,7 @@ class Weights:
             return ""
         if not self.others:
             return f"-m {automatic_name(self.plain)} takes blocks and ringing away"
-        return f"taken through {self.kinds[kind]}{self._way(kind)}{self._unless}"
+        return f"taken through {self.kinds[kind]}{self._way(kind)}, which removes blocks and ringing{self._unless}"
 
     def swift(self, ready: Ready) -> Swift | None:
         """Return the weights for speed of the same kind, to be opened where they are asked for; None where these are they."""

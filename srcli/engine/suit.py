@@ -10,7 +10,7 @@ from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
 from srcli.media.image import probe
 from srcli.media.jobs import Job, is_sequence, numbered
-from srcli.media.picture import COARSE, COMPRESSED
+from srcli.media.picture import COARSE, COMPRESSED, QUANTIZED
 from srcli.zoo import PHOTO, VIDEO
 
 
@@ -32,7 +32,7 @@ class Choice:
 
 def kind_of(job: Job) -> str:
     """Return the kind of weights for what was compressed so much that it shows, "" for other files."""
-    if compressed([job]):
+    if compressed([job]) or quantized([job]):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
 
@@ -41,6 +41,12 @@ def compressed(jobs: Sequence[Job]) -> list[int]:
     """Return the qualities of those JPEGs, numbered ones by the first of them, that were compressed so much that it shows."""
     read = (_quality(job) for job in jobs)
     return [quality for quality in read if quality and quality <= COMPRESSED]
+
+
+def quantized(jobs: Sequence[Job]) -> list[int]:
+    """Return the quantizers of those lossy WebPs that were compressed so much that it shows."""
+    read = (job.probe.webp for job in jobs if job.probe and not job.video)
+    return [quantizer for quantizer in read if quantizer is not None and quantizer >= QUANTIZED]
 
 
 def _quality(job: Job) -> int | None:

@@ -1,8 +1,6 @@
 """What everyday files carry besides pixels, taken from Pillow as bytes."""
 
-import io
 import re
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
@@ -13,6 +11,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from srcli.media.picture import Quality
+from srcli.media.webp import coding
 
 
 class Metadata(NamedTuple):
@@ -103,17 +102,9 @@ def losses_of(image: ImageFile.ImageFile | None) -> list[str]:
 def quality_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | None:
     if isinstance(image, JpegImageFile):
         return Quality(tuple(steps for _, steps in sorted(image.quantization.items())), max(get_sampling(image), 0))
-    return Quality(lossless=_webp_lossless(file)) if isinstance(image, WebPImageFile) else None
+    return _quality_of_webp(file) if isinstance(image, WebPImageFile) else None
 
 
-def _webp_lossless(file: BinaryIO) -> bool:
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", head)
-        if name in (b"VP8 ", b"VP8L"):
-            return bool(name == b"VP8L")
-        if name == b"ANMF":  # the first frame, whose own chunks follow its place and duration
-            file.seek(16, io.SEEK_CUR)
-            continue
-        file.seek(size + size % 2, io.SEEK_CUR)
-    return False
+def _quality_of_webp(file: BinaryIO) -> Quality:
+    lossless, quantizer = coding(file)
+    return Quality(lossless=lossless, quantizer=quantizer)

@@ -10,8 +10,8 @@ Array = np.ndarray
 
 
 COARSE = 28  # mean quantizer of H.264 from which what the codec left shows in results of clean weights (docs/video.md)
-# quality of JPEG up to which `rfdn-photo` is ahead of `rfdn`: of Kodak24 on all at x4, on 22 at x2 (benchmarks/compressed.py)
-COMPRESSED = 85
+# quality of JPEG up to which, and quantizer of WebP from which, `rfdn-photo` is ahead of `rfdn` (benchmarks/compressed.py)
+COMPRESSED, QUANTIZED = 88, 32
 _STEPS = 3688  # the sum of libjpeg's 64 luminance steps at quality 50 (ITU-T T.81, table K.1)
 
 
@@ -21,6 +21,7 @@ class Quality(NamedTuple):
     tables: tuple[list[int], ...] = ()  # JPEG quantisation, 64 steps each
     subsampling: int = 0  # JPEG: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0
     lossless: bool = False  # WebP
+    quantizer: int | None = None  # of lossy WebP, 0 to 127
 
     @property
     def jpeg(self) -> int | None:

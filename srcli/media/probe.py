@@ -23,7 +23,7 @@ from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
 from srcli.media.hollow import refuse_hollow, refuse_hollow_tiff
 from srcli.media.metadata import metadata_of, quality_of
-from srcli.media.picture import Array
+from srcli.media.picture import Array, Quality
 from srcli.media.pixels import upright
 from srcli.media.png import png_exif, png_type
 from srcli.media.ppm import ppm_header
@@ -46,6 +46,7 @@ class Probe(NamedTuple):
     depth: int  # bits a channel: 8, 16 or 32
     format: str
     jpeg: int | None = None  # the quality of a JPEG, as `Quality` has it
+    webp: int | None = None  # the quantizer of a lossy WebP
 
 
 class Header(NamedTuple):
@@ -162,8 +163,8 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
         channels = 1 if magic in (b"P2", b"P5") else channels
     orientation = orientation_of(metadata_of(image).exif)
     height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
-    quality = quality_of(file, image) if format == "jpeg" else None
-    facts = Probe(height, width, channels, image.has_transparency_data, depth, format, quality and quality.jpeg)
+    quality = quality_of(file, image) or Quality()
+    facts = Probe(height, width, channels, image.has_transparency_data, depth, format, quality.jpeg, quality.quantizer)
     return Header(image, facts, orientation)
 
 

@@ -441,14 +441,37 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
     for flags in ([], ["--dry-run"], ["--json"]):
         assert told(folder, "-m", "rfdn", *flags) == [f"2 of 6 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
     assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 is JPEG of quality 60 or so: -m standard-auto {takes_away}"]
-    taken = "2 of 6 are JPEG of quality 60 to 85 or so: taken through rfdn-photo"
-    assert told(folder) == [f"{taken}; not with -m rfdn"]
-    assert told(folder, "-m", "auto") == [taken]
-    assert told(folder, "-m", "auto", "-s", 3) == [f"{taken} (x4 by the network, then resampled)"]  # rfdn has weights at x3
-    assert told(folder, "-m", "auto", "-s", 3.5) == [taken]  # as the clean ones, of which a line tells
+    start, taken = "2 of 6 are JPEG of quality 60 to 85 or so: ", "which removes blocks and ringing"
+    assert told(folder) == [f"{start}taken through rfdn-photo, {taken} (-m rfdn turns that off)"]
+    assert told(folder, "-m", "auto") == [f"{start}taken through rfdn-photo, {taken}"]
+    way = "(x4 by the network, then resampled)"
+    assert told(folder, "-m", "auto", "-s", 3) == [f"{start}taken through rfdn-photo {way}, {taken}"]  # rfdn has weights at x3
+    assert told(folder, "-m", "auto", "-s", 3.5) == [
+        f"{start}taken through rfdn-photo, {taken}"
+    ]  # as the clean ones, of which a line tells
     assert told(folder / "q92.jpg") == []
     for flags in (["-m", "rfdn-photo"], ["-m", "bicubic"], ["-q"], ["--long-side", 20]):
         assert told(folder / "q60.jpg", *flags) == []
+
+
+def test_lossy_webp_that_was_compressed_a_lot_goes_through_the_weights_for_it(tmp_path):
+    (tmp_path / "in").mkdir()
+    picture = Image.fromarray(photograph(48, 64))
+    for name, how in (("low", {"quality": 50}), ("high", {"quality": 92}), ("whole", {"lossless": True})):
+        picture.save(tmp_path / "in" / f"{name}.webp", **how)
+    report = tmp_path / "r.json"
+    result = CliRunner().invoke(
+        app, ["upscale", str(tmp_path / "in"), "-s", "2", "-o", str(tmp_path / "out"), "--report", str(report)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 of 3 is lossy WebP of quantizer 44 or so: taken through rfdn-photo" in result.stderr
+    models = {Path(file["input"]["path"]).stem: file["model"] for file in json.loads(report.read_text())["files"]}
+    assert models == {"low": "rfdn-photo", "high": "rfdn", "whole": "rfdn"}
+
+
+def test_a_format_of_videos_is_refused_where_there_is_none(folder):
+    result = upscale(folder / "p0.png", "-s", 2, "--format", "mp4")
+    assert (result.exit_code, "--format mp4 is of videos, and there is none" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_auto_takes_a_coarse_video_through_the_weights_for_it(tmp_path):
         return decoded(out), [line for line in result.stderr.splitlines() if "H.264" in line]
 
     frames, said = through(coarse, "standard-auto")
-    assert said == ["1 of 1 is H.264 of quantizer 40 or so: taken through standard-video"]
+    assert said == ["1 of 1 is H.264 of quantizer 40 or so: taken through standard-video, which removes blocks and ringing"]
     np.testing.assert_array_equal(frames, through(coarse, "standard-video")[0])
     plain, said = through(coarse, "standard")
     assert said == ["1 of 1 is H.264 of quantizer 40 or so: -m standard-auto takes blocks and ringing away"]
@@ -670,7 +670,8 @@ def test_a_coarse_video_to_stdout_says_what_it_goes_through(tmp_path):
     report = tmp_path / "r.json"
     flags = ["upscale", str(clip), "-o", "-", "-s", "2", "--format", "rgb", "--report", str(report)]
     result = CliRunner().invoke(app, flags)
-    assert "coarse.mp4 was compressed a lot: taken through standard-video; not with -m rfdn" in result.stderr
+    how = "taken through standard-video, which removes blocks and ringing (-m rfdn turns that off)"
+    assert f"coarse.mp4 was compressed a lot: {how}" in result.stderr
     assert json.loads(report.read_text())["files"][0]["model"] == "standard-video"
 
 

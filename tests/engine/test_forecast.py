@@ -69,8 +69,8 @@ def test_what_the_networks_read_in_all_is_worth_timing(choice):
 
 def test_frames_that_are_remembered_are_timed_all_the_same():
     choice, passes = Choice(Resizer({2: Upscaler(create("bicubic", 2), precision="fp32")})), []
-    choice.plain.remember()
-    expected_seconds(choice, [job(100, 100)])
-    choice.plain.upscalers[2].model.register_forward_hook(lambda *result: passes.append(1))
-    expected_seconds(choice, [job(100, 100)])
+    with choice.plain.remembering():
+        expected_seconds(choice, [job(100, 100)])
+        choice.plain.upscalers[2].model.register_forward_hook(lambda *result: passes.append(1))
+        expected_seconds(choice, [job(100, 100)])
     assert len(passes) == 4
