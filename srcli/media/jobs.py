@@ -9,6 +9,7 @@ import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -158,6 +159,8 @@ def plan_jobs(
     if output is not None and _is_file(output):
         jobs = _single(found, output, wanted, scale)
     else:
+        if output is not None and [entry.folder for entry in found] == [None]:
+            _refuse_misspelt(output)
         folders = {entry.folder for entry in found if entry.folder}
         jobs = []
         for entry in found:
@@ -510,6 +513,15 @@ def _refuse_long_names(jobs: list[Job]) -> None:
             raise UsageError(
                 f"the output of '{job.source}' would have a name of {length} bytes, {most} is the most; use --name"
             )
+
+
+def _refuse_misspelt(output: Path) -> None:
+    """Refuse to make a folder, for one result, of what was meant as a file."""
+    known = [*SUFFIXES, *sniff.CONTAINERS]
+    if not output.exists() and (meant := get_close_matches(output.suffix.lower(), known, 1, cutoff=0.75)):
+        raise UsageError(
+            f"no format has the suffix {output.suffix}; did you mean {meant[0]}? A folder of that name: make it first"
+        )
 
 
 def _refuse_sizes(jobs: list[Job]) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -393,3 +394,16 @@ def test_an_input_is_not_replaced_by_another_name_of_itself(tmp_path, monkeypatc
 def test_a_number_of_more_digits_than_a_name_has_is_refused(tmp_path):
     with pytest.raises(BadPicture, match="no name has the 99999999999 digits"):
         plan_jobs([str(tmp_path / "a_%099999999999d.png")], tmp_path / "out.mkv", scale=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("big.jgp", ".jpg"), ("big.pgn", ".png"), ("big.mp5", ".mp4"), ("big.tifff", ".tiff")]
+)
+def test_a_misspelt_suffix_makes_no_folder(tmp_path, name, meant):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=f"did you mean {re.escape(meant)}"):
+        plan_jobs([tmp_path / "a.png"], tmp_path / name, scale=2)
+    (tmp_path / name).mkdir()
+    assert plan_jobs([tmp_path / "a.png"], tmp_path / name, scale=2)[0].target == tmp_path / name / "a.png"
+    for folder in ("out", "photos.2026", "v1.5", "my.zip"):
+        assert plan_jobs([tmp_path / "a.png"], tmp_path / folder, scale=2)[0].target == tmp_path / folder / "a.png"
