@@ -517,7 +517,7 @@ def _refuse_long_names(jobs: list[Job]) -> None:
 
 def _refuse_misspelt(output: Path) -> None:
     """Refuse to make a folder, for one result, of what was meant as a file."""
-    known = [*SUFFIXES, *sniff.CONTAINERS]
+    known = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".bmp", *sniff.CONTAINERS]
     if not output.exists() and (meant := get_close_matches(output.suffix.lower(), known, 1, cutoff=0.75)):
         raise UsageError(
             f"no format has the suffix {output.suffix}; did you mean {meant[0]}? A folder of that name: make it first"
