@@ -60,7 +60,7 @@ def upscale(
             "-m",
             "--model",
             "-n",
-            help="rfdn, standard (quick), rfdn-photo, mfdn, drn, bicubic, a weights file; auto: as suits.  [default: auto]",
+            help="auto (by how files were compressed), rfdn, standard (quick), rfdn-photo, bicubic, a weights file.  [default: auto]",
         ),
     ] = None,
     scale: AnyScale = None,
