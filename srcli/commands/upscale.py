@@ -60,7 +60,7 @@ def upscale(
             "-m",
             "--model",
             "-n",
-            help="auto (by how files were compressed), rfdn, standard (quick), rfdn-photo, bicubic, a weights file.  [default: auto]",
+            help="auto (by a file's compression), rfdn, standard (quick), rfdn-photo, bicubic, a file.  [default: auto]",
         ),
     ] = None,
     scale: AnyScale = None,
