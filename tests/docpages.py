@@ -146,8 +146,9 @@ def run_python(block: Block, names: dict[str, object]) -> str:
 
 
 def shapes(text: str) -> list[str]:
-    """Return the lines of an output without what differs from run to run: numbers, number formats and runs of blanks."""
-    return [" ".join(_NUMBER.sub("0", line).split()) for line in text.splitlines() if line.strip()]
+    """Return the lines of an output without what differs from run to run: numbers, number formats, runs of blanks, waits."""
+    plain = (re.sub(r"waits for \w+", "waits", _NUMBER.sub("0", line)) for line in text.splitlines())
+    return [" ".join(line.split()) for line in plain if line.strip()]
 
 
 def prepare(folder: Path) -> None:
