@@ -1,6 +1,7 @@
 """Weights files that rebuild their model by themselves: safetensors with a card in the header."""
 
 import json
+import zlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -8,7 +9,7 @@ from typing import Any, get_origin, get_type_hints
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from srcli.errors import BadCheckpoint, UserError, WeightsNotFound, last_line, quoted
 from srcli.files import atomic
@@ -44,6 +45,15 @@ def save(path: Path, model: SRModel, card: Card, dtype: torch.dtype = torch.floa
     state = {k: _stored(v, dtype) for k, v in model.state_dict().items()}
     with atomic(path) as temporary:
         save_file(state, temporary, metadata={"format": "pt", _KEY: json.dumps(asdict(card))})
+
+
+def checksum(network: nn.Module) -> int:
+    """Return a checksum of the names and values of a network's tensors, in whatever format they are."""
+    found = 0
+    for name, tensor in sorted(network.state_dict().items()):
+        content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        found = zlib.crc32(content, zlib.crc32(name.encode(), found))
+    return found
 
 
 def load(path: Path) -> tuple[SRModel, Card]:

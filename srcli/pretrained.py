@@ -1,12 +1,10 @@
 """The networks as huggingface_hub's PyTorchModelHubMixin: saved, loaded and pushed as other libraries' models are."""
 
 import logging
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
@@ -50,14 +48,14 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
 
     def _filled(self, state: dict[str, Tensor], card: Card) -> Self:
         self.network.load_state_dict(state)
-        self.card, self._mark = card, _checksum(self.network)
+        self.card, self._mark = card, checkpoint.checksum(self.network)
         return self.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write weights and card, without the scores and the recipe of what they were where they were trained on."""
         card = self.card
         if card.training or card.scores:
-            card = card if _checksum(self.network) == self._mark else replace(card, training={}, scores=[])
+            card = card if checkpoint.checksum(self.network) == self._mark else replace(card, training={}, scores=[])
         checkpoint.save(save_directory / zoo.SAVED, self.network, card)
 
     @classmethod
@@ -92,11 +90,3 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         network, card = zoo.open_file(path)
         described = {"arch": card.arch, "scale": card.scale, **card.config, **arguments}
         return cls(**described)._filled(network.state_dict(), card).to(map_location)
-
-
-def _checksum(network: nn.Module) -> int:
-    checksum = 0
-    for name, tensor in sorted(network.state_dict().items()):
-        content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-        checksum = zlib.crc32(content, zlib.crc32(name.encode(), checksum))
-    return checksum

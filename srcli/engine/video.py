@@ -5,7 +5,6 @@ the result is checked against the source.
 """
 
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 import torch
 
-from srcli import __version__
+from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
@@ -545,11 +544,7 @@ def _summed(states: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _checksum(model: SRModel) -> str:
-    checksum = 0
-    for name, tensor in sorted(model.state_dict().items()):
-        content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-        checksum = zlib.crc32(content, zlib.crc32(name.encode(), checksum))
-    return f"{type(model).__name__} x{model.scale} {checksum:08x}"
+    return f"{type(model).__name__} x{model.scale} {checkpoint.checksum(model):08x}"
 
 
 def failed(job: Job, error: Exception) -> VideoDone:
