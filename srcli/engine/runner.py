@@ -21,6 +21,9 @@ from srcli.ops.resize import resize
 from srcli.ops.tiles import Tile, fewest_reads, plan_tiles, split
 
 Read = Callable[[Tile], Tensor]  # what a tile reads, (N, 1 or 3, h, w) in [0, 1] on the device
+Finish = Callable[
+    [Tensor, Tile], Tensor
+]  # the network's (N, 1 or 3, s*h, s*w) of a tile, right after that was read -> the result
 
 _Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count, band
 
@@ -109,7 +112,7 @@ class Runner:
         height: int,
         width: int,
         precision: Precision,
-        finish: Callable[[Tensor], Tensor] = lambda out: out,
+        finish: Finish = lambda out, tile: out,
         *,
         count: int = 1,
         promised: int = 0,
@@ -228,7 +231,7 @@ class Runner:
         height: int,
         width: int,
         precision: Precision,
-        finish: Callable[[Tensor], Tensor],
+        finish: Finish,
     ) -> Iterator[tuple[Tile, Tensor]]:
         """Run tiles in order; on CUDA one is computed while the one before is copied to the host."""
         ahead = 1 if self.device.type == "cuda" else 0
@@ -238,7 +241,7 @@ class Runner:
             out = self._tile(read(tile), tile, height, width, precision)
             # a sum is not finite where a value is not, and costs less than asking every value
             finite = None if precision == "fp32" else out.sum(dtype=torch.float32).isfinite()
-            return _Flight.of(tile, finish(out), finite)
+            return _Flight.of(tile, finish(out, tile), finite)
 
         def land(flight: _Flight) -> tuple[Tile, Tensor]:
             nonlocal precision

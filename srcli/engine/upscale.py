@@ -25,7 +25,7 @@ from srcli.errors import BadCheckpoint, UsageError
 from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
 from srcli.models.base import SRModel
-from srcli.ops.alpha import REACH, bleed
+from srcli.ops.alpha import REACH, Blend, blend, unblend, unweigh, weigh
 from srcli.ops.pixels import MAXIMA, to_array, to_levels, to_tensor
 from srcli.ops.resize import Edge, resize_strips
 from srcli.ops.tiles import Tile
@@ -54,6 +54,13 @@ class Agreement(NamedTuple):
     @property
     def ample(self) -> bool:
         return self.psnr >= 55 and self.within_two >= 0.9999
+
+
+class Cover(NamedTuple):
+    """Alpha of a picture (H, W) and of its result (scale*H, scale*W)."""
+
+    alpha: np.ndarray
+    result: np.ndarray
 
 
 class Upscaler:
@@ -106,9 +113,9 @@ class Upscaler:
             shape = tuple(n * self.scale for n in alpha.shape)
             constant = np.full(shape, alpha.flat[0], alpha.dtype)
             return replace(picture, pixels=self.pixels(color, tick, precision), alpha=constant)
-        pixels = self.pixels(color, lambda fraction: tick(fraction / 2), precision, alpha=alpha)
-        coverage = self.pixels(alpha[..., None], lambda fraction: tick(0.5 + fraction / 2), precision)
-        return replace(picture, pixels=pixels, alpha=coverage[..., 0])
+        coverage = self.pixels(alpha[..., None], lambda fraction: tick(fraction / 2), precision)[..., 0]
+        pixels = self.pixels(color, lambda fraction: tick(0.5 + fraction / 2), precision, cover=Cover(alpha, coverage))
+        return replace(picture, pixels=pixels, alpha=coverage)
 
     def choose(self, *pictures: np.ndarray) -> Precision:
         """Return the precision for pictures of one pass: the fast one where it was asked for, or a probe of each proves it.
@@ -143,13 +150,13 @@ class Upscaler:
         tick: Tick = lambda fraction: None,
         precision: Precision | None = None,
         *,
-        alpha: np.ndarray | None = None,
+        cover: Cover | None = None,
     ) -> np.ndarray:
         """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype.
 
-        `alpha` (H, W): where it is 0, colour is taken from the visible px around.
+        `cover`: their alpha; where it is 0, colour is taken from the visible px around.
         """
-        return self.several([pixels], tick, precision, alpha=alpha)[0]
+        return self.several([pixels], tick, precision, cover=cover)[0]
 
     def several(
         self,
@@ -157,24 +164,24 @@ class Upscaler:
         tick: Tick = lambda fraction: None,
         precision: Precision | None = None,
         *,
-        alpha: np.ndarray | None = None,
+        cover: Cover | None = None,
     ) -> list[np.ndarray]:
         """Upscale pictures of one shape and dtype at once, as `pixels` does each."""
         precision = precision or self.choose(*pictures)
         (height, width, _), s, least = pictures[0].shape, self.scale, self.model.min_side
         pictures = [_at_least(pixels, least) for pixels in pictures]
-        alpha = None if alpha is None else _at_least(alpha, least)
-        results = self._mean_of_turns(pictures, alpha, precision, tick) if self.ensemble else None
+        cover = cover and Cover(_at_least(cover.alpha, least), _at_least(cover.result, least * s))
+        results = self._mean_of_turns(pictures, cover, precision, tick) if self.ensemble else None
         if results is None:
             kind = (pictures[0].shape, pictures[0].dtype, precision)
-            before = self._before.get(kind) if alpha is None and len(pictures) == 1 else None
+            before = self._before.get(kind) if cover is None and len(pictures) == 1 else None
             results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
             if before:
                 results[0][:] = before[1]
-            for (rows, columns), values in self._tiles(pictures, alpha, precision, tick, before=before and before[0]):
+            for (rows, columns), values in self._tiles(pictures, cover, precision, tick, before=before and before[0]):
                 for out, part in zip(results, values, strict=True):
                     out[rows, columns] = part
-            if self.remembers and alpha is None:
+            if self.remembers and cover is None:
                 self._before[kind] = pictures[-1], results[-1]
         return [out[: height * s, : width * s] for out in results]
 
@@ -197,9 +204,10 @@ class Upscaler:
         alpha = channels % 2 == 0
         reach = REACH if alpha else 0
         held: tuple[slice, np.ndarray] | None = None
+        blended: _Blended | None = None
 
         def read(tile: Tile) -> Tensor:
-            nonlocal held
+            nonlocal held, blended
             where, columns = _around(tile, reach, height, width)
             if held is None or not held[0].start <= where.start < where.stop <= held[0].stop:
                 held = None  # before the next are there
@@ -208,13 +216,16 @@ class Upscaler:
             if not alpha:
                 return x
             cover = x[:, -1:]
-            colors = _bled(x[:, :-1], cover, tile, (where, columns))
-            return torch.cat([colors, _cut(cover, tile, (where, columns)).expand_as(colors)])  # a picture of its own
+            blended = _Blended(blend(x[:, :-1], cover), where, columns)
+            colors = blended.read(tile)
+            return torch.cat([colors, _cut(cover, tile, where, columns).expand_as(colors)])  # a picture of its own
 
-        def finish(out: Tensor) -> Tensor:
-            if alpha:
-                out = torch.cat([out[:1], out[1:].mean(1, keepdim=True)], 1)
-            return to_levels(out, dtype)
+        def finish(out: Tensor, tile: Tile) -> Tensor:
+            if blended is None:
+                return to_levels(out, dtype)
+            levels = to_levels(out[1:].mean(1, keepdim=True), dtype)
+            colors = blended.off(out[:1].float(), levels.permute(0, 3, 1, 2) / MAXIMA[dtype], tile, s)
+            return torch.cat([to_levels(colors, dtype), levels], -1)
 
         row = width * channels * dtype.itemsize  # bytes
         around = 2 * (self.model.tiling.overlap + reach) * row
@@ -249,14 +260,16 @@ class Upscaler:
             return x[..., tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last].to(self.device)
 
         precision = precision or self.precision
-        for tile, values in self.runner.run(read, x.shape[-2], x.shape[-1], precision, Tensor.float, count=len(x)):
+        for tile, values in self.runner.run(
+            read, x.shape[-2], x.shape[-1], precision, lambda out, _: out.float(), count=len(x)
+        ):
             out[..., *_output(tile, s)] = values
         return out[..., : height * s, : width * s]
 
     def _tiles(
         self,
         pictures: Sequence[np.ndarray],
-        alpha: np.ndarray | None,
+        cover: Cover | None,
         precision: Precision,
         tick: Tick,
         *,
@@ -267,19 +280,29 @@ class Upscaler:
 
         Tiles that read the same px in `before` are left out.
         """
-        (height, width, _), dtype = pictures[0].shape, pictures[0].dtype
+        (height, width, _), dtype, s = pictures[0].shape, pictures[0].dtype, self.scale
+        blended: _Blended | None = None
 
         def read(tile: Tile) -> Tensor:
-            rows, columns = where = _around(tile, 0 if alpha is None else REACH, height, width)
+            nonlocal blended
+            rows, columns = _around(tile, REACH if cover else 0, height, width)
             x = torch.cat([to_tensor(p[rows, columns], self.device) for p in pictures])
-            return x if alpha is None else _bled(x, to_tensor(alpha[rows, columns, None], self.device), tile, where)
+            if not cover:
+                return x
+            blended = _Blended(blend(x, to_tensor(cover.alpha[rows, columns, None], self.device)), rows, columns)
+            return blended.read(tile)
+
+        def finish(out: Tensor, tile: Tile) -> Tensor:
+            if cover and blended:
+                coverage = to_tensor(cover.result[*_output(tile, s), None], self.device)
+                out = blended.off(out.float(), coverage, tile, s)
+            return to_levels(out, dtype, maximum=maximum)
 
         def unchanged(tile: Tile) -> bool:
             where = slice(tile.rows.first, tile.rows.last), slice(tile.columns.first, tile.columns.last)
             return before is not None and np.array_equal(pictures[0][where], before[where])
 
-        finish = partial(to_levels, dtype=dtype, maximum=maximum)
-        promised = len(pictures) * pictures[0].nbytes * self.scale**2
+        promised = len(pictures) * pictures[0].nbytes * s**2
         area = height * width
         done = 0
         for tile, values in self.runner.run(
@@ -292,14 +315,14 @@ class Upscaler:
             promised=promised,
             known=None if before is None else unchanged,
         ):
-            yield _output(tile, self.scale), values.numpy()
+            yield _output(tile, s), values.numpy()
             done += (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
             tick(done / area)
         if before is not None:
             tick(1.0)
 
     def _mean_of_turns(
-        self, pictures: Sequence[np.ndarray], alpha: np.ndarray | None, precision: Precision, tick: Tick
+        self, pictures: Sequence[np.ndarray], cover: Cover | None, precision: Precision, tick: Tick
     ) -> list[np.ndarray]:
         """Average what the 8 turned pictures give, each turned back; summed in integers of twice the depth."""
         dtype, s = pictures[0].dtype, self.scale
@@ -307,9 +330,9 @@ class Upscaler:
         sums = [np.zeros((p.shape[0] * s, p.shape[1] * s, p.shape[2]), wide) for p in pictures]
         for i in range(8):
             turned = [_turn(p, i) for p in pictures]
-            cover = None if alpha is None else _turn(alpha, i)
+            covered = cover and Cover(_turn(cover.alpha, i), _turn(cover.result, i))
             part = partial(_within, tick, i, 8)
-            for (rows, columns), values in self._tiles(turned, cover, precision, part, maximum=finest):
+            for (rows, columns), values in self._tiles(turned, covered, precision, part, maximum=finest):
                 for total, levels in zip(sums, values, strict=True):
                     _turn(total, i)[rows, columns] += levels.astype(wide, copy=False)
         return [_mean(total, dtype, 8 * (finest or 1)) for total in sums]
@@ -464,15 +487,17 @@ def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror
 
 
 def _resampled(pixels: np.ndarray, height: int, width: int, edge: Edge, alpha: np.ndarray | None = None) -> np.ndarray:
+    weighed = alpha is not None and alpha.min() < alpha.max()
+
     def read(first: int, last: int) -> Tensor:
-        if alpha is None or alpha.min() == alpha.max():
+        if alpha is None or not weighed:
             return to_tensor(pixels[first:last])
         top, bottom = max(first - REACH, 0), last + REACH
-        return bleed(to_tensor(pixels[top:bottom]), to_tensor(alpha[top:bottom, :, None]))[..., first - top : last - top, :]
+        return weigh(to_tensor(pixels[top:bottom]), to_tensor(alpha[top:bottom, :, None]))[..., first - top : last - top, :]
 
     out = np.empty((height, width, pixels.shape[2]), pixels.dtype)
     for top, rows in resize_strips(read, pixels.shape[:2], height, width, edge=edge):
-        out[top : top + rows.shape[-2]] = to_array(rows, pixels.dtype)
+        out[top : top + rows.shape[-2]] = to_array(unweigh(rows) if weighed else rows, pixels.dtype)
     return out
 
 
@@ -523,13 +548,35 @@ def _around(tile: Tile, reach: int, height: int, width: int) -> tuple[slice, sli
     return rows, columns
 
 
-def _bled(colors: Tensor, alpha: Tensor, tile: Tile, where: tuple[slice, slice]) -> Tensor:
-    """Spread visible colour under transparency in what lies at `where`; return what the tile reads of it."""
-    return _cut(bleed(colors, alpha), tile, where)
+class _Blended(NamedTuple):
+    """Colour over its surroundings in what lies at some rows and columns of a picture."""
+
+    blend: Blend
+    rows: slice
+    columns: slice
+
+    def read(self, tile: Tile) -> Tensor:
+        """Return what a tile reads of it."""
+        return _cut(self.blend.color, tile, self.rows, self.columns)
+
+    def off(self, color: Tensor, alpha: Tensor, tile: Tile, scale: int) -> Tensor:
+        """Take the surroundings off what the tile gives; `alpha` is that of the result."""
+        where, (height, width) = (self.rows, self.columns), color.shape[-2:]
+        near = [  # a px more on each side, for the interpolation
+            slice(max(span.start - at.start - 1, 0), span.stop - at.start + 1) for span, at in zip(tile, where, strict=True)
+        ]
+        top, left = ((span.start - at.start - cut.start) * scale for span, at, cut in zip(tile, where, near, strict=True))
+        around, level = (
+            F.interpolate(x[..., near[0], near[1]], scale_factor=scale, mode="bilinear")[
+                ..., top : top + height, left : left + width
+            ]
+            for x in (self.blend.around, self.blend.level)
+        )
+        return unblend(color, alpha, around, level)
 
 
-def _cut(x: Tensor, tile: Tile, where: tuple[slice, slice]) -> Tensor:
-    """Cut what a tile reads out of what lies at `where`."""
+def _cut(x: Tensor, tile: Tile, *where: slice) -> Tensor:
+    """Cut what a tile reads out of what lies at `where`, rows and columns."""
     rows, columns = (slice(span.first - at.start, span.last - at.start) for span, at in zip(tile, where, strict=True))
     return x[..., rows, columns]
 

@@ -1,13 +1,58 @@
-"""Colour under transparency."""
+"""Colour under and beside transparency.
+
+Colour is straight in files: where alpha changes, so may the colour, from a white drawing to its black shadow. Alpha and
+colour through a network on their own sharpen differently there and leave a fringe. What a network is given is therefore
+colour over that of its surroundings, as a viewer shows it, and the surroundings are taken off the result again.
+"""
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-REACH = 16  # px that colour spreads
+_SPREAD = 16  # px that colour spreads
+_SIDE = 9  # px a side of the boxes that surroundings are means of
+REACH = _SPREAD + _SIDE - 1  # px around that decide what a px is given as
+_LEAST_WEIGHT = 1e-4  # of a transparent px among its surroundings
+_LEAST_SHARE = 1 / 32  # below it errors of the network would show, were the px ever seen
 
 
-def bleed(color: Tensor, alpha: Tensor, *, reach: int = REACH) -> Tensor:
+class Blend(NamedTuple):
+    """Colour as a network is given it, and what undoes that."""
+
+    color: Tensor  # (N, C, H, W)
+    around: Tensor  # colour of the surroundings, (N, C, H, W)
+    level: Tensor  # alpha of the surroundings, (1, 1, H, W)
+
+
+def blend(color: Tensor, alpha: Tensor) -> Blend:
+    """Lay colour over that of its surroundings, the more of which shows the less alpha a px has of what is around it.
+
+    `color` (N, C, H, W), `alpha` (1, 1, H, W), in [0, 1]. Where alpha is the same around a px, or the colour is, it stays.
+    """
+    color = bleed(color, alpha)
+    level = _mean(F.max_pool2d(alpha, _SIDE, stride=1, padding=_SIDE // 2))
+    around = unweigh(_mean(_mean(_weighed(color, alpha))))
+    return Blend(torch.lerp(around, color, _share(alpha, level)), around, level)
+
+
+def unblend(color: Tensor, alpha: Tensor, around: Tensor, level: Tensor) -> Tensor:
+    """Take the surroundings off an upscaled colour, (N, C, H, W); the others are upscaled to its size too."""
+    return around + (color - around) / _share(alpha, level).clamp(min=_LEAST_SHARE)
+
+
+def weigh(color: Tensor, alpha: Tensor) -> Tensor:
+    """Return colour times alpha, and alpha after it, (N, C + 1, H, W): what a linear filter takes for a px's share."""
+    return _weighed(bleed(color, alpha), alpha)
+
+
+def unweigh(x: Tensor) -> Tensor:
+    """Return the colour (N, C, H, W) of what `weigh` gave, once filtered."""
+    return x[:, :-1] / x[:, -1:].clamp(min=_LEAST_WEIGHT)
+
+
+def bleed(color: Tensor, alpha: Tensor, *, reach: int = _SPREAD) -> Tensor:
     """Spread the colour of visible px into the fully transparent ones around them, `reach` px far.
 
     `color` (N, C, H, W), `alpha` (1, 1, H, W), in [0, 1]. What lies under transparency is arbitrary, often black,
@@ -22,6 +67,22 @@ def bleed(color: Tensor, alpha: Tensor, *, reach: int = REACH) -> Tensor:
         color = torch.where(known > 0, color, _sum_3x3(color) / weight.clamp(min=1))
         known = torch.maximum(known, (weight > 0).to(color.dtype))
     return color
+
+
+def _weighed(color: Tensor, alpha: Tensor) -> Tensor:
+    weight = alpha + _LEAST_WEIGHT
+    return torch.cat([color * weight, weight], 1)
+
+
+def _share(alpha: Tensor, level: Tensor) -> Tensor:
+    return torch.where(level > 0, alpha / level, 1.0).clamp(max=1)
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Average over boxes of `_SIDE` px, of which those outside the picture do not count."""
+    for side, padding in (((_SIDE, 1), (_SIDE // 2, 0)), ((1, _SIDE), (0, _SIDE // 2))):
+        x = F.avg_pool2d(x, side, stride=1, padding=padding, count_include_pad=False)
+    return x
 
 
 def _sum_3x3(x: Tensor) -> Tensor:
