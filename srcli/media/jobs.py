@@ -154,7 +154,7 @@ def plan_jobs(
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
-    found = [entry for entry in _find([*_listed_too(sources)], recursive, output) if only is None or entry.path in only]
+    found = [entry for entry in _find([*_listed_too(sources)], recursive, output, say) if only is None or entry.path in only]
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = _single(found, output, wanted, scale)
@@ -303,7 +303,7 @@ def is_sequence(path: Path) -> bool:
     return bool(_NUMBER.search(path.name)) and path.suffix.lower() in SUFFIXES and not os.path.lexists(path)
 
 
-def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None) -> Iterator[_Found]:
+def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
         if is_sequence(path):
@@ -315,8 +315,10 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None) -
         elif path.is_dir():
             pictures = sorted(pictures_in(path, recursive, output))
             if not pictures:
-                deeper = not recursive and any(child.is_dir() for child in path.iterdir())
-                raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if deeper else ""))
+                below = not recursive and any(child.is_dir() for child in path.iterdir())
+                raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else ""))
+            if deeper := [] if recursive else _deeper(path, output):
+                say(f"left out: sub-folders of '{path}' with pictures ({_listed(deeper)}); -r takes them")
             yield from (_Found(picture, path) for picture in pictures)
         elif path.exists():
             yield _Found(path)
@@ -328,6 +330,14 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None) -
             yield from (_Found(picture) for picture in pictures)
         else:
             raise BadPicture(f"'{source}' is a link to nothing" if path.is_symlink() else _missing(source, sources))
+
+
+def _deeper(folder: Path, output: Path | None) -> list[Path]:
+    """Return the sub-folders in which pictures lie, those of results aside."""
+    done = None if output is None else os.path.realpath(output)
+    below = (child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith("."))
+    others = (child for child in below if os.path.realpath(child) != done)
+    return [child for child in others if os.access(child, os.R_OK | os.X_OK) and any(pictures_in(child, False, output))]
 
 
 def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:

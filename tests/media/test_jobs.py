@@ -283,6 +283,17 @@ def test_skip_redoes_what_breaks_off(format, part):
     assert not job.skip
 
 
+def test_sub_folders_with_pictures_are_left_out_with_a_line():
+    for name in ("in/a.png", "in/cats/b.png", "in/out/a.png", "in/.hidden/c.png"):
+        picture(name)
+    Path("in/empty").mkdir()
+    said = []
+    assert targets("in", output="in/out", exists="overwrite", say=said.append) == ["in/out/a.png"]
+    assert said == ["left out: sub-folders of 'in' with pictures ('in/cats'); -r takes them"]
+    targets("in", output="in/out", exists="overwrite", recursive=True, say=said.append)
+    assert len(said) == 1
+
+
 def test_rename_finds_a_free_name():
     picture("a.png"), picture("a_x4.png"), picture("a_x4_2.png")
     assert targets("a.png", exists="rename") == ["a_x4_3.png"]
