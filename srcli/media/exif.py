@@ -41,7 +41,7 @@ def entries(exif: bytes) -> Iterator[Entry]:
     for start in queue:
         for entry in _directory(exif, start):
             yield entry
-            if entry.tag in POINTERS and (target := value_of(exif, entry)) not in queue and len(queue) < _MOST:
+            if entry.tag in POINTERS and (target := value_of(exif, entry)) not in [0, *queue] and len(queue) < _MOST:
                 queue.append(target)
 
 
@@ -58,7 +58,7 @@ def fields_of(exif: bytes, start: int | None = None, depth: int = 0) -> list[Fie
             continue
         seen.add(entry.tag)
         if entry.tag in POINTERS:
-            if depth < 2 and (below := fields_of(exif, value_of(exif, entry), depth + 1)):
+            if depth < 2 and (target := value_of(exif, entry)) and (below := fields_of(exif, target, depth + 1)):
                 fields.append(Field(entry.tag, 4, 1, below))
             continue
         data = data_of(exif, entry)
@@ -117,7 +117,7 @@ def _directory(exif: bytes, start: int) -> Iterator[Entry]:
 
 def value_of(exif: bytes, entry: Entry) -> int:
     """Read a single SHORT or LONG; 0 for anything else."""
-    code = {3: "H", 4: "I"}.get(entry.kind)
+    code = {3: "H", 4: "I", 13: "I"}.get(entry.kind)  # 13: a LONG that points to a directory
     if code is None or entry.number != 1:
         return 0
     return int(struct.unpack_from(entry.order + code, exif, entry.at + 8)[0])

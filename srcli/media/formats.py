@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srcli.errors import BadPicture, DamagedPicture
+from srcli.media.sniff import looks_like_video
 
 # The first suffix of each format is the one it is given by name.
 SUFFIXES = {
@@ -87,7 +88,12 @@ def kind_of(head: bytes, path: Path) -> str:
     kind = next((name for offset, magic, name in _SIGNATURES if head[offset:].startswith(magic)), "")
     if head[4:8] == b"ftyp":
         brands = head[8 : int.from_bytes(head[:4], "big")]
-        kind = "avif" if b"avi" in brands else "HEIC" if re.search(rb"hei|hev|mif1|msf1", brands) else "a video"
+        if b"avi" in brands[:4] or (b"avi" in brands and not looks_like_video(head)):
+            kind = "avif"
+        else:
+            kind = "a video" if looks_like_video(head) else "camera raw" if brands.startswith(b"crx ") else "HEIC"
+    elif looks_like_video(head):
+        kind = "a video"
     elif re.match(rb"P[1-7fF]\s", head):
         kind = "ppm"
     elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):

@@ -27,7 +27,7 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 # Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 
-_NUMBER = re.compile(r"%(0?)(\d*)d")
+_NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 LONGEST = 255  # bytes of a name, on every file system in use
 PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
@@ -267,9 +267,9 @@ def numbered(pattern: Path) -> list[Path]:
     """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
     match = _NUMBER.search(pattern.name)
     assert match
-    if int(match[2] or 0) > LONGEST:
-        raise BadPicture(f"no name has the {match[2]} digits of '{pattern}'")
-    digits = rf"\d{{{int(match[2])},}}" if match[2] else r"\d+"
+    if int(match[1] or 0) > LONGEST:
+        raise BadPicture(f"no name has the {match[1]} digits of '{pattern}'")
+    digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
     form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
     try:
         found = [(int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name))]
@@ -396,7 +396,7 @@ def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale
 
 def numbered_path(pattern: Path, number: int) -> Path:
     """Fill the number into a pattern."""
-    return pattern.with_name(_NUMBER.sub(lambda match: f"{number:{match[1]}{match[2]}d}", pattern.name, count=1))
+    return pattern.with_name(_NUMBER.sub(lambda match: f"{number:0{match[1] or 1}d}", pattern.name, count=1))
 
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:

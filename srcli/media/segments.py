@@ -339,17 +339,10 @@ def read_segment(path: Path) -> Segment | None:
                 checksum = zlib.crc32(_unpacked(file)[1], checksum)
             if checksum != tail["crc32"] or file.tell() != end - length:
                 return None
-    except (OSError, ValueError, KeyError, struct.error):
+            extradata, shown = bytes.fromhex(head["extradata"]), tuple(tail["shown"])
+            return Segment(path, head["first"], tail["frames"], extradata, shown, tail["last_duration"], tail["tally"])
+    except (OSError, ValueError, TypeError, KeyError, struct.error):
         return None
-    return Segment(
-        path,
-        head["first"],
-        tail["frames"],
-        bytes.fromhex(head["extradata"]),
-        tuple(tail["shown"]),
-        tail["last_duration"],
-        tail["tally"],
-    )
 
 
 def _unpacked(file: BinaryIO) -> tuple[Record, bytes]:

@@ -1,5 +1,6 @@
 """Numbered pictures, such as frame_%05d.png, as the frames of a video, and frames as numbered pictures."""
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from srcli.errors import BadPicture, BadVideo
 from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import numbered, numbered_path, numbers_missing
+from srcli.media.pixels import reduced
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
 from srcli.media.write import fitted
 
@@ -48,8 +50,8 @@ class SequenceReader:
     def __init__(self, pattern: Path, track: Track, clip: Clip) -> None:
         self.track, self._pattern = track, pattern
         files = numbered(pattern)
-        first = -int(-(clip.start * track.rate) // 1)
-        last = len(files) if clip.end is None else -int(-(clip.end * track.rate) // 1)
+        first = math.ceil(clip.start * track.rate)
+        last = len(files) if clip.end is None else math.ceil(clip.end * track.rate)
         self._files = files[first:last][: clip.frames]
         self._first = first
         self.count = len(self._files)
@@ -80,9 +82,11 @@ class SequenceReader:
         if (height, width) != (self.track.height, self.track.width):
             raise BadVideo(f"'{path}' has {width} x {height} px, the first picture {self.track.width} x {self.track.height}")
         self._flattened += picture.alpha is not None and not self.track.alpha
-        pixels = picture.pixels if picture.pixels.dtype != np.float32 else np.rint(picture.pixels * 65535).astype(np.uint16)
+        pixels, alpha = picture.pixels, picture.alpha
+        if pixels.dtype == np.float32:
+            pixels, alpha = reduced(pixels, 16), None if alpha is None else reduced(alpha, 16)
         pixels = np.repeat(pixels, 3, axis=2) if channels == 1 else pixels
-        return Timed(pixels, picture.alpha, (self._first + number) * _TICKS, _TICKS)
+        return Timed(pixels, alpha, (self._first + number) * _TICKS, _TICKS)
 
 
 def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -514,6 +515,15 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     done(tmp_path / "frames" / "f_%04d.png", "-o", tmp_path / "again.mp4", "-s", 2, "--fps", "30000/1001")
     assert held(tmp_path / "again.mp4").times[0] == pytest.approx([i * 1001 / 30000 for i in range(5)], abs=1e-4)
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
+
+
+def test_numbered_float_pictures_with_alpha_become_a_video(tmp_path):
+    for number in (1, 2):
+        tifffile.imwrite(tmp_path / f"f_{number}.tif", np.full((32, 40, 4), number / 4, np.float32), photometric="rgb")
+    done(tmp_path / "f_%d.tif", "-o", tmp_path / "out.mkv", "-s", 2, "--codec", "ffv1")
+    ((_, first), (_, second)) = VideoReader(tmp_path / "out.mkv", probe_video(tmp_path / "out.mkv").tracks[0]).frames()
+    assert np.abs(first.pixels / 65535 - 0.25).max() < 0.01
+    assert np.abs(second.alpha / 65535 - 0.5).max() < 0.01
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])

@@ -15,10 +15,11 @@ def made(order: str, *directories: list[tuple[int, int, int, bytes]]) -> bytes:
     return data.ljust(-(-len(data) // 1000) * 1000, b"\0")
 
 
+@pytest.mark.parametrize("kind", [4, 13])  # LONG, and what TIFF 6 has for pointers to directories
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_values_come_out_little_endian(order):
+def test_values_come_out_little_endian(order, kind):
     below = [(0x9000, 7, 4, b"0232"), (0xA002, 3, 1, struct.pack(order + "HH", 300, 0))]
-    exif = made(order, [(0x010F, 2, 3, b"ab\0\0"), (0x8769, 4, 1, struct.pack(order + "I", 2000))], below)
+    exif = made(order, [(0x010F, 2, 3, b"ab\0\0"), (0x8769, kind, 1, struct.pack(order + "I", 2000))], below)
     assert fields_of(exif) == [
         Field(0x010F, 2, 3, b"ab\0"),
         Field(0x8769, 4, 1, [Field(0x9000, 7, 4, b"0232"), Field(0xA002, 3, 1, struct.pack("<H", 300))]),

@@ -388,6 +388,12 @@ REFUSED = {
     "text": (b"hello", "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM or GIF"),
     "svg": (b'<?xml version="1.0"?>\n<svg/>', "is SVG, which srcli cannot read; convert it to PNG or JPEG first"),
     "heic": (b"\0\0\0\x18ftypheic", "is HEIC, which srcli cannot read; convert it to PNG or JPEG first"),
+    "hevc in mp4": (
+        b"\0\0\0\x1cftypisom\0\0\0\0isomhev1mp41",
+        "is a video, which srcli cannot read; convert it to PNG or JPEG first",
+    ),
+    "matroska": (b"\x1aE\xdf\xa3" + bytes(20), "is a video, which srcli cannot read; convert it to PNG or JPEG first"),
+    "cr3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is camera raw, which srcli cannot read; convert it to PNG or JPEG first"),
     "jxl": (b"\xff\x0a" + bytes(9), "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first"),
     "half a png": (packed("PNG")[:3000], "is truncated"),
     "a png without end": (packed("PNG")[:-12], "is truncated"),

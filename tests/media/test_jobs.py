@@ -101,6 +101,13 @@ def test_an_output_with_a_picture_suffix_is_a_file():
     assert (job.target, job.format) == (Path("out/b.webp"), "webp")
 
 
+@pytest.mark.parametrize("name", ["my%20dog.png", "100%5dogs.png"])
+def test_a_blank_in_an_address_is_no_number(name):
+    assert targets(picture("a.png"), output=name) == [name]
+    picture(name, width=20)
+    assert targets(name) == [f"{Path(name).stem}_x4.png"]
+
+
 def test_a_folder_stays_a_folder_whatever_its_name():
     Path("out.png").mkdir()
     assert targets(picture("a.png"), output="out.png") == ["out.png/a.png"]

@@ -218,13 +218,16 @@ def test_segments_hold_every_packet(tmp_path):
     assert all(next(iter(segment.records())).key for segment in there.values())
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "head", "tail"])
 def test_a_damaged_segment_counts_as_missing(tmp_path, damage):
     path = segments(tmp_path, 8).path(0, 1)
     content = bytearray(path.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
-    path.write_bytes({"cut": content[:-9], "flip": content, "empty": b"", "text": b"hello\nworld"}[damage])
+    head, tail = content.replace(b'"extradata": "', b'"extradata": "x', 1), content.replace(b'"shown"', b'"shawn"', 1)
+    damages = {"cut": content[:-9], "flip": content, "empty": b"", "text": b"hello\nworld", "head": head, "tail": tail}
+    assert content != damages[damage] or damage == "flip"
+    path.write_bytes(damages[damage])
     assert read_segment(path) is None
     assert sorted(segments_of(tmp_path)) == [0]
 
