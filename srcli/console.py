@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import math
 import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -26,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from srcli.files import writing_to_stdout
+from srcli.records import jsonable
 
 _err = Console(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
 _NO_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # which would move the cursor, or tell the terminal to do worse
@@ -80,7 +80,7 @@ def picture(text: str) -> None:
 def record(item: Any, **more: Any) -> None:
     """Print a dataclass, or a mapping, as one JSON line; nan and inf become null."""
     content = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else dict(item)
-    result(json.dumps(_plain({**content, **more})))
+    result(json.dumps(jsonable({**content, **more})))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -128,61 +128,38 @@ def footnotes(notes: Sequence[str], *, numbered: bool = True) -> None:
         result(textwrap.fill(text, 116, initial_indent=lead, subsequent_indent=" " * len(lead)))
 
 
-class Bar(Protocol):
-    """What a command tells a progress bar."""
+class Bar:
+    """What a command tells a progress bar, drawn or not."""
 
-    def update(self, done: float, text: str = "") -> None:
-        """`done` of the total; `text` stands beside the bar."""
-
-    def message(self, line: str) -> None:
-        """Print a line above the bar."""
-
-    def instead(self, line: str) -> None:
-        """Print a line where progress is wanted and no bar is drawn."""
-
-
-class _Silent:
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def update(self, done: float, text: str = "") -> None:
-        pass
-
-    def message(self, line: str) -> None:
-        note(line)
-
-    def instead(self, line: str) -> None:
-        if not self._quiet:
-            note(line)
-
-
-class _Drawn:
-    def __init__(self, progress: Progress, total: float) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, total: float, quiet: bool) -> None:
+        self._progress, self._quiet = progress, quiet
         self._task = progress.add_task("", total=total)
 
     def update(self, done: float, text: str = "") -> None:
+        """`done` of the total; `text` stands beside the bar."""
         self._progress.update(self._task, completed=done, description=one_line(text))
 
     def message(self, line: str) -> None:
-        self._progress.console.print(escape(one_line(line)), soft_wrap=True)
+        """Print a line above the bar."""
+        note(line)
 
     def instead(self, line: str) -> None:
-        pass
+        """Print a line where progress is wanted and no bar is drawn."""
+        if self._progress.disable and not self._quiet:
+            note(line)
 
 
 @contextmanager
 def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[Bar]:
     """Draw a bar with ETA on a terminal, nothing elsewhere. `counted`: show done/total as numbers."""
-    if quiet or not _err.is_terminal:
-        yield _Silent(quiet)
-        return
     spinner = SpinnerColumn("line" if _err.options.ascii_only else "dots")
     columns = [spinner, TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
     if counted:
         columns.append(MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(), console=_err) as progress:
-        yield _Drawn(progress, total)
+    columns += [TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn()]
+    drawn = Progress(*columns, console=_err, disable=quiet or not _err.is_terminal)
+    with nullcontext(drawn) if drawn.disable else drawn:
+        yield Bar(drawn, total, quiet)
 
 
 def short(path: Path, width: int = 40) -> str:
@@ -279,13 +256,3 @@ def _width(column: Sequence[str]) -> int:
 
 def _say(kind: str, color: str, message: str) -> None:
     _err.print(f"[{color}]{kind}:[/] {escape(one_line(message))}", soft_wrap=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

@@ -3,13 +3,16 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from srcli.checkpoint import Card
+from srcli.engine.settings import TrainConfig, idle
 from srcli.errors import UsageError
 from srcli.models import ARCHS
+from srcli.records import jsonable
 
 # the Hub's identifiers of the licences that weights commonly have (huggingface.co/docs/hub/repositories-licenses)
 LICENCES = (
@@ -92,23 +95,10 @@ _ALWAYS = (
     *("data", "val", "minutes", "steps", "batch", "patch", "loss", "optimizer", "lr", "adam_lr", "schedule", "warmup"),
     *("clip", "ema", "init", "precision", "seed"),
 )
-_UNLESS: dict[str, Any] = {
-    "lr_dir": None,
-    "val_lr_dir": None,
-    "degradation": "bicubic",
-    "shrink": 1.0,
-    "drawings": 0.0,
-    "cache_mib": None,
-    "validate_every": 10.0,
-    "validate_steps": None,
-    "accumulate": 1,
-    "beta": 0.5,
-    "frequency": 0.05,
-    "weight_decay": 0.0,
-    "halve_every": 200_000,
-    "milestones": [],
-}
-_BETAS = [0.9, 0.99]
+_UNLESS = (
+    *("lr_dir", "val_lr_dir", "degradation", "shrink", "drawings", "cache_mib", "validate_every", "validate_steps"),
+    *("accumulate", "beta", "frequency", "weight_decay", "halve_every", "milestones"),
+)
 _TOGETHER = (
     ("teacher", "teacher_weight"),
     ("teacher_dir", "teacher_weight"),
@@ -118,14 +108,15 @@ _TOGETHER = (
 
 def train_command(card: Card) -> str:
     """Return the command line that repeats a training, of what its card says of it, and the file of what has no flag."""
-    training = card.training
+    training, unsaid = card.training, {field.name: jsonable(field.default) for field in fields(TrainConfig)}
     names = [n for n in _ALWAYS if training.get(n) is not None]
-    names += [n for n, plain in _UNLESS.items() if n in training and training[n] != plain]
+    names += [n for n in _UNLESS if n in training and training[n] != unsaid[n]]
     names += [n for group in _TOGETHER if training.get(group[0]) for n in group if training.get(n) is not None]
     names = [n for n in names if n not in idle(training)]
     flags = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in card.config.items()]
     flags += [f"--{n.replace('_', '-')} {_flag(training[n])}" for n in names]
-    file = [] if list(training.get("betas", _BETAS)) == _BETAS else [f"betas = {json.dumps(training['betas'])}"]
+    betas = list(training.get("betas", unsaid["betas"]))
+    file = [] if betas == unsaid["betas"] else [f"betas = {json.dumps(betas)}"]
     for stage in training.get("stage") or ():
         file += ["[[stage]]", *(f"{key} = {json.dumps(value)}" for key, value in stage.items() if value is not None)]
     if file:
@@ -136,27 +127,6 @@ def train_command(card: Card) -> str:
     return "\n".join(
         [" ".join([f"{srcli} train --arch", shlex.quote(card.arch), "--scale", str(card.scale), "--out run", *flags]), *file]
     )
-
-
-def idle(training: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that change nothing beside the others of a training, each with what makes it so."""
-    losses = [training.get("loss"), *(stage.get("loss") for stage in training.get("stage") or ())]
-    if training.get("finish"):
-        losses.append(training.get("finish_loss"))
-    said = {}
-    if training.get("optimizer") in ("adam", "adamw"):
-        said["adam_lr"] = f"is of muon; the rate of {training['optimizer']} is --lr"
-    if "smooth-l1" not in losses:
-        said["beta"] = "needs --loss smooth-l1"
-    if "frequency" not in losses:
-        said["frequency"] = "needs --loss frequency"
-    if not training.get("val"):
-        said["validate_every"] = "needs --val"
-    if training.get("schedule") != "step":
-        said["halve_every"] = "needs --schedule step"
-    elif training.get("milestones"):
-        said["halve_every"] = "is replaced by --milestones; give one of them"
-    return said
 
 
 def _flag(value: Any) -> str:

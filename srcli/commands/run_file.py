@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -40,13 +40,19 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     return {**base, **chosen}
 
 
+def setting_names() -> list[str]:
+    """List what a run can be set to."""
+    from srcli.engine.settings import TrainConfig
+
+    return [field.name for field in fields(TrainConfig)]
+
+
 def check_used(flags: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Raise UsageError where a flag changes nothing beside the merged `values`; a file's and a recipe's may be for others."""
-    from srcli.engine.settings import TrainConfig, flag
-    from srcli.modelcard import idle
+    from srcli.engine.settings import TrainConfig, flag, idle
 
     for name, why in idle(asdict(TrainConfig(**values))).items():
-        if flags[name] is not None:
+        if name in flags:
             raise UsageError(f"{flag(name)} {why}")
 
 

@@ -13,7 +13,7 @@ import typer
 
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
-from srcli.commands.run_file import assignments, check_used, length, merge, read
+from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
 from srcli.errors import UsageError, UserError
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
@@ -30,6 +30,7 @@ CHOICES = {
 
 
 def train(
+    context: typer.Context,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.  [required]")
     ] = None,
@@ -153,51 +154,11 @@ def train(
 
     Example: srcli train --arch rfdn --scale 4 --data photos --val kodak24 --out runs/rfdn --minutes 60
     """
-    flags = {
-        "arch": arch,
-        "network": assignments(settings, "--set") if settings else None,
-        "scale": scale,
-        "data": str(data) if data else None,
-        "lr_dir": str(lr_dir) if lr_dir else None,
-        "degradation": degradation,
-        "shrink": shrink,
-        "drawings": drawings,
-        "cache_mib": cache_mib,
-        "val": str(val) if val else None,
-        "val_lr_dir": str(val_lr_dir) if val_lr_dir else None,
-        "steps": steps,
-        "minutes": minutes,
-        "batch": batch,
-        "patch": patch,
-        "accumulate": accumulate,
-        "lr": lr,
-        "adam_lr": adam_lr,
-        "loss": loss,
-        "beta": beta,
-        "frequency": frequency,
-        "teacher": teacher,
-        "teacher_dir": str(teacher_dir) if teacher_dir else None,
-        "teacher_weight": teacher_weight,
-        "optimizer": optimizer,
-        "weight_decay": weight_decay,
-        "schedule": schedule,
-        "halve_every": halve_every,
-        "milestones": _steps(milestones) if milestones is not None else None,
-        "warmup": warmup,
-        "finish": finish,
-        "finish_patch": finish_patch,
-        "finish_loss": finish_loss,
-        "finish_rate": finish_rate,
-        "clip": clip,
-        "ema": ema,
-        "init": init,
-        "precision": precision,
-        "compile": compile,
-        "seed": seed,
-        "validate_every": validate_every,
-        "validate_steps": validate_steps,
-    }
-    values = merge({k: v for k, v in flags.items() if v is not None}, read(config), recipe)
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
+    given |= {"network": assignments(settings, "--set") if settings else None}
+    given |= {"milestones": _steps(milestones) if milestones is not None else None}
+    flags = {name: given[name] for name in setting_names() if given.get(name) is not None}
+    values = merge(flags, read(config), recipe)
     if samples:
         values.setdefault("arch", "bicubic")  # no network is needed
     for name in ("arch", "scale", "data"):

@@ -79,7 +79,8 @@ class Team:
         if self.world == 1:
             return item
         box = [item]
-        dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
+        with noticing_loss():
+            dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
         return box[0]
 
     def gathered(self, item: Any) -> list[Any]:
@@ -102,8 +103,7 @@ class Team:
             if error:
                 raise error
             return
-        errors: list[str | None] = [None] * self.world
-        dist.all_gather_object(errors, str(error) if error else None)
+        errors = self.gathered(str(error) if error else None)
         if error:
             error.told = not self.leads
             raise error

@@ -12,6 +12,7 @@ from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
+from srcli.media.image import probe
 from srcli.pages.palette import SIGNAL
 
 MARK = ImageColor.getrgb(SIGNAL)
@@ -36,7 +37,8 @@ def check_figure(path: Path) -> None:
 
 def check_box(box: Box, picture: Path, protocol: Protocol) -> None:
     """Raise UsageError where the box does not lie inside the HR picture."""
-    _check_inside(box, read_pair(picture, protocol).hr)
+    facts = probe(picture)
+    _check_inside(box, *(side // protocol.scale * protocol.scale for side in (facts.height, facts.width)))
 
 
 def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | None = None) -> tuple[Image.Image, Box]:
@@ -53,7 +55,7 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
         side = _on_grid(min(max(min(height, width) // 5, 48), 128), protocol.scale)
         versions = models if len(models) > 1 else [*restored, pair.hr][:2]
         box = busiest(spread(versions), side, step=protocol.scale, border=protocol.shave)
-    _check_inside(box, pair.hr)
+    _check_inside(box, *pair.hr.shape[:2])
 
     zoom = max(_CELL // max(box.width, box.height), 1)
     views = [_View(_enlarged(box.cut(pair.hr), zoom), "HR", "PSNR / SSIM")]
@@ -77,8 +79,7 @@ def parse_box(text: str, flag: str = "--box") -> Box:
     return Box(*numbers)
 
 
-def _check_inside(box: Box, hr: np.ndarray) -> None:
-    height, width = hr.shape[:2]
+def _check_inside(box: Box, height: int, width: int) -> None:
     if box.left + box.width > width or box.top + box.height > height:
         raise UsageError(f"--box {','.join(map(str, box))} reaches out of the {width}x{height} picture")
 

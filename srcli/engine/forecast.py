@@ -13,7 +13,7 @@ import torch
 from srcli.engine.memory import free_bytes
 from srcli.engine.pipeline import AHEAD, UNWRITTEN, streaming
 from srcli.engine.suit import Choice
-from srcli.engine.upscale import Upscaler, passes
+from srcli.engine.upscale import Upscaler
 from srcli.media.footprint import footprint
 from srcli.media.jobs import Job
 
@@ -93,7 +93,7 @@ def _inputs(choice: Choice, job: Job) -> Iterator[tuple[int, int, int]]:
     if job.probe is None or job.size is None:
         return
     height, width = job.probe.height, job.probe.width
-    for s in passes(max(job.size[0] / height, job.size[1] / width), choice.of(job).upscalers):
+    for s in choice.of(job).chain((height, width), job.size):
         yield s, height, width
         height, width = height * s, width * s
 

@@ -11,13 +11,12 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
 from importlib import metadata
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from srcli.files import atomic, hold, is_held, writing_to
 from srcli.media.image import probe
 from srcli.media.jobs import LONGEST
 from srcli.models.base import SRModel
+from srcli.records import jsonable
 
 VERSION = 1  # of the document's form
 _KIND = "srcli upscale"  # what tells a report from other JSON
@@ -73,12 +73,12 @@ class Journal:
 
     def add(self, done: Any, account: Account | None = None) -> None:
         """Note what became of a file: a record with its `input` and `output`; safe from any one thread."""
-        record = plain(asdict(done))
+        record = jsonable(done)
         there = done.status in ("done", "skipped")
         record["input"] = facts_of(done.input)
         record["output"] = facts_of(done.output) if there else {"path": str(done.output)}
         if account:
-            record |= plain(asdict(account))
+            record |= jsonable(account)
             record["input"]["sha256"] = record.pop("sha256") or digest(done.input)
         if self._world > 1:
             record["rank"] = self._rank
@@ -105,7 +105,7 @@ class Journal:
             "error": error,
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._began, 3),
-            **plain(self._head),
+            **jsonable(self._head),
             "files": sorted(files, key=lambda record: (record["input"]["path"], record["output"]["path"])),
         }
         with atomic(self._path) as temporary:
@@ -195,19 +195,6 @@ def model_facts(reference: str, networks: Sequence[SRModel]) -> list[dict[str, A
         {"name": reference, "arch": network.arch, "scale": network.scale, "config": network.config, **_file(reference, network)}
         for network in networks
     ]
-
-
-def plain(value: Any) -> Any:
-    """Turn records, paths and numbers that JSON has not into what it has; inf and nan become null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def facts_of(path: Path) -> dict[str, Any]:

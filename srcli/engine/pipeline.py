@@ -21,7 +21,7 @@ from srcli.engine.journal import Account, Journal, digest
 from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
 from srcli.engine.suit import Choice
-from srcli.engine.upscale import PROBE, Resizer, Upscaler, passes, resampled
+from srcli.engine.upscale import PROBE, Resizer, Upscaler, resampled
 from srcli.errors import OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
@@ -132,14 +132,16 @@ class _Upscaled(NamedTuple):
 def _groups(
     decoded: Iterable[tuple[Job, _Decoded]], resizer_of: Callable[[Job], Resizer]
 ) -> Iterator[list[tuple[Job, _Decoded]]]:
-    """Put small pictures of one shape and the same networks that follow each other together; all others stay alone."""
+    """Put small pictures of one shape that follow each other and take one pass of a network together; others stay alone."""
     group: list[tuple[Job, _Decoded]] = []
-    kind: tuple[tuple[int, ...], np.dtype, Resizer] | None = None  # shape and dtype of the group's, and their networks
+    kind: tuple[tuple[int, ...], np.dtype, Upscaler] | None = None  # shape and dtype of the group's, and their network
     for job, outcome in decoded:
-        picture = outcome.picture
-        pixels = picture.pixels if isinstance(picture, Picture) and picture.alpha is None else None
-        size = math.prod(pixels.shape[:2]) if pixels is not None else 0
-        own = (pixels.shape, pixels.dtype, resizer_of(job)) if pixels is not None and size <= _SMALL else None
+        picture, own, size = outcome.picture, None, 0
+        if isinstance(picture, Picture) and picture.alpha is None:
+            sides = picture.pixels.shape[:2]
+            size = math.prod(sides)
+            if size <= _SMALL and (run := resizer_of(job).one_pass(sides, _size(picture, job))):
+                own = picture.pixels.shape, picture.pixels.dtype, run
         if group and (own is None or own != kind or (len(group) + 1) * size > _SHARED):
             yield group
             group = []
@@ -195,15 +197,11 @@ def streaming(resizer: Resizer, job: Job) -> Upscaler | None:
     """Return the Upscaler that computes a job in strips; None where one pass of tiles is not all it takes."""
     if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
         return None
-    if pixels_of(job) < STREAM_FROM or resizer.edge != "mirror":
+    sides = job.probe.height, job.probe.width
+    if pixels_of(job) < STREAM_FROM or (upscaler := resizer.one_pass(sides, job.size)) is None:
         return None
-    height, width = job.probe.height, job.probe.width
-    chain = passes(max(job.size[0] / height, job.size[1] / width), resizer.upscalers)
-    if len(chain) != 1 or job.size != (height * chain[0], width * chain[0]):
-        return None
-    upscaler = resizer.upscalers[chain[0]]
     pooled = upscaler.model.tiling.kind == "statistics"
-    small = min(height, width) < upscaler.model.min_side
+    small = min(sides) < upscaler.model.min_side
     return None if upscaler.ensemble or small or (pooled and job.probe.alpha) else upscaler
 
 

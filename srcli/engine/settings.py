@@ -206,6 +206,27 @@ def settled(
     return config
 
 
+def idle(training: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that change nothing beside the others of a training, each with what makes it so."""
+    losses = [training.get("loss"), *(stage.get("loss") for stage in training.get("stage") or ())]
+    if training.get("finish"):
+        losses.append(training.get("finish_loss"))
+    said = {}
+    if training.get("optimizer") in ("adam", "adamw"):
+        said["adam_lr"] = f"is of muon; the rate of {training['optimizer']} is --lr"
+    if "smooth-l1" not in losses:
+        said["beta"] = "needs --loss smooth-l1"
+    if "frequency" not in losses:
+        said["frequency"] = "needs --loss frequency"
+    if not training.get("val"):
+        said["validate_every"] = "needs --val"
+    if training.get("schedule") != "step":
+        said["halve_every"] = "needs --schedule step"
+    elif training.get("milestones"):
+        said["halve_every"] = "is replaced by --milestones; give one of them"
+    return said
+
+
 def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):

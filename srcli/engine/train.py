@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,6 +23,7 @@ from srcli.engine.validate import crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
 from srcli.files import atomic, hold, make_folder, sweep
 from srcli.ops.pixels import to_array
+from srcli.records import jsonable
 
 _SAMPLES, _ACROSS = 24, 4  # pairs of --samples, pairs side by side
 FIRST_SAVE, SAVE_EVERY = 20.0, 180.0  # seconds of training
@@ -79,7 +79,7 @@ def train(
                 shown = list(crops(run)) if board and isinstance(event, Validated) else []
                 with writing(out):
                     if not isinstance(event, Saved):
-                        log.write(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}) + "\n")
+                        log.write(json.dumps({"event": type(event).__name__.lower(), **jsonable(event)}) + "\n")
                         log.flush()
                     if board:
                         board.add(event)

@@ -377,21 +377,29 @@ class Resizer:
         done = [upscaler.runner.taken() for upscaler in self.upscalers.values()]
         return [work for work in done if work.tiles or work.smaller]
 
+    def chain(self, sides: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the factors of the networks that bring a picture of `sides` (height, width) to `size` or beyond, in turn."""
+        return passes(max(out / side for out, side in zip(size, sides, strict=True)), self.upscalers)
+
+    def one_pass(self, sides: Sequence[int], size: tuple[int, int]) -> Upscaler | None:
+        """Return the network of which one pass gives `size` from `sides`; None where that is not all it takes."""
+        chain = self.chain(sides, size)
+        exact = len(chain) == 1 and self.edge == "mirror" and size == tuple(side * chain[0] for side in sides)
+        return self.upscalers[chain[0]] if exact else None
+
     def several(
         self, pictures: Sequence[Picture], size: tuple[int, int], tick: Tick = lambda fraction: None
     ) -> tuple[list[Picture], Precision | None]:
-        """Upscale pictures of one shape and dtype to one size, at once where one pass of a network is all it takes."""
-        (height, width), (out, across) = pictures[0].pixels.shape[:2], size
-        chain = passes(max(out / height, across / width), self.upscalers)
-        exact = len(chain) == 1 and size == (height * chain[0], width * chain[0]) and self.edge == "mirror"
-        if len(pictures) > 1 and exact and all(picture.alpha is None for picture in pictures):
-            run = self.upscalers[chain[0]]
-            arrays = [picture.pixels for picture in pictures]
-            precision = run.choose(*arrays)
-            results = run.several(arrays, tick, precision)
-            return [replace(p, pixels=pixels) for p, pixels in zip(pictures, results, strict=True)], precision
-        done = [self(picture, size, tick) for picture in pictures]
-        return [picture for picture, _ in done], done[-1][1]
+        """Upscale a picture, or at once several of one shape and dtype without alpha, which `one_pass` brings to `size`."""
+        if len(pictures) == 1:
+            result, precision = self(pictures[0], size, tick)
+            return [result], precision
+        run = self.one_pass(pictures[0].pixels.shape[:2], size)
+        assert run
+        arrays = [picture.pixels for picture in pictures]
+        precision = run.choose(*arrays)
+        results = run.several(arrays, tick, precision)
+        return [replace(p, pixels=pixels) for p, pixels in zip(pictures, results, strict=True)], precision
 
     def __call__(
         self,
@@ -401,8 +409,7 @@ class Resizer:
         precision: Precision | None = None,
     ) -> tuple[Picture, Precision | None]:
         """Return the picture at `size` (height, width) and what the network computed in, None where none was needed."""
-        sides = picture.pixels.shape[:2]
-        chain = passes(max(out / side for out, side in zip(size, sides, strict=True)), self.upscalers)
+        chain = self.chain(picture.pixels.shape[:2], size)
         shares = [math.prod(chain[:i]) ** 2 for i in range(len(chain))]  # a pass costs what it reads
         for i, s in enumerate(chain):
             precision = precision or self.upscalers[s].choose(picture.pixels)

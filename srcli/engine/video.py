@@ -21,7 +21,7 @@ from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
-from srcli.engine.upscale import Resizer, passes
+from srcli.engine.upscale import Resizer
 from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import Done as Track
@@ -474,8 +474,7 @@ def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
         frame = next(SequenceReader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
     else:
         frame = next(VideoReader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
-    factor = max(track.encoding.height / track.track.height, track.encoding.width / track.track.width)
-    chain = passes(factor, resizer.upscalers)
+    chain = resizer.chain((track.track.height, track.track.width), (track.encoding.height, track.encoding.width))
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
 
 

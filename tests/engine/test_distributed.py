@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 import typer
 from typer.testing import CliRunner
 
@@ -188,6 +189,19 @@ def test_a_rank_that_dies_ends_the_run_with_a_checkpoint(pictures, tmp_path):
     saved = torch.load(out / "last.pt", weights_only=True)["step"]
     assert saved > 0
     assert f"another rank of the run died; step {saved} is saved in '{out / 'last.pt'}', continue with --resume" in stderr
+
+
+def test_a_rank_that_is_gone_is_said_wherever_the_others_speak_to_it(monkeypatch):
+    def gone(*arguments, **more):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1")
+
+    monkeypatch.setattr(dist, "broadcast_object_list", gone)
+    monkeypatch.setattr(dist, "all_gather_object", gone)
+    ranks = Team(0, 2, torch.device("cpu"))
+    with pytest.raises(RankLost, match="another rank of the run died"):
+        ranks.given("a plan")
+    with pytest.raises(RankLost, match="another rank of the run died"), ranks.together():
+        pass
 
 
 def test_nothing_is_saved_of_a_gpu_whose_queue_waits_for_a_lost_rank(tmp_path, monkeypatch):

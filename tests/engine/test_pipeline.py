@@ -198,6 +198,15 @@ def test_small_pictures_of_one_shape_share_a_pass_and_differ_in_nothing(tmp_path
         assert (alone != together).mean() < 0.001
 
 
+def test_small_pictures_that_share_no_pass_have_a_precision_each(tmp_path, rfdn, monkeypatch):
+    for i in range(4):
+        Image.fromarray(photograph(40, 48, seed=i)).save(tmp_path / f"{i}.png")
+    seen = []
+    monkeypatch.setattr(Upscaler, "choose", lambda self, *pictures: seen.append(1) or ("bf16" if len(seen) % 2 else "fp32"))
+    done = list(upscale_files(Upscaler(rfdn), plan_jobs([str(tmp_path)], tmp_path / "out", scale=1.5)))
+    assert [d.precision for d in done] == ["bf16", "fp32", "bf16", "fp32"]
+
+
 def test_a_broken_file_between_small_ones_fails_alone(tmp_path, rfdn):
     for i in range(3):
         Image.fromarray(photograph(40, 48, seed=i)).save(tmp_path / f"{i}.png")
