@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from srcli.checkpoint import Card
 from srcli.engine.settings import TrainConfig, idle
 from srcli.errors import UsageError
-from srcli.models import ARCHS
+from srcli.models import label_of
 from srcli.records import jsonable
 
 # the Hub's identifiers of the licences that weights commonly have (huggingface.co/docs/hub/repositories-licenses)
@@ -62,7 +62,7 @@ def page(repo: str, entries: Sequence[Entry]) -> str:
                 f"'{name}' does not say its licence, and nothing goes to the Hub without: --licence mit, or another"
             )
     lines = ["---", _head(repo, entries, list(stated.values())), "---", "", f"# {repo.partition('/')[2]}", ""]
-    networks = ", ".join(dict.fromkeys(f"{label_of(e.card)} x{e.card.scale}" for e in entries))
+    networks = ", ".join(dict.fromkeys(f"{label_of(e.card.arch)} x{e.card.scale}" for e in entries))
     lines += [f"Super-resolution weights for srcli: {networks}.", "", "## Use", ""]
     first = entries[0]
     reference = f"hf:{repo}" if len(entries) == 1 else f"hf:{repo}/{first.name}"
@@ -74,7 +74,7 @@ def page(repo: str, entries: Sequence[Entry]) -> str:
     lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for e in entries:
         means = {s["dataset"]: f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in e.card.scores}
-        cells = [f"`{e.name}`", label_of(e.card), f"x{e.card.scale}", f"{e.parameters:,}", f"{e.size / 2**20:.2f}"]
+        cells = [f"`{e.name}`", label_of(e.card.arch), f"x{e.card.scale}", f"{e.parameters:,}", f"{e.size / 2**20:.2f}"]
         lines.append(f"| {' | '.join([*cells, *(means.get(name, '-') for name in sets), stated[e.name]])} |")
     protocols = dict.fromkeys(score["protocol"] for e in entries for score in e.card.scores if "protocol" in score)
     if sets:
@@ -83,11 +83,6 @@ def page(repo: str, entries: Sequence[Entry]) -> str:
     for e in entries:
         lines += _recipe(e)
     return "\n".join(lines) + "\n"
-
-
-def label_of(card: Card) -> str:
-    """Return what papers call the network; another program's name for it as it is."""
-    return ARCHS[card.arch].label if card.arch in ARCHS else card.arch
 
 
 # flags of a recipe that is printed: always, where they are not what they are without being said, and where the first is given
@@ -137,7 +132,7 @@ def _recipe(entry: Entry) -> list[str]:
     card, training = entry.card, entry.card.training
     lines = ["", f"## {PurePath(entry.name).stem}", ""]
     config = ", ".join(f"{k} {v}" for k, v in card.config.items())
-    lines.append(f"{label_of(card)} (`{card.arch}`) at x{card.scale}{f', {config}' if config else ''}.")
+    lines.append(f"{label_of(card.arch)} (`{card.arch}`) at x{card.scale}{f', {config}' if config else ''}.")
     if card.source:
         lines[-1] += f" Source: {card.source}."
     if not training:

@@ -214,6 +214,11 @@ def automatic_name(reference: str) -> str:
     return AUTO if reference == DEFAULT else f"{reference}-{AUTO}"
 
 
+def name_of(reference: str) -> str:
+    """Return `rfdn-photo` of `rfdn_x4-photo`, and other names as they are."""
+    return _split(reference, None)[0]
+
+
 def quicker(reference: str) -> str | None:
     """Name the shipped weights for speed of the kind of `reference`, where that is others that ship."""
     name = _shipped_name(reference)
@@ -327,10 +332,7 @@ def _ships(reference: str) -> bool:
 
 def _named(file: str) -> tuple[str, int] | None:
     """Read the name and scale off safetensors that are called as shipped ones: `rfdn_x4-photo` is (rfdn-photo, 4)."""
-    match = _NAME.match(Path(file).stem)
-    if not match or not file.endswith(".safetensors"):
-        return None
-    return match["arch"] + (f"-{match['kind']}" if match["kind"] else ""), int(match["scale"])
+    return _parts(Path(file).stem) if file.endswith(".safetensors") else None
 
 
 def _described(path: Path) -> "SRModel | None":
@@ -379,12 +381,16 @@ def _recognise(path: Path, scale: int | None) -> "SRModel":
 
 def _split(reference: str, scale: int | None) -> tuple[str, int | None]:
     """Read `rfdn`, `rfdn-photo` and `rfdn_x4-photo` alike: (name, scale)."""
-    match = _NAME.match(reference)
-    if match and scale in (None, int(match["scale"])):
-        reference = match["arch"] + (f"-{match['kind']}" if match["kind"] else "")
-        scale = int(match["scale"])
+    parts = _parts(reference)
+    if parts and scale in (None, parts[1]):
+        reference, scale = parts
     name = reference.lower()
     return ALIASES.get(name, name), scale
+
+
+def _parts(name: str) -> tuple[str, int] | None:
+    match = _NAME.match(name)
+    return (match["arch"] + (f"-{match['kind']}" if match["kind"] else ""), int(match["scale"])) if match else None
 
 
 @lru_cache

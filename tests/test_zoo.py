@@ -236,3 +236,8 @@ def test_a_run_that_is_called_as_what_ships_is_pointed_out(tmp_path, monkeypatch
     told: list[str] = []
     assert zoo.find_weights("rfdn", say=told.append) == zoo.weights_folder() / "rfdn_x4.safetensors"
     assert told == ["'rfdn' is what ships with srcli; what is called so here is './rfdn'"]
+
+
+@pytest.mark.parametrize("reference", ["rfdn-photo", "rfdn_x4-photo", "rfdn_x2-photo", "RFDN-Photo"])
+def test_a_shipped_file_and_its_name_are_called_alike(reference):
+    assert zoo.name_of(reference) == "rfdn-photo"

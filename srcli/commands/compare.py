@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Json, Offline, Precision, Scale, Tile, common_scale, one_of, parse_tile
+from srcli.commands.options import Device, Json, Offline, Precision, Scale, Tile, check_output, common_scale, one_of, parse_tile
 from srcli.commands.video import parse_time
-from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
+from srcli.errors import BadPicture, OutputExists, UsageError
 from srcli.files import atomic, writing_to
 
 
@@ -100,7 +100,4 @@ def _check_files(source: Path, hr: Path | None, target: Path) -> None:
             raise BadPicture(f"'{path}' is a folder; compare takes one picture" if path.is_dir() else f"no file '{path}'")
     if target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"a page is a .html file, not '{target.name}'")
-    if target.is_dir():
-        raise UsageError(f"'{target}' is a folder; name a file")
-    if not target.parent.is_dir():
-        raise BadFolder(f"no folder '{target.parent}' for '{target.name}'")
+    check_output(target)

@@ -18,12 +18,13 @@ from srcli.commands.options import (
     Precision,
     Scale,
     Tile,
+    check_output,
     common_scale,
     need_folder,
     one_of,
     parse_tile,
 )
-from srcli.errors import BadFolder, UsageError
+from srcli.errors import UsageError
 from srcli.files import atomic, make_folder, writing_to
 from srcli.media.formats import SUFFIXES
 
@@ -205,12 +206,8 @@ def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
     """Raise BadFolder or UsageError where a file cannot be written, or is one of the pictures in `sources`."""
     if file and file.exists() and _lies_in(file, sources):
         raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
-    if file and not file.parent.is_dir():
-        raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
     if file:
-        make_folder(file.parent)  # is there, but may not be written to
-    if file and file.is_dir():
-        raise UsageError(f"'{file}' is a folder; name a file")
+        check_output(file)
 
 
 def _lies_in(path: Path, folders: Sequence[Path]) -> bool:

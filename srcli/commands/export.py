@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from srcli import console
-from srcli.commands.options import Json, Offline, Scale, one_of
-from srcli.errors import BadFolder, OutputExists, UsageError
+from srcli.commands.options import Json, Offline, Scale, check_output, one_of
+from srcli.errors import OutputExists, UsageError
 
 FORMATS = ("onnx", "pt2", "openvino")
 
@@ -43,13 +43,12 @@ def export(
         raise UsageError(f"--format {kind} writes a file that ends in {suffix}, not '{output.name}'")
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
     network, card = zoo.open_file(path, scale, called=model, say=console.note) if path else zoo.open_model(model, scale)
-    named = Path(model).name.removesuffix(f"_x{network.scale}") if re.fullmatch(r"[\w-]+", model) else network.arch
+    named = zoo.name_of(model) if re.fullmatch(r"[\w-]+", model) else network.arch
     target = output or Path(f"{named}_x{network.scale}{suffix}")
     for part in parts_of(target):
         if part.exists() and not overwrite:
             raise OutputExists(f"'{part}' exists; replace it with --overwrite")
-    if not target.parent.is_dir():
-        raise BadFolder(f"no folder '{target.parent}' for '{target.name}'")
+    check_output(target)
     done = export(network, card, target, precision="fp16" if fp16 else "fp32", sha256=zoo.hash_of(path) if path else "")
     if json:
         console.record(done)

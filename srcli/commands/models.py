@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srcli import console
-from srcli.commands.options import Json, Offline, Scale
-from srcli.errors import BadCheckpoint, BadFolder, OutputExists, UsageError, WeightsNotFound
+from srcli.commands.options import Json, Offline, Scale, check_output
+from srcli.errors import BadCheckpoint, OutputExists, UsageError, WeightsNotFound
 from srcli.files import writing_to
+from srcli.models import label_of
 
 if TYPE_CHECKING:
     from srcli.modelcard import Entry
@@ -32,13 +33,12 @@ def list_models(json: Json = False) -> None:
     """
     from srcli import zoo
     from srcli.checkpoint import read_card
-    from srcli.modelcard import label_of
 
     found = [(file.name, "shipped", file.path, read_card(file.path)) for file in zoo.shipped()]
     found += [(reference, "cached", path, card) for reference, path, card in zoo.cached()]
     rows = []
     for name, place, path, card in found:
-        label, size = label_of(card), path.stat().st_size
+        label, size = label_of(card.arch), path.stat().st_size
         if json:
             console.record(
                 {"name": name, "place": place, "scale": card.scale, "label": label, "bytes": size},
@@ -71,17 +71,19 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
 
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
 
-    from srcli.modelcard import label_of, train_command  # imports torch
+    from srcli.modelcard import train_command  # imports torch
 
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters()) or None
     sha256 = zoo.hash_of(path) if path else ""
     if json:
-        console.record(card, label=label_of(card), parameters=parameters, path=path, sha256=sha256, tiling=_tiling(network))
+        console.record(
+            card, label=label_of(card.arch), parameters=parameters, path=path, sha256=sha256, tiling=_tiling(network)
+        )
         return
     lines = {
         "licence": card.licence or "not stated, ask its author",
-        "network": f"{label_of(card)} ({card.arch})",
+        "network": f"{label_of(card.arch)} ({card.arch})",
         "scale": f"x{card.scale}",
         "parameters": f"{parameters:,}" if parameters else "",  # an exported file tells of none
         "config": ", ".join(f"{k}={v}" for k, v in card.config.items()),
@@ -111,15 +113,13 @@ def pull(reference: Reference, scale: Scale = None, offline: Offline = False, js
 
     path = zoo.find_weights(reference, scale, offline=offline)
 
-    from srcli.modelcard import label_of  # imports torch
-
     _, card = zoo.open_file(path, scale, called=reference)
     size, sha256 = path.stat().st_size, zoo.hash_of(path)
     if json:
-        console.record({"path": path, "bytes": size, "sha256": sha256, "label": label_of(card)}, **asdict(card))
+        console.record({"path": path, "bytes": size, "sha256": sha256, "label": label_of(card.arch)}, **asdict(card))
         return
     console.result(str(path))
-    console.note(f"{label_of(card)} x{card.scale}, {size / 2**20:.2f} MiB, sha256 {sha256}")
+    console.note(f"{label_of(card.arch)} x{card.scale}, {size / 2**20:.2f} MiB, sha256 {sha256}")
     console.note(f"licence: {card.licence or 'not stated, ask its author'}")
 
 
@@ -212,8 +212,7 @@ def convert(
         raise WeightsNotFound(f"no weights file '{file}'")
     if out.exists() and not overwrite:
         raise OutputExists(f"'{out}' exists; replace it with --overwrite")
-    if not out.parent.is_dir():
-        raise BadFolder(f"no folder '{out.parent}' for '{out.name}'")
+    check_output(out)
 
     from srcli import checkpoint, zoo
     from srcli.models import ARCHS, arch_name

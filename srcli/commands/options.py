@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from srcli.errors import UsageError
+from srcli.errors import BadFolder, UsageError
+from srcli.files import make_folder
 
 Scale = Annotated[
     int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own, of several x4.")
@@ -37,6 +38,15 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Of the pr
 Compile = Annotated[
     str, typer.Option("--compile", help="Through torch.compile: on, off, or auto (CUDA, where the work repays it).")
 ]
+
+
+def check_output(path: Path) -> None:
+    """Raise UsageError or BadFolder where no file can be written as `path`."""
+    if path.is_dir():
+        raise UsageError(f"'{path}' is a folder; name a file")
+    if not path.parent.is_dir():
+        raise BadFolder(f"no folder '{path.parent}' for '{path.name}'")
+    make_folder(path.parent)  # is there, but may not be written to
 
 
 def one_of(flag: str, value: str, choices: tuple[str, ...]) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Json, Offline, Precision, Scale, one_of, parse_size
-from srcli.errors import BadFolder, UsageError
+from srcli.commands.options import Device, Json, Offline, Precision, Scale, check_output, one_of, parse_size
+from srcli.errors import UsageError
 from srcli.files import atomic, writing_to
 
 if TYPE_CHECKING:
@@ -71,10 +71,8 @@ def profile(
     if picture and not tiling:
         raise UsageError("--picture needs --tiling")
     for file in (csv, plot):
-        if file and not file.parent.is_dir():
-            raise BadFolder(f"no folder '{file.parent}' for '{file.name}'")
-        if file and file.is_dir():
-            raise UsageError(f"'{file}' is a folder; name a file")
+        if file:
+            check_output(file)
     size = parse_size("--input", input) if input else parse_size("--output", output) if output else CHALLENGE_INPUT
     draw = console.markdown if markdown else console.table
 

@@ -33,6 +33,7 @@ from srcli.commands.show import Show, show_results, way_to_show
 from srcli.commands.weights import Weights
 from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import BadVideo, UsageError
+from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
@@ -134,7 +135,7 @@ def upscale(
     frames: video.Frames = None,
     deinterlace: video.Deinterlace = False,
     resume: video.Resume = True,
-    segment: video.Segment = video.SEGMENT,
+    segment: video.Segment = SEGMENT,
     fps: video.Fps = None,
     raw: video.Raw = None,
 ) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from srcli import console
 from srcli.errors import BadPicture, BadVideo, UsageError, UserError
+from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,6 @@ Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Go on with what a run that was stopped left, or anew.", rich_help_panel=_PANEL),
 ]
-SEGMENT = 120  # frames; each segment begins with a key frame
 Segment = Annotated[
     int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
 ]

@@ -22,7 +22,7 @@ from srcli.engine.device import DTYPES, Precision, check_precision, exact
 from srcli.engine.memory import keep_freed_memory, peak_bytes
 from srcli.engine.published import Challenge, challenge_for, counting_of, deviation, published_for
 from srcli.errors import UsageError
-from srcli.models import ARCHS
+from srcli.models import label_of
 from srcli.models.base import SRModel
 
 _BUDGET = 2.0  # seconds of measured passes
@@ -106,7 +106,7 @@ def profile(
     counts = count(model, height, width)
     counted = Profile(
         model=model.arch,
-        label=ARCHS[model.arch].label if model.arch in ARCHS else model.arch,
+        label=label_of(model.arch),
         scale=model.scale,
         input=(height, width),
         parameters=sum(p.numel() for p in model.parameters()),

@@ -10,7 +10,7 @@ import torch
 
 from srcli.engine.upscale import Upscaler
 from srcli.media.image import read_image
-from srcli.models import ARCHS
+from srcli.models import label_of
 from srcli.models.base import Kind, SRModel, Tiling
 from srcli.ops.pixels import UINT8, to_array, to_tensor
 from srcli.ops.tiles import plan_tiles
@@ -55,7 +55,7 @@ def measure_tiling(
         error = np.abs(tiled - whole)
         yield Deviation(
             model=model.arch,
-            label=ARCHS[model.arch].label if model.arch in ARCHS else model.arch,
+            label=label_of(model.arch),
             scale=model.scale,
             weights=weights,
             kind=model.tiling.kind,

@@ -27,6 +27,7 @@ from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
+from srcli.media.formats import SEGMENT
 from srcli.media.image import Picture, Probe
 from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
 from srcli.media.png import PNG_LEVEL
@@ -39,7 +40,6 @@ from srcli.models.base import SRModel
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
-SEGMENT = 120  # frames; each begins with a key frame
 # Of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
 _FORM = 3
 

@@ -28,10 +28,9 @@ class TileWriter:
         dtype: np.dtype,
         *,
         fields: Sequence[Field] = (),
-        level: int = 1,
     ) -> None:
-        """`shape` is (H, W, 1 to 4), an even number of channels with alpha; `fields` little-endian; level 0 does not pack."""
-        self._file, self._level = file, level
+        """`shape` is (H, W, 1 to 4), an even number of channels with alpha; `fields` little-endian."""
+        self._file = file
         self._height, self._width, self._channels = shape
         self._fields = fields
         self._dtype = dtype
@@ -76,14 +75,13 @@ class TileWriter:
             if self._predicted:
                 tile = np.concatenate([tile[:, :1], np.diff(tile, axis=1)], axis=1)  # wraps round, as it should
             data: bytes = np.ascontiguousarray(tile, self._dtype.newbyteorder("<")).tobytes()
-            if self._level:
-                data = zlib.compress(data, self._level)
+            data = zlib.compress(data, 1)
             self._offsets.append(self._file.tell())
             self._counts.append(self._file.write(data))
 
     @property
     def _predicted(self) -> bool:
-        return self._level > 0 and self._dtype.kind == "u"
+        return self._dtype.kind == "u"
 
     def _layout(self) -> list[Field]:
         channels, bits = self._channels, 8 * self._dtype.itemsize
@@ -91,7 +89,7 @@ class TileWriter:
             self._field(256, _LONG, self._width),
             self._field(257, _LONG, self._height),
             self._field(258, _SHORT, *[bits] * channels),
-            self._field(259, _SHORT, 8 if self._level else 1),
+            self._field(259, _SHORT, 8),
             self._field(262, _SHORT, 1 if channels < 3 else 2),
             self._field(277, _SHORT, channels),
             self._field(284, _SHORT, 1),

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from srcli.errors import BadPicture, DamagedPicture
 from srcli.media.sniff import looks_like_video
 
+SEGMENT = 120  # frames of a video that are encoded together; the first of them is a key frame
+
 # The first suffix of each format is the one it is given by name.
 SUFFIXES = {
     ".png": "png",

@@ -134,10 +134,9 @@ class StripWriter:
         alpha: bool = False,
         format: str | None = None,
         png_level: int = PNG_LEVEL,
-        tiff_level: int = 1,
         fresh: bool = False,
     ) -> None:
-        """Take colours, dtype and metadata from `carried`, whose rows are not looked at; level 0 does not pack.
+        """Take colours, dtype and metadata from `carried`, whose rows are not looked at; `png_level` 0 does not pack.
 
         `fresh`: what is there is not replaced. Raises BadPicture, and BadFolder for the folder.
         """
@@ -151,7 +150,7 @@ class StripWriter:
             replace(carried, pixels=empty, alpha=empty[..., 0] if alpha else None), self._format, (height, width)
         )
         self._shape = (height, width, empty.shape[2] + alpha)
-        self._level = png_level if self._format == "png" else tiff_level
+        self._level = png_level
         make_folder(path.parent)
 
     @property
@@ -178,7 +177,7 @@ class StripWriter:
             if self._format == "png":
                 self._encoder = PngWriter(file, self._shape, dtype, chunks=png_chunks(carried), level=self._level)
             else:
-                self._encoder = TileWriter(file, self._shape, dtype, fields=tiff_fields(carried), level=self._level)
+                self._encoder = TileWriter(file, self._shape, dtype, fields=tiff_fields(carried))
             self._files = stack.pop_all()
         return self
 

@@ -56,6 +56,11 @@ def arch_name(name: str) -> str:
     return key
 
 
+def label_of(name: str) -> str:
+    """Return what papers call a network; another program's name for one as it is."""
+    return ARCHS[name].label if name in ARCHS else name
+
+
 def create(name: str, scale: int, **config: Any) -> "SRModel":
     """Build the network `name` at `scale` with fresh weights; `config` overrides the table's arguments."""
     key = arch_name(name)
