@@ -38,14 +38,16 @@ def load(
     precision: Literal["auto"] | Precision = "auto",
     tile: int | None = None,
     ensemble: bool = False,
+    separate_alpha: bool = False,
     offline: bool = False,
 ) -> "Upscaler":
     """Open what `srcli upscale -m` takes: a shipped name, a weights file of whatever kind, a folder or hf:owner/repo.
 
     `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto takes the device's fast format where a probe proves it.
     `tile`: px a side of a tile; 0 takes pictures whole, None as much as the memory holds. `ensemble`: average over the
-    8 flips and rotations. `offline`: of the Hub only what is cached; of what is not, the licence is logged as a warning
-    before the first use. Raises a `srcli.errors.UserError` that says in one line what is missing.
+    8 flips and rotations. `separate_alpha`: alpha is a channel of its own, colour under it stays. `offline`: of the Hub
+    only what is cached; of what is not, the licence is logged as a warning before the first use. Raises a
+    `srcli.errors.UserError` that says in one line what is missing.
     """
     where = pick_device(str(device))
     if tile is not None and not (isinstance(tile, int) and tile >= 0):
@@ -54,7 +56,9 @@ def load(
         raise UsageError(f"scale is a whole number from 1 to 16, not {scale!r}")
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn before those of the file take their place
         network, card = open_model(str(model), scale and int(scale), offline=offline, say=logging.getLogger("srcli").warning)
-    return Upscaler(network, card, device=where, precision=precision, tile=tile, ensemble=ensemble)
+    return Upscaler(
+        network, card, device=where, precision=precision, tile=tile, ensemble=ensemble, separate_alpha=separate_alpha
+    )
 
 
 class Upscaler:
@@ -69,8 +73,11 @@ class Upscaler:
         precision: Literal["auto"] | Precision = "auto",
         tile: int | None = None,
         ensemble: bool = False,
+        separate_alpha: bool = False,
     ) -> None:
-        self._engine = upscale.Upscaler(model, device=device, precision=precision, tile=tile, ensemble=ensemble)
+        self._engine = upscale.Upscaler(
+            model, device=device, precision=precision, tile=tile, ensemble=ensemble, separate=separate_alpha
+        )
         self.model = self._engine.model
         self.card = card  # arch, scale, licence, source, scores
         self.scale = model.scale

@@ -83,6 +83,9 @@ def upscale(
     threads: Threads = None,
     compile: Compile = "auto",
     ensemble: Ensemble = False,
+    separate_alpha: Annotated[
+        bool, typer.Option("--separate-alpha", help="Textures: alpha is a channel of its own, colour under it stays.")
+    ] = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
     format: Annotated[
@@ -160,7 +163,7 @@ def upscale(
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
-    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, wrap)
+    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, separate_alpha, wrap)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
     if piped and (json or dry_run):
@@ -324,6 +327,7 @@ class _Computing:
     tile: int | None
     memory: int | None
     ensemble: bool
+    separate: bool
     wrap: bool
 
 
@@ -367,6 +371,7 @@ def _resizer(
             tile=how.tile,
             memory=how.memory,
             ensemble=how.ensemble,
+            separate=how.separate,
             compile=compiled,
         )
         for network in networks

@@ -33,6 +33,8 @@ from srcli.ops.tiles import Tile
 Rows = Callable[[int, int], np.ndarray]  # from the first row to before the last, (n, W, C)
 Tick = Callable[[float], None]  # told how much of the picture is done, 0 to 1
 
+HIDDEN = "colour under fully transparent px is made up from what is around; --separate-alpha keeps it"
+
 PROBE = 96  # px a side of the tile that proves the precision
 _SUMS = {  # of the self-ensemble: the level that stands for 1 in each of 8 summands, and a type that holds their sum
     np.dtype(np.uint8): (2**13 - 1, np.dtype(np.uint16)),
@@ -69,6 +71,7 @@ class Upscaler:
     `precision`: auto takes the fast format of the device only for pictures of which a probe tile agrees with float32.
     `tile`: px a side that one tile gives; 0 takes the picture whole, None as much as `memory` bytes hold.
     `ensemble`: average over the 8 flips and rotations (the papers' "+", Timofte et al. 2016).
+    `separate`: alpha is a channel of its own, such as a texture's gloss; colour is upscaled as if there were none.
     """
 
     def __init__(
@@ -80,13 +83,14 @@ class Upscaler:
         tile: int | None = None,
         memory: int | None = None,
         ensemble: bool = False,
+        separate: bool = False,
         compile: bool = False,
     ) -> None:
         self.runner = Runner(model, device=torch.device(device), precision=precision, tile=tile, memory=memory, compile=compile)
         self.device, self.model, self.scale = self.runner.device, self.runner.model, model.scale
         self.asked = precision
         self.precision: Precision = self.runner.precision
-        self.ensemble = ensemble
+        self.ensemble, self.separate = ensemble, separate
         self.agreement: Agreement | None = None  # of the latest probe
         self.remembers = False  # the picture before, of which tiles that read the same px are taken over
         self._before: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = {}
@@ -114,8 +118,10 @@ class Upscaler:
             constant = np.full(shape, alpha.flat[0], alpha.dtype)
             return replace(picture, pixels=self.pixels(color, tick, precision), alpha=constant)
         coverage = self.pixels(alpha[..., None], lambda fraction: tick(fraction / 2), precision)[..., 0]
-        pixels = self.pixels(color, lambda fraction: tick(0.5 + fraction / 2), precision, cover=Cover(alpha, coverage))
-        return replace(picture, pixels=pixels, alpha=coverage)
+        cover = None if self.separate else Cover(alpha, coverage)
+        pixels = self.pixels(color, lambda fraction: tick(0.5 + fraction / 2), precision, cover=cover)
+        notes = picture.notes if self.separate or HIDDEN in picture.notes or not _hides(picture) else (*picture.notes, HIDDEN)
+        return replace(picture, pixels=pixels, alpha=coverage, notes=notes)
 
     def choose(self, *pictures: np.ndarray) -> Precision:
         """Return the precision for pictures of one pass: the fast one where it was asked for, or a probe of each proves it.
@@ -202,7 +208,7 @@ class Upscaler:
         """
         (height, width, channels), s = shape, self.scale
         alpha = channels % 2 == 0
-        reach = REACH if alpha else 0
+        reach = REACH if alpha and not self.separate else 0
         held: tuple[slice, np.ndarray] | None = None
         blended: _Blended | None = None
 
@@ -216,15 +222,18 @@ class Upscaler:
             if not alpha:
                 return x
             cover = x[:, -1:]
+            if self.separate:
+                return torch.cat([x[:, :-1], cover.expand(-1, x.shape[1] - 1, -1, -1)])  # a picture of its own
             blended = _Blended(blend(x[:, :-1], cover), where, columns)
             colors = blended.read(tile)
-            return torch.cat([colors, _cut(cover, tile, where, columns).expand_as(colors)])  # a picture of its own
+            return torch.cat([colors, _cut(cover, tile, where, columns).expand_as(colors)])
 
         def finish(out: Tensor, tile: Tile) -> Tensor:
-            if blended is None:
+            if not alpha:
                 return to_levels(out, dtype)
-            levels = to_levels(out[1:].mean(1, keepdim=True), dtype)
-            colors = blended.off(out[:1].float(), levels.permute(0, 3, 1, 2) / MAXIMA[dtype], tile, s)
+            levels, colors = to_levels(out[1:].mean(1, keepdim=True), dtype), out[:1].float()
+            if blended:
+                colors = blended.off(colors, levels.permute(0, 3, 1, 2) / MAXIMA[dtype], tile, s)
             return torch.cat([to_levels(colors, dtype), levels], -1)
 
         row = width * channels * dtype.itemsize  # bytes
@@ -347,6 +356,7 @@ class Resizer:
 
     def __init__(self, upscalers: Mapping[int, Upscaler], *, edge: Edge = "mirror", name: str | None = None) -> None:
         self.upscalers = upscalers
+        self._separate = any(upscaler.separate for upscaler in upscalers.values())
         self.name = name
         self.edge: Edge = edge
 
@@ -420,7 +430,7 @@ class Resizer:
 
             run = self.upscalers[s]
             picture = run(picture, part, precision) if self.edge == "mirror" else _seamless(run, picture, part, precision)
-        return resampled(picture, *size, edge=self.edge), precision
+        return resampled(picture, *size, edge=self.edge, separate=self._separate), precision
 
     def animation(
         self, animation: Animation, size: tuple[int, int], tick: Tick = lambda fraction: None
@@ -458,6 +468,14 @@ def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
     tick((index + fraction) / count)
 
 
+def _hides(picture: Picture) -> bool:
+    """Tell whether more than one colour lies under fully transparent px."""
+    if picture.alpha is None:
+        return False
+    hidden = picture.pixels[picture.alpha == 0]
+    return bool(len(hidden) and (hidden != hidden[0]).any())
+
+
 def _same(frame: Frame, other: Frame) -> bool:
     return np.array_equal(frame.pixels, other.pixels) and (
         frame.alpha is other.alpha is None
@@ -482,7 +500,7 @@ def way(factor: float, scales: Collection[int]) -> str:
     return "" if math.prod(chain) == factor else f"x{', then x'.join(map(str, chain))} by the network, then resampled"
 
 
-def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror") -> Picture:
+def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror", separate: bool = False) -> Picture:
     """Resample colour and alpha to a size; strips of rows become floats, never the whole picture."""
     color, alpha = picture.pixels, picture.alpha
     if color.shape[:2] == (height, width):
@@ -490,7 +508,7 @@ def resampled(picture: Picture, height: int, width: int, *, edge: Edge = "mirror
     if alpha is None:
         return replace(picture, pixels=_resampled(color, height, width, edge))
     coverage = _resampled(alpha[..., None], height, width, edge)[..., 0]
-    return replace(picture, pixels=_resampled(color, height, width, edge, alpha), alpha=coverage)
+    return replace(picture, pixels=_resampled(color, height, width, edge, None if separate else alpha), alpha=coverage)
 
 
 def _resampled(pixels: np.ndarray, height: int, width: int, edge: Edge, alpha: np.ndarray | None = None) -> np.ndarray:

@@ -41,7 +41,7 @@ from srcli.models.base import SRModel
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
 # Of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
-_FORM = 3
+_FORM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,6 +524,7 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
         "tile": [upscaler.tile for upscaler in upscalers],
         "ensemble": [upscaler.ensemble for upscaler in upscalers],
+        "separate-alpha": [upscaler.separate for upscaler in upscalers],
         "edge": resizer.edge,
         "size": [[track.encoding.width, track.encoding.height] for track in plan.tracks],
         "codec": [track.encoding.codec for track in plan.tracks],

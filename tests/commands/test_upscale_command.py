@@ -982,3 +982,16 @@ def test_a_file_that_cannot_be_read_for_its_hash_does_not_end_a_run_with_a_repor
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", report)
     assert (result.exit_code, len(names(tmp_path / "out"))) == (0, len(names(folder))), result.stderr
     assert {file["input"]["sha256"] for file in json.loads(report.read_text())["files"]} == {None}
+
+
+def test_textures_keep_their_colour_under_alpha(tmp_path):
+    pixels = np.dstack([photograph(30, 40), np.zeros((30, 40), np.uint8)])
+    pixels[5:9, 5:9, 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    options = [str(tmp_path / "a.png"), "-m", "bicubic", "-s", "2"]
+    plain = CliRunner().invoke(app, ["upscale", *options, "-o", str(tmp_path / "plain.png")])
+    assert "colour under fully transparent px is made up from what is around; --separate-alpha keeps it" in plain.stderr
+    kept = CliRunner().invoke(app, ["upscale", *options, "-o", str(tmp_path / "kept.png"), "--separate-alpha"])
+    assert (kept.exit_code, "made up" in kept.stderr) == (0, False)
+    small = np.asarray(Image.open(tmp_path / "kept.png").convert("RGB").resize((40, 30), Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - pixels[..., :3]).mean() < 8

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,33 @@ def test_a_drawing_and_its_shadow_are_what_they_are_over_any_backdrop(bicubic, w
     error = np.abs(shown(out) - expected)
     assert error.max() < 0.035  # 0.075 of straight colours
     assert error.mean() < 0.001  # 0.0034
+
+
+@pytest.mark.parametrize("way", ["network", "ensemble", "bands", "size"])
+def test_a_channel_of_its_own_leaves_colour_as_it_is_without_it(bicubic, way):
+    picture = Picture(photograph(40, 40), np.kron(np.eye(4, dtype=np.uint8), np.full((10, 10), 255, np.uint8)))
+    plain = replace(picture, alpha=None)
+    upscaler = Upscaler(bicubic, ensemble=way == "ensemble", separate=True)
+    if way == "bands":
+        joined = np.dstack([picture.pixels, picture.alpha])
+        [out] = upscaler.bands(lambda first, last: joined[first:last], (40, 40, 4), joined.dtype, "fp32")
+        out, expected = Picture(out[..., :3], out[..., 3]), upscaler(plain)
+    elif way == "size":
+        (out, _), (expected, _) = (Resizer({4: upscaler})(p, (100, 100)) for p in (picture, plain))
+    else:
+        out, expected = upscaler(picture), upscaler(plain)
+    np.testing.assert_array_equal(out.pixels, expected.pixels)
+    assert np.ptp(out.alpha) == 255
+    assert not out.notes
+
+
+def test_colour_that_is_made_up_is_said(bicubic):
+    pixels, alpha = photograph(40, 40), np.full((40, 40), 255, np.uint8)
+    alpha[:20] = 0
+    [note] = Upscaler(bicubic)(Picture(pixels, alpha)).notes
+    assert note == "colour under fully transparent px is made up from what is around; --separate-alpha keeps it"
+    pixels[:20] = 7
+    assert not Upscaler(bicubic)(Picture(pixels, alpha)).notes
 
 
 def test_bf16_is_taken_only_where_a_probe_proves_it(rfdn, monkeypatch):
