@@ -118,6 +118,8 @@ class Upscaler:
             constant = np.full(shape, alpha.flat[0], alpha.dtype)
             return replace(picture, pixels=self.pixels(color, tick, precision), alpha=constant)
         coverage = self.pixels(alpha[..., None], lambda fraction: tick(fraction / 2), precision)[..., 0]
+        if not self.separate:
+            coverage = _bounded(coverage, alpha)
         cover = None if self.separate else Cover(alpha, coverage)
         pixels = self.pixels(color, lambda fraction: tick(0.5 + fraction / 2), precision, cover=cover)
         notes = picture.notes if self.separate or HIDDEN in picture.notes or not _hides(picture) else (*picture.notes, HIDDEN)
@@ -231,7 +233,8 @@ class Upscaler:
         def finish(out: Tensor, tile: Tile) -> Tensor:
             if not alpha:
                 return to_levels(out, dtype)
-            levels, colors = to_levels(out[1:].mean(1, keepdim=True), dtype), out[:1].float()
+            cover, colors = out[1:].mean(1, keepdim=True).float(), out[:1].float()
+            levels = to_levels(blended.bounded(cover, tile, s) if blended else cover, dtype)
             if blended:
                 colors = blended.off(colors, levels.permute(0, 3, 1, 2) / MAXIMA[dtype], tile, s)
             return torch.cat([to_levels(colors, dtype), levels], -1)
@@ -468,6 +471,18 @@ def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
     tick((index + fraction) / count)
 
 
+def _bounded(result: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Keep upscaled alpha what it is where a px and its neighbours are all empty, or all opaque."""
+    height, width = alpha.shape
+    padded, s = np.pad(alpha, 1, mode="edge"), result.shape[0] // height
+    cells = np.ascontiguousarray(result).reshape(height, s, width, s)
+    for pick, level in ((np.maximum, 0), (np.minimum, MAXIMA[alpha.dtype])):
+        rows = pick.reduce([padded[i : i + height] for i in range(3)])
+        near = pick.reduce([rows[:, i : i + width] for i in range(3)])
+        cells = np.where((near == level)[:, None, :, None], alpha.dtype.type(level), cells)
+    return cells.reshape(result.shape)
+
+
 def _hides(picture: Picture) -> bool:
     """Tell whether more than one colour lies under fully transparent px."""
     if picture.alpha is None:
@@ -586,18 +601,27 @@ class _Blended(NamedTuple):
 
     def off(self, color: Tensor, alpha: Tensor, tile: Tile, scale: int) -> Tensor:
         """Take the surroundings off what the tile gives; `alpha` is that of the result."""
-        where, (height, width) = (self.rows, self.columns), color.shape[-2:]
+        blend, enlarge = self.blend, partial(self._enlarged, tile=tile, scale=scale)
+        around, level = (enlarge(x, mode="bilinear") for x in (blend.around, blend.level))
+        low, high = map(enlarge, blend.colors)
+        return unblend(color, alpha, around, level, (low, high))
+
+    def bounded(self, alpha: Tensor, tile: Tile, scale: int) -> Tensor:
+        """Keep upscaled alpha what it is where all is empty, or opaque."""
+        low, high = (self._enlarged(x, tile, scale) for x in self.blend.alphas)
+        return alpha.clamp(low, high)
+
+    def _enlarged(self, x: Tensor, tile: Tile, scale: int, mode: str = "nearest") -> Tensor:
+        """Enlarge what the tile gives."""
+        where = self.rows, self.columns
         near = [  # a px more on each side, for the interpolation
             slice(max(span.start - at.start - 1, 0), span.stop - at.start + 1) for span, at in zip(tile, where, strict=True)
         ]
-        top, left = ((span.start - at.start - cut.start) * scale for span, at, cut in zip(tile, where, near, strict=True))
-        around, level = (
-            F.interpolate(x[..., near[0], near[1]], scale_factor=scale, mode="bilinear")[
-                ..., top : top + height, left : left + width
-            ]
-            for x in (self.blend.around, self.blend.level)
+        rows, columns = (
+            slice((span.start - at.start - cut.start) * scale, (span.stop - at.start - cut.start) * scale)
+            for span, at, cut in zip(tile, where, near, strict=True)
         )
-        return unblend(color, alpha, around, level)
+        return F.interpolate(x[..., near[0], near[1]], scale_factor=scale, mode=mode)[..., rows, columns]
 
 
 def _cut(x: Tensor, tile: Tile, *where: slice) -> Tensor:

@@ -24,6 +24,8 @@ class Blend(NamedTuple):
     color: Tensor  # (N, C, H, W)
     around: Tensor  # colour of the surroundings, (N, C, H, W)
     level: Tensor  # alpha of the surroundings, (1, 1, H, W)
+    colors: tuple[Tensor, Tensor]  # the lowest and the highest beside and in each px
+    alphas: tuple[Tensor, Tensor]  # that are possible: 1 where all of those are opaque, 0 where all are transparent
 
 
 def blend(color: Tensor, alpha: Tensor) -> Blend:
@@ -34,12 +36,19 @@ def blend(color: Tensor, alpha: Tensor) -> Blend:
     color = bleed(color, alpha)
     level = _mean(F.max_pool2d(alpha, _SIDE, stride=1, padding=_SIDE // 2))
     around = unweigh(_mean(_mean(_weighed(color, alpha))))
-    return Blend(torch.lerp(around, color, _share(alpha, level)), around, level)
+    least, most = _extremes(alpha)
+    alphas = (least >= 1).to(alpha.dtype), (most > 0).to(alpha.dtype)
+    return Blend(torch.lerp(around, color, _share(alpha, level)), around, level, _extremes(color), alphas)
 
 
-def unblend(color: Tensor, alpha: Tensor, around: Tensor, level: Tensor) -> Tensor:
-    """Take the surroundings off an upscaled colour, (N, C, H, W); the others are upscaled to its size too."""
-    return around + (color - around) / _share(alpha, level).clamp(min=_LEAST_SHARE)
+def unblend(color: Tensor, alpha: Tensor, around: Tensor, level: Tensor, colors: tuple[Tensor, Tensor]) -> Tensor:
+    """Take the surroundings off an upscaled colour, (N, C, H, W); the others are upscaled to its size too.
+
+    What is transparent beside its surroundings gets no colour that is not near it: there errors of the network grow.
+    """
+    share = _share(alpha, level)
+    own = around + (color - around) / share.clamp(min=_LEAST_SHARE)
+    return torch.where(share < 1, own.clamp(*colors), own)
 
 
 def weigh(color: Tensor, alpha: Tensor) -> Tensor:
@@ -72,6 +81,11 @@ def bleed(color: Tensor, alpha: Tensor, *, reach: int = _SPREAD) -> Tensor:
 def _weighed(color: Tensor, alpha: Tensor) -> Tensor:
     weight = alpha + _LEAST_WEIGHT
     return torch.cat([color * weight, weight], 1)
+
+
+def _extremes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest of each px and its neighbours."""
+    return -F.max_pool2d(-x, 3, stride=1, padding=1), F.max_pool2d(x, 3, stride=1, padding=1)
 
 
 def _share(alpha: Tensor, level: Tensor) -> Tensor:
