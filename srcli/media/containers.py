@@ -470,6 +470,8 @@ def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) ->
     if clip.whole:
         return Fraction(0), None
     begin = Fraction(max((given.start_time if given else 0) or 0, 0), av.time_base) + clip.start if clip.start else Fraction(0)
+    tick = tracks[0].track.time_base  # of an AVI a whole frame: all streams move by as many
+    begin = math.ceil(begin / tick) * tick
     if clip.end is None and clip.frames is None:
         return begin, None
     ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]

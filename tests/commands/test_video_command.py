@@ -503,6 +503,16 @@ def test_equal_frames_are_not_computed_twice(tmp_path, monkeypatch):
     assert len(decoded(tmp_path / "out.mkv")) == 12
 
 
+@pytest.mark.parametrize("start", ["0.07", "0.1", "0.13"])
+def test_a_cut_off_the_frames_of_a_coarse_clock_is_made(tmp_path, start):
+    clip = make_clip(tmp_path / "clip.avi", frames=12, codec="ffv1", ticks=1)  # whose clock ticks once a frame
+    given = held(clip).times[0]
+    done(clip, "-o", tmp_path / "out.mkv", "-s", 1, "--start", start)
+    times = held(tmp_path / "out.mkv").times[0]
+    assert len(times) == sum(time >= float(start) - 1e-6 for time in given)
+    assert 0 <= times[0] < given[1] - given[0]
+
+
 # Numbered pictures
 
 
