@@ -35,7 +35,8 @@ def blend(color: Tensor, alpha: Tensor) -> Blend:
     """
     color = bleed(color, alpha)
     level = _mean(F.max_pool2d(alpha, _SIDE, stride=1, padding=_SIDE // 2))
-    around = unweigh(_mean(_mean(_weighed(color, alpha))))
+    weight = alpha + _LEAST_WEIGHT
+    around = _mean(_mean(color * weight)) / _mean(_mean(weight))
     least, most = _extremes(alpha)
     alphas = (least >= 1).to(alpha.dtype), (most > 0).to(alpha.dtype)
     return Blend(torch.lerp(around, color, _share(alpha, level)), around, level, _extremes(color), alphas)
@@ -52,13 +53,16 @@ def unblend(color: Tensor, alpha: Tensor, around: Tensor, level: Tensor, colors:
 
 
 def weigh(color: Tensor, alpha: Tensor) -> Tensor:
-    """Return colour times alpha, and alpha after it, (N, C + 1, H, W): what a linear filter takes for a px's share."""
-    return _weighed(bleed(color, alpha), alpha)
+    """Return colour, colour times alpha, and alpha, (N, 2 C + 1, H, W): what a linear filter takes for a px's share."""
+    color = bleed(color, alpha)
+    return torch.cat([color, color * alpha, alpha], 1)
 
 
 def unweigh(x: Tensor) -> Tensor:
-    """Return the colour (N, C, H, W) of what `weigh` gave, once filtered."""
-    return x[:, :-1] / x[:, -1:].clamp(min=_LEAST_WEIGHT)
+    """Return the colour (N, C, H, W) of what `weigh` gave, once filtered; plain where next to nothing is seen of it."""
+    count = x.shape[1] // 2
+    plain, weighed, weight = x[:, :count], x[:, count:-1], x[:, -1:]
+    return torch.where(weight > _LEAST_SHARE, weighed / weight, plain)
 
 
 def bleed(color: Tensor, alpha: Tensor, *, reach: int = _SPREAD) -> Tensor:
@@ -76,11 +80,6 @@ def bleed(color: Tensor, alpha: Tensor, *, reach: int = _SPREAD) -> Tensor:
         color = torch.where(known > 0, color, _sum_3x3(color) / weight.clamp(min=1))
         known = torch.maximum(known, (weight > 0).to(color.dtype))
     return color
-
-
-def _weighed(color: Tensor, alpha: Tensor) -> Tensor:
-    weight = alpha + _LEAST_WEIGHT
-    return torch.cat([color * weight, weight], 1)
 
 
 def _extremes(x: Tensor) -> tuple[Tensor, Tensor]:
