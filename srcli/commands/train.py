@@ -61,7 +61,9 @@ def train(
     ] = None,
     cache_mib: Annotated[
         int | None,
-        typer.Option("--cache-mib", help="Stream pictures from disk, this much of them in memory; all of them without.", min=1),
+        typer.Option(
+            "--cache-mib", help="Stream pictures from disk, with this much in memory; without it all are held.", min=1
+        ),
     ] = None,
     samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
     val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,

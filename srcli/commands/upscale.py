@@ -110,15 +110,13 @@ def upscale(
     ] = None,
     exists: Annotated[
         str | None,
-        typer.Option("--exists", help="Outputs that are there: error (default), skip (with --watch), overwrite or rename."),
+        typer.Option("--exists", help="Outputs that exist: error (default), skip (default with --watch), overwrite, rename."),
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what it takes; write nothing.")
     ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with what comes into the one folder named, until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Upscale what arrives in the one folder named, until Ctrl-C.")] = False,
     watch_idle: Annotated[
         float | None, typer.Option("--watch-idle", min=0, help="--watch, until nothing came for so many seconds.")
     ] = None,
@@ -127,7 +125,7 @@ def upscale(
     ] = None,
     offline: Offline = False,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
     show: Show = None,
     codec: video.Codec = None,
     crf: video.Crf = None,

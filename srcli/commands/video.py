@@ -54,7 +54,7 @@ Deinterlace = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume/--no-resume", help="Go on with what a run that was stopped left, or anew.", rich_help_panel=_PANEL),
+    typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.", rich_help_panel=_PANEL),
 ]
 Segment = Annotated[
     int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
