@@ -21,9 +21,7 @@ from srcli.ops.resize import resize
 from srcli.ops.tiles import Tile, fewest_reads, plan_tiles, split
 
 Read = Callable[[Tile], Tensor]  # what a tile reads, (N, 1 or 3, h, w) in [0, 1] on the device
-Finish = Callable[
-    [Tensor, Tile], Tensor
-]  # the network's (N, 1 or 3, s*h, s*w) of a tile, right after that was read -> the result
+Finish = Callable[[Tensor, Tile], Tensor]  # the network's (N, 1 or 3, s*h, s*w) -> the result; called after the tile's `Read`
 
 _Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count, band
 

@@ -25,7 +25,7 @@ from srcli.errors import BadCheckpoint, UsageError
 from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
 from srcli.models.base import SRModel
-from srcli.ops.alpha import REACH, Blend, blend, unblend, unweigh, weigh
+from srcli.ops.alpha import REACH, Blend, blend, bounds, unblend, unweigh, weigh
 from srcli.ops.pixels import MAXIMA, to_array, to_levels, to_tensor
 from srcli.ops.resize import Edge, resize_strips
 from srcli.ops.tiles import Tile
@@ -118,11 +118,13 @@ class Upscaler:
             constant = np.full(shape, alpha.flat[0], alpha.dtype)
             return replace(picture, pixels=self.pixels(color, tick, precision), alpha=constant)
         coverage = self.pixels(alpha[..., None], lambda fraction: tick(fraction / 2), precision)[..., 0]
+        cover, notes = None, picture.notes
         if not self.separate:
             coverage = _bounded(coverage, alpha)
-        cover = None if self.separate else Cover(alpha, coverage)
+            cover = Cover(alpha, coverage)
+            if HIDDEN not in notes and _hides(color, alpha):
+                notes = (*notes, HIDDEN)
         pixels = self.pixels(color, lambda fraction: tick(0.5 + fraction / 2), precision, cover=cover)
-        notes = picture.notes if self.separate or HIDDEN in picture.notes or not _hides(picture) else (*picture.notes, HIDDEN)
         return replace(picture, pixels=pixels, alpha=coverage, notes=notes)
 
     def choose(self, *pictures: np.ndarray) -> Precision:
@@ -472,22 +474,18 @@ def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
 
 
 def _bounded(result: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Keep upscaled alpha what it is where a px and its neighbours are all empty, or all opaque."""
+    """Keep upscaled alpha between its bounds, in place."""
     height, width = alpha.shape
-    padded, s = np.pad(alpha, 1, mode="edge"), result.shape[0] // height
+    s = result.shape[0] // height
     cells = np.ascontiguousarray(result).reshape(height, s, width, s)
-    for pick, level in ((np.maximum, 0), (np.minimum, MAXIMA[alpha.dtype])):
-        rows = pick.reduce([padded[i : i + height] for i in range(3)])
-        near = pick.reduce([rows[:, i : i + width] for i in range(3)])
-        cells = np.where((near == level)[:, None, :, None], alpha.dtype.type(level), cells)
+    for bound, pick in zip(bounds(to_tensor(alpha[..., None])), (np.maximum, np.minimum), strict=True):
+        pick(cells, to_array(bound, alpha.dtype)[:, None], out=cells)
     return cells.reshape(result.shape)
 
 
-def _hides(picture: Picture) -> bool:
+def _hides(color: np.ndarray, alpha: np.ndarray) -> bool:
     """Tell whether more than one colour lies under fully transparent px."""
-    if picture.alpha is None:
-        return False
-    hidden = picture.pixels[picture.alpha == 0]
+    hidden = color[alpha == 0]
     return bool(len(hidden) and (hidden != hidden[0]).any())
 
 

@@ -25,7 +25,7 @@ class Blend(NamedTuple):
     around: Tensor  # colour of the surroundings, (N, C, H, W)
     level: Tensor  # alpha of the surroundings, (1, 1, H, W)
     colors: tuple[Tensor, Tensor]  # the lowest and the highest beside and in each px
-    alphas: tuple[Tensor, Tensor]  # that are possible: 1 where all of those are opaque, 0 where all are transparent
+    alphas: tuple[Tensor, Tensor]  # as `bounds` gives them
 
 
 def blend(color: Tensor, alpha: Tensor) -> Blend:
@@ -37,9 +37,7 @@ def blend(color: Tensor, alpha: Tensor) -> Blend:
     level = _mean(F.max_pool2d(alpha, _SIDE, stride=1, padding=_SIDE // 2))
     weight = alpha + _LEAST_WEIGHT
     around = _mean(_mean(color * weight)) / _mean(_mean(weight))
-    least, most = _extremes(alpha)
-    alphas = (least >= 1).to(alpha.dtype), (most > 0).to(alpha.dtype)
-    return Blend(torch.lerp(around, color, _share(alpha, level)), around, level, _extremes(color), alphas)
+    return Blend(torch.lerp(around, color, _share(alpha, level)), around, level, _extremes(color), bounds(alpha))
 
 
 def unblend(color: Tensor, alpha: Tensor, around: Tensor, level: Tensor, colors: tuple[Tensor, Tensor]) -> Tensor:
@@ -50,6 +48,15 @@ def unblend(color: Tensor, alpha: Tensor, around: Tensor, level: Tensor, colors:
     share = _share(alpha, level)
     own = around + (color - around) / share.clamp(min=_LEAST_SHARE)
     return torch.where(share < 1, own.clamp(*colors), own)
+
+
+def bounds(alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest that alpha may become, (1, 1, H, W).
+
+    Both are 1 where a px and its neighbours are opaque, 0 where they are transparent: what is empty stays so.
+    """
+    least, most = _extremes(alpha)
+    return (least >= 1).to(alpha.dtype), (most > 0).to(alpha.dtype)
 
 
 def weigh(color: Tensor, alpha: Tensor) -> Tensor:
