@@ -17,9 +17,7 @@ from srcli.commands.profile import profile
 from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
-from srcli.errors import OutOfMemory, UserError, out_of_memory, quoted
-
-INTERRUPTED = 130
+from srcli.errors import INTERRUPTED, OutOfMemory, UserError, out_of_memory, quoted
 
 
 class _Boundary(TyperGroup):

@@ -1,5 +1,7 @@
 """Errors a user can mend, each with its exit code; everything else is a bug and keeps its traceback."""
 
+INTERRUPTED = 130  # the exit code after Ctrl-C or SIGTERM, as shells count it
+
 _NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN, cuBLAS and cuDNN where they cannot allocate for a kernel
     "can't allocate memory",
     "out of memory",

@@ -14,7 +14,7 @@ import typer
 from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
 from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
-from srcli.errors import UsageError, UserError
+from srcli.errors import INTERRUPTED, UsageError, UserError
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
@@ -218,7 +218,7 @@ def train(
             else f"done: weights in {out}/best.safetensors, after {stop.saved.step:,} steps"
         )
     if stop.was_asked:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _tell(event: Any, stop: "_StopSignal", bar: Any, *, json: bool) -> None:

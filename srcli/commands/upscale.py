@@ -32,7 +32,7 @@ from srcli.commands.options import (
 from srcli.commands.show import Show, show_results, way_to_show
 from srcli.commands.weights import Weights
 from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
-from srcli.errors import BadVideo, UsageError
+from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         if ranks.leads:
             console.note(f"interrupted: {advice}" if keeps else "interrupted")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     finally:
         for each, handler in before.items():
             signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
