@@ -16,10 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
-from typer.testing import CliRunner
 
-from srcli.cli import app
 from tests.clips import make_clip
+from tests.program import srcli
 
 ROOT = Path(__file__).parent.parent
 REASONS = {"it installs packages", "it needs the network", "it needs ffmpeg", "it needs the authors' files"}
@@ -111,7 +110,7 @@ def run(command: str, folder: Path) -> str:
         command = re.sub(long, short, command)
     parts = words(command)
     if parts[0] == "srcli" and not any(set(word) <= set("|&;<>()") for word in parts):
-        result = CliRunner().invoke(app, parts[1:])
+        result = srcli(*parts[1:])
         code, printed = result.exit_code, result.output
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -12,15 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from srcli.cli import app
 from tests.conftest import photograph
-
-
-def srcli(*arguments: object) -> Result:
-    """Run the program and return exit_code, stdout and stderr."""
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+from tests.program import srcli
 
 
 def _records(result: Result) -> list[dict]:

@@ -11,15 +11,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from typer.testing import CliRunner, Result
 
 pytest.importorskip("einops", reason="the extra srcli[community] is not installed")
 from srcli import community, zoo
-from srcli.cli import app
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadCheckpoint
 from srcli.ops.pixels import to_tensor
 from tests.conftest import photograph
+from tests.program import srcli
 
 WINDOWED: dict[str, Any] = {"depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "mlp_ratio": 2, "upscale": 2}
 
@@ -61,10 +60,6 @@ CASES = {
     "omnisr": Case("OmniSR", "OmniSR", 2, {"num_feat": 16, "up_scale": 2}, 4.0),
     "rcan": Case("RCAN", "RCAN", 2, {"scale": 2, "n_resgroups": 2, "n_resblocks": 2, "n_feats": 16, "reduction": 4}, 0.2),
 }
-
-
-def srcli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def network(module: str, name: str, arguments: dict[str, Any]) -> nn.Module:

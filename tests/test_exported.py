@@ -9,25 +9,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from srcli import checkpoint, zoo
 from srcli.checkpoint import Card
-from srcli.cli import app
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadCheckpoint, MissingExtra, UsageError
 from srcli.exported import FOREIGN_OVERLAP, Facts, open_onnx
 from srcli.models import create
 from srcli.models.base import Tiling
 from tests.conftest import photograph
+from tests.program import srcli
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
-
-
-def srcli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,14 @@ import sys
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 from srcli import checkpoint, hub, zoo
-from srcli.cli import app
 from srcli.engine.upscale import open_networks
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 from tests.conftest import photograph
 from tests.hubserver import COMMIT, TOKEN
+from tests.program import srcli
 
 
 def _opened(reference: str, scale: int | None = None, **options: object) -> tuple[str, int, list[str]]:
@@ -429,7 +428,7 @@ def test_the_program_takes_a_mirror_from_the_environment(server, weights, tmp_pa
     assert run.returncode == 0, run.stderr
     assert "fsrcnn_x4.safetensors of hf:me/nets: licence mit\n" in run.stderr
     server.stop()
-    again = CliRunner().invoke(app, [*flags, "--offline", "--exists", "overwrite"])
+    again = srcli(*flags, "--offline", "--exists", "overwrite")
     assert (again.exit_code, "licence" in again.stderr) == (0, False)
 
 

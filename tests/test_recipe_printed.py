@@ -5,12 +5,11 @@ import shlex
 from dataclasses import asdict, replace
 
 import pytest
-from typer.testing import CliRunner
 
 from srcli.checkpoint import Card
-from srcli.cli import app
 from srcli.engine.settings import Stage, TrainConfig
 from srcli.modelcard import train_command
+from tests.program import srcli
 
 PLAIN = TrainConfig("rfdn", 2, "photos", steps=4, lr=0.005)
 
@@ -53,7 +52,7 @@ def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
     (tmp_path / "run.toml").write_text("\n".join(file))
     asked = []
     monkeypatch.setattr("srcli.engine.train.train", lambda given, *_, **__: asked.append(TrainConfig(**given)) or iter(()))
-    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    result = srcli(*shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert asked == [config]
 

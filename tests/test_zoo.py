@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
 from srcli import checkpoint, zoo
-from srcli.cli import app
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
+from tests.program import srcli
 
 
 @pytest.fixture
@@ -118,7 +117,7 @@ def test_bicubic_needs_no_file():
 
 def test_bicubic_is_bicubic_however_it_is_written():
     for reference in ("bicubic_x2", "Bicubic"):
-        assert CliRunner().invoke(app, ["models", "info", reference]).stdout.startswith("licence:")
+        assert srcli("models", "info", reference).stdout.startswith("licence:")
     with pytest.raises(WeightsNotFound, match="'bicubic' is computed, and has no weights"):
         zoo.find_weights("Bicubic")
 

@@ -5,17 +5,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from srcli import checkpoint
-from srcli.cli import app
 from srcli.models import create
 from tests.clips import make_clip
 from tests.conftest import photograph
-
-
-def srcli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+from tests.program import srcli
 
 
 @pytest.fixture

@@ -7,21 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from srcli import checkpoint, zoo
-from srcli.cli import app
 from srcli.models import create
 from tests.conftest import photograph
+from tests.program import srcli
 
 SCORES = [
     {"dataset": "Set5", "pictures": 5, "psnr": 37.8, "ssim": 0.9597, "protocol": "Y"},
     {"dataset": "kodak24", "pictures": 24, "psnr": 33.1, "ssim": 0.9, "protocol": "Y"},
 ]
-
-
-def srcli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def _records(result: Result) -> list[dict]:

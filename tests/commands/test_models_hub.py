@@ -6,13 +6,12 @@ import shutil
 
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
 from srcli import checkpoint, hub, zoo
-from srcli.cli import app
 from srcli.modelcard import licence_on
 from srcli.models import create
 from tests.hubserver import COMMIT, TOKEN
+from tests.program import srcli
 
 # huggingface_hub 2.4 hands httpx what httpx wants under another name
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -30,10 +29,6 @@ def trained(tmp_path, weights):
     card = checkpoint.card_of(model, licence="MIT", scores=scores, training=training)
     checkpoint.save(folder / "fsrcnn_x4.safetensors", model, card)
     return folder
-
-
-def srcli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def test_pull_downloads_and_says_where_and_under_which_licence(server, weights, tmp_path):

@@ -7,21 +7,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from srcli import checkpoint, zoo
-from srcli.cli import app
 from srcli.engine.published import ABLATIONS, ROWS
 from srcli.models import ARCHS, create
 from tests.conftest import photograph
+from tests.program import srcli
 
 KEYS = ["model", "scale", "input", "parameters", "macs", "flops", "ntire_flops", "activations", "convolutions"]
-
-
-def srcli(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == 0 or result.stderr, result.output
-    return result
 
 
 def _records(result: Result) -> list[dict]:

@@ -9,17 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from srcli.cli import app
 from srcli.commands.show import way_to_show
 from tests.conftest import photograph
+from tests.program import srcli
 
 SCALE = 2
-
-
-def srcli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLORTERM": "truecolor", "COLUMNS": "42", "LINES": "30"})
+TERMINAL = {"COLORTERM": "truecolor", "COLUMNS": "42", "LINES": "30"}
 
 
 @pytest.fixture
@@ -30,7 +27,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def _upscale(picture: Path, *arguments: str) -> Result:
-    result = srcli("upscale", picture, "-m", "bicubic", "-s", SCALE, *arguments)
+    result = srcli("upscale", picture, "-m", "bicubic", "-s", SCALE, *arguments, env=TERMINAL)
     assert result.exit_code == 0, result.output
     return result
 
@@ -66,11 +63,11 @@ def test_results_on_stdout_stay_as_they_are(picture):
 
 
 def test_the_flag_may_stand_alone_before_a_picture(picture):
-    assert srcli("upscale", "--show", picture, "-m", "bicubic", "-s", SCALE).exit_code == 0
+    assert srcli("upscale", "--show", picture, "-m", "bicubic", "-s", SCALE, env=TERMINAL).exit_code == 0
 
 
 def test_other_ways_are_refused(picture):
-    result = srcli("upscale", picture, "--show=print")
+    result = srcli("upscale", picture, "--show=print", env=TERMINAL)
     assert result.exit_code == 2
     assert "--show is one of auto, kitty, iterm, sixel, blocks, not 'print'" in result.output
 
@@ -87,6 +84,6 @@ def test_on_a_terminal_the_environment_decides(monkeypatch):
 
 def test_a_picture_that_fails_is_not_shown_and_the_others_are(picture, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    result = srcli("upscale", tmp_path, "-m", "bicubic", "-s", SCALE, "--show=blocks")
+    result = srcli("upscale", tmp_path, "-m", "bicubic", "-s", SCALE, "--show=blocks", env=TERMINAL)
     assert result.exit_code == 1
     assert result.stderr.count("before and after") == 1

@@ -18,19 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from srcli.cli import app
 from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer, Upscaler, open_networks
 from srcli.errors import BadCheckpoint
 from tests.conftest import photograph, small_files
 from tests.engine.test_edges import words
-
-
-def upscale(*arguments: object, **more: object) -> Result:
-    """Run srcli upscale with the bicubic network, which needs no weights."""
-    return CliRunner().invoke(app, ["upscale", *(str(a) for a in arguments), "-m", "bicubic"], **more)
+from tests.program import srcli, upscale
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -63,7 +57,7 @@ def test_the_level_of_png_and_the_self_ensemble_reach_the_work(folder, tmp_path)
             "fp32",
             *flags,
         )
-        run = CliRunner().invoke(app, ["upscale", *map(str, flags)])
+        run = srcli("upscale", *flags)
         assert run.exit_code == 0, run.output
         return tmp_path / name
 
@@ -85,7 +79,7 @@ def test_a_fractional_factor_is_named_and_said_once(folder, tmp_path):
 
 
 def test_the_shipped_scale_gives_the_others(folder, tmp_path):
-    run = CliRunner().invoke(app, ["upscale", str(folder / "p2.png"), "-s", "3.5", "-m", "rfdn", "--tile", "32"])
+    run = srcli("upscale", folder / "p2.png", "-s", "3.5", "-m", "rfdn", "--tile", "32")
     assert run.exit_code == 0, run.output
     assert "x3.5: x4 by the network, then resampled" in run.stderr
     assert size(folder / "p2_x3.5.png") == (315, 74)
@@ -358,7 +352,7 @@ def long(monkeypatch):
 
 def time_of(*arguments: object) -> str:
     """Run srcli upscale and return what it says of its time, once."""
-    result = CliRunner().invoke(app, ["upscale", *map(str, arguments), "--exists", "overwrite"])
+    result = srcli("upscale", *arguments, "--exists", "overwrite")
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stderr.splitlines() if "in the network" in line]
     assert len(lines) <= 1
@@ -432,7 +426,7 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
         Image.fromarray(photograph(24, 32)).save(folder / f"q{quality}.jpg", quality=quality)
 
     def told(*arguments: object) -> list[str]:
-        result = CliRunner().invoke(app, ["upscale", *(str(a) for a in arguments), "-o", str(tmp_path / "out")])
+        result = srcli("upscale", *arguments, "-o", tmp_path / "out")
         assert result.exit_code == 0, result.output
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         return [line for line in result.stderr.splitlines() if "JPEG" in line]
@@ -460,9 +454,7 @@ def test_lossy_webp_that_was_compressed_a_lot_goes_through_the_weights_for_it(tm
     for name, how in (("low", {"quality": 50}), ("high", {"quality": 92}), ("whole", {"lossless": True})):
         picture.save(tmp_path / "in" / f"{name}.webp", **how)
     report = tmp_path / "r.json"
-    result = CliRunner().invoke(
-        app, ["upscale", str(tmp_path / "in"), "-s", "2", "-o", str(tmp_path / "out"), "--report", str(report)]
-    )
+    result = srcli("upscale", tmp_path / "in", "-s", "2", "-o", tmp_path / "out", "--report", report)
     assert result.exit_code == 0, result.output
     assert "1 of 3 is lossy WebP of quantizer 44 or so: taken through rfdn-photo" in result.stderr
     models = {Path(file["input"]["path"]).stem: file["model"] for file in json.loads(report.read_text())["files"]}
@@ -487,7 +479,7 @@ def test_auto_takes_every_picture_through_the_weights_that_suit_it(tmp_path, cho
         out = tmp_path / f"by {weights}"
         flags = [] if weights is None else ["-m", weights]
         arguments = ["upscale", str(tmp_path / "in"), "-s", "2", "-o", str(out), "--format", "png", *flags]
-        result = CliRunner().invoke(app, arguments)
+        result = srcli(*arguments)
         assert result.exit_code == 0, result.output
         return {path.stem: path.read_bytes() for path in out.iterdir()}
 
@@ -501,14 +493,14 @@ def test_a_file_called_as_what_ships_is_not_taken_for_it_unless_as_a_path(folder
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(b"no weights")
     arguments = ["upscale", str(folder / "p0.png"), "-s", "2", "-o", "out.png"]
-    assert CliRunner().invoke(app, [*arguments, "-m", f"./{name}"]).exit_code == 1
-    assert CliRunner().invoke(app, arguments).exit_code == 0
-    assert CliRunner().invoke(app, [*arguments, "-m", name, "--exists", "overwrite"]).exit_code == 0
+    assert srcli(*arguments, "-m", f"./{name}").exit_code == 1
+    assert srcli(*arguments).exit_code == 0
+    assert srcli(*arguments, "-m", name, "--exists", "overwrite").exit_code == 0
 
 
 def test_a_report_names_all_the_weights_of_auto(folder, tmp_path):
     report = tmp_path / "report.json"
-    result = CliRunner().invoke(app, ["upscale", str(folder / "p0.png"), "-s", "2", "-m", "auto", "--report", str(report)])
+    result = srcli("upscale", folder / "p0.png", "-s", "2", "-m", "auto", "--report", report)
     assert result.exit_code == 0, result.output
     document = json.loads(report.read_text())
     assert document["options"]["model"] == "auto"
@@ -525,7 +517,7 @@ def test_a_report_names_all_the_weights_of_auto(folder, tmp_path):
     ],
 )
 def test_auto_of_what_leaves_no_choice_is_refused(folder, named, code, said):
-    result = CliRunner().invoke(app, ["upscale", str(folder), "-m", named])
+    result = srcli("upscale", folder, "-m", named)
     assert (result.exit_code, said in result.stderr) == (code, True)
 
 
@@ -533,7 +525,7 @@ def test_auto_asks_nothing_of_the_hub_offline(folder, monkeypatch):
     asked = []
     monkeypatch.setenv("SRCLI_HUB", "me/nets")
     monkeypatch.setattr("srcli.hub.names_known", lambda source, offline: asked.append(offline) or [])
-    assert CliRunner().invoke(app, ["upscale", str(folder), "-s", "2", "-m", "auto", "--offline"]).exit_code == 0
+    assert srcli("upscale", folder, "-s", "2", "-m", "auto", "--offline").exit_code == 0
     assert set(asked) == {True}
 
 
@@ -937,7 +929,7 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
 
     def told(model: str) -> list[str]:
         command = ["upscale", tmp_path / "text.png", tmp_path / "photo.png", "-m", model, "-o", tmp_path / model]
-        result = CliRunner().invoke(app, [str(argument) for argument in command])
+        result = srcli(*command)
         assert result.exit_code == 0, result.stderr
         return [line for line in result.stderr.splitlines() if line.endswith("-m rfdn")]
 
@@ -989,9 +981,9 @@ def test_textures_keep_their_colour_under_alpha(tmp_path):
     pixels[5:9, 5:9, 3] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     options = [str(tmp_path / "a.png"), "-m", "bicubic", "-s", "2"]
-    plain = CliRunner().invoke(app, ["upscale", *options, "-o", str(tmp_path / "plain.png")])
+    plain = srcli("upscale", *options, "-o", tmp_path / "plain.png")
     assert "colour under fully transparent px is made up from what is around; --separate-alpha keeps it" in plain.stderr
-    kept = CliRunner().invoke(app, ["upscale", *options, "-o", str(tmp_path / "kept.png"), "--separate-alpha"])
+    kept = srcli("upscale", *options, "-o", tmp_path / "kept.png", "--separate-alpha")
     assert (kept.exit_code, "made up" in kept.stderr) == (0, False)
     small = np.asarray(Image.open(tmp_path / "kept.png").convert("RGB").resize((40, 30), Image.Resampling.BOX))
     assert np.abs(small.astype(int) - pixels[..., :3]).mean() < 8

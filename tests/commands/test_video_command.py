@@ -13,21 +13,16 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from srcli.cli import app
 from srcli.engine import video as engine
 from srcli.media.segments import Parts
 from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph
+from tests.program import srcli, upscale
 
 WORDS = [(0, 200, "Hallo"), (200, 400, "Welt")]
-
-
-def upscale(*arguments: object) -> Result:
-    """Run srcli upscale with the bicubic network, which needs no weights."""
-    return CliRunner().invoke(app, ["upscale", *(str(a) for a in arguments), "-m", "bicubic"])
 
 
 def done(*arguments: object) -> Result:
@@ -50,7 +45,7 @@ def test_auto_takes_a_coarse_video_through_the_weights_for_it(tmp_path):
     def through(clip: Path, weights: str) -> tuple[list[np.ndarray], list[str]]:
         out = tmp_path / f"{clip.stem}_{weights}.mkv"
         arguments = ["upscale", str(clip), "-s", "2", "-m", weights, "-o", str(out), "--codec", "ffv1"]
-        result = CliRunner().invoke(app, arguments)
+        result = srcli(*arguments)
         assert result.exit_code == 0, result.output
         return decoded(out), [line for line in result.stderr.splitlines() if "H.264" in line]
 
@@ -689,7 +684,7 @@ def test_a_coarse_video_to_stdout_says_what_it_goes_through(tmp_path):
     clip = make_clip(tmp_path / "coarse.mp4", frames=2, options={"x264-params": "qp=40:ipratio=1:pbratio=1"})
     report = tmp_path / "r.json"
     flags = ["upscale", str(clip), "-o", "-", "-s", "2", "--format", "rgb", "--report", str(report)]
-    result = CliRunner().invoke(app, flags)
+    result = srcli(*flags)
     how = "taken through standard-video, which removes blocks and ringing (-m rfdn turns that off)"
     assert f"coarse.mp4 was compressed a lot: {how}" in result.stderr
     assert json.loads(report.read_text())["files"][0]["model"] == "standard-video"

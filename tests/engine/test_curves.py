@@ -4,11 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from srcli.cli import app
 from srcli.engine.curves import plot_curves, read_curves, smooth
 from srcli.errors import BadFolder, UsageError
+from tests.program import srcli
 
 
 def _write(run, records):
@@ -83,7 +82,7 @@ def test_the_legend_names_every_run_as_it_is_called(tmp_path, monkeypatch, names
         _write(tmp_path / name, [_step(1, 0.5), {"event": "validated", "step": 1, "psnr": 30.0, "elapsed": 36.0}])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plotted = CliRunner().invoke(app, ["plot", *(str(tmp_path / name) for name in names), "-o", str(tmp_path / "c.svg")])
+        plotted = srcli("plot", *(tmp_path / name for name in names), "-o", tmp_path / "c.svg")
     assert plotted.exit_code == 0, plotted.output
     written = re.findall(r"<text[^>]*>(.*?) \(30\.00 dB\)</text>", (tmp_path / "c.svg").read_text(encoding="utf-8"))
     assert written == shown

@@ -14,10 +14,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import typer
-from typer.testing import CliRunner
 
 from srcli.checkpoint import read_card
-from srcli.cli import app
 from srcli.commands.train import _said_once
 from srcli.engine import train as training
 from srcli.engine.begin import _host_threads
@@ -26,6 +24,7 @@ from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
 from srcli.errors import DeviceUnavailable, OutOfMemory, UsageError
 from srcli.modelcard import train_command
+from tests.program import srcli
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]
@@ -121,7 +120,7 @@ def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, ther
         monkeypatch.setenv(name, value)
     flags = _flags(pictures, tmp_path / "run", 1)
     flags[flags.index("cpu")] = "cuda"
-    result = CliRunner().invoke(app, ["train", *flags])
+    result = srcli("train", *flags)
     assert result.exit_code == 1
     assert ("rank 1: 'cuda:1' is not on this machine" in result.stderr) == told  # a machine without CUDA: rank 0 says so
     assert bool(result.stderr) == told

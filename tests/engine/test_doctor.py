@@ -8,11 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from srcli import zoo
-from srcli.cli import app
 from srcli.engine import doctor
+from tests.program import srcli
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +22,7 @@ def no_hub(monkeypatch):
 
 
 def test_a_whole_installation_is_told_in_json_and_ends_well():
-    result = CliRunner().invoke(app, ["doctor", "--json"])
+    result = srcli("doctor", "--json")
     assert result.exit_code == 0, result.output
     found = {r["name"]: r for r in map(json.loads, result.stdout.splitlines())}
     assert {"torch", "devices", "precision", "pictures", "video", "cache", "hub", "weights", "tile"} <= set(found)
@@ -39,7 +38,7 @@ def test_damaged_weights_are_told_and_end_in_1(tmp_path, monkeypatch):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "mfdn_x4.safetensors").write_bytes(b"cut off")
     monkeypatch.setattr(zoo, "weights_folder", lambda: tmp_path)
-    result = CliRunner().invoke(app, ["doctor"])
+    result = srcli("doctor")
     assert result.exit_code == 1
     assert "mfdn_x4.safetensors" in result.stderr
     assert "reinstall srcli" in result.stderr

@@ -20,10 +20,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 from srcli import __version__
-from srcli.cli import app
 from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
@@ -37,6 +35,7 @@ from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph, small_files
+from tests.program import srcli
 
 SRCLI = [sys.executable, "-m", "srcli", "upscale"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srcli", "upscale"]
@@ -579,7 +578,7 @@ def test_closed_captions_that_are_lost_are_said(tmp_path):
 def test_a_result_without_one_of_the_streams_fails_with_exit_1(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "clip.mkv", frames=10, tone=True)
     monkeypatch.setattr(containers._Plan, "kinds", property(lambda self: ["video", "audio", "audio"]))
-    result = CliRunner().invoke(app, ["upscale", str(clip), "-o", str(tmp_path / "out.mkv"), "-m", "bicubic", "-s", "2"])
+    result = srcli("upscale", clip, "-o", tmp_path / "out.mkv", "-m", "bicubic", "-s", "2")
     assert result.exit_code == 1
     assert "the result has the streams video, audio instead of video, audio, audio: please report this" in result.stderr
     assert not (tmp_path / "out.mkv").exists()
@@ -607,10 +606,10 @@ def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):
     target = tmp_path / "out.mkv"
     flags = ["upscale", clip, "-o", target, "-m", "bicubic", "-s", "1", "--codec", "ffv1", "--segment", "3"]
     with small_files(clip.stat().st_size // 2):  # the segments are a tenth of it
-        full = CliRunner().invoke(app, [str(flag) for flag in flags])
+        full = srcli(*flags)
     assert (full.exit_code, full.stderr.count("cannot write")) == (1, 1)
     assert not (tmp_path / "out.mkv.parts" / "joined.mkv").exists()
-    again = CliRunner().invoke(app, [str(flag) for flag in flags])
+    again = srcli(*flags)
     assert "30 kept from an earlier run" in again.stderr
     assert len(decoded(target)) == 30
 
