@@ -216,7 +216,7 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[V
 
 
 def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", quality: int | None) -> None:
-    """Raise UsageError where an unfinished run, of other flags or another source, stands in the way of one."""
+    """Raise UsageError where an unfinished run of other flags stands in the way of one."""
     from srcli.engine.video import VideoPlan, earlier
 
     for item in plans:
@@ -225,7 +225,7 @@ def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", qu
                 earlier(choice.of(item.job), item, quality)
             except UsageError:
                 raise
-            except UserError:  # what is wrong with the video is told at its turn
+            except UserError:  # what is wrong with this video alone is told at its turn
                 continue
 
 

@@ -363,6 +363,22 @@ def test_a_run_that_was_another_is_refused_before_any_work(tmp_path, monkeypatch
     assert (tmp_path / "out" / "a.png").exists()
 
 
+def test_a_source_that_changed_since_its_unfinished_run_stops_no_other(tmp_path, monkeypatch):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        make_clip(tmp_path / "in" / name, frames=20)
+    flags = tmp_path / "in", "-o", tmp_path / "out", "-s", 1, "--segment", 4
+    real = engine.upscale_video
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert upscale(*flags).exit_code == 130
+    make_clip(tmp_path / "in" / "a.mp4", frames=8, height=24)
+    result = upscale(*flags)
+    assert (result.exit_code, "1 upscaled, 1 failed" in result.stderr) == (1, True)
+    assert "a.mp4.parts' holds an unfinished run of a source that has changed;" in " ".join(result.stderr.split())
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.mp4.parts", "b.mp4"]
+
+
 def test_a_video_that_vanished_stops_no_other(tmp_path, monkeypatch):
     clips = [
         make_clip(tmp_path / "in" / name, frames=3)

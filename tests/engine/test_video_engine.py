@@ -210,7 +210,7 @@ def test_an_unfinished_run_of_another_srcli_is_not_gone_on_with(tmp_path):
         run(clip, tmp_path / "out.mp4", tick=stop_late)
     manifest = tmp_path / "out.mp4.parts" / "manifest.json"
     manifest.write_text(manifest.read_text().replace(__version__, "0.0.1"))
-    with pytest.raises(UsageError, match=r"holds an unfinished run of another srcli; .* --no-resume"):
+    with pytest.raises(BadVideo, match=r"holds an unfinished run of another srcli; .* --no-resume"):
         run(clip, tmp_path / "out.mp4")
 
 
