@@ -115,6 +115,8 @@ class StreamDone(NamedTuple):
 
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
+    if job.error:
+        raise BadVideo(job.error)
     numbers = is_sequence(job.source)
     video = probe_sequence(job.source, choices.rate) if numbers else probe_video(job.source)
     notes: list[str] = []

@@ -291,6 +291,22 @@ def test_a_broken_video_does_not_stop_the_folder(tmp_path):
     assert "2 upscaled, 1 failed" in result.stderr
 
 
+def test_what_can_have_no_result_fails_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.media.jobs.MAX_RESULT", 5000)
+    (tmp_path / "in").mkdir()
+    for name in ("a.avi", "a.flv"):
+        make_clip(tmp_path / "in" / name, frames=2, ticks=1, codec="mpeg4" if name == "a.avi" else "flv")
+    frames = [Image.fromarray(photograph(24, 32, i)) for i in range(4)]
+    frames[0].save(tmp_path / "in" / "b.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "in" / "c.png")
+    for more in (["--dry-run"], []):
+        result = upscale(tmp_path / "in", "-o", tmp_path / "out", "-s", 2, *more)
+        told = " ".join(result.stderr.split())
+        assert (result.exit_code, "a.mkv' are the same file" in told, "4 frames of 64 x 48 px" in told) == (1, True, True)
+    assert "2 upscaled, 2 failed" in told
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.mkv", "c.png"]
+
+
 def test_a_truncated_video_is_upscaled_and_said_with_exit_1(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=60, codec="ffv1")
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
