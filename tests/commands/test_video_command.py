@@ -86,9 +86,9 @@ def test_auto_takes_a_coarse_video_through_the_weights_for_it(tmp_path):
         (
             "a.mkv",
             "b.webm",
-            ["video", "subtitle"],
+            ["video", "audio", "subtitle"],
             [
-                "stream 1 (audio, aac) cannot be carried by webm; mkv carries it",
+                "stream 1: aac sound, which webm cannot carry, encoded as opus; mkv carries it",
                 "stream 2: subrip subtitles rewrapped as webvtt",
                 "the attachment 'font.ttf' cannot be carried by webm; mkv carries it",
             ],
@@ -105,13 +105,46 @@ def test_streams_chapters_and_tags_go_along_and_losses_are_said(tmp_path, source
     after = held(tmp_path / target)
     assert after.kinds == kinds
     assert after.times == before.times
-    assert after.sound == (before.sound if "audio" in kinds else [])
+    assert target == "b.webm" or after.sound == before.sound
     assert [any(word in text for text in after.texts[0]) for _, _, word in WORDS] == [True, True]
     assert after.chapters == [(0.0, 0.2, "One"), (0.2, 0.4, "Two")]
     assert after.metadata["title"] == "A title"
     assert [
         line.partition(": ")[2] for line in result.stderr.splitlines() if "stream " in line or "attachment" in line
     ] == notes
+
+
+@pytest.mark.parametrize(
+    ("source", "sound", "target", "made"),
+    [
+        ("a.avi", "adpcm_ms", "b.mkv", "aac"),
+        ("a.mov", "pcm_mulaw", "b.mp4", "aac"),
+        ("a.mkv", "aac", "b.webm", "opus"),
+        ("a.mkv", "flac", "b.mov", "alac"),
+    ],
+)
+def test_sound_that_cannot_be_copied_is_encoded_in_its_place(tmp_path, source, sound, target, made):
+    options = {"ticks": 1, "codec": "mpeg4"} if source == "a.avi" else {}  # whose clock ticks once a frame
+    clip = make_clip(tmp_path / source, tone=True, sound=sound, **options)
+    result = done(clip, "-o", tmp_path / target, "-s", 2)
+    assert f"{sound} sound, which {target[2:]} cannot carry, encoded as {made}" in " ".join(result.stderr.split())
+    before, after = heard(clip), heard(tmp_path / target)
+    assert len(after) == pytest.approx(len(before), abs=1024)  # of AAC the last packet is whole
+    heights = np.abs(before).max(), np.abs(after[len(before) // 4 : len(before) // 2]).max()
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+    if made == "alac":
+        np.testing.assert_array_equal(after, before)
+    cut = done(clip, "-o", tmp_path / f"cut_{target}", "-s", 2, "--start", 0.2, "--end", 0.4)
+    assert "please report" not in cut.stderr
+    assert len(heard(tmp_path / f"cut_{target}")) == pytest.approx(0.2 * 16000, abs=0.1 * 16000)
+
+
+def heard(path: Path) -> np.ndarray:
+    """Decode the sound, at 16 kHz from the beginning on."""
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("s16", "mono", 16000)
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in [*frames, *resampler.resample(None)]])
 
 
 def test_a_cover_picture_is_copied(tmp_path):
