@@ -47,6 +47,7 @@ _IN_MOV = {
     "isl": "ice",
     "fre": "fra",
 }  # languages, as QuickTime has them
+_CLOCKED = ("mpegts", "mpeg")  # whose time stamps are those of the clock of who sent them
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
@@ -202,7 +203,8 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         silenced: dict[int, Fraction] = {}
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            sources.append(_measured(_copied(given, plan.copies, tracks[0].anew, begin, end, silenced), sounds))
+            copied = _copied(given, plan.copies, tracks[0].anew, begin, end, silenced, late=bool(clip.start))
+            sources.append(_measured(copied, sounds))
             _add_chapters(output.container, given, begin, end)
         try:
             for packet in heapq.merge(*sources, key=_time):
@@ -568,11 +570,12 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> tuple[Fraction, Fraction | None]:
     """Return the time of the source that becomes the result's zero, where that moves, and the time at which copies end."""
-    if clip.whole:
-        return Fraction(0), None
-    begin = Fraction(max((given.start_time if given else 0) or 0, 0), av.time_base) + clip.start if clip.start else Fraction(0)
     tick = tracks[0].track.time_base  # of an AVI a whole frame: all streams move by as many
-    begin = math.ceil(begin / tick) * tick
+    begin, first = Fraction(0), Fraction((given.start_time if given else 0) or 0, av.time_base)
+    if clip.start:
+        begin = math.ceil((max(first, begin) + clip.start) / tick) * tick
+    elif given and given.format.name in _CLOCKED:
+        begin = round(first / tick) * tick
     if clip.end is None and clip.frames is None:
         return begin, None
     ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]
@@ -609,12 +612,17 @@ def _copied(
     begin: Fraction,
     end: Fraction | None,
     silenced: dict[int, Fraction],
+    *,
+    late: bool,
 ) -> Iterator[AnyPacket]:
-    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within."""
+    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within.
+
+    `late`: what lies before `begin` is cut off, rather than that nothing does.
+    """
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
         return
-    if begin and not anew:  # else a later part could be taken for the first
+    if late and not anew:  # else a later part could be taken for the first
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
         if (at := _sought(given, streams, begin - back)) is not None:
             given.seek(at)
@@ -635,7 +643,7 @@ def _copied(
         return converted
 
     with suppress(av.FFmpegError):  # the data end early, which the reader of the video track has said
-        for packet in _continued(given.demux(streams), anew, bool(begin) or end is not None, silenced):
+        for packet in _continued(given.demux(streams), anew, late or end is not None, silenced):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -645,7 +653,7 @@ def _copied(
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
             if not still and end is not None and start >= end:
                 continue
-            if not still and begin and start < begin and (packet.stream.type == "audio" or stop <= begin):
+            if not still and late and start < begin and (packet.stream.type == "audio" or stop <= begin):
                 continue
             copy = copies[packet.stream.index]
             for converted in copy.convert(packet):

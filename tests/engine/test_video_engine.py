@@ -372,6 +372,28 @@ def test_sound_stays_with_the_picture_where_the_clock_begins_anew(tmp_path, name
     assert sound[-1] + 0.064 == pytest.approx(after.times[0][-1] + 0.04, abs=0.15)
 
 
+def by_the_clock(path: Path, hours: int) -> Path:
+    """Write a video of 20 frames and its sound into an MPEG-TS, whose time stamps begin at so many hours."""
+    with av.open(str(make_clip(path.with_name("early.mp4"), frames=20, tone=True))) as given, av.open(str(path), "w") as out:
+        streams = [out.add_stream_from_template(stream) for stream in given.streams]
+        for packet in (p for p in given.demux() if p.size):
+            later = round(hours * 3600 / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, streams[packet.stream.index]
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_a_broadcast_begins_at_zero_and_its_sound_stays_with_it(tmp_path, name):
+    clip = by_the_clock(tmp_path / "clip.ts", hours=10)
+    run(clip, tmp_path / name)
+    (times,), (sound,) = held(clip).times, held(clip).sound
+    begin = min(times[0], sound[0])
+    assert begin == pytest.approx(36000, abs=0.1)
+    assert held(tmp_path / name).times[0] == pytest.approx([time - begin for time in times], abs=0.001)
+    assert held(tmp_path / name).sound[0] == pytest.approx([time - begin for time in sound], abs=0.001)
+
+
 @pytest.mark.parametrize(("start", "end"), [("0", "3"), ("2", "3"), ("3", None), ("4.5", None)])
 def test_a_cut_where_the_clock_begins_anew_keeps_its_sound(tmp_path, start, end):
     part = make_clip(tmp_path / "part.ts", frames=50, tone=True).read_bytes()
