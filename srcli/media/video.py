@@ -182,7 +182,7 @@ def probe_video(path: Path) -> Video:
     if empty:
         raise BadVideo(f"'{path}' is empty")
     with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
-        tracks = [track for stream in real_videos(container) if (track := _probe(path, container, stream))]
+        tracks = [track for stream in real_videos(container) if (track := _probe(path, stream))]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
             what = "its video has no frame that decodes" if "video" in kinds else f"it has no video, only {', '.join(kinds)}"
@@ -198,22 +198,19 @@ def real_videos(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _probe(path: Path, container: InputContainer, stream: VideoStream) -> Track | None:
+def _probe(path: Path, stream: VideoStream) -> Track | None:
     if stream.codec_context is None:
         raise BadVideo(f"'{path}': no decoder for the codec of stream {stream.index}")
-    decoder = _decoder(stream)
-    first: VideoFrame | None = None
-    container.seek(0) if container.format.name != "yuv4mpegpipe" else None
-    for packet in container.demux(stream):
-        try:
-            first = next(iter(decoder.decode(packet if packet.size else None)), None)
-        except av.FFmpegError:
-            continue
-        if first:
-            break
-    if first is None:
-        return None
-    return track_of(stream, first)
+    # once more for each: not every file lets itself be sought to its beginning
+    with av.open(str(path.absolute()), metadata_errors="replace") as container:
+        again = container.streams[stream.index]
+        assert isinstance(again, VideoStream)
+        decoder = _decoder(again)
+        for packet in container.demux(again):
+            with suppress(av.FFmpegError):
+                if first := next(iter(decoder.decode(packet if packet.size else None)), None):
+                    return track_of(again, first)
+    return None
 
 
 def track_of(stream: VideoStream, first: VideoFrame) -> Track:

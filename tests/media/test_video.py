@@ -194,6 +194,13 @@ def test_time_goes_on_where_the_clock_begins_anew(tmp_path):
     assert source.notes == ("the clock of the file begins anew (1 x): what follows is put behind",)
 
 
+def test_a_flash_video_may_begin_late(tmp_path):
+    clip = make_clip(tmp_path / "clip.flv", frames=3, codec="flv", pts=[(50 + i) * 512 for i in range(3)])
+    with av.open(str(clip)) as container, pytest.raises(av.FFmpegError):
+        container.seek(0)
+    assert times(clip) == [2000, 2040, 2080]
+
+
 @pytest.mark.parametrize("dropped", [[5, 9, 10, *range(60, 90)], [n for n in range(100) if n % 5]])
 def test_an_avi_with_dropped_frames_is_whole(tmp_path, dropped):
     source = reader(avi(tmp_path / "clip.avi", dropped=dropped))
