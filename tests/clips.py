@@ -36,13 +36,15 @@ def make_clip(
     aspect: Fraction | None = None,
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    format: str | None = None,
 ) -> Path:
     """Write a clip; `still` are the frames equal to the one before, `subtitles` (start, end, text) in ms.
 
     The tone, stored as `sound`, lasts so many `seconds`, or as long as the picture. With `panning` the frames
-    are one picture that moves, else each is another. A frame lasts so many `ticks`.
+    are one picture that moves, else each is another. A frame lasts so many `ticks`. `format` is FFmpeg's name of
+    the container, where the suffix does not tell.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format=format) as container:
         container.metadata.update(metadata or {})
         rate, base = Fraction(25), Fraction(1, 25 * ticks)
         options = {"flags": "+ildct+ilme", "x264-params": "tff=1"} if interlaced else options or {}

@@ -361,6 +361,8 @@ def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[
 
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
+    if suffix in sniff.DOUBTFUL:
+        return sniff.is_video(path)
     return suffix in SUFFIXES or suffix in _UNREADABLE or suffix in sniff.SUFFIXES
 
 
