@@ -352,7 +352,9 @@ class VideoReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._damaged = 0  # packets
+        self._damaged = 0  # packets that did not decode
+        self._marked = 0  # packets, by what unpacked them
+        self._corrupt = 0  # frames, by the decoder
         self._mended = 0  # time stamps
         self._unstamped = 0  # frames
         self._resampled = 0  # frames of another size
@@ -408,6 +410,7 @@ class VideoReader:
                 continue  # of an open GOP: it refers to what was left out
             duration = frame.duration or self._tick
             self._unstamped += frame.pts is None
+            self._corrupt += frame.is_corrupt
             pts = frame.pts if frame.pts is not None else (last or 0) + duration
             if last is not None and pts <= last:
                 pts, self._mended = last + 1, self._mended + 1
@@ -461,6 +464,10 @@ class VideoReader:
         lines = []
         if self._headless:
             lines.append(f"{self._headless} frames before the first key frame cannot be decoded, and are left out")
+        if self._corrupt:
+            lines.append(f"{self._corrupt} frames are damaged in the source, and upscaled as they decode")
+        if self._marked > len(self.anew):  # where the clock begins anew, the last before is marked
+            lines.append(f"{self._marked} of its packets are marked as incomplete: data were lost there, or files joined")
         if self._mended:
             lines.append(f"{self._mended} time stamps did not rise and were put right")
         if self.anew:
@@ -473,7 +480,7 @@ class VideoReader:
 
     @property
     def _faults(self) -> int:
-        return self._damaged + self._mended + self._unstamped
+        return self._damaged + self._marked + self._corrupt + self._mended + self._unstamped
 
     @property
     def _tick(self) -> int:
@@ -549,7 +556,7 @@ class VideoReader:
                 packets += packet.size > 0
                 if packet.size and packets <= skip:
                     continue
-                self._damaged += packet.is_corrupt
+                self._marked += packet.is_corrupt
                 if entry is None and packet.size:
                     entry, leading = (packet.pts, leading) if packet.is_keyframe else (None, leading + 1)
                 try:
