@@ -140,9 +140,13 @@ def publish(temporary: Path, path: Path, *, fresh: bool) -> None:
         os.link(temporary, path)
     except OSError as error:  # there are file systems without links
         if os.path.lexists(path):
-            reason = "a file of that name appeared meanwhile and stays; upscale this one again"
-            raise FileExistsError(errno.EEXIST, reason, str(path)) from error
+            raise taken(path) from error
         temporary.replace(path)
+
+
+def taken(path: Path) -> FileExistsError:
+    """Return what says that another file has the name of a fresh one."""
+    return FileExistsError(errno.EEXIST, "a file of that name appeared meanwhile and stays; upscale this one again", str(path))
 
 
 def hold(file: IO[Any] | int) -> bool:

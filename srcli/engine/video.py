@@ -4,6 +4,7 @@ A run that was killed goes on at the first segment that is missing; the segments
 the result is checked against the source.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
 from srcli.engine.upscale import Resizer
 from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
+from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
@@ -190,11 +192,12 @@ def _made(
     with team.together():
         if team.leads:
             parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
+            _refuse_taken(job, parts)
     precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
-    if team.given(published(job.target)):
+    if team.given(published(job.target) or _appeared(job)):
         if team.leads:
             parts.remove()
-        return VideoDone(job.source, job.target, "done", notes=("an earlier run had finished it",))
+        return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
     run = _Run(resizer, plan, parts, team, precision, write, tick)
     with team.together(), _memory_for(job):
         for track in plan.tracks:
@@ -222,6 +225,20 @@ def _made(
         precision=precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
     )
+
+
+def _appeared(job: Job) -> bool:
+    """Tell whether a result is there that was not when it was planned."""
+    return job.fresh and os.path.lexists(job.target)
+
+
+def _refuse_taken(job: Job, parts: Parts) -> None:
+    """Raise BadFolder where another file has the name of the result by now, and that is not to be kept as one."""
+    if _appeared(job) and not job.yields and not published(job.target):
+        if not begun(job.target):
+            parts.remove()
+        with writing_to(job.target):
+            raise taken(job.target)
 
 
 @contextmanager

@@ -490,6 +490,20 @@ def test_what_appears_while_a_video_is_made_stays(tmp_path, monkeypatch, target,
     assert "3 frames" in done(clip, "-o", tmp_path / target, "-s", 2, "--exists", "overwrite").stdout
 
 
+@pytest.mark.parametrize("exists", ["error", "skip"])
+def test_a_video_that_another_process_finished_meanwhile_is_not_begun(tmp_path, monkeypatch, exists):
+    clip, out = make_clip(tmp_path / "clip.mp4", frames=3), tmp_path / "out.mp4"
+    real = engine.plan_videos
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "plan_videos", lambda *a, **k: (real(*a, **k), out.write_text("another process's"))[0])
+        patch.setattr(engine._Run, "compute", lambda *_: pytest.fail("computed for nothing"))
+        result = upscale(clip, "-o", out, "-s", 2, "--exists", exists)
+    assert result.exit_code == (1 if exists == "error" else 0)
+    said = "another run had finished it" if exists == "skip" else "a file of that name appeared meanwhile and stays"
+    assert said in " ".join(result.stderr.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
+
+
 def test_a_name_that_leaves_no_room_for_the_folder_of_its_segments_is_refused(tmp_path):
     clip = make_clip(tmp_path / f"{'n' * 246}.mp4", frames=2)
     result = upscale(clip, "-s", 2)  # a _x2 behind it
@@ -551,7 +565,7 @@ def test_a_run_killed_after_all_was_done_only_tidies_up(tmp_path, monkeypatch):
         done(clip, "-o", tmp_path / "out.mp4", "-s", 2)
     before = (tmp_path / "out.mp4").stat()
     result = done(clip, "-o", tmp_path / "out.mp4", "-s", 2)
-    assert "an earlier run had finished it" in result.stderr
+    assert "another run had finished it" in result.stderr
     assert (tmp_path / "out.mp4").stat().st_mtime_ns == before.st_mtime_ns
     assert not (tmp_path / "out.mp4.parts").exists()
     assert upscale(clip, "-o", tmp_path / "out.mp4", "-s", 2).exit_code == 1  # it is there, and whole
