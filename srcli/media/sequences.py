@@ -25,7 +25,8 @@ def probe_sequence(pattern: Path, rate: Fraction) -> Video:
     first = read_image(files[0])
     deep = first.pixels.dtype != np.uint8
     alpha = first.alpha is not None
-    pix_fmt = ("yuva" if alpha else "yuv") + ("444p10le" if deep else "444p" if alpha else "420p")
+    # 4:2:0 is what players play; what has alpha is for editing
+    pix_fmt = ("yuva444p" if alpha else "yuv420p") + ("10le" if deep else "")
     track = Track(
         index=0,
         height=first.pixels.shape[0],

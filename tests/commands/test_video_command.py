@@ -606,6 +606,15 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
 
 
+@pytest.mark.parametrize(("dtype", "made"), [(np.uint8, ("h264", "yuv420p")), (np.uint16, ("hevc", "yuv420p10le"))])
+def test_numbered_pictures_become_what_players_play(tmp_path, dtype, made):
+    for i in range(2):
+        tifffile.imwrite(tmp_path / f"f_{i}.tif", photograph(24, 32, i).astype(dtype) * (257 if dtype == np.uint16 else 1))
+    done(tmp_path / "f_%d.tif", "-o", tmp_path / "film.mp4", "-s", 2)
+    track = probe_video(tmp_path / "film.mp4").tracks[0]
+    assert (track.codec, track.pix_fmt) == made
+
+
 def test_numbered_float_pictures_with_alpha_become_a_video(tmp_path):
     for number in (1, 2):
         tifffile.imwrite(tmp_path / f"f_{number}.tif", np.full((32, 40, 4), number / 4, np.float32), photometric="rgb")
