@@ -25,6 +25,7 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
+from srcli.files import unwritten
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
 from srcli.media.video import SETBACK, Clip, Track, decoding, real_videos
@@ -210,7 +211,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
             for packet in heapq.merge(*sources, key=_time):
                 output.container.mux_one(packet)
         except (av.FFmpegError, ValueError) as error:
-            raise BadVideo(f"cannot write '{target}': {error}") from error
+            raise unwritten(target, error, BadVideo) from error
         kinds, tags = plan.kinds, dict(output.container.metadata)
         languages = [stream.metadata.get("language") for stream in output.container.streams]
     notes = [*(note for each in plan.converters for note in each.notes), *_other_languages(target, languages)]
@@ -321,7 +322,7 @@ class _Output:
         if self._path and (kind or failure):
             self._path.unlink(missing_ok=True)  # a part of a result, which would take the room that the whole one needs
         if failure and kind is None:
-            raise BadVideo(f"cannot write '{self._path or 'the streams'}': {failure}") from failure
+            raise unwritten(self._path or "the streams", failure, BadVideo) from failure
 
 
 def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:

@@ -1,5 +1,6 @@
 """srcli upscale with videos: what is kept, what is refused, what goes on after a stop; numbered pictures and pipes."""
 
+import errno
 import io
 import json
 import shutil
@@ -488,6 +489,21 @@ def test_what_appears_while_a_video_is_made_stays(tmp_path, monkeypatch, target,
     assert (tmp_path / there).read_text() == "another program's"
     monkeypatch.undo()
     assert "3 frames" in done(clip, "-o", tmp_path / target, "-s", 2, "--exists", "overwrite").stdout
+
+
+def test_on_a_full_disk_no_other_video_is_tried(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(tmp_path / "in" / name, frames=2)
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("srcli.media.segments.os.fsync", full)
+    result = upscale(tmp_path / "in", "-o", tmp_path / "out", "-s", 2)
+    told = " ".join(result.stderr.split())
+    assert (result.exit_code, told.count("No space left on device")) == (1, 1)
+    assert told.endswith("0 upscaled, 1 failed, 1 not tried")
 
 
 @pytest.mark.parametrize("exists", ["error", "skip"])
