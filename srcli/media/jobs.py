@@ -407,8 +407,9 @@ def numbered_path(pattern: Path, number: int) -> Path:
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
     format = sniff.CONTAINERS.get(output.suffix.lower())
-    if not sniff.is_video(source) and not is_sequence(source) and source.suffix.lower() not in sniff.SUFFIXES:
-        raise UsageError(f"'{source}' is no video, but '{output}' would be one")
+    film = sniff.is_video(source) or is_sequence(source) or source.suffix.lower() in sniff.SUFFIXES
+    if not film and frame_count(source) == 1:
+        raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
         raise UsageError(f"cannot write '{output}': a video becomes {', '.join(dict.fromkeys(sniff.CONTAINERS.values()))}")
     if wanted not in (None, format):
@@ -584,7 +585,9 @@ def _too_large(job: Job) -> str:
         return f"{what}, more than {LARGEST} times its size"
     if job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
         frames = f"{job.frames} frames of {width} x {height} px"
-        return f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less"
+        return (
+            f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less, or a video: -o NAME.mp4"
+        )
     if max(job.size) > size_limit(job.format):
         return f"{what}, but {job.format.upper()} ends at {size_limit(job.format):,}; choose --format png"
     return ""

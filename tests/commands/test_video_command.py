@@ -18,6 +18,8 @@ from typer.testing import CliRunner, Result
 
 from srcli.cli import app
 from srcli.engine import video as engine
+from srcli.media.animation import Animation, Frame, read_animation, write_animation
+from srcli.media.image import Picture
 from srcli.media.segments import Parts
 from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip
@@ -676,6 +678,21 @@ def test_pictures_and_pipes_get_frames_as_players_show_them(tmp_path, matrix, tu
     assert f"{wanted.shape[1]}x{wanted.shape[0]}  2 frames" in result.stdout
     out = done(clip, "-o", "-", "--format", "rgb", "-s", 1, "--frames", 1).stdout_bytes
     np.testing.assert_array_equal(np.frombuffer(out, np.uint8).reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("a.gif", False), ("a.webp", True), ("a.png", True)])
+def test_an_animation_becomes_a_video(tmp_path, name, alpha):
+    clear = np.where(np.arange(32) < 16, 0, 255).astype(np.uint8)[None].repeat(24, 0) if alpha else None
+    frames = [Frame(photograph(24, 32, i), clear if i == 0 else None, time) for i, time in enumerate((40.0, 0.0, 70.0))]
+    write_animation(Animation(Picture(frames[0].pixels), frames, 0), tmp_path / name, format=name[2:])
+    done(tmp_path / name, "-o", tmp_path / "out.mkv", "-s", 2, "--codec", "ffv1")
+    assert held(tmp_path / "out.mkv").times == [[0.0, 0.04, 0.14]]  # browsers show the second for 100 ms
+    assert probe_video(tmp_path / "out.mkv").tracks[0].pix_fmt == ("yuva420p" if alpha else "yuv420p")
+    shown = read_animation(tmp_path / name).frames[0].pixels.astype(np.float64)
+    made = decoded(tmp_path / "out.mkv")[0].reshape(24, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(made - shown)[:, 18:].mean() < 12  # the left is transparent, and chroma is a half
+    done(tmp_path / name, "-o", tmp_path / "cut.mp4", "-s", 2, "--start", 0.04, "--frames", 1)
+    assert held(tmp_path / "cut.mp4").times == [[0.0]]
 
 
 def test_numbered_pictures_become_numbered_pictures(tmp_path):
