@@ -654,7 +654,7 @@ def _copied(
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
             if not still and end is not None and start >= end:
                 continue
-            if not still and late and start < begin and (packet.stream.type == "audio" or stop <= begin):
+            if not still and begin and start < begin and (stop <= begin or (late and packet.stream.type == "audio")):
                 continue
             copy = copies[packet.stream.index]
             for converted in copy.convert(packet):
