@@ -71,6 +71,10 @@ class BadFolder(UserError):
     """A folder is missing, empty or not writable."""
 
 
+class DiskFull(BadFolder):
+    """A file cannot be written, as no more fits on its disk."""
+
+
 class OutputExists(UserError):
     """The target is already there and may not be replaced."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from srcli.errors import BadFolder
+from srcli.errors import BadFolder, DiskFull, UserError
 
 try:
     import fcntl
@@ -41,11 +41,17 @@ def atomic(path: Path, *, fresh: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Raise BadFolder, in one line, where `path` cannot be written."""
+    """Raise BadFolder, in one line, where `path` cannot be written; DiskFull where no more fits."""
     try:
         yield
     except OSError as error:
-        raise BadFolder(f"cannot write '{path}': {error.strerror or error}") from error
+        raise unwritten(path, error) from error
+
+
+def unwritten(path: Path | str, error: Exception, kind: type[UserError] = BadFolder) -> UserError:
+    """Return what says that `path` cannot be written: DiskFull where no more fits, else that `kind`."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return (DiskFull if full else kind)(f"cannot write '{path}': {getattr(error, 'strerror', None) or error}")
 
 
 @contextmanager
@@ -140,9 +146,13 @@ def publish(temporary: Path, path: Path, *, fresh: bool) -> None:
         os.link(temporary, path)
     except OSError as error:  # there are file systems without links
         if os.path.lexists(path):
-            reason = "a file of that name appeared meanwhile and stays; upscale this one again"
-            raise FileExistsError(errno.EEXIST, reason, str(path)) from error
+            raise taken(path) from error
         temporary.replace(path)
+
+
+def taken(path: Path) -> FileExistsError:
+    """Return what says that another file has the name of a fresh one."""
+    return FileExistsError(errno.EEXIST, "a file of that name appeared meanwhile and stays; upscale this one again", str(path))
 
 
 def hold(file: IO[Any] | int) -> bool:

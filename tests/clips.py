@@ -27,6 +27,7 @@ def make_clip(
     ticks: int = 512,
     interlaced: bool = False,
     tone: bool = False,
+    sound: str = "aac",
     seconds: float | None = None,
     subtitles: Sequence[tuple[int, int, str]] = (),
     chapters: bool = False,
@@ -35,20 +36,22 @@ def make_clip(
     aspect: Fraction | None = None,
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    format: str | None = None,
 ) -> Path:
     """Write a clip; `still` are the frames equal to the one before, `subtitles` (start, end, text) in ms.
 
-    The tone lasts so many `seconds`, or as long as the picture. With `panning` the frames are one picture
-    that moves, else each is another. A frame lasts so many `ticks`.
+    The tone, stored as `sound`, lasts so many `seconds`, or as long as the picture. With `panning` the frames
+    are one picture that moves, else each is another. A frame lasts so many `ticks`. `format` is FFmpeg's name of
+    the container, where the suffix does not tell.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format=format) as container:
         container.metadata.update(metadata or {})
         rate, base = Fraction(25), Fraction(1, 25 * ticks)
         options = {"flags": "+ildct+ilme", "x264-params": "tff=1"} if interlaced else options or {}
         video = container.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
         video.codec_context.time_base, video.codec_context.sample_aspect_ratio = base, aspect or Fraction(0)
-        sound = container.add_stream("aac", rate=16000, layout="mono") if tone else None
+        hum = container.add_stream(sound, rate=16000, layout="mono") if tone else None
         text = None
         if subtitles:
             text = container.add_stream("subrip" if path.suffix == ".mkv" else "mov_text")
@@ -77,13 +80,13 @@ def make_clip(
             frame.pts, frame.time_base = (pts[i] if pts else i * ticks), base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        if sound:
+        if hum:
             for start in range(0, round(seconds * 16000) if seconds else frames * 640, 1024):
                 wave = np.sin(np.arange(start, start + 1024) * 0.1).astype(np.float32)[None]
                 samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
                 samples.sample_rate, samples.pts = 16000, start
-                container.mux(sound.encode(samples))
-            container.mux(sound.encode(None))
+                container.mux(hum.encode(samples))
+            container.mux(hum.encode(None))
         if text:
             for start, end, line in subtitles:
                 shown = av.subtitles.subtitle.SubtitleSet.create(f"0,0,Default,,0,0,0,,{line}".encode(), 0, end - start)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from srcli import console
-from srcli.errors import BadPicture, BadVideo, UsageError, UserError
+from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError
 from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[V
 
 
 def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", quality: int | None) -> None:
-    """Raise UsageError where an unfinished run, of other flags or another source, stands in the way of one."""
+    """Raise UsageError where an unfinished run of other flags stands in the way of one."""
     from srcli.engine.video import VideoPlan, earlier
 
     for item in plans:
@@ -225,7 +225,7 @@ def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", qu
                 earlier(choice.of(item.job), item, quality)
             except UsageError:
                 raise
-            except UserError:  # what is wrong with the video is told at its turn
+            except UserError:  # what is wrong with this video alone is told at its turn
                 continue
 
 
@@ -276,14 +276,17 @@ def upscale_one(
     png_level: int,
     json: bool,
     quiet: bool,
-) -> "VideoDone":
-    """Upscale one video, which the ranks divide between them, with a bar; print what became of it, and return that."""
+) -> "tuple[VideoDone, bool]":
+    """Upscale one video, which the ranks divide between them, with a bar; print what became of it.
+
+    Return that, and whether the disk is full.
+    """
     from srcli.engine.video import VideoDone, failed, upscale_video
 
     if isinstance(plan, VideoDone):  # planning it failed
         show(plan, json=json, quiet=quiet)
-        return plan
-    name = console.short(plan.job.source)
+        return plan, False
+    full, name = False, console.short(plan.job.source)
     with console.bar(max(plan.frames, 1), quiet=quiet or json) as bar:
 
         def tick(progress: "Progress") -> None:
@@ -292,9 +295,9 @@ def upscale_one(
         try:
             done = upscale_video(choice.of(plan.job), plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
         except UserError as error:
-            done = failed(plan.job, error)
+            done, full = failed(plan.job, error), isinstance(error, DiskFull)
     show(done, json=json, quiet=quiet)
-    return done
+    return done, ranks.given(full)
 
 
 def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:

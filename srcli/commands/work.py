@@ -108,7 +108,7 @@ def upscale_all(
     tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
     tally.finished -= tally.late
     if not tally.stopped:
-        _upscale_films(choice, plans, ranks, how, tally)
+        _upscale_films(choice, plans, ranks, how, tally, watching=watching)
     return tally
 
 
@@ -205,17 +205,24 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
     return tally
 
 
-def _upscale_films(choice: "Choice", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: Writing, tally: Tally) -> None:
-    """Upscale the videos, each divided between the ranks, and count them too."""
+def _upscale_films(
+    choice: "Choice", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: Writing, tally: Tally, *, watching: bool
+) -> None:
+    """Upscale the videos, each divided between the ranks, and count them too; on a full disk no other is tried.
+
+    `watching`, those behind are tried all the same: they come only once.
+    """
     json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
     for plan in plans:
-        done = video.upscale_one(choice, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet)
+        done, full = video.upscale_one(
+            choice, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet
+        )
         tally.finished += 1
         tally.films += 1
         tally.failures += [done] if done.error else []
         if how.journal and ranks.leads:
             how.journal.add(done)
-        if done.error and how.fail_fast:
+        if (done.error and how.fail_fast) or (full and not watching):
             return
 
 
@@ -271,6 +278,8 @@ def _planned(job: Any) -> Any:
 
     height, width = job.size or (None, None)
     done = Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
+    if job.error:
+        return replace(done, status="failed", error=job.error)
     if job.probe is None and not job.skip:
         try:
             probe(job.source)

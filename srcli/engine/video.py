@@ -4,6 +4,7 @@ A run that was killed goes on at the first segment that is missing; the segments
 the result is checked against the source.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
 from srcli.engine.upscale import Resizer
 from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
+from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import Done as Track
 from srcli.media.containers import join, rehearse
@@ -32,7 +34,15 @@ from srcli.media.image import Picture, Probe
 from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
 from srcli.media.png import PNG_LEVEL
 from srcli.media.segments import Parts, SegmentWriter, begun, published
-from srcli.media.sequences import SequenceReader, lost_in_pictures, probe_sequence, write_numbered
+from srcli.media.sequences import (
+    AnimationReader,
+    SequenceReader,
+    lost_in_pictures,
+    of_pictures,
+    probe_pictures,
+    read_pictures,
+    write_numbered,
+)
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, decoding, probe_video, upright
 from srcli.media.video import Track as Source
@@ -115,8 +125,10 @@ class StreamDone(NamedTuple):
 
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
-    numbers = is_sequence(job.source)
-    video = probe_sequence(job.source, choices.rate) if numbers else probe_video(job.source)
+    if job.error:
+        raise BadVideo(job.error)
+    pictures = of_pictures(job.source)
+    video = probe_pictures(job.source, choices.rate) if pictures else probe_video(job.source)
     notes: list[str] = []
     tracks = []
     for source in video.tracks:
@@ -139,7 +151,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
         tracks = tracks[:1]
         notes += lost_in_pictures(tracks[0].track, job.format)
     else:
-        notes += rehearse(None if numbers else job.source, job.format, tracks)
+        notes += rehearse(None if pictures else job.source, job.format, tracks)
     return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes))
 
 
@@ -188,11 +200,12 @@ def _made(
     with team.together():
         if team.leads:
             parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
+            _refuse_taken(job, parts)
     precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
-    if team.given(published(job.target)):
+    if team.given(published(job.target) or _appeared(job)):
         if team.leads:
             parts.remove()
-        return VideoDone(job.source, job.target, "done", notes=("an earlier run had finished it",))
+        return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
     run = _Run(resizer, plan, parts, team, precision, write, tick)
     with team.together(), _memory_for(job):
         for track in plan.tracks:
@@ -220,6 +233,20 @@ def _made(
         precision=precision,
         notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
     )
+
+
+def _appeared(job: Job) -> bool:
+    """Tell whether a result is there that was not when it was planned."""
+    return job.fresh and os.path.lexists(job.target)
+
+
+def _refuse_taken(job: Job, parts: Parts) -> None:
+    """Raise BadFolder where another file has the name of the result by now, and that is not to be kept as one."""
+    if _appeared(job) and not job.yields and not published(job.target):
+        if not begun(job.target):
+            parts.remove()
+        with writing_to(job.target):
+            raise taken(job.target)
 
 
 @contextmanager
@@ -290,7 +317,7 @@ class _Run:
             self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             anew = tuple(Fraction(later) for later in end["anew"])
             tracks += [replace(track, segments=segments, anew=anew)] if segments else []
-        source = None if is_sequence(job.source) else job.source
+        source = None if of_pictures(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
         self._parts.publish(fresh=job.fresh)
         return lost
@@ -303,11 +330,7 @@ class _Run:
     def _through(self, track: Track, sink: "_Segments | _Numbered") -> dict[str, Any]:
         """Decode, upscale and store the frames that are this rank's and not there yet."""
         choices, job = self._plan.choices, self._plan.job
-        reader: VideoReader | SequenceReader
-        if is_sequence(job.source):
-            reader = SequenceReader(job.source, track.track, choices.clip)
-        else:
-            reader = VideoReader(job.source, track.track, choices.clip, deinterlace=choices.deinterlace)
+        reader = _reader(job.source, track.track, choices.clip, deinterlace=choices.deinterlace)
         team = self._team
 
         def wanted(number: int) -> bool:
@@ -467,13 +490,18 @@ def upscale_stream(
     return StreamDone(done, repeated, round(time.monotonic() - started, 3), "; ".join(reader.damage) or None)
 
 
+def _reader(
+    source: Path, track: Source, clip: Clip, *, deinterlace: bool = False
+) -> VideoReader | SequenceReader | AnimationReader:
+    if of_pictures(source):
+        return read_pictures(source, track, clip)
+    return VideoReader(source, track, clip, deinterlace=deinterlace)
+
+
 def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
     """Choose by the first frame of the first track, also where a run goes on in its middle."""
     track = plan.tracks[0]
-    if is_sequence(plan.job.source):
-        frame = next(SequenceReader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
-    else:
-        frame = next(VideoReader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
+    frame = next(_reader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
     chain = resizer.chain((track.track.height, track.track.width), (track.encoding.height, track.encoding.width))
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
 

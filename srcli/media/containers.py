@@ -1,13 +1,13 @@
 """Upscaled tracks and all else that a source carries into one file, without encoding again; and its verification.
 
-Audio, subtitles, chapters, attachments, cover pictures and tags are copied. Text subtitles are rewrapped where the container
-wants another kind. What it cannot carry is said, in a line each.
+Audio, subtitles, chapters, attachments, cover pictures and tags are copied. Text subtitles are rewrapped, and sound is encoded
+anew, where the container wants another kind. What it cannot carry is said, in a line each.
 """
 
 import heapq
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
@@ -23,11 +25,18 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
+from srcli.files import unwritten
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
 from srcli.media.video import SETBACK, Clip, Track, decoding, real_videos
 
 _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
+_SOUNDS = {"webm": "libopus"}  # what sound is encoded as where it cannot be copied, else AAC
+_LOSSLESS = {"mkv": "flac", "mov": "alac"}  # where it was without loss
+_SOUND_RATE = 96_000  # bits a second, for each channel
+_LEAST_RATE = 16_000  # Hz, below which a packet of AAC lasts longer than _SOUND_OFF
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_SOUND_PAUSE = Fraction(1, 20)  # seconds from which on a step of the time stamps is a pause, and no rounding
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
@@ -39,6 +48,7 @@ _IN_MOV = {
     "isl": "ice",
     "fre": "fra",
 }  # languages, as QuickTime has them
+_CLOCKED = ("mpegts", "mpeg")  # whose time stamps are those of the clock of who sent them
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
@@ -90,7 +100,47 @@ class _Copy(NamedTuple):
     """How packets of a source's stream reach the result."""
 
     target: Stream
-    convert: Callable[[AnyPacket], AnyPacket | None]
+    convert: Callable[[AnyPacket], Iterable[AnyPacket]] = lambda packet: (packet,)
+    finish: Callable[[], Iterable[AnyPacket]] = tuple
+
+
+class _Sound:
+    """Sound encoded anew; what is damaged is left out."""
+
+    def __init__(self, stream: AudioStream, target: AudioStream) -> None:
+        self._index, self._decoder, self._encoder = stream.index, stream.codec_context, target.codec_context
+        self._damaged = 0
+        self._end: int | None = None  # samples
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what did not decode."""
+        return [f"stream {self._index}: packets of sound that are damaged, left out: {self._damaged}"] * bool(self._damaged)
+
+    def convert(self, packet: AnyPacket | None) -> list[AnyPacket]:
+        """Decode a packet, or what waits in the decoder, and return what the encoder gives."""
+        try:
+            frames = self._decoder.decode(packet)
+            return [made for frame in frames for made in self._encoder.encode(self._timed(frame))]
+        except (av.FFmpegError, ValueError):  # the latter for another rate or number of channels than before
+            self._damaged += 1
+            return []
+
+    def finish(self) -> list[AnyPacket]:
+        """Return the last packets."""
+        return [*self.convert(None), *(self._encoder.encode(None) if self._end is not None else ())]
+
+    def _timed(self, frame: AudioFrame) -> AudioFrame:
+        """Let a frame begin where the one before ends, unless there is a pause between them."""
+        rate, end = frame.sample_rate, self._end
+        at = end or 0
+        if frame.pts is not None and frame.time_base:
+            at = round(frame.pts * frame.time_base * rate)
+        if end is not None and at < end + _SOUND_PAUSE * rate:
+            at = end
+        frame.pts, frame.time_base = at, Fraction(1, rate)
+        self._end = at + frame.samples
+        return frame
 
 
 class _Words:
@@ -109,8 +159,8 @@ class _Words:
         found = (self._guessed, "not UTF-8, read as Windows-1252"), (self._damaged, "damaged, left out")
         return [f"stream {self._index}: subtitles that are {what}: {count}" for count, what in found if count]
 
-    def convert(self, packet: AnyPacket) -> AnyPacket | None:
-        """Return what shows the same; None where nothing is shown."""
+    def convert(self, packet: AnyPacket) -> list[AnyPacket]:
+        """Return what shows the same."""
         with suppress(av.FFmpegError):
             return self._converted(packet)
         if not self._counted:
@@ -121,15 +171,15 @@ class _Words:
                 self._guessed += 1
                 return converted
         self._damaged += 1
-        return None
+        return []
 
-    def _converted(self, packet: AnyPacket) -> AnyPacket | None:
+    def _converted(self, packet: AnyPacket) -> list[AnyPacket]:
         shown = self._decoder.decode2(packet)
         if not shown or not len(shown):
-            return None
+            return []
         text = self._encoder.encode_subtitle(shown)
         text.pts, text.dts, text.duration, text.time_base = packet.pts, packet.pts, packet.duration, packet.time_base
-        return text if text.size else None
+        return [text] if text.size else []
 
 
 def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tuple[str, ...]:
@@ -154,16 +204,17 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         silenced: dict[int, Fraction] = {}
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            sources.append(_measured(_copied(given, plan.copies, tracks[0].anew, begin, end, silenced), sounds))
+            copied = _copied(given, plan.copies, tracks[0].anew, begin, end, silenced, late=bool(clip.start))
+            sources.append(_measured(copied, sounds))
             _add_chapters(output.container, given, begin, end)
         try:
             for packet in heapq.merge(*sources, key=_time):
                 output.container.mux_one(packet)
         except (av.FFmpegError, ValueError) as error:
-            raise BadVideo(f"cannot write '{target}': {error}") from error
+            raise unwritten(target, error, BadVideo) from error
         kinds, tags = plan.kinds, dict(output.container.metadata)
         languages = [stream.metadata.get("language") for stream in output.container.streams]
-    notes = [*(note for words in plan.words for note in words.notes), *_other_languages(target, languages)]
+    notes = [*(note for each in plan.converters for note in each.notes), *_other_languages(target, languages)]
     for index, seconds in silenced.items():
         notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
     return (*notes, *verify(target, tracks, kinds, begin, tags, list(sounds.values())))
@@ -271,7 +322,7 @@ class _Output:
         if self._path and (kind or failure):
             self._path.unlink(missing_ok=True)  # a part of a result, which would take the room that the whole one needs
         if failure and kind is None:
-            raise BadVideo(f"cannot write '{self._path or 'the streams'}': {failure}") from failure
+            raise unwritten(self._path or "the streams", failure, BadVideo) from failure
 
 
 def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
@@ -295,7 +346,7 @@ class _Plan:
         self._output, self._container = output, container
         self.videos: list[tuple[VideoStream, Done]] = []
         self.copies: dict[int, _Copy] = {}
-        self.words: list[_Words] = []
+        self.converters: list[_Words | _Sound] = []
         self._notes: list[str] = []
         upscaled = {done.track.index: done for done in tracks}
         if given is None:
@@ -312,8 +363,8 @@ class _Plan:
                 self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
             elif isinstance(stream, VideoStream):
                 self._add_cover(stream)
-            elif stream.type == "audio":
-                self._add_copy(stream)
+            elif isinstance(stream, AudioStream):
+                self._add_sound(stream)
             elif isinstance(stream, SubtitleStream):
                 self._add_subtitles(stream)
             elif isinstance(stream, AttachmentStream):
@@ -371,12 +422,28 @@ class _Plan:
         target.disposition = stream.disposition
         return target
 
-    def _add_copy(self, stream: Stream) -> None:
+    def _add_copy(self, stream: Stream) -> bool:
         if not _takes(self._container, stream) or (target := self._template(stream)) is None:
-            others = (name for name in ("mkv", "mov") if name != self._container and _takes(name, stream))
-            self._lost(stream, "".join(f"; {name} carries it" for name in islice(others, 1)))
-        else:
-            self.copies[stream.index] = _Copy(target, lambda packet: packet)
+            return False
+        self.copies[stream.index] = _Copy(target)
+        return True
+
+    def _add_sound(self, stream: AudioStream) -> None:
+        if self._add_copy(stream):
+            return
+        others = (name for name in ("mkv", "mov") if name != self._container and _takes(name, stream))
+        hint = "".join(f"; {name} carries it" for name in islice(others, 1))
+        if (first := _decoded(self._container, stream)) is None:
+            self._lost(stream, hint)
+            return
+        target = _encoder(self._output, self._container, stream, first)
+        target.metadata.update(_of_stream(stream.metadata, self._container))
+        target.disposition = stream.disposition
+        sound = _Sound(stream, target)
+        what = f"{_name(stream)} sound, which {self._container} cannot carry, encoded as {_name(target)}"
+        self._notes.append(f"stream {stream.index}: {what}{hint}")
+        self.converters.append(sound)
+        self.copies[stream.index] = _Copy(target, sound.convert, sound.finish)
 
     def _add_cover(self, stream: VideoStream) -> None:
         name = _name(stream)
@@ -390,8 +457,8 @@ class _Plan:
             return
         if self._container in ("webm", "mov"):  # the muxer of mov takes a picture and writes none
             self._lost(stream)
-            return
-        self._add_copy(stream)
+        elif not self._add_copy(stream):
+            self._lost(stream, "; mkv carries it" if name in _PICTURES else "")
 
     def _add_attachment(self, stream: AttachmentStream) -> None:
         if self._container == "mkv":
@@ -403,7 +470,7 @@ class _Plan:
 
     def _add_subtitles(self, stream: SubtitleStream) -> None:
         if (target := self._template(stream)) is not None:
-            self.copies[stream.index] = _Copy(target, lambda packet: packet)
+            self.copies[stream.index] = _Copy(target)
             return
         name, wanted = _name(stream), _TEXT[self._container]
         if name not in ("mov_text", "subrip", "ass", "ssa", "webvtt", "text"):
@@ -416,7 +483,7 @@ class _Plan:
         target.disposition = stream.disposition
         styled = ": their styles may be simpler" if name in ("ass", "ssa") else ""
         self._notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
-        self.words.append(words)
+        self.converters.append(words)
         self.copies[stream.index] = _Copy(target, words.convert)
 
 
@@ -436,6 +503,43 @@ def _takes(container: str, stream: Stream) -> bool:
     except (ValueError, av.FFmpegError, BadVideo):
         return False
     return True
+
+
+def _decoded(container: str, stream: AudioStream) -> AudioFrame | None:
+    """Return the first of a stream's sound, None where it does not decode or cannot be encoded for the container."""
+    try:
+        with (
+            av.open(stream.container.name, metadata_errors="replace") as again,
+            _Output(io.BytesIO(), container) as output,
+        ):
+            first = next(again.decode(again.streams[stream.index]), None)
+            if isinstance(first, AudioFrame):
+                target = _encoder(output.container, container, stream, first)
+                output.container.mux([*target.encode(first), *target.encode(None)])
+                return first
+    except (ValueError, av.FFmpegError, BadVideo):
+        pass
+    return None
+
+
+def _encoder(output: OutputContainer, container: str, stream: AudioStream, first: AudioFrame) -> AudioStream:
+    """Add a stream for sound of the form that its first frame has, in a rate that the encoder knows."""
+    lossless = stream.codec_context.codec.lossless and container in _LOSSLESS
+    name = _LOSSLESS[container] if lossless else _SOUNDS.get(container, "aac")
+    codec, rate = av.Codec(name, "w"), first.sample_rate
+    if known := codec.audio_rates:
+        rate = min((each for each in known if each >= max(rate, _LEAST_RATE)), default=max(known))
+    target = output.add_stream(name, rate=rate)
+    assert isinstance(target, AudioStream)
+    unnamed = first.layout.name.endswith(" channels")  # as in AVI
+    target.codec_context.layout = _LAYOUTS.get(first.layout.nb_channels, "stereo") if unnamed else first.layout
+    if lossless:
+        sizes = {format.bytes: format.name for format in codec.audio_formats or ()}
+        target.codec_context.format = sizes[2 if first.format.bytes <= 2 else 4]
+    else:
+        # 6 bits a sample are the most that AAC can have
+        target.codec_context.bit_rate = min(_SOUND_RATE, 6 * rate) * target.codec_context.layout.nb_channels
+    return target
 
 
 def _name(stream: Stream) -> str:
@@ -467,11 +571,12 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> tuple[Fraction, Fraction | None]:
     """Return the time of the source that becomes the result's zero, where that moves, and the time at which copies end."""
-    if clip.whole:
-        return Fraction(0), None
-    begin = Fraction(max((given.start_time if given else 0) or 0, 0), av.time_base) + clip.start if clip.start else Fraction(0)
     tick = tracks[0].track.time_base  # of an AVI a whole frame: all streams move by as many
-    begin = math.ceil(begin / tick) * tick
+    begin, first = Fraction(0), Fraction((given.start_time if given else 0) or 0, av.time_base)
+    if clip.start:
+        begin = math.ceil((max(first, begin) + clip.start) / tick) * tick
+    elif given and given.format.name in _CLOCKED:
+        begin = round(first / tick) * tick
     if clip.end is None and clip.frames is None:
         return begin, None
     ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]
@@ -508,17 +613,38 @@ def _copied(
     begin: Fraction,
     end: Fraction | None,
     silenced: dict[int, Fraction],
+    *,
+    late: bool,
 ) -> Iterator[AnyPacket]:
-    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within."""
+    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within.
+
+    `late`: what lies before `begin` is cut off, rather than that nothing does.
+    """
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
         return
-    if begin and not anew:  # else a later part could be taken for the first
+    if late and not anew:  # else a later part could be taken for the first
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
         if (at := _sought(given, streams, begin - back)) is not None:
             given.seek(at)
-    try:
-        for packet in _continued(given.demux(streams), anew, bool(begin) or end is not None, silenced):
+
+    def placed(converted: AnyPacket, copy: _Copy, *, still: bool) -> AnyPacket:
+        """Move a packet as the window is, and cut a subtitle to it."""
+        if begin and not still:
+            _shift(converted, begin)
+            if converted.pts is not None and converted.pts < 0 and copy.target.type == "subtitle":
+                converted.duration = (converted.duration or 0) + converted.pts
+                converted.pts = converted.dts = 0
+        if end is not None and copy.target.type == "subtitle" and converted.pts is not None:
+            left = math.ceil((end - begin) / converted.time_base) - converted.pts
+            converted.duration = max(min(converted.duration or 0, left), 1)
+        if converted.dts is None:
+            converted.dts = converted.pts
+        converted.stream = copy.target
+        return converted
+
+    with suppress(av.FFmpegError):  # the data end early, which the reader of the video track has said
+        for packet in _continued(given.demux(streams), anew, late or end is not None, silenced):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -528,26 +654,14 @@ def _copied(
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
             if not still and end is not None and start >= end:
                 continue
-            if not still and begin and start < begin and (packet.stream.type == "audio" or stop <= begin):
+            if not still and begin and start < begin and (stop <= begin or (late and packet.stream.type == "audio")):
                 continue
             copy = copies[packet.stream.index]
-            converted = copy.convert(packet)
-            if converted is None:
-                continue
-            if begin and not still:
-                _shift(converted, begin)
-                if converted.pts is not None and converted.pts < 0 and packet.stream.type == "subtitle":
-                    converted.duration = (converted.duration or 0) + converted.pts
-                    converted.pts = converted.dts = 0
-            if end is not None and packet.stream.type == "subtitle" and converted.pts is not None:
-                left = math.ceil((end - begin) / converted.time_base) - converted.pts
-                converted.duration = max(min(converted.duration or 0, left), 1)
-            if converted.dts is None:
-                converted.dts = converted.pts
-            converted.stream = copy.target
-            yield converted
-    except av.FFmpegError:
-        return  # the data end early, which the reader of the video track has said
+            for converted in copy.convert(packet):
+                yield placed(converted, copy, still=still)
+    for copy in copies.values():
+        for converted in copy.finish():
+            yield placed(converted, copy, still=False)
 
 
 def _continued(

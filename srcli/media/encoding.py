@@ -134,8 +134,8 @@ def default_codec(container: str, track: Track) -> str:
     """Choose the codec that the container is mostly found with; alpha and more than 8 bits ask for one that has them."""
     if container == "webm":
         return "libsvtav1" if track.depth > 8 and not track.alpha else "libvpx-vp9"  # libvpx is built for 8 bits
-    if track.alpha:
-        return {"mov": "prores_ks", "mkv": "ffv1" if track.depth > 8 else "libvpx-vp9"}.get(container, "libx264")
+    if track.alpha and container != "mp4":
+        return "prores_ks" if container == "mov" else "ffv1" if track.depth > 8 else "libvpx-vp9"
     return "libx265" if track.depth > 8 else "libx264"
 
 

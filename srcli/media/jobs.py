@@ -81,6 +81,7 @@ class Job:
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
+    error: str = ""  # why nothing is made of it, though the others of its plan are made
 
 
 class Naming(NamedTuple):
@@ -144,7 +145,8 @@ def plan_jobs(
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
     told what is left out: with skip and rename, results of before that lie among the inputs; with skip, what is there and is
     not what would be written.
-    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
+    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. What cannot be read stays a job, and so does what
+    can have no result beside others that can; it has an `error`.
     """
     if not sources:
         raise UsageError("no input given")
@@ -171,19 +173,21 @@ def plan_jobs(
         if exists in ("skip", "rename"):
             jobs = _without_results(jobs, say)
     jobs = _unique(jobs)
-    _refuse_sizes(jobs)
+    if exists != "rename":
+        jobs = _without_collisions(jobs, by_name=wanted is not None or name is not None)
+    jobs = _of_sizes(jobs)
     if exists == "skip":
-        jobs = [_kept(job) for job in jobs]
+        jobs = [job if job.error else _kept(job) for job in jobs]
         if other := [job.target for job in jobs if job.skip and job.notes]:
             say(f"kept, though of another size or no picture: {_listed(other)}; --exists overwrite does it again")
     elif exists == "rename":
-        taken = {job.target for job in jobs}
+        taken = {_named(job.target): job for job in reversed(jobs)}
         jobs = [replace(job, target=_free(job, taken)) for job in jobs]
     _refuse_long_names(jobs)
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
-    fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
+    fresh = [exists != "overwrite" and not job.error and not os.path.lexists(job.target) for job in jobs]
     return [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
 
 
@@ -357,6 +361,8 @@ def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[
 
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
+    if suffix in sniff.DOUBTFUL:
+        return sniff.is_video(path)
     return suffix in SUFFIXES or suffix in _UNREADABLE or suffix in sniff.SUFFIXES
 
 
@@ -401,8 +407,9 @@ def numbered_path(pattern: Path, number: int) -> Path:
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
     format = sniff.CONTAINERS.get(output.suffix.lower())
-    if not sniff.is_video(source) and not is_sequence(source) and source.suffix.lower() not in sniff.SUFFIXES:
-        raise UsageError(f"'{source}' is no video, but '{output}' would be one")
+    film = sniff.is_video(source) or is_sequence(source) or source.suffix.lower() in sniff.SUFFIXES
+    if not film and frame_count(source) == 1:
+        raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
         raise UsageError(f"cannot write '{output}': a video becomes {', '.join(dict.fromkeys(sniff.CONTAINERS.values()))}")
     if wanted not in (None, format):
@@ -491,15 +498,36 @@ def refuse_unreadable(sources: Sequence[str | Path]) -> None:
 
 
 def _unique(jobs: list[Job]) -> list[Job]:
-    """Drop files named twice; refuse two jobs with one target, also where case is all that differs: other disks ignore it."""
-    kept: dict[str, Job] = {}
+    """Drop files named twice."""
+    unique: dict[tuple[str, str], Job] = {}
     for job in jobs:
-        other = kept.setdefault(_resolved(job.target).casefold(), job)
-        if os.path.realpath(other.source) != os.path.realpath(job.source):
+        unique.setdefault((_named(job.target), os.path.realpath(job.source)), job)
+    return list(unique.values())
+
+
+def _without_collisions(jobs: list[Job], *, by_name: bool) -> list[Job]:
+    """Refuse two jobs with one target; but where formats that cannot be kept make it so, the second alone fails.
+
+    `by_name`: the command says how results are named.
+    """
+    kept: dict[str, Job] = {}
+    found = []
+    for job in jobs:
+        other = kept.setdefault(_named(job.target), job)
+        if other is not job:
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
-            outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
-            raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
-    return list(kept.values())
+            outputs = f"their outputs '{other.target}' and '{job.target}' {how}; --exists rename numbers them"
+            line = f"'{other.source}' and '{job.source}' collide: {outputs}"
+            if by_name or other.source.suffix.lower() == job.source.suffix.lower():
+                raise UsageError(line)
+            job = _failing(job, line)
+        found.append(job)
+    return found
+
+
+def _failing(job: Job, error: str) -> Job:
+    """Let a job come to nothing; it then counts as nothing, too."""
+    return replace(job, error=error, probe=None, size=None, frames=1)
 
 
 def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
@@ -509,6 +537,11 @@ def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
     if results := [job.source for job, source, _ in found if source in made]:
         say(f"no inputs, as they are results of others: {_listed(results)}")
     return [job for job, source, _ in found if source not in made]
+
+
+def _named(path: Path) -> str:
+    """Name a file as those disks do that ignore case."""
+    return _resolved(path).casefold()
 
 
 def _resolved(path: Path) -> str:
@@ -534,19 +567,30 @@ def _refuse_misspelt(output: Path) -> None:
         )
 
 
-def _refuse_sizes(jobs: list[Job]) -> None:
-    for job in jobs:
-        if job.size and job.probe and max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
-            height, width = job.size
-            raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, more than {LARGEST} times its size")
-        if job.size and job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
-            height, width = job.size
-            frames = f"{job.frames} frames of {width} x {height} px"
-            raise BadPicture(f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less")
-        if job.size and max(job.size) > size_limit(job.format):
-            height, width = job.size
-            limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"
-            raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, but {limit}; choose --format png")
+def _of_sizes(jobs: list[Job]) -> list[Job]:
+    """Let fail what would have a size that no file can have; raise BadPicture where nothing else is left."""
+    found = [_failing(job, line) if (line := _too_large(job)) else job for job in jobs]
+    if found and all(job.error for job in found):
+        raise BadPicture(found[0].error)
+    return found
+
+
+def _too_large(job: Job) -> str:
+    """Say why a result cannot have its size; nothing where it can."""
+    if not job.size or not job.probe:
+        return ""
+    height, width = job.size
+    what = f"the result of '{job.source}' would be {width} x {height} px"
+    if max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
+        return f"{what}, more than {LARGEST} times its size"
+    if job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
+        frames = f"{job.frames} frames of {width} x {height} px"
+        return (
+            f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less, or a video: -o NAME.mp4"
+        )
+    if max(job.size) > size_limit(job.format):
+        return f"{what}, but {job.format.upper()} ends at {size_limit(job.format):,}; choose --format png"
+    return ""
 
 
 def _refuse_inputs(jobs: list[Job]) -> None:
@@ -570,8 +614,9 @@ def _file(path: Path) -> tuple[int, int] | None:
 
 
 def _refuse_existing(jobs: list[Job], exists: Exists) -> None:
-    there = [job.target for job in jobs if os.path.lexists(job.target) and not (job.video and _published(job.target))]
-    there += [job.target for job in jobs if _has_numbered(job)]
+    sound = [job for job in jobs if not job.error]
+    there = [job.target for job in sound if os.path.lexists(job.target) and not (job.video and _published(job.target))]
+    there += [job.target for job in sound if _has_numbered(job)]
     if folders := [target for target in there if target.is_dir()]:
         raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
     if exists == "error" and there:
@@ -617,12 +662,12 @@ def _kept(job: Job) -> Job:
     return replace(job, skip=True, notes=notes)
 
 
-def _free(job: Job, taken: set[Path]) -> Path:
+def _free(job: Job, taken: dict[str, Job]) -> Path:
+    """Number a name until neither a file nor another job has it."""
     target = free = job.target
     number = 2
-    while os.path.lexists(free) or _has_numbered(replace(job, target=free)) or (free in taken and free != target):
+    while os.path.lexists(free) or _has_numbered(replace(job, target=free)) or taken.setdefault(_named(free), job) is not job:
         free, number = target.with_name(f"{target.stem}_{number}{target.suffix}"), number + 1
-    taken.add(free)
     return free
 
 

@@ -90,7 +90,7 @@ class Parts:
     def begin(self, *, afresh: bool = False) -> None:
         """Make the folder, or take over what an earlier run left, and keep other processes from it until `close`.
 
-        Raises UsageError where that run was another, BadFolder where it is at work.
+        Raises UsageError or BadVideo where that run was another, BadFolder where it is at work.
         """
         self._hold(self.folder)
         if afresh:
@@ -113,17 +113,16 @@ class Parts:
     def before(self) -> dict[str, Any] | None:
         """Return the work of an earlier run that this one goes on with, None where there is none.
 
-        Raises UsageError where that run was another.
+        Raises UsageError where that run was another, BadVideo where only its source or its srcli was.
         """
         there = _manifest(self.folder)
         if not there:
             return None
         before = cast(dict[str, Any], there["work"])
         keys = sorted(key for key in self.work if key not in self.taken and before.get(key) != self.work[key])
-        if "version" in keys:
-            raise UsageError(
-                f"'{self.folder}' holds an unfinished run of another srcli; finish it there, or start anew with --no-resume"
-            )
+        for key, whose in (("version", "another srcli; finish it there"), ("source", "a source that has changed; remove it")):
+            if key in keys:
+                raise BadVideo(f"'{self.folder}' holds an unfinished run of {whose}, or start anew with --no-resume")
         if keys:
             what = f"an unfinished run with another {', '.join(keys)}"
             raise UsageError(f"'{self.folder}' holds {what}; repeat its command to finish it, or start anew with --no-resume")

@@ -1,15 +1,18 @@
-"""Numbered pictures, such as frame_%05d.png, as the frames of a video, and frames as numbered pictures."""
+"""Numbered pictures, such as frame_%05d.png, and animations as the frames of a video, and frames as numbered pictures."""
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from srcli.errors import BadPicture, BadVideo
+from srcli.media.animation import ANIMATED, Animation, read_animation
+from srcli.media.formats import kind_of
 from srcli.media.image import Picture, read_image, write_image
-from srcli.media.jobs import numbered, numbered_path, numbers_missing
+from srcli.media.jobs import is_sequence, numbered, numbered_path, numbers_missing
 from srcli.media.pixels import reduced
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
 from srcli.media.write import fitted
@@ -17,28 +20,90 @@ from srcli.media.write import fitted
 # Code points of H.273 with which values look wrong where sRGB is taken for granted
 _PRIMARIES, _TRANSFERS = {9: "BT.2020"}, {16: "PQ", 18: "HLG"}
 _TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
+_SHORTEST, _USUAL = 10, 100  # ms: frames of no more than the first are shown by browsers for the second
 
 
-def probe_sequence(pattern: Path, rate: Fraction) -> Video:
-    """Describe the pictures of a pattern as a video at `rate` frames a second; the first says size, depth and alpha."""
-    files = numbered(pattern)
-    first = read_image(files[0])
-    deep = first.pixels.dtype != np.uint8
-    alpha = first.alpha is not None
-    pix_fmt = ("yuva" if alpha else "yuv") + ("444p10le" if deep else "444p" if alpha else "420p")
+def of_pictures(source: Path) -> bool:
+    """Tell whether a video is made of pictures: of numbered ones, or of an animation."""
+    if is_sequence(source):
+        return True
+    with suppress(BadPicture, OSError), source.open("rb") as file:
+        return kind_of(file.read(400), source) in ANIMATED
+    return False
+
+
+def probe_pictures(source: Path, rate: Fraction) -> Video:
+    """Describe pictures as a video, numbered ones at `rate` frames a second; the first says size, depth and alpha."""
+    if is_sequence(source):
+        files = numbered(source)
+        first = read_image(files[0])
+        return _video(source, first, first.alpha is not None, 1 / (rate * _TICKS), rate, len(files))
+    frames = _timed(_animation(source))
+    alpha = any(frame.alpha is not None and frame.alpha.min() < 255 for frame in frames)
+    rate = (1000 * Fraction(len(frames), frames[-1].pts + frames[-1].duration)).limit_denominator(1000)
+    return _video(source, Picture(frames[0].pixels, frames[0].alpha), alpha, Fraction(1, 1000), rate, len(frames))
+
+
+def _video(source: Path, first: Picture, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
+    # 4:2:0 is what players play
+    pix_fmt = ("yuva420p" if alpha else "yuv420p") + ("10le" if first.pixels.dtype != np.uint8 else "")
     track = Track(
         index=0,
         height=first.pixels.shape[0],
         width=first.pixels.shape[1],
         pix_fmt=pix_fmt,
         codec=first.format,
-        time_base=1 / (rate * _TICKS),
+        time_base=time_base,
         rate=rate,
         colors=Colors(BT709, UNSPECIFIED, UNSPECIFIED, LIMITED),
-        frames=len(files),
-        seconds=float(len(files) / rate),
+        frames=frames,
+        seconds=float(frames / rate),
     )
-    return Video(pattern, "pictures", (track,), Fraction(0), track.seconds)
+    return Video(source, "pictures", (track,), Fraction(0), track.seconds)
+
+
+def _animation(path: Path) -> Animation:
+    try:
+        return read_animation(path)
+    except BadPicture as error:
+        raise BadVideo(str(error)) from error
+
+
+def _timed(animation: Animation) -> list[Timed]:
+    """Put the frames into ms from the beginning, one play of them."""
+    frames, begin = [], 0.0
+    for frame in animation.frames:
+        end = begin + (frame.duration if frame.duration > _SHORTEST else _USUAL)
+        frames.append(Timed(frame.pixels, frame.alpha, round(begin), round(end) - round(begin)))
+        begin = end
+    return frames
+
+
+def read_pictures(source: Path, track: Track, clip: Clip) -> "SequenceReader | AnimationReader":
+    """Open what `probe_pictures` described."""
+    return (SequenceReader if is_sequence(source) else AnimationReader)(source, track, clip)
+
+
+class AnimationReader:
+    """The frames of an animation, all of which are held, as VideoReader gives them."""
+
+    damage: tuple[str, ...] = ()
+    anew: tuple[Fraction, ...] = ()
+
+    def __init__(self, path: Path, track: Track, clip: Clip) -> None:
+        animation = _animation(path)
+        self.notes = animation.still.notes
+        first, last = (None if time is None else time * 1000 for time in (clip.start, clip.end))
+        frames = [frame for frame in _timed(animation) if frame.pts >= (first or 0) and (last is None or frame.pts < last)]
+        self._frames = frames[: clip.frames]
+        self._alpha = track.alpha
+        self.count = len(self._frames)
+
+    def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
+        """Yield the frames that are wanted."""
+        for number, frame in enumerate(self._frames):
+            if wanted(number):
+                yield number, frame if self._alpha else frame._replace(alpha=None)
 
 
 class SequenceReader:

@@ -4,9 +4,13 @@ from pathlib import Path
 
 # Containers that can be written, by suffix
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "mkv", ".mov": "mov", ".webm": "webm"}
-SUFFIXES = frozenset(CONTAINERS) | frozenset(
-    (".avi", ".3gp", ".3g2", ".flv", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".ogv", ".y4m", ".mxf")
+SUFFIXES = frozenset(CONTAINERS).union(
+    (".avi", ".divx", ".xvid", ".qt", ".f4v", ".flv", ".3gp", ".3g2", ".wmv", ".asf", ".wm", ".rm", ".rmvb"),
+    (".ts", ".mts", ".m2ts", ".m2t", ".tod", ".tp", ".trp", ".mpg", ".mpeg", ".mpe", ".m2p", ".vob", ".vro"),
+    (".ogv", ".ogm", ".mk3d", ".y4m", ".mxf", ".ivf", ".nut", ".dv"),
+    (".m1v", ".m2v", ".mpv", ".mp2v", ".h264", ".264", ".h265", ".265", ".hevc"),  # without a container
 )
+DOUBTFUL = frozenset((".mod",))  # of videos, and of files of other kinds
 
 _STILLS = (
     b"avif",
@@ -31,6 +35,12 @@ _HEADS = (
     b"OggS",
     b"YUV4MPEG2",
     b"\x00\x00\x01\xba",  # MPEG program stream
+    b"\x00\x00\x01\xb3",  # MPEG video, bare
+    b"\x00\x00\x00\x01",  # H.264 and HEVC, bare
+    b"\x1f\x07\x00",  # DV
+    b".RMF",  # RealMedia
+    b"DKIF",  # IVF
+    b"nut/multimedia",
     b"\x30\x26\xb2\x75",  # ASF
     b"\x06\x0e\x2b\x34",  # MXF
 )

@@ -182,7 +182,7 @@ def probe_video(path: Path) -> Video:
     if empty:
         raise BadVideo(f"'{path}' is empty")
     with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
-        tracks = [track for stream in real_videos(container) if (track := _probe(path, container, stream))]
+        tracks = [track for stream in real_videos(container) if (track := _probe(path, stream))]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
             what = "its video has no frame that decodes" if "video" in kinds else f"it has no video, only {', '.join(kinds)}"
@@ -198,22 +198,19 @@ def real_videos(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _probe(path: Path, container: InputContainer, stream: VideoStream) -> Track | None:
+def _probe(path: Path, stream: VideoStream) -> Track | None:
     if stream.codec_context is None:
         raise BadVideo(f"'{path}': no decoder for the codec of stream {stream.index}")
-    decoder = _decoder(stream)
-    first: VideoFrame | None = None
-    container.seek(0) if container.format.name != "yuv4mpegpipe" else None
-    for packet in container.demux(stream):
-        try:
-            first = next(iter(decoder.decode(packet if packet.size else None)), None)
-        except av.FFmpegError:
-            continue
-        if first:
-            break
-    if first is None:
-        return None
-    return track_of(stream, first)
+    # once more for each: not every file lets itself be sought to its beginning
+    with av.open(str(path.absolute()), metadata_errors="replace") as container:
+        again = container.streams[stream.index]
+        assert isinstance(again, VideoStream)
+        decoder = _decoder(again)
+        for packet in container.demux(again):
+            with suppress(av.FFmpegError):
+                if first := next(iter(decoder.decode(packet if packet.size else None)), None):
+                    return track_of(again, first)
+    return None
 
 
 def track_of(stream: VideoStream, first: VideoFrame) -> Track:
@@ -355,7 +352,9 @@ class VideoReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._damaged = 0  # packets
+        self._damaged = 0  # packets that did not decode
+        self._marked = 0  # packets, by what unpacked them
+        self._corrupt = 0  # frames, by the decoder
         self._mended = 0  # time stamps
         self._unstamped = 0  # frames
         self._resampled = 0  # frames of another size
@@ -411,6 +410,7 @@ class VideoReader:
                 continue  # of an open GOP: it refers to what was left out
             duration = frame.duration or self._tick
             self._unstamped += frame.pts is None
+            self._corrupt += frame.is_corrupt
             pts = frame.pts if frame.pts is not None else (last or 0) + duration
             if last is not None and pts <= last:
                 pts, self._mended = last + 1, self._mended + 1
@@ -464,6 +464,10 @@ class VideoReader:
         lines = []
         if self._headless:
             lines.append(f"{self._headless} frames before the first key frame cannot be decoded, and are left out")
+        if self._corrupt:
+            lines.append(f"{self._corrupt} frames are damaged in the source, and upscaled as they decode")
+        if self._marked > len(self.anew):  # where the clock begins anew, the last before is marked
+            lines.append(f"{self._marked} of its packets are marked as incomplete: data were lost there, or files joined")
         if self._mended:
             lines.append(f"{self._mended} time stamps did not rise and were put right")
         if self.anew:
@@ -476,7 +480,7 @@ class VideoReader:
 
     @property
     def _faults(self) -> int:
-        return self._damaged + self._mended + self._unstamped
+        return self._damaged + self._marked + self._corrupt + self._mended + self._unstamped
 
     @property
     def _tick(self) -> int:
@@ -552,7 +556,7 @@ class VideoReader:
                 packets += packet.size > 0
                 if packet.size and packets <= skip:
                     continue
-                self._damaged += packet.is_corrupt
+                self._marked += packet.is_corrupt
                 if entry is None and packet.size:
                     entry, leading = (packet.pts, leading) if packet.is_keyframe else (None, leading + 1)
                 try:

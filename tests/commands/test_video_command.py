@@ -1,5 +1,6 @@
 """srcli upscale with videos: what is kept, what is refused, what goes on after a stop; numbered pictures and pipes."""
 
+import errno
 import io
 import json
 import shutil
@@ -16,6 +17,8 @@ from PIL import Image
 from typer.testing import Result
 
 from srcli.engine import video as engine
+from srcli.media.animation import Animation, Frame, read_animation, write_animation
+from srcli.media.image import Picture
 from srcli.media.segments import Parts
 from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip
@@ -81,9 +84,9 @@ def test_auto_takes_a_coarse_video_through_the_weights_for_it(tmp_path):
         (
             "a.mkv",
             "b.webm",
-            ["video", "subtitle"],
+            ["video", "audio", "subtitle"],
             [
-                "stream 1 (audio, aac) cannot be carried by webm; mkv carries it",
+                "stream 1: aac sound, which webm cannot carry, encoded as opus; mkv carries it",
                 "stream 2: subrip subtitles rewrapped as webvtt",
                 "the attachment 'font.ttf' cannot be carried by webm; mkv carries it",
             ],
@@ -100,13 +103,46 @@ def test_streams_chapters_and_tags_go_along_and_losses_are_said(tmp_path, source
     after = held(tmp_path / target)
     assert after.kinds == kinds
     assert after.times == before.times
-    assert after.sound == (before.sound if "audio" in kinds else [])
+    assert target == "b.webm" or after.sound == before.sound
     assert [any(word in text for text in after.texts[0]) for _, _, word in WORDS] == [True, True]
     assert after.chapters == [(0.0, 0.2, "One"), (0.2, 0.4, "Two")]
     assert after.metadata["title"] == "A title"
     assert [
         line.partition(": ")[2] for line in result.stderr.splitlines() if "stream " in line or "attachment" in line
     ] == notes
+
+
+@pytest.mark.parametrize(
+    ("source", "sound", "target", "made"),
+    [
+        ("a.avi", "adpcm_ms", "b.mkv", "aac"),
+        ("a.mov", "pcm_mulaw", "b.mp4", "aac"),
+        ("a.mkv", "aac", "b.webm", "opus"),
+        ("a.mkv", "flac", "b.mov", "alac"),
+    ],
+)
+def test_sound_that_cannot_be_copied_is_encoded_in_its_place(tmp_path, source, sound, target, made):
+    options = {"ticks": 1, "codec": "mpeg4"} if source == "a.avi" else {}  # whose clock ticks once a frame
+    clip = make_clip(tmp_path / source, tone=True, sound=sound, **options)
+    result = done(clip, "-o", tmp_path / target, "-s", 2)
+    assert f"{sound} sound, which {target[2:]} cannot carry, encoded as {made}" in " ".join(result.stderr.split())
+    before, after = heard(clip), heard(tmp_path / target)
+    assert len(after) == pytest.approx(len(before), abs=1024)  # of AAC the last packet is whole
+    heights = np.abs(before).max(), np.abs(after[len(before) // 4 : len(before) // 2]).max()
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+    if made == "alac":
+        np.testing.assert_array_equal(after, before)
+    cut = done(clip, "-o", tmp_path / f"cut_{target}", "-s", 2, "--start", 0.2, "--end", 0.4)
+    assert "please report" not in cut.stderr
+    assert len(heard(tmp_path / f"cut_{target}")) == pytest.approx(0.2 * 16000, abs=0.1 * 16000)
+
+
+def heard(path: Path) -> np.ndarray:
+    """Decode the sound, at 16 kHz from the beginning on."""
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("s16", "mono", 16000)
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in [*frames, *resampler.resample(None)]])
 
 
 def test_a_cover_picture_is_copied(tmp_path):
@@ -286,6 +322,22 @@ def test_a_broken_video_does_not_stop_the_folder(tmp_path):
     assert "2 upscaled, 1 failed" in result.stderr
 
 
+def test_what_can_have_no_result_fails_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.media.jobs.MAX_RESULT", 5000)
+    (tmp_path / "in").mkdir()
+    for name in ("a.avi", "a.flv"):
+        make_clip(tmp_path / "in" / name, frames=2, ticks=1, codec="mpeg4" if name == "a.avi" else "flv")
+    frames = [Image.fromarray(photograph(24, 32, i)) for i in range(4)]
+    frames[0].save(tmp_path / "in" / "b.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "in" / "c.png")
+    for more in (["--dry-run"], []):
+        result = upscale(tmp_path / "in", "-o", tmp_path / "out", "-s", 2, *more)
+        told = " ".join(result.stderr.split())
+        assert (result.exit_code, "a.mkv' are the same file" in told, "4 frames of 64 x 48 px" in told) == (1, True, True)
+    assert "2 upscaled, 2 failed" in told
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.mkv", "c.png"]
+
+
 def test_a_truncated_video_is_upscaled_and_said_with_exit_1(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=60, codec="ffv1")
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
@@ -358,6 +410,22 @@ def test_a_run_that_was_another_is_refused_before_any_work(tmp_path, monkeypatch
     assert (tmp_path / "out" / "a.png").exists()
 
 
+def test_a_source_that_changed_since_its_unfinished_run_stops_no_other(tmp_path, monkeypatch):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        make_clip(tmp_path / "in" / name, frames=20)
+    flags = tmp_path / "in", "-o", tmp_path / "out", "-s", 1, "--segment", 4
+    real = engine.upscale_video
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "upscale_video", lambda *a, **k: real(*a, **{**k, "tick": stop_after(11)}))
+        assert upscale(*flags).exit_code == 130
+    make_clip(tmp_path / "in" / "a.mp4", frames=8, height=24)
+    result = upscale(*flags)
+    assert (result.exit_code, "1 upscaled, 1 failed" in result.stderr) == (1, True)
+    assert "a.mp4.parts' holds an unfinished run of a source that has changed;" in " ".join(result.stderr.split())
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.mp4.parts", "b.mp4"]
+
+
 def test_a_video_that_vanished_stops_no_other(tmp_path, monkeypatch):
     clips = [
         make_clip(tmp_path / "in" / name, frames=3)
@@ -418,6 +486,35 @@ def test_what_appears_while_a_video_is_made_stays(tmp_path, monkeypatch, target,
     assert (tmp_path / there).read_text() == "another program's"
     monkeypatch.undo()
     assert "3 frames" in done(clip, "-o", tmp_path / target, "-s", 2, "--exists", "overwrite").stdout
+
+
+def test_on_a_full_disk_no_other_video_is_tried(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(tmp_path / "in" / name, frames=2)
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("srcli.media.segments.os.fsync", full)
+    result = upscale(tmp_path / "in", "-o", tmp_path / "out", "-s", 2)
+    told = " ".join(result.stderr.split())
+    assert (result.exit_code, told.count("No space left on device")) == (1, 1)
+    assert told.endswith("0 upscaled, 1 failed, 1 not tried")
+
+
+@pytest.mark.parametrize("exists", ["error", "skip"])
+def test_a_video_that_another_process_finished_meanwhile_is_not_begun(tmp_path, monkeypatch, exists):
+    clip, out = make_clip(tmp_path / "clip.mp4", frames=3), tmp_path / "out.mp4"
+    real = engine.plan_videos
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "plan_videos", lambda *a, **k: (real(*a, **k), out.write_text("another process's"))[0])
+        patch.setattr(engine._Run, "compute", lambda *_: pytest.fail("computed for nothing"))
+        result = upscale(clip, "-o", out, "-s", 2, "--exists", exists)
+    assert result.exit_code == (1 if exists == "error" else 0)
+    said = "another run had finished it" if exists == "skip" else "a file of that name appeared meanwhile and stays"
+    assert said in " ".join(result.stderr.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
 
 
 def test_a_name_that_leaves_no_room_for_the_folder_of_its_segments_is_refused(tmp_path):
@@ -481,7 +578,7 @@ def test_a_run_killed_after_all_was_done_only_tidies_up(tmp_path, monkeypatch):
         done(clip, "-o", tmp_path / "out.mp4", "-s", 2)
     before = (tmp_path / "out.mp4").stat()
     result = done(clip, "-o", tmp_path / "out.mp4", "-s", 2)
-    assert "an earlier run had finished it" in result.stderr
+    assert "another run had finished it" in result.stderr
     assert (tmp_path / "out.mp4").stat().st_mtime_ns == before.st_mtime_ns
     assert not (tmp_path / "out.mp4.parts").exists()
     assert upscale(clip, "-o", tmp_path / "out.mp4", "-s", 2).exit_code == 1  # it is there, and whole
@@ -520,6 +617,15 @@ def test_frames_become_numbered_pictures_and_these_a_video(tmp_path):
     done(tmp_path / "frames" / "f_%04d.png", "-o", tmp_path / "again.mp4", "-s", 2, "--fps", "30000/1001")
     assert held(tmp_path / "again.mp4").times[0] == pytest.approx([i * 1001 / 30000 for i in range(5)], abs=1e-4)
     assert decoded(tmp_path / "again.mp4")[0].shape == (192, 256, 3)
+
+
+@pytest.mark.parametrize(("dtype", "made"), [(np.uint8, ("h264", "yuv420p")), (np.uint16, ("hevc", "yuv420p10le"))])
+def test_numbered_pictures_become_what_players_play(tmp_path, dtype, made):
+    for i in range(2):
+        tifffile.imwrite(tmp_path / f"f_{i}.tif", photograph(24, 32, i).astype(dtype) * (257 if dtype == np.uint16 else 1))
+    done(tmp_path / "f_%d.tif", "-o", tmp_path / "film.mp4", "-s", 2)
+    track = probe_video(tmp_path / "film.mp4").tracks[0]
+    assert (track.codec, track.pix_fmt) == made
 
 
 def test_numbered_float_pictures_with_alpha_become_a_video(tmp_path):
@@ -567,6 +673,21 @@ def test_pictures_and_pipes_get_frames_as_players_show_them(tmp_path, matrix, tu
     assert f"{wanted.shape[1]}x{wanted.shape[0]}  2 frames" in result.stdout
     out = done(clip, "-o", "-", "--format", "rgb", "-s", 1, "--frames", 1).stdout_bytes
     np.testing.assert_array_equal(np.frombuffer(out, np.uint8).reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("a.gif", False), ("a.webp", True), ("a.png", True)])
+def test_an_animation_becomes_a_video(tmp_path, name, alpha):
+    clear = np.where(np.arange(32) < 16, 0, 255).astype(np.uint8)[None].repeat(24, 0) if alpha else None
+    frames = [Frame(photograph(24, 32, i), clear if i == 0 else None, time) for i, time in enumerate((40.0, 0.0, 70.0))]
+    write_animation(Animation(Picture(frames[0].pixels), frames, 0), tmp_path / name, format=name[2:])
+    done(tmp_path / name, "-o", tmp_path / "out.mkv", "-s", 2, "--codec", "ffv1")
+    assert held(tmp_path / "out.mkv").times == [[0.0, 0.04, 0.14]]  # browsers show the second for 100 ms
+    assert probe_video(tmp_path / "out.mkv").tracks[0].pix_fmt == ("yuva420p" if alpha else "yuv420p")
+    shown = read_animation(tmp_path / name).frames[0].pixels.astype(np.float64)
+    made = decoded(tmp_path / "out.mkv")[0].reshape(24, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(made - shown)[:, 18:].mean() < 12  # the left is transparent, and chroma is a half
+    done(tmp_path / name, "-o", tmp_path / "cut.mp4", "-s", 2, "--start", 0.04, "--frames", 1)
+    assert held(tmp_path / "cut.mp4").times == [[0.0]]
 
 
 def test_numbered_pictures_become_numbered_pictures(tmp_path):

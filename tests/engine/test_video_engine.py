@@ -209,7 +209,7 @@ def test_an_unfinished_run_of_another_srcli_is_not_gone_on_with(tmp_path):
         run(clip, tmp_path / "out.mp4", tick=stop_late)
     manifest = tmp_path / "out.mp4.parts" / "manifest.json"
     manifest.write_text(manifest.read_text().replace(__version__, "0.0.1"))
-    with pytest.raises(UsageError, match=r"holds an unfinished run of another srcli; .* --no-resume"):
+    with pytest.raises(BadVideo, match=r"holds an unfinished run of another srcli; .* --no-resume"):
         run(clip, tmp_path / "out.mp4")
 
 
@@ -369,6 +369,28 @@ def test_sound_stays_with_the_picture_where_the_clock_begins_anew(tmp_path, name
     (sound,) = after.sound
     assert all(0 < b - a < 0.15 for a, b in pairwise(sound))
     assert sound[-1] + 0.064 == pytest.approx(after.times[0][-1] + 0.04, abs=0.15)
+
+
+def by_the_clock(path: Path, hours: int) -> Path:
+    """Write a video of 20 frames and its sound into an MPEG-TS, whose time stamps begin at so many hours."""
+    with av.open(str(make_clip(path.with_name("early.mp4"), frames=20, tone=True))) as given, av.open(str(path), "w") as out:
+        streams = [out.add_stream_from_template(stream) for stream in given.streams]
+        for packet in (p for p in given.demux() if p.size):
+            later = round(hours * 3600 / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, streams[packet.stream.index]
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_a_broadcast_begins_at_zero_and_its_sound_stays_with_it(tmp_path, name):
+    clip = by_the_clock(tmp_path / "clip.ts", hours=10)
+    run(clip, tmp_path / name)
+    (times,), (sound,) = held(clip).times, held(clip).sound
+    begin = min(times[0], sound[0])
+    assert begin == pytest.approx(36000, abs=0.1)
+    assert held(tmp_path / name).times[0] == pytest.approx([time - begin for time in times], abs=0.001)
+    assert held(tmp_path / name).sound[0] == pytest.approx([time - begin for time in sound], abs=0.001)
 
 
 @pytest.mark.parametrize(("start", "end"), [("0", "3"), ("2", "3"), ("3", None), ("4.5", None)])
@@ -607,7 +629,7 @@ def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):
     flags = ["upscale", clip, "-o", target, "-m", "bicubic", "-s", "1", "--codec", "ffv1", "--segment", "3"]
     with small_files(clip.stat().st_size // 2):  # the segments are a tenth of it
         full = srcli(*flags)
-    assert (full.exit_code, full.stderr.count("cannot write")) == (1, 1)
+    assert (full.exit_code, full.stderr.count("cannot write"), full.stderr.count("joined.mkv")) == (1, 1, 1)
     assert not (tmp_path / "out.mkv.parts" / "joined.mkv").exists()
     again = srcli(*flags)
     assert "30 kept from an earlier run" in again.stderr

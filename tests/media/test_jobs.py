@@ -200,13 +200,15 @@ REFUSED = {
         ["a.png", "a.jpg"],
         {"format": "webp"},
         UsageError,
-        "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file",
+        "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
+        "--exists rename numbers them",
     ),
     "case": (
         ["a.png", "A.png"],
         {},
         UsageError,
-        "'a.png' and 'A.png' collide: their outputs 'a_x4.png' and 'A_x4.png' differ only by case",
+        "'a.png' and 'A.png' collide: their outputs 'a_x4.png' and 'A_x4.png' differ only by case; "
+        "--exists rename numbers them",
     ),
     "itself": (
         ["in"],
@@ -245,6 +247,26 @@ def test_refused_in_planning(case):
     assert "\n" not in str(caught.value)
     assert line in (None, str(caught.value))
     assert sorted(Path().rglob("*")) == before
+
+
+def test_what_collides_only_by_its_format_fails_alone_or_is_numbered():
+    for name in ("a.avi", "a.3gp", "b.avi"):
+        Path("in").mkdir(exist_ok=True)
+        Path("in", name).touch()
+    jobs = plan_jobs(["in"], Path("out"), scale=4)
+    line = "'in/a.3gp' and 'in/a.avi' collide: their outputs 'out/a.mkv' and 'out/a.mkv' are the same file; "
+    assert [job.error for job in jobs] == ["", f"{line}--exists rename numbers them", ""]
+    assert targets("in", output="out", exists="rename") == ["out/a.mkv", "out/a_2.mkv", "out/b.mkv"]
+    assert targets(picture("a.png"), picture("a.jpg"), format="webp", exists="rename") == ["a_x4.webp", "a_x4_2.webp"]
+    Path("out").mkdir()
+    Path("out/a.mkv").touch()
+    assert [job.skip for job in plan_jobs(["in"], Path("out"), scale=4, exists="skip")] == [True, False, False]
+
+
+def test_a_size_that_a_format_has_not_fails_alone():
+    jobs = plan_jobs([picture("a.png"), picture("long.jpg", width=20000)], None, scale=4)
+    line = "the result of 'long.jpg' would be 80000 x 12 px, but JPEG ends at 65,500; choose --format png"
+    assert [job.error for job in jobs] == ["", line]
 
 
 def test_existing_outputs_are_listed_and_nothing_is_planned():

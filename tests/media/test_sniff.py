@@ -1,6 +1,9 @@
 import pytest
 
-from srcli.media.sniff import looks_like_video
+from srcli.media.jobs import pictures_in
+from srcli.media.sniff import is_video, looks_like_video
+from srcli.media.video import probe_video
+from tests.clips import make_clip
 
 
 def packets(length: int, lead: bytes, number: int) -> bytes:
@@ -28,3 +31,28 @@ def test_a_picture_with_the_letters_of_packets_is_no_video(head):
 def test_pictures_in_iso_files_are_no_videos(brand):
     assert not looks_like_video(b"\0\0\0\x18ftyp" + brand + bytes(4) + b"mif1heic" + bytes(100))
     assert looks_like_video(b"\0\0\0\x18ftypisom" + bytes(4) + b"isommp42" + bytes(100))
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "codec", "size"),
+    [
+        ("a.divx", "avi", "mpeg4", (48, 64)),
+        ("a.f4v", "f4v", "libx264", (48, 64)),
+        ("a.qt", "mov", "mpeg4", (48, 64)),
+        ("a.mod", "mpeg", "mpeg2video", (48, 64)),
+        ("a.m2v", "mpeg2video", "mpeg2video", (48, 64)),
+        ("a.h264", "h264", "libx264", (48, 64)),
+        ("a.ivf", "ivf", "libvpx", (48, 64)),
+        ("a.dv", "dv", "dvvideo", (576, 720)),
+    ],
+)
+def test_files_of_cameras_and_old_programs_are_taken_from_folders(tmp_path, name, format, codec, size):
+    make_clip(tmp_path / name, frames=2, codec=codec, height=size[0], width=size[1], ticks=1, format=format)
+    assert list(pictures_in(tmp_path, False, None)) == [tmp_path / name]
+    assert is_video(tmp_path / name)
+    assert probe_video(tmp_path / name).tracks[0].height == size[0]
+
+
+def test_a_suffix_of_videos_and_of_others_is_told_by_the_content(tmp_path):
+    (tmp_path / "go.mod").write_text("module example.org/me")
+    assert list(pictures_in(tmp_path, False, None)) == []

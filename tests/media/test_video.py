@@ -192,6 +192,39 @@ def test_time_goes_on_where_the_clock_begins_anew(tmp_path):
     assert len(frames) == 100
     assert {b.pts - a.pts for a, b in pairwise(frames)} == {3600}
     assert source.notes == ("the clock of the file begins anew (1 x): what follows is put behind",)
+    assert not source.damage
+
+
+def test_frames_that_the_decoder_marks_are_counted(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=20, panning=True, options={"bf": "0"})
+    with av.open(str(clip)) as container:
+        hurt = [packet.pos + packet.size // 2 for packet in container.demux(video=0) if packet.size][10]
+    content = bytearray(clip.read_bytes())
+    content[hurt : hurt + 20] = bytes(20)
+    clip.write_bytes(content)
+    source = reader(clip)
+    assert len(list(source.frames())) == 20
+    assert [re.sub(r"\d+", "N", note) for note in source.notes] == [
+        "N frames are damaged in the source, and upscaled as they decode"
+    ]
+    assert not source.damage
+
+
+def test_a_packet_that_lacks_a_part_is_said(tmp_path):
+    clip = make_clip(tmp_path / "clip.ts", frames=20, options={"bf": "0"})
+    content = clip.read_bytes()
+    lost = len(content) // 2 // 188 * 188
+    clip.write_bytes(content[:lost] + content[lost + 188 :])
+    source = reader(clip)
+    list(source.frames())
+    assert any("marked as incomplete: data were lost there, or files joined" in note for note in source.notes)
+
+
+def test_a_flash_video_may_begin_late(tmp_path):
+    clip = make_clip(tmp_path / "clip.flv", frames=3, codec="flv", pts=[(50 + i) * 512 for i in range(3)])
+    with av.open(str(clip)) as container, pytest.raises(av.FFmpegError):
+        container.seek(0)
+    assert times(clip) == [2000, 2040, 2080]
 
 
 @pytest.mark.parametrize("dropped", [[5, 9, 10, *range(60, 90)], [n for n in range(100) if n % 5]])

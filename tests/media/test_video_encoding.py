@@ -67,6 +67,7 @@ def test_defaults_keep_depth_chroma_and_alpha(container, source, codec, pix_fmt)
         ("yuv444p", "libsvtav1", "mkv", "yuv420p stores less colour detail than yuv444p"),
         ("yuva444p", None, "webm", "yuva420p stores less colour detail than yuva444p"),
         ("yuva444p10le", None, "webm", "libvpx-vp9 in yuva420p: 10 bits reduced to 8"),
+        ("yuva420p10le", None, "mp4", "libx265 in yuv420p10le has no alpha: transparency is lost"),
     ],
 )
 def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
