@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from srcli.checkpoint import Card
-from srcli.engine.settings import TrainConfig, idle
+from srcli.engine.settings import FOLDERS, TrainConfig, idle
 from srcli.errors import UsageError
 from srcli.models import label_of
 from srcli.records import jsonable
@@ -109,7 +109,9 @@ def train_command(card: Card) -> str:
     names += [n for group in _TOGETHER if training.get(group[0]) for n in group if training.get(n) is not None]
     names = [n for n in names if n not in idle(training)]
     flags = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in card.config.items()]
-    flags += [f"--{n.replace('_', '-')} {_flag(training[n])}" for n in names]
+    for n in names:  # several folders have a flag each
+        values = training[n] if n in FOLDERS and isinstance(training[n], list) else [training[n]]
+        flags += [f"--{n.replace('_', '-')} {_flag(value)}" for value in values]
     betas = list(training.get("betas", unsaid["betas"]))
     file = [] if betas == unsaid["betas"] else [f"betas = {json.dumps(betas)}"]
     for stage in training.get("stage") or ():

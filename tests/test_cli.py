@@ -379,6 +379,11 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
 
 
+def test_a_second_folder_to_validate_on_is_refused(folder, tmp_path):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--val", folder, "--val", folder))
+    assert (result.exit_code, "--val is one folder, not 2" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["p1.png", "grid.png"])
 def test_samples_do_not_come_among_what_is_trained_on(folder, name):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}

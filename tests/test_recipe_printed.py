@@ -42,6 +42,7 @@ def test_what_a_card_says_is_no_command():
         replace(PLAIN, val="photos", val_lr_dir="photos"),
         replace(PLAIN, teacher_dir="rfdn/photos", teacher_weight=0.25),
         replace(PLAIN, shrink=0.6, drawings=0.05),
+        replace(PLAIN, data=("photos", "rfdn/photos"), lr_dir=("rfdn/photos", "photos")),
         replace(PLAIN, teacher="my rfdn.safetensors", teacher_weight=0.5, init="random"),
     ],
 )

@@ -21,7 +21,7 @@ from srcli.engine.folders import hr_folder, list_pictures, partners
 from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
-from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
+from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, listed, placed, settled, together
 from srcli.engine.validate import check_validation
 from srcli.errors import (
     BadFolder,
@@ -92,13 +92,7 @@ def _host_threads(device: torch.device) -> int:
 
 def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     """Return what batches on `device` are drawn from, and what is to be told of it; raise where it is too little."""
-    s, root = config.scale, hr_folder(Path(config.data), training=True)
-    given = [Path(folder) if folder else None for folder in (config.lr_dir, config.teacher_dir)]
-    if given[1] and given[1].resolve() in {root.resolve(), Path(config.data).resolve()}:
-        raise UsageError(f"--teacher-dir '{given[1]}' is --data itself; it takes a teacher's SR of that")
-    pictures = list_pictures(root)
-    found = [partners(pictures, folder, s, root) if folder else [None] * len(pictures) for folder in given]
-    files = [Files(*picture) for picture in zip(pictures, *found, strict=True)]
+    s, files = config.scale, _files(config)
     where, threads = device, 1
     if config.degradation != "bicubic":  # JPEG and H.264 are encoded on the host
         where, threads = torch.device("cpu"), min(_host_threads(device), max(leg.batch for leg in config.legs()))
@@ -126,13 +120,31 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
         if names
     ]
     if source.unlike and not len(source):
-        raise TrainingFailed(f"no picture in '{config.data}' has what it is trained with: {_unlike(config)}")
+        raise TrainingFailed(f"no picture in '{together(config.data)}' has what it is trained with: {_unlike(config)}")
     patch = max(leg.patch for leg in config.legs())
     if patch == config.patch or source.largest < config.patch:
         source.check(config.patch)
     else:
         source.check(patch, "--finish-patch" if config.finish else "[[stage]] patch =")
     return source if where == device else Ahead(source, device, turns=config.accumulate), notes
+
+
+def _files(config: TrainConfig) -> list[Files]:
+    """List the pictures of all --data with their LR and SR; raise UsageError, BadFolder."""
+    folders = [Path(folder) for folder in listed(config.data)]
+    roots = [hr_folder(folder, training=True) for folder in folders]
+    places = {root.resolve() for root in roots}
+    if len(places) < len(roots):
+        raise UsageError("the same --data is given twice")
+    if own := [sr for sr in listed(config.teacher_dir) if Path(sr).resolve() in places | {f.resolve() for f in folders}]:
+        raise UsageError(f"--teacher-dir '{own[0]}' is --data itself; it takes a teacher's SR of that")
+    given = [listed(made) or (None,) * len(roots) for made in (config.lr_dir, config.teacher_dir)]
+    files = []
+    for root, *beside in zip(roots, *given, strict=True):
+        pictures = list_pictures(root)
+        found = [partners(pictures, Path(f), config.scale, root) if f else [None] * len(pictures) for f in beside]
+        files += [Files(*picture) for picture in zip(pictures, *found, strict=True)]
+    return files
 
 
 def _unlike(config: TrainConfig) -> str:
@@ -144,11 +156,11 @@ def _unlike(config: TrainConfig) -> str:
 def _check_folders(config: TrainConfig) -> None:
     """Raise BadFolder where a folder that a run was begun with is not there: moved, or named from another folder."""
     for name in FOLDERS:
-        folder = getattr(config, name)
-        if folder and not Path(folder).is_dir():
-            raise BadFolder(
-                f"{flag(name)} of the run is '{folder}', and there is no such folder; name it anew with {flag(name)}"
-            )
+        for folder in listed(getattr(config, name)):
+            if not Path(folder).is_dir():
+                raise BadFolder(
+                    f"{flag(name)} of the run is '{folder}', and there is no such folder; name it anew with {flag(name)}"
+                )
 
 
 def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
@@ -228,6 +240,10 @@ def _check_runs(model: SRModel, config: TrainConfig) -> None:
         raise UsageError(f"no '{config.arch}' runs with {_told(config.network or {})}: {first_line(error)}") from error
 
 
+def _said(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value or "not given")
+
+
 def _told(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in arguments.items()) or "the table's arguments"
 
@@ -238,14 +254,14 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     given = asdict(settings) if isinstance(settings, TrainConfig) else settings
     before = {} if state is None else state["config"] | placed(state["config"])
     notes = [
-        f"{flag(name)} was {state['config'].get(name) or 'not given'}"
+        f"{flag(name)} was {_said(state['config'].get(name))}"
         for name in (*FOLDERS, "teacher", "steps", "minutes")
         if state is not None and before.get(name) != getattr(config, name)
     ]
     if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
     if config.teacher_dir:
-        notes.append(f"taught by the SR in '{config.teacher_dir}'")
+        notes.append(f"taught by the SR in '{together(config.teacher_dir)}'")
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):

@@ -23,7 +23,7 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import FOLDERS, NEEDED, Leg, TrainConfig
+from srcli.engine.settings import FOLDERS, NEEDED, Leg, TrainConfig, each
 from srcli.errors import TrainingFailed, UserError
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
@@ -238,9 +238,9 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
     config = run.config
     training = {
         **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
-        **{name: Path(folder).name if (folder := getattr(config, name)) else None for name in FOLDERS},
+        **{name: each(getattr(config, name), lambda folder: Path(folder).name) for name in FOLDERS},
         # 'srcli eval --save' calls its folder as that of the HR; the one above it tells the teacher
-        "teacher_dir": Path(*Path(config.teacher_dir).parts[-2:]).as_posix() if config.teacher_dir else None,
+        "teacher_dir": each(config.teacher_dir, lambda folder: Path(*Path(folder).parts[-2:]).as_posix()),
         "init": _name(config.init),
         "teacher": _name(config.teacher) if config.teacher else None,
         "lr": config.rate,

@@ -976,6 +976,38 @@ def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
     list(train(replace(config, lr_dir=str(tmp_path / "lr"), steps=1), tmp_path / "other", device="cpu"))
 
 
+@pytest.mark.parametrize("cache_mib", [None, 4])
+def test_several_folders_are_pooled_with_their_lr_and_told(config, pictures, tmp_path, cache_mib):
+    more = tmp_path / "more"
+    more.mkdir()
+    (pictures / "0.png").rename(more / "0.png")
+    folders = str(pictures), str(more)
+    lr = [str(tmp_path / name) for name in ("lr", "lr of more")]
+    for hr, made in zip((pictures, more), lr, strict=True):
+        degrade_folder(hr, Path(made), 2, "photo", seed=0)
+    config = replace(config, data=folders, lr_dir=tuple(lr), cache_mib=cache_mib)
+    started, *_ = train(replace(config, steps=1), tmp_path / "run", device="cpu")
+    assert (started.pictures, started.notes) == (3, ())
+    training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
+    assert (training["data"], training["lr_dir"]) == (["hr", "more"], ["lr", "lr of more"])
+    alone = {"data": str(pictures), "lr_dir": lr[0], "steps": 2}
+    started, *_ = train(alone, tmp_path / "run", device="cpu", resume=True)
+    assert (started.pictures, started.notes[0]) == (2, f"--data was {', '.join(folders)}")
+
+
+@pytest.mark.parametrize(
+    ("data", "lr_dir", "text"),
+    [
+        (("hr", "."), "hr", "2 folders of --data need as many --lr-dir, in their order, not 1"),
+        (("hr", "./hr"), None, "the same --data is given twice"),
+    ],
+)
+def test_folders_that_do_not_go_together_are_refused(config, tmp_path, monkeypatch, data, lr_dir, text):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=text):
+        next(train(replace(config, data=data, lr_dir=lr_dir), tmp_path / "run", device="cpu"))
+
+
 def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pictures, tmp_path):
     plain, photo = (
         [e.psnr for e in train(c, tmp_path / c.degradation, device="cpu") if isinstance(e, Validated)]
