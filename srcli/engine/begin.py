@@ -59,6 +59,8 @@ def begin(
         check_precision(precision, ranks.device)
         torch.manual_seed(config.seed)
         model, trained, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
+        if state is None and config.lr is not None and config.optimizer == "muon" and not hidden_kernels(model):
+            raise UsageError(f"--lr is the rate of Muon, which trains nothing of '{config.arch}'; that of Adam is --adam-lr")
         teacher = _teacher(config, out, notes)
         for network in (model, teacher):
             if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:

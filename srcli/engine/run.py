@@ -154,7 +154,7 @@ class Run:
             return in_color(self.teacher, lr).float()
 
     def set_rates(self) -> float:
-        """Set this step's learning rates; return the main one."""
+        """Set this step's learning rates; return the main one: Muon's where it trains something."""
         config, leg = self.config, self.leg()
         progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
         if not leg.since:
@@ -171,7 +171,8 @@ class Run:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-        return config.rate * factor
+        rate: float = self.optimizers[0].param_groups[0]["lr"]
+        return rate
 
     def update(self) -> None:
         """Turn the gradients into the next weights, and move the average towards them."""
@@ -243,7 +244,7 @@ def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) ->
         "teacher_dir": each(config.teacher_dir, lambda folder: Path(*Path(folder).parts[-2:]).as_posix()),
         "init": _name(config.init),
         "teacher": _name(config.teacher) if config.teacher else None,
-        "lr": config.rate,
+        "lr": None if config.optimizer == "muon" and not hidden_kernels(run.model) else config.rate,
         "steps_done": run.step,
         "minutes_done": round(run.elapsed / 60, 1),
         "ranks": run.ranks.world,

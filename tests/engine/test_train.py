@@ -691,8 +691,15 @@ def test_the_loss_of_a_luma_network_is_that_of_y(config, tmp_path):
 
 
 def test_a_network_without_kernels_for_muon_is_trained_by_adam(config, tmp_path):
-    events = list(train(replace(config, arch="rdsrn", steps=1, patch=8), tmp_path / "run", device="cpu"))
+    config = replace(config, arch="rdsrn", steps=1, patch=8, adam_lr=2e-3, warmup=0)
+    with pytest.raises(
+        UsageError, match="--lr is the rate of Muon, which trains nothing of 'rdsrn'; that of Adam is --adam-lr"
+    ):
+        next(train(replace(config, lr=5e-3), tmp_path / "run", device="cpu"))
+    events = list(train(config, tmp_path / "run", device="cpu"))
     assert "Adam trains all of 'rdsrn', at --adam-lr" in events[0].notes[-1]
+    assert next(e.lr for e in events if isinstance(e, Step)) == 2e-3
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["lr"] is None
 
 
 def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
