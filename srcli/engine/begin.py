@@ -35,7 +35,7 @@ from srcli.errors import (
     quoted,
 )
 from srcli.models import create
-from srcli.models.base import SRModel
+from srcli.models.base import SRModel, Tiling, Window
 from srcli.zoo import on_disk, open_model
 
 
@@ -173,10 +173,9 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
         if not config.network:
             raise
         raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
-    if config.network:
-        _check_runs(model, config)
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
+    _check_runs(model, config)
     if config.init == "random":
         return model, False, []
     if config.init in ("auto", "upsampler"):
@@ -235,11 +234,21 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
 
 @torch.no_grad()
 def _check_runs(model: SRModel, config: TrainConfig) -> None:
-    """Raise UsageError where a network of other arguments was built, and cannot compute."""
-    try:
-        model.eval()(torch.zeros(1, model.channels, model.min_side, model.min_side))
-    except Exception as error:  # whatever a layer says of what it is given
-        raise UsageError(f"no '{config.arch}' runs with {_told(config.network or {})}: {first_line(error)}") from error
+    """Raise UsageError where a network, of other arguments or of one's own, does not keep the contract of SRModel."""
+    if not isinstance(getattr(model, "tiling", None), Tiling):
+        raise UsageError(f"'{config.arch}' does not say how it may be cut into tiles: its class has to set tiling")
+    s, least = model.scale, model.min_side
+    for height, width in ((least, least + 1), (least + 5, least + 4)):  # odd and even
+        whole, wanted = Window(0, 0, height, width, (0, height, 0, width)), (1, model.channels, s * height, s * width)
+        try:
+            given = tuple(model.eval()(torch.zeros(1, model.channels, height, width), whole).shape)
+        except Exception as error:  # whatever a layer says of what it is given
+            where = f"on {height}x{width} px (its min_side is {least})"
+            raise UsageError(
+                f"no '{config.arch}' runs with {_told(config.network or {})} {where}: {first_line(error)}"
+            ) from error
+        if given != wanted:
+            raise UsageError(f"'{config.arch}' makes {given} of {height}x{width} px, and has to make {wanted}")
 
 
 def _said(value: Any) -> str:

@@ -27,6 +27,7 @@ from srcli.engine.settings import PARTNERS, Stage, TrainConfig, flag, settled
 from srcli.engine.train import train
 from srcli.errors import BadFolder, DeviceUnavailable, OutOfMemory, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
+from srcli.models.base import SRModel, Tiling
 from srcli.models.blocks import bicubic
 from srcli.ops.color import luma
 from tests.conftest import small_files
@@ -1148,6 +1149,56 @@ def test_arguments_of_a_network_that_cannot_run_are_refused_in_a_line(config, tm
     with pytest.raises(UsageError, match=f"no '{arch}' (runs|can be built) with "):
         list(train(replace(config, arch=arch, network=network), tmp_path / "run", device="cpu"))
     assert not (tmp_path / "run" / "last.pt").exists()
+
+
+class Own(SRModel):
+    """A network of one's own that keeps the contract, but for what a test has it do."""
+
+    def __init__(self, scale, **_):
+        super().__init__(scale)
+        self.conv = torch.nn.Conv2d(3, 3 * scale**2, 3, padding=1)
+        self.tiling = Tiling("local", overlap=1)
+
+    def forward(self, x, window=None):
+        return torch.nn.functional.pixel_shuffle(self.conv(x), self.scale)
+
+
+class Untold(Own):
+    def __init__(self, scale, **_):
+        super().__init__(scale)
+        del self.tiling
+
+
+class Even(Own):
+    def forward(self, x, window=None):
+        return super().forward(torch.nn.functional.pixel_shuffle(torch.nn.functional.pixel_unshuffle(x, 2), 2))
+
+
+class Small(Own):
+    def forward(self, x, window=None):
+        return self.conv(x)[:, :3]
+
+
+class Untiled(Own):
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (Untold, "'fast' does not say how it may be cut into tiles: its class has to set tiling"),
+        (Even, r"no 'fast' runs with the table's arguments on 1x2 px \(its min_side is 1\): .*divisible by"),
+        (Small, r"'fast' makes \(1, 3, 1, 2\) of 1x2 px, and has to make \(1, 3, 2, 4\)"),
+        (Untiled, "no 'fast' runs with .* takes 2 positional arguments"),
+    ],
+)
+def test_a_network_of_ones_own_is_tried_before_the_first_step(config, tmp_path, monkeypatch, network, text):
+    monkeypatch.setattr("srcli.models.plain.Plain", Own)
+    assert isinstance(next(train(config, tmp_path / "own", device="cpu")), Started)
+    monkeypatch.setattr("srcli.models.plain.Plain", network)
+    with pytest.raises(UsageError, match=text):
+        next(train(config, tmp_path / "run", device="cpu"))
 
 
 @pytest.mark.parametrize(
