@@ -31,6 +31,7 @@ _FREE = {  # settings that may be others when a run is resumed
     *(name for name in FOLDERS if name not in _TEACHERS),
     *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile"),
 }
+PARTS = ("data", "lr_dir", *_TEACHERS, "steps", "minutes", "precision")  # other ones on resuming make a run of parts
 _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
     "minutes": {"steps"},

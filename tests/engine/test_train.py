@@ -138,6 +138,16 @@ def test_weights_of_a_run_that_is_done_are_made_again_where_they_are_lost(config
         assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == [Started]
 
 
+def test_a_card_tells_the_parts_of_a_run_that_was_resumed_with_other_settings(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    for steps in (1, 2, 2):  # as it was; another; at its end
+        list(train({"steps": steps}, tmp_path / "run", device="cpu", resume=True))
+    list(train({"steps": 3, "precision": "bf16"}, tmp_path / "run", device="cpu", resume=True))
+    training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
+    told = [(part["steps_done"], part["steps"], part["precision"]) for part in [*training["parts"], training]]
+    assert told == [(1, 1, "fp32"), (2, 2, "fp32"), (3, 3, "bf16")]
+
+
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
