@@ -326,6 +326,7 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
     training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
     assert (training["optimizer"], training["lr"], training["schedule"]) == ("adam", 5e-4, "step")
     assert (training["ema"], training["init"], training["batch"]) == (0.0, "random", 2)
+    assert "the rate is never halved: schedule step does so at 200,000 steps first, and the run has 1\n" in result.stderr
 
 
 def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path):

@@ -21,7 +21,7 @@ from srcli.engine.folders import hr_folder, list_pictures, partners
 from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
-from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, listed, placed, settled, together
+from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, listed, never_halved, placed, settled, together
 from srcli.engine.validate import check_validation
 from srcli.errors import (
     BadFolder,
@@ -277,6 +277,8 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
         notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
+    if never := never_halved(config):
+        notes.append(never)
     if state is not None and run.fraction() >= 1:
         notes.append("the run is at its end; a larger --steps or --minutes lengthens it")
     if ranks.world > 1:

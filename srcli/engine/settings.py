@@ -244,6 +244,18 @@ def idle(training: Mapping[str, Any]) -> dict[str, str]:
     return said
 
 
+def never_halved(config: TrainConfig) -> str | None:
+    """Say so where schedule "step" halves nothing in the steps of a run; those of minutes are not known."""
+    if config.schedule != "step" or config.steps is None:
+        return None
+    for leg in config.legs():
+        first, last = leg.since * config.steps, (leg.since + leg.length) * config.steps
+        if any(first < step < last for step in config.milestones or (first + config.halve_every,)):
+            return None
+    at = min(config.milestones, default=config.halve_every)
+    return f"the rate is never halved: schedule step does so at {at:,} steps first, and the run has {config.steps:,}"
+
+
 def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):
@@ -284,6 +296,8 @@ def check_settings(config: TrainConfig) -> None:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
     if config.milestones and config.schedule != "step":
         raise UsageError("--milestones are those of --schedule step")
+    if config.milestones and min(config.milestones) < 1:
+        raise UsageError(f"--milestones are steps from 1 on, not {min(config.milestones)}")
     if config.finish and config.stage:
         raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
     for stage in config.stage:
