@@ -802,6 +802,12 @@ def test_stages_change_patch_batch_and_loss_under_one_schedule(config, tmp_path,
     assert rates == pytest.approx([0.5 + 0.5 * math.cos(math.pi * n / 4) for n in range(4)])
 
 
+def test_a_record_of_steps_is_of_one_stage_and_names_its_loss(config, tmp_path):
+    steps = [e for e in train(replace(config, finish=0.5), tmp_path / "run", device="cpu") if isinstance(e, Step)]
+    assert {(e.stage, e.loss_name) for e in steps} == {(0, "l1"), (1, "mse")}
+    assert max(e.step for e in steps if e.stage == 0) == 5
+
+
 @pytest.mark.parametrize(("warmup", "rates"), [(100, [0.01, 0.5, 1.0, 1.0]), (1, [1.0] * 4), (0, [1.0] * 4)])
 def test_the_warm_up_is_at_most_a_tenth_of_the_run(config, tmp_path, warmup, rates):
     config = replace(config, steps=20, schedule="constant", warmup=warmup, lr=1.0)
