@@ -71,6 +71,8 @@ def train(
             run.precision,
             tuple(notes),
         )
+        if board:
+            board.step = run.step
         with _logging(out) as log, _drawing(board, out):
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
