@@ -277,6 +277,10 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
         notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
+    if state is not None and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):
+        was, goes_on = run.rate, run.set_rates()
+        if goes_on > was:
+            notes.append(f"the rate goes up, from {was:.1e} to {goes_on:.1e}: schedule {config.schedule} is of the new length")
     if never := never_halved(config):
         notes.append(never)
     if state is not None and run.fraction() >= 1:

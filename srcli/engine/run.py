@@ -182,7 +182,7 @@ class Run:
             return in_color(self.teacher, lr).float()
 
     def set_rates(self) -> float:
-        """Set this step's learning rates; return the main one: Muon's where it trains something."""
+        """Set this step's learning rates; return the main one."""
         config, leg = self.config, self.leg()
         progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
         if not leg.since:
@@ -199,6 +199,11 @@ class Run:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
+        return self.rate
+
+    @property
+    def rate(self) -> float:
+        """The main learning rate of the latest step: Muon's where it trains something."""
         rate: float = self.optimizers[0].param_groups[0]["lr"]
         return rate
 

@@ -138,6 +138,14 @@ def test_weights_of_a_run_that_is_done_are_made_again_where_they_are_lost(config
         assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == [Started]
 
 
+def test_a_longer_run_whose_rate_goes_up_says_so(config, tmp_path):
+    list(train(replace(config, lr=4e-3, steps=4), tmp_path / "run", device="cpu"))
+    (note,) = (note for note in next(train({"steps": 8}, tmp_path / "run", device="cpu", resume=True)).notes if "rate" in note)
+    assert note == "the rate goes up, from 5.9e-04 to 2.0e-03: schedule cosine is of the new length"
+    started = next(train({"steps": 4, "compile": "off"}, tmp_path / "run", device="cpu", resume=True))
+    assert not any("rate" in note for note in started.notes)
+
+
 def test_a_card_tells_the_parts_of_a_run_that_was_resumed_with_other_settings(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
     for steps in (1, 2, 2):  # as it was; another; at its end
