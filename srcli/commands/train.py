@@ -15,8 +15,10 @@ from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
 from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
 from srcli.errors import UsageError, UserError
+from srcli.models import ARCHS
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
+_TRAINED = [name for name in ARCHS if name != "bicubic"]  # which has nothing to train
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 CHOICES = {
     "loss": LOSSES,
@@ -34,7 +36,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.  [required]")
     ] = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="The network.  [required]")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", help=f"The network: {', '.join(_TRAINED)}.  [required]")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network, such as channels=48; may be repeated."),
