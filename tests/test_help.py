@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from srcli.cli import app
-from srcli.models import ARCHS, create
+from srcli.models import ARCHS, _class
 
 
 def commands() -> dict[str, object]:
@@ -35,4 +35,4 @@ def test_completion_completes_commands():
 
 def test_train_names_every_network_that_learns():
     (text,) = (option.help for option in commands()["train"].params if option.name == "arch")
-    assert text == f"The network: {', '.join(name for name in ARCHS if create(name, 2).learnt)}.  [required]"
+    assert text == f"The network: {', '.join(name for name in ARCHS if _class(name).learnt)}.  [required]"
