@@ -21,7 +21,7 @@ from srcli.engine.folders import hr_folder, list_pictures, partners
 from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
-from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, listed, never_halved, placed, settled, together
+from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, in_quotes, listed, never_halved, placed, settled
 from srcli.engine.validate import check_validation
 from srcli.errors import (
     BadFolder,
@@ -122,7 +122,7 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
         if names
     ]
     if source.unlike and not len(source):
-        raise TrainingFailed(f"no picture in '{together(config.data)}' has what it is trained with: {_unlike(config)}")
+        raise TrainingFailed(f"no picture in {in_quotes(config.data)} has what it is trained with: {_unlike(config)}")
     patch = max(leg.patch for leg in config.legs())
     if patch == config.patch or source.largest < config.patch:
         source.check(config.patch)
@@ -272,7 +272,7 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
     if config.teacher_dir:
-        notes.append(f"taught by the SR in '{together(config.teacher_dir)}'")
+        notes.append(f"taught by the SR in {in_quotes(config.teacher_dir)}")
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):

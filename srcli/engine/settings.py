@@ -156,9 +156,9 @@ def listed(folders: Folders | None) -> tuple[str, ...]:
     return (folders,) if isinstance(folders, str) else tuple(folders or ())
 
 
-def together(folders: Folders | None) -> str:
-    """Return the folders that a setting names as text for one pair of quotes."""
-    return "', '".join(listed(folders))
+def in_quotes(folders: Folders | None) -> str:
+    """Return the folders that a setting names as a message has them."""
+    return ", ".join(f"'{folder}'" for folder in listed(folders))
 
 
 def each(folders: Folders | None, change: Callable[[str], str]) -> Folders | None:
@@ -199,8 +199,8 @@ def settled(
             raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
         for made, of in {"lr_dir": "data", "teacher_dir": "data", "val_lr_dir": "val"}.items():
             if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
-                had = together(before[made])
-                raise UsageError(f"the run in '{out}' has {flag(made)} '{had}'; with another {flag(of)} name {flag(made)} too")
+                had = in_quotes(before[made])
+                raise UsageError(f"the run in '{out}' has {flag(made)} {had}; with another {flag(of)} name {flag(made)} too")
         for name in PARTNERS.keys() & given.keys():
             if not any(values.get(partner) for partner in PARTNERS[name]):
                 raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
