@@ -117,9 +117,12 @@ def card_from(content: dict[str, Any]) -> Card:
     for name, kind in get_type_hints(Card).items():
         if not isinstance(getattr(card, name), get_origin(kind) or kind):
             raise TypeError(f"its {name} is {getattr(card, name)!r}")
-    stages, ranks = card.training.get("stage") or [], card.training.get("ranks", 1)
-    if not (isinstance(ranks, int) and isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)):
+    parts = card.training.get("parts") or []
+    if not (_all_are(dict, parts) and all(isinstance(part.get("steps_done"), int) for part in parts)):
         raise TypeError(f"its training is {card.training!r}")
+    for training in (card.training, *parts):
+        if not (isinstance(training.get("ranks", 1), int) and _all_are(dict, training.get("stage") or [])):
+            raise TypeError(f"its training is {training!r}")
     return replace(card, scores=[score for score in card.scores if _is_score(score)])
 
 
@@ -140,6 +143,10 @@ def _metadata(path: Path) -> dict[str, str]:
         raise WeightsNotFound(f"no weights file '{path}'") from error
     except (SafetensorError, OSError) as error:
         raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
+
+
+def _all_are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def _is_score(score: Any) -> bool:

@@ -4,12 +4,12 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from srcli.checkpoint import Card
-from srcli.engine.settings import TrainConfig, idle
+from srcli.engine.settings import FOLDERS, TrainConfig, idle
 from srcli.errors import UsageError
 from srcli.models import label_of
 from srcli.records import jsonable
@@ -101,15 +101,20 @@ _TOGETHER = (
 )
 
 
-def train_command(card: Card) -> str:
-    """Return the command line that repeats a training, of what its card says of it, and the file of what has no flag."""
+def train_command(card: Card, *more: str) -> str:
+    """Return the command line that repeats a training, of what its card says of it, and the file of what has no flag.
+
+    `more`: flags of the command, not of the run.
+    """
     training, unsaid = card.training, {field.name: jsonable(field.default) for field in fields(TrainConfig)}
     names = [n for n in _ALWAYS if training.get(n) is not None]
     names += [n for n in _UNLESS if n in training and training[n] != unsaid[n]]
     names += [n for group in _TOGETHER if training.get(group[0]) for n in group if training.get(n) is not None]
     names = [n for n in names if n not in idle(training)]
     flags = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in card.config.items()]
-    flags += [f"--{n.replace('_', '-')} {_flag(training[n])}" for n in names]
+    for n in names:  # several folders have a flag each
+        values = training[n] if n in FOLDERS and isinstance(training[n], list) else [training[n]]
+        flags += [f"--{n.replace('_', '-')} {_flag(value)}" for value in values]
     betas = list(training.get("betas", unsaid["betas"]))
     file = [] if betas == unsaid["betas"] else [f"betas = {json.dumps(betas)}"]
     for stage in training.get("stage") or ():
@@ -120,8 +125,22 @@ def train_command(card: Card) -> str:
     ranks = training.get("ranks", 1)  # each takes a batch of its own
     srcli = f"torchrun --standalone --nproc-per-node {ranks} -m srcli" if ranks > 1 else "srcli"
     return "\n".join(
-        [" ".join([f"{srcli} train --arch", shlex.quote(card.arch), "--scale", str(card.scale), "--out run", *flags]), *file]
+        [
+            " ".join([f"{srcli} train --arch", shlex.quote(card.arch), "--scale", str(card.scale), "--out run", *more, *flags]),
+            *file,
+        ]
     )
+
+
+def parts(card: Card) -> list[tuple[str, str]]:
+    """Return the commands of a training, each behind a word on the steps that it was for; of one part the word is empty."""
+    told: list[tuple[str, str]] = []
+    resume: list[str] = []
+    for part in card.training.get("parts") or []:
+        command = train_command(replace(card, training=part), *resume, f"--stop-after {part['steps_done']}")
+        told.append((f"up to step {part['steps_done']:,}", command))
+        resume = ["--resume"]
+    return [*told, ("from there on" if told else "", train_command(card, *resume))]
 
 
 def _flag(value: Any) -> str:
@@ -137,12 +156,14 @@ def _recipe(entry: Entry) -> list[str]:
         lines[-1] += f" Source: {card.source}."
     if not training:
         return lines
-    lines += ["", "Trained with"]
+    trained = "Trained"
     if "steps_done" in training:
         minutes = f" in {training['minutes_done']} minutes" if "minutes_done" in training else ""
         machine = f" ({training['machine']})" if training.get("machine") else ""
-        lines[-1] = f"Trained for {training['steps_done']:,} steps{minutes}{machine} with"
-    lines += ["", "```sh", train_command(card), "```"]
+        trained = f"Trained for {training['steps_done']:,} steps{minutes}{machine}"
+    for steps, command in parts(card):
+        lines += ["", f"{trained}{f', {steps}' if steps else ''} with", "", "```sh", command, "```"]
+        trained = "Resumed with other settings"
     for run in training.get("averaged_with", []):
         lines += ["", f"The weights are the mean of this run and one of {run['steps_done']:,} steps before it."]
     return lines

@@ -44,6 +44,9 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         return page
 
     def forward(self, x: Tensor) -> Tensor:
+        if min(x.shape[-2:]) < (least := self.network.min_side):
+            height, width = x.shape[-2:]
+            raise UsageError(f"'{self.network.arch}' takes sides of {least} px at the least, not {height}x{width}; pad them")
         return self.network(x)
 
     def _filled(self, state: dict[str, Tensor], card: Card) -> Self:

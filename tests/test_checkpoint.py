@@ -73,6 +73,8 @@ def test_tensors_that_do_not_fit_the_card_are_refused(model, tmp_path):
         ({"arch": "carn", "scale": 2, "config": {"groups": 0}}, "a network this srcli does not have"),
         ({"arch": "rfdn", "scale": 2, "config": None}, "its config is None"),
         ({"arch": "rfdn", "scale": 2, "training": [1]}, r"its training is \[1\]"),
+        ({"arch": "rfdn", "scale": 2, "training": {"parts": [{"steps": 4}]}}, "its training is"),
+        ({"arch": "rfdn", "scale": 2, "training": {"parts": [{"steps_done": 4, "stage": [5]}]}}, "its training is"),
         (["rfdn", 2], "is damaged"),
     ],
 )

@@ -321,6 +321,7 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
     training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
     assert (training["optimizer"], training["lr"], training["schedule"]) == ("adam", 5e-4, "step")
     assert (training["ema"], training["init"], training["batch"]) == (0.0, "random", 2)
+    assert "the rate is never halved: schedule step does so at 200,000 steps first, and the run has 1\n" in result.stderr
 
 
 def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path):
@@ -372,6 +373,11 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
+
+
+def test_a_second_folder_to_validate_on_is_refused(folder, tmp_path):
+    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--val", folder, "--val", folder))
+    assert (result.exit_code, "--val is one folder, not 2" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["p1.png", "grid.png"])

@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from srcli.cli import app
+from srcli.models import ARCHS, _class
 
 
 def commands() -> dict[str, object]:
@@ -30,3 +31,8 @@ def test_completion_completes_commands():
     code = "import sys; sys.argv = ['srcli']; from srcli.cli import app; app(prog_name='srcli')"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["export"]
+
+
+def test_train_names_every_network_that_learns():
+    (text,) = (option.help for option in commands()["train"].params if option.name == "arch")
+    assert text == f"The network: {', '.join(name for name in ARCHS if _class(name).learnt)}.  [required]"

@@ -31,6 +31,11 @@ def test_a_network_takes_all_of_its_weights_or_none(tmp_path):
         srcli.Model.from_pretrained(tmp_path, strict=False)
 
 
+def test_a_side_that_is_too_short_is_told_in_a_line():
+    with pytest.raises(UsageError, match="'rfdn' takes sides of 15 px at the least, not 8x20; pad them"):
+        srcli.Model("rfdn", 2)(torch.rand(1, 3, 8, 20))
+
+
 def test_a_round_trip_keeps_weights_card_and_arguments(tmp_path):
     torch.manual_seed(0)
     model, x = srcli.Model("rfdn", 3, channels=24).eval(), torch.rand(1, 3, 17, 23)

@@ -8,7 +8,7 @@ import pytest
 
 from srcli.checkpoint import Card
 from srcli.engine.settings import Stage, TrainConfig
-from srcli.modelcard import train_command
+from srcli.modelcard import Entry, page, parts, train_command
 from tests.program import srcli
 
 PLAIN = TrainConfig("rfdn", 2, "photos", steps=4, lr=0.005)
@@ -41,6 +41,7 @@ def test_what_a_card_says_is_no_command():
         replace(PLAIN, val="photos", val_lr_dir="photos"),
         replace(PLAIN, teacher_dir="rfdn/photos", teacher_weight=0.25),
         replace(PLAIN, shrink=0.6, drawings=0.05),
+        replace(PLAIN, data=("photos", "rfdn/photos"), lr_dir=("rfdn/photos", "photos")),
         replace(PLAIN, teacher="my rfdn.safetensors", teacher_weight=0.5, init="random"),
     ],
 )
@@ -55,6 +56,19 @@ def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
     result = srcli(*shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert asked == [config]
+
+
+def test_a_run_of_parts_is_told_with_a_command_for_each():
+    card = card_of(replace(PLAIN, steps=9))
+    before = {**card_of(PLAIN).training, "steps_done": 4, "ranks": 2}
+    card = replace(card, licence="mit", training={**card.training, "steps_done": 9, "parts": [before]})
+    (first, begun), (then, resumed) = parts(card)
+    assert (first, then) == ("up to step 4", "from there on")
+    assert begun == train_command(replace(card, training=before), "--stop-after 4")
+    assert resumed == train_command(replace(card, training={**card.training, "parts": None}), "--resume")
+    written = page("me/it", [Entry("a.safetensors", card, 1, 1, "00", "mit")])
+    assert f"Trained for 9 steps, up to step 4 with\n\n```sh\n{begun}\n```" in written
+    assert f"Resumed with other settings, from there on with\n\n```sh\n{resumed}\n```" in written
 
 
 def test_the_command_leaves_out_what_the_training_did_not_use():

@@ -24,12 +24,12 @@ from srcli.commands.options import (
     one_of,
     parse_tile,
 )
-from srcli.errors import UsageError
+from srcli.errors import BadPicture, OutOfMemory, UsageError
 from srcli.files import atomic, make_folder, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
-    from srcli.engine.evaluate import Dataset, Entry, Protocol, Result
+    from srcli.engine.evaluate import Dataset, Entry, Protocol, Result, Score
     from srcli.models.base import SRModel
 
 _MADE = ("precision", "device", "ensemble")  # what is known of how a network's SR was made
@@ -141,7 +141,7 @@ def evaluate(
         for name, label in zip(names, labels, strict=True)
     ]
     check_pictures(datasets, entries, protocol)
-    results = _score(entries, datasets, protocol, save, quiet=json)
+    results, failed = _score(entries, datasets, protocol, save, quiet=json)
     computed = _computed(results, networks, precision, f"{where}{', self-ensemble' if ensemble else ''}")
     facts = {name: {"device": str(where), "ensemble": ensemble} for name in networks}
     if json:
@@ -166,15 +166,25 @@ def evaluate(
     for file in (report, figure):
         if file and not json:
             console.result(str(file))
+    if failed:
+        for path, reason in failed.items():
+            console.error(reason if str(path) in reason else f"{path}: {reason}")
+        total = sum(len(dataset.pictures) for dataset in datasets)
+        console.error(f"{len(failed)} of {total} pictures could not be scored; all means are over the others")
+        raise typer.Exit(1)
 
 
 def _score(
     entries: list["Entry"], datasets: list["Dataset"], protocol: "Protocol", save: Path | None, *, quiet: bool
-) -> list["Result"]:
-    """Score every entry on every data set, with a bar."""
+) -> tuple[list["Result"], dict[Path, str]]:
+    """Score every entry on every data set, with a bar; return what failed too, by picture, which counts for no entry.
+
+    Raises BadPicture where nothing is left.
+    """
     from srcli.engine.evaluate import conclude, score
 
-    results = []
+    runs: list[tuple[Entry, Dataset, Protocol, dict[Path, Score]]] = []
+    failed: dict[Path, str] = {}
     total = len(entries) * sum(len(dataset.pictures) for dataset in datasets)
     done = 0
     with console.bar(total, quiet=quiet) as bar:
@@ -182,13 +192,25 @@ def _score(
             counted = dataclasses.replace(protocol, sr_given=isinstance(entry.source, Path))
             for dataset in datasets:
                 target = _target(save, entry, dataset) if save else None
-                scores = []
-                for one in score(entry, dataset, counted, save=target):
-                    scores.append(one)
+                scores: dict[Path, Score] = {}
+                for path in dataset.pictures:
                     done += 1
+                    if path in failed:
+                        continue
+                    try:
+                        (scores[path],) = score(entry, dataclasses.replace(dataset, pictures=[path]), counted, save=target)
+                    except (BadPicture, OutOfMemory) as error:
+                        failed[path] = str(error)
                     bar.update(done, f"{entry.label} {dataset.name}")
-                results.append(conclude(entry, dataset, counted, scores))
-    return results
+                runs.append((entry, dataset, counted, scores))
+    results = []
+    for entry, dataset, counted, scores in runs:
+        if whole := [path for path in dataset.pictures if path not in failed]:
+            left = dataclasses.replace(dataset, pictures=whole)
+            results.append(conclude(entry, left, counted, [scores[path] for path in whole]))
+    if not results:
+        raise BadPicture(next(iter(failed.values())))
+    return results, failed
 
 
 def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], precision: str, where: str) -> str:

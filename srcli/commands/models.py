@@ -71,7 +71,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
 
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
 
-    from srcli.modelcard import train_command  # imports torch
+    from srcli.modelcard import parts  # imports torch
 
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters()) or None
@@ -95,8 +95,8 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
             s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s.get('protocol', 'protocol not stated')})"
             for s in card.scores
         },
-        "training": ", ".join(f"{k}={v}" for k, v in card.training.items()),
-        "recipe": train_command(card) if card.training else "",
+        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k != "parts"),
+        "recipe": "\n".join(f"# {steps}:\n{line}" if steps else line for steps, line in parts(card)) if card.training else "",
     }
     for name, value in lines.items():
         if value:

@@ -223,13 +223,14 @@ def _show_scores(scale: int, draw: Any) -> None:
 
 def _tiling(networks: Iterable[Any], count: int, picture: Path | None, device: Any, draw: Any, *, json: bool) -> None:
     """Measure and print how far tiles are from the whole."""
-    from srcli.engine.tiling import measure_tiling, read_levels
+    from srcli.engine.tiling import UNTRAINED, measure_tiling, read_levels
 
     pixels = read_levels(picture) if picture else None
-    rows = []
+    rows, kinds = [], set()
     with console.bar(count, quiet=json) as bar:
         for done, d in enumerate(measure_tiling(networks, pixels, device=device), 1):
             bar.update(done, d.model)
+            kinds.add(d.weights)
             if json:
                 console.record(d)
             line = [d.label, f"x{d.scale}", d.weights, d.kind, str(d.overlap), str(d.phase)]
@@ -251,10 +252,10 @@ def _tiling(networks: Iterable[Any], count: int, picture: Path | None, device: A
         "values that differ",
     )
     draw("", columns, rows)
-    console.result(
-        f"largest deviation of tiles from the whole in levels of 8 bit, float32 on {device}; fresh: no weights ship,"
-    )
-    console.result("the network starts as interpolation")
+    console.result(f"largest deviation of tiles from the whole in levels of 8 bit, float32 on {device}")
+    for kind, meaning in UNTRAINED.items():
+        if kind in kinds:
+            console.result(f"{kind}: {meaning}")
 
 
 def _record(row: _Row) -> dict[str, Any]:

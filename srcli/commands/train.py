@@ -15,8 +15,10 @@ from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
 from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
 from srcli.errors import INTERRUPTED, UsageError, UserError
+from srcli.models import ARCHS
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
+_TRAINED = [name for name in ARCHS if name != "bicubic"]  # which has nothing to train
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 CHOICES = {
     "loss": LOSSES,
@@ -34,16 +36,20 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.  [required]")
     ] = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="The network.  [required]")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", help=f"The network: {', '.join(_TRAINED)}.  [required]")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network, such as channels=48; may be repeated."),
     ] = None,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.  [required]")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of HR pictures.  [required]")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="Folder of HR pictures; several are pooled.  [required]")
+    ] = None,
     lr_dir: Annotated[
-        Path | None,
-        typer.Option("--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts), else made from it."),
+        list[Path] | None,
+        typer.Option(
+            "--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts), one for each; else made from it."
+        ),
     ] = None,
     degradation: Annotated[
         str | None,
@@ -66,7 +72,7 @@ def train(
         ),
     ] = None,
     samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
-    val: Annotated[Path | None, typer.Option("--val", help="Folder of HR pictures to validate on.")] = None,
+    val: Annotated[list[Path] | None, typer.Option("--val", help="Folder of HR pictures to validate on, one.")] = None,
     val_lr_dir: Annotated[
         Path | None, typer.Option("--val-lr-dir", help="Folder with the LR of --val, else made from it.")
     ] = None,
@@ -94,8 +100,11 @@ def train(
         str | None, typer.Option("--teacher", help="Weights, as -m takes them, whose SR is learnt besides HR.")
     ] = None,
     teacher_dir: Annotated[
-        Path | None,
-        typer.Option("--teacher-dir", help="Folder with a teacher's SR of --data instead, as 'srcli eval --save' makes it."),
+        list[Path] | None,
+        typer.Option(
+            "--teacher-dir",
+            help="Folder with a teacher's SR of --data instead, one for each, as 'srcli eval --save' makes it.",
+        ),
     ] = None,
     teacher_weight: Annotated[
         float | None, typer.Option("--teacher-weight", help="Its share of the loss.  [default: 0.9]", min=0, max=1)
@@ -156,7 +165,13 @@ def train(
 
     Example: srcli train --arch rfdn --scale 4 --data photos --val kodak24 --out runs/rfdn --minutes 60
     """
+    several = {"data": data, "lr_dir": lr_dir, "teacher_dir": teacher_dir, "val": val}
+    if val and len(val) > 1:
+        raise UsageError(f"--val is one folder, not {len(val)}: 'srcli eval' scores the weights on others")
+    from srcli.engine.settings import FOLDERS, TrainConfig, each, listed
+
     given = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
+    given |= {name: each(tuple(map(str, folders or ())), str) for name, folders in several.items()}
     given |= {"network": assignments(settings, "--set") if settings else None}
     given |= {"milestones": _steps(milestones) if milestones is not None else None}
     flags = {name: given[name] for name in setting_names() if given.get(name) is not None}
@@ -171,20 +186,19 @@ def train(
     for name, choices in CHOICES.items():
         if name in values:
             one_of(f"--{name.replace('_', '-')}", values[name], choices)
-    for name in ("data", "lr_dir", "teacher_dir", "val", "val_lr_dir"):
-        if values.get(name) and os.environ.get("RANK", "0") == "0":  # others may lack what rank 0 alone reads
-            need_folder(Path(values[name]))
+    for name in FOLDERS if os.environ.get("RANK", "0") == "0" else ():  # others may lack what rank 0 alone reads
+        for folder in listed(values.get(name)):
+            need_folder(Path(folder))
 
     from srcli.engine.distributed import rank_and_world
     from srcli.engine.events import Saved
-    from srcli.engine.settings import TrainConfig
     from srcli.engine.train import draw_samples
     from srcli.engine.train import train as run
 
     if samples:
         if samples.suffix.lower() != ".png" or samples.is_dir():
             raise UsageError(f"--samples is a .png file, not '{samples}'")
-        if samples.resolve().is_relative_to(Path(values["data"]).resolve()):
+        if any(samples.resolve().is_relative_to(Path(folder).resolve()) for folder in listed(values["data"])):
             raise UsageError(f"'{samples}' is to lie in --data, and would be trained on; name another file")
         for line in draw_samples(TrainConfig(**values), samples):
             console.note(line)

@@ -21,7 +21,7 @@ from srcli.engine.folders import hr_folder, list_pictures, partners
 from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
-from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, placed, settled
+from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, in_quotes, listed, never_halved, placed, settled
 from srcli.engine.validate import check_validation
 from srcli.errors import (
     BadFolder,
@@ -35,7 +35,7 @@ from srcli.errors import (
     quoted,
 )
 from srcli.models import create
-from srcli.models.base import SRModel
+from srcli.models.base import SRModel, Tiling, Window
 from srcli.zoo import on_disk, open_model
 
 
@@ -59,6 +59,8 @@ def begin(
         check_precision(precision, ranks.device)
         torch.manual_seed(config.seed)
         model, trained, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
+        if state is None and config.lr is not None and config.optimizer == "muon" and not hidden_kernels(model):
+            raise UsageError(f"--lr is the rate of Muon, which trains nothing of '{config.arch}'; that of Adam is --adam-lr")
         teacher = _teacher(config, out, notes)
         for network in (model, teacher):
             if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
@@ -92,13 +94,7 @@ def _host_threads(device: torch.device) -> int:
 
 def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     """Return what batches on `device` are drawn from, and what is to be told of it; raise where it is too little."""
-    s, root = config.scale, hr_folder(Path(config.data), training=True)
-    given = [Path(folder) if folder else None for folder in (config.lr_dir, config.teacher_dir)]
-    if given[1] and given[1].resolve() in {root.resolve(), Path(config.data).resolve()}:
-        raise UsageError(f"--teacher-dir '{given[1]}' is --data itself; it takes a teacher's SR of that")
-    pictures = list_pictures(root)
-    found = [partners(pictures, folder, s, root) if folder else [None] * len(pictures) for folder in given]
-    files = [Files(*picture) for picture in zip(pictures, *found, strict=True)]
+    s, files = config.scale, _files(config)
     where, threads = device, 1
     if config.degradation != "bicubic":  # JPEG and H.264 are encoded on the host
         where, threads = torch.device("cpu"), min(_host_threads(device), max(leg.batch for leg in config.legs()))
@@ -126,13 +122,31 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
         if names
     ]
     if source.unlike and not len(source):
-        raise TrainingFailed(f"no picture in '{config.data}' has what it is trained with: {_unlike(config)}")
+        raise TrainingFailed(f"no picture in {in_quotes(config.data)} has what it is trained with: {_unlike(config)}")
     patch = max(leg.patch for leg in config.legs())
     if patch == config.patch or source.largest < config.patch:
         source.check(config.patch)
     else:
         source.check(patch, "--finish-patch" if config.finish else "[[stage]] patch =")
     return source if where == device else Ahead(source, device, turns=config.accumulate), notes
+
+
+def _files(config: TrainConfig) -> list[Files]:
+    """List the pictures of all --data with their LR and SR; raise UsageError, BadFolder."""
+    folders = [Path(folder) for folder in listed(config.data)]
+    roots = [hr_folder(folder, training=True) for folder in folders]
+    places = {root.resolve() for root in roots}
+    if len(places) < len(roots):
+        raise UsageError("the same --data is given twice")
+    if own := [sr for sr in listed(config.teacher_dir) if Path(sr).resolve() in places | {f.resolve() for f in folders}]:
+        raise UsageError(f"--teacher-dir '{own[0]}' is --data itself; it takes a teacher's SR of that")
+    given = [listed(made) or (None,) * len(roots) for made in (config.lr_dir, config.teacher_dir)]
+    files = []
+    for root, *beside in zip(roots, *given, strict=True):
+        pictures = list_pictures(root)
+        found = [partners(pictures, Path(f), config.scale, root) if f else [None] * len(pictures) for f in beside]
+        files += [Files(*picture) for picture in zip(pictures, *found, strict=True)]
+    return files
 
 
 def _unlike(config: TrainConfig) -> str:
@@ -144,11 +158,11 @@ def _unlike(config: TrainConfig) -> str:
 def _check_folders(config: TrainConfig) -> None:
     """Raise BadFolder where a folder that a run was begun with is not there: moved, or named from another folder."""
     for name in FOLDERS:
-        folder = getattr(config, name)
-        if folder and not Path(folder).is_dir():
-            raise BadFolder(
-                f"{flag(name)} of the run is '{folder}', and there is no such folder; name it anew with {flag(name)}"
-            )
+        for folder in listed(getattr(config, name)):
+            if not Path(folder).is_dir():
+                raise BadFolder(
+                    f"{flag(name)} of the run is '{folder}', and there is no such folder; name it anew with {flag(name)}"
+                )
 
 
 def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
@@ -159,10 +173,9 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
         if not config.network:
             raise
         raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
-    if config.network:
-        _check_runs(model, config)
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
+    _check_runs(model, config)
     if config.init == "random":
         return model, False, []
     if config.init in ("auto", "upsampler"):
@@ -221,11 +234,25 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
 
 @torch.no_grad()
 def _check_runs(model: SRModel, config: TrainConfig) -> None:
-    """Raise UsageError where a network of other arguments was built, and cannot compute."""
-    try:
-        model.eval()(torch.zeros(1, model.channels, model.min_side, model.min_side))
-    except Exception as error:  # whatever a layer says of what it is given
-        raise UsageError(f"no '{config.arch}' runs with {_told(config.network or {})}: {first_line(error)}") from error
+    """Raise UsageError where a network, of other arguments or of one's own, does not keep the contract of SRModel."""
+    if not isinstance(getattr(model, "tiling", None), Tiling):
+        raise UsageError(f"'{config.arch}' does not say how it may be cut into tiles: its class has to set tiling")
+    s, least = model.scale, model.min_side
+    for height, width in ((least, least + 1), (least + 5, least + 4)):  # odd and even
+        whole, wanted = Window(0, 0, height, width, (0, height, 0, width)), (1, model.channels, s * height, s * width)
+        try:
+            given = tuple(model.eval()(torch.zeros(1, model.channels, height, width), whole).shape)
+        except Exception as error:  # whatever a layer says of what it is given
+            where = f"on {height}x{width} px (its min_side is {least})"
+            raise UsageError(
+                f"no '{config.arch}' runs with {_told(config.network or {})} {where}: {first_line(error)}"
+            ) from error
+        if given != wanted:
+            raise UsageError(f"'{config.arch}' makes {given} of {height}x{width} px, and has to make {wanted}")
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value or "not given")
 
 
 def _told(arguments: dict[str, Any]) -> str:
@@ -238,18 +265,24 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     given = asdict(settings) if isinstance(settings, TrainConfig) else settings
     before = {} if state is None else state["config"] | placed(state["config"])
     notes = [
-        f"{flag(name)} was {state['config'].get(name) or 'not given'}"
+        f"{flag(name)} was {_said(state['config'].get(name))}"
         for name in (*FOLDERS, "teacher", "steps", "minutes")
         if state is not None and before.get(name) != getattr(config, name)
     ]
     if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
     if config.teacher_dir:
-        notes.append(f"taught by the SR in '{config.teacher_dir}'")
+        notes.append(f"taught by the SR in {in_quotes(config.teacher_dir)}")
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
         notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
+    if state is not None and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):
+        was, goes_on = run.rate, run.set_rates()
+        if goes_on > was:
+            notes.append(f"the rate goes up, from {was:.1e} to {goes_on:.1e}: schedule {config.schedule} is of the new length")
+    if never := never_halved(config):
+        notes.append(never)
     if state is not None and run.fraction() >= 1:
         notes.append("the run is at its end; a larger --steps or --minutes lengthens it")
     if ranks.world > 1:

@@ -13,7 +13,10 @@ from srcli.errors import UserError
 
 
 class Board:
-    """Writes event files to a folder, from the first event on; a run that is resumed adds one."""
+    """Writes event files to a folder, from the first event on; a run that is resumed adds one.
+
+    `step`: where the run goes on; what files of a process that was killed hold of later steps is no longer shown.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -21,10 +24,11 @@ class Board:
         except ImportError as error:
             raise UserError("--tensorboard needs tensorboard: pip install 'srcli[tensorboard]'") from error
         self._folder = folder
+        self.step = 0
 
     @cached_property
     def _writer(self) -> Any:
-        return self._open(str(self._folder))
+        return self._open(str(self._folder), purge_step=self.step + 1 if self.step else 0)
 
     def add(self, event: Event) -> None:
         """Add the point of each curve that `event` gives."""

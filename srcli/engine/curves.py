@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,7 @@ from srcli.pages.palette import Theme
 
 Axis = Literal["steps", "hours"]
 
-_SIZE = (9.0, 7.0)  # inches
+_WIDTH, _PANEL = 9.0, 3.5  # inches; the height is two panels at the least
 _DASHES = ("-", "--", ":")
 _HELD = {  # what the records have that are drawn
     "started": {"step"},
@@ -33,10 +34,13 @@ class Track(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """One run's loss and validation PSNR in dB; `psnr` is empty where it was not validated."""
+    """One run's loss and validation PSNR in dB; `psnr` is empty where it was not validated.
+
+    `losses`: of each stage in order, with its name; an empty one where the log is too old to tell.
+    """
 
     label: str
-    loss: Track
+    losses: list[tuple[str, Track]]
     psnr: Track
 
 
@@ -61,37 +65,46 @@ def read_curves(run: Path) -> Curves:
         if records and records[-1]["step"] > record["step"]:
             records = [r for r in records if r["step"] < first]
         records.append(record)
-    loss, psnr = _track(records, "step", "loss"), _track(records, "validated", "psnr")
-    if not any(map(math.isfinite, loss.values)):
+    steps = [r for r in records if r["event"] == "step"]
+    if not any(math.isfinite(r["loss"]) for r in steps):
         raise BadFolder(f"the run in '{run}' has not logged a step yet")
-    return Curves(run.resolve().name, loss, psnr)
+    stages = groupby(steps, key=lambda r: (str(r.get("loss_name", "")), r.get("stage")))
+    losses = [(name, _track(list(stage), "loss")) for (name, _), stage in stages]
+    return Curves(run.resolve().name, losses, _track([r for r in records if r["event"] == "validated"], "psnr"))
 
 
 def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark: bool = False) -> None:
-    """Write the runs' losses, and below them their PSNR where any was validated, to a .png or .svg file."""
+    """Write the runs' losses, each kind by itself, then their PSNR where any was validated, to a .png or .svg file."""
     theme = theme_of(dark)
+    names = list(dict.fromkeys(name for run in runs for name, _ in run.losses))
     validated = any(run.psnr.steps for run in runs)
-    with drawn(path, _SIZE, theme) as figure:
+    count = len(names) + validated
+    with drawn(path, (_WIDTH, _PANEL * max(2, count)), theme) as figure:
         lines = []
-        panels = list(figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0])
+        panels = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
         for i, run in enumerate(runs):
             color, dash = style(i, theme)
-            x = np.asarray(run.loss.steps if by == "steps" else run.loss.hours)
-            panels[0].plot(x, run.loss.values, color=color, linewidth=0.5, alpha=0.25)
-            lines += panels[0].plot(x, smooth(run.loss.values), color=color, linestyle=dash, linewidth=1.4)
+            reach = int(sum(len(stage.values) for _, stage in run.losses) * _SMOOTHING / 2)
+            for name, stage in run.losses:
+                x, panel = np.asarray(stage.steps if by == "steps" else stage.hours), panels[names.index(name)]
+                panel.plot(x, stage.values, color=color, linewidth=0.5, alpha=0.25)
+                (line,) = panel.plot(x, smooth(stage.values, reach), color=color, linestyle=dash, linewidth=1.4)
+            lines.append(line)
             if run.psnr.steps:
                 x = np.asarray(run.psnr.steps if by == "steps" else run.psnr.hours)
-                panels[1].plot(x, run.psnr.values, color=color, linestyle=dash, linewidth=1.4, marker="o", markersize=3.5)
-        panels[0].set_ylabel("loss")
-        # the first steps and single bad batches would flatten the rest
-        values = np.concatenate([run.loss.values for run in runs])
-        panels[0].set_ylim(*_limits(values[np.isfinite(values)]))
+                panels[-1].plot(x, run.psnr.values, color=color, linestyle=dash, linewidth=1.4, marker="o", markersize=3.5)
+        for name, panel in zip(names, panels, strict=False):
+            panel.set_ylabel(f"{name} loss".strip())
+            # the first steps and single bad batches would flatten the rest
+            values = np.concatenate([stage.values for run in runs for called, stage in run.losses if called == name])
+            if len(values := values[np.isfinite(values)]):
+                panel.set_ylim(*_limits(values))
         legend = panels[0].legend(lines, ["run"] * len(lines), loc="best")
         for text, run in zip(legend.get_texts(), runs, strict=True):  # set_text: legend leaves out names with a leading _
             text.set_parse_math(False)
             text.set_text(_named(run))
         if validated:
-            panels[1].set_ylabel("validation PSNR (dB)")
+            panels[-1].set_ylabel("validation PSNR (dB)")
         panels[-1].set_xlabel("steps" if by == "steps" else "hours of training")
         for axes in panels:
             axes.margins(x=0.02)
@@ -103,9 +116,8 @@ def style(i: int, theme: Theme) -> tuple[str, str]:
     return theme.series[i % colors], _DASHES[(i + i // colors) % len(_DASHES)]
 
 
-def smooth(values: Sequence[float]) -> np.ndarray:
-    """Average each value with its neighbours, over a fixed share of the run; fewer at the ends."""
-    reach = int(len(values) * _SMOOTHING / 2)
+def smooth(values: Sequence[float], reach: int) -> np.ndarray:
+    """Average each value with its `reach` neighbours on either side; fewer at the ends."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
     first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
@@ -124,6 +136,5 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _track(records: Sequence[dict[str, Any]], event: str, name: str) -> Track:
-    mine = [r for r in records if r["event"] == event]
-    return Track([r["step"] for r in mine], [r["elapsed"] / 3600 for r in mine], [r[name] for r in mine])
+def _track(records: Sequence[dict[str, Any]], name: str) -> Track:
+    return Track([r["step"] for r in records], [r["elapsed"] / 3600 for r in records], [r[name] for r in records])

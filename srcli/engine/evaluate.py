@@ -206,24 +206,35 @@ def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | No
 def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protocol: Protocol) -> None:
     """Raise before anything is computed what the headers and names of the pictures tell.
 
-    BadPicture where one is too small to be scored, BadFolder where it has no LR that was to be given, or no ready SR.
+    BadPicture where one is too small to be scored, or its LR or ready SR has another size; BadFolder where it has none of
+    them. What cannot be read is left for its turn.
     """
+    s = protocol.scale
     for dataset in datasets:
-        for path in dataset.pictures:
-            facts = probe(path)
-            if min(facts.height, facts.width) // protocol.scale * protocol.scale <= 2 * protocol.shave:
-                border = f"x{protocol.scale} and a border of {protocol.shave} px leave nothing of it to score"
-                raise BadPicture(f"'{path}' is {facts.width}x{facts.height}: {border}; remove it, or give a smaller --shave")
-        ready = [_of_dataset(entry.source, dataset) for entry in entries if isinstance(entry.source, Path)]
+        sizes = {path: _size(path) for path in dataset.pictures}
+        for path, hr in sizes.items():
+            if hr and min(hr) // s * s <= 2 * protocol.shave:
+                border = f"x{s} and a border of {protocol.shave} px leave nothing of it to score"
+                raise BadPicture(f"'{path}' is {hr[1]}x{hr[0]}: {border}; remove it, or give a smaller --shave")
         if dataset.lr_folder:
-            partners(dataset.pictures, dataset.lr_folder, protocol.scale, dataset.folder)
-        for folder in ready:
-            for path, file in zip(
-                dataset.pictures, partners(dataset.pictures, folder, protocol.scale, dataset.folder), strict=True
+            for file, (path, hr) in zip(
+                partners(dataset.pictures, dataset.lr_folder, s, dataset.folder), sizes.items(), strict=True
             ):
-                hr, sr = probe(path), probe(file)
-                whole = [n // protocol.scale * protocol.scale for n in (hr.height, hr.width)]
-                _check_ready(file, (sr.height, sr.width), whole, protocol.scale)
+                if hr and (lr := _size(file)):
+                    _check_lr(path, lr, hr, s)
+        for folder in [_of_dataset(entry.source, dataset) for entry in entries if isinstance(entry.source, Path)]:
+            for file, hr in zip(partners(dataset.pictures, folder, s, dataset.folder), sizes.values(), strict=True):
+                if hr and (sr := _size(file)):
+                    _check_ready(file, sr, [n // s * s for n in hr], s)
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return (height, width) as the header tells; None where it cannot be read."""
+    try:
+        facts = probe(path)
+    except BadPicture:
+        return None
+    return facts.height, facts.width
 
 
 def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Score) -> np.ndarray:
@@ -238,11 +249,7 @@ def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, roo
     """Read an HR picture below `root`, and its LR or make it; raise BadPicture where they do not fit."""
     hr, gray = _read_hr(path, protocol.scale)
     lr = read_rgb(partner(path, lr_folder, protocol.scale, root)) if lr_folder else shrink(hr, protocol.scale)
-    if (lr.shape[0] * protocol.scale, lr.shape[1] * protocol.scale) != hr.shape[:2]:
-        raise BadPicture(
-            f"the LR of '{path.name}' is {lr.shape[1]}x{lr.shape[0]}; x{protocol.scale} of it is not "
-            f"the HR's {hr.shape[1]}x{hr.shape[0]}"
-        )
+    _check_lr(path, lr.shape[:2], hr.shape[:2], protocol.scale)
     return Pair(lr, hr, gray)
 
 
@@ -255,6 +262,15 @@ def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int, root: Pa
     sr = read_rgb(ready)
     _check_ready(ready, sr.shape[:2], hr.shape[:2], scale)
     return sr[: hr.shape[0], : hr.shape[1]]
+
+
+def _check_lr(path: Path, lr: Sequence[int], hr: Sequence[int], scale: int) -> None:
+    height, width = (n // scale for n in hr)
+    if tuple(lr) != (height, width):
+        raise BadPicture(
+            f"the LR of '{path.name}' is {lr[1]}x{lr[0]}, not {width}x{height}: HR is cropped to a multiple of x{scale}, here "
+            f"{width * scale}x{height * scale}; crop LR whose size was rounded up too, at its right and lower edge"
+        )
 
 
 def _check_ready(ready: Path, sr: Sequence[int], hr: Sequence[int], scale: int) -> None:

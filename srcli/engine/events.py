@@ -21,7 +21,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Progress: `loss` is the mean since the last record, `fraction` of the run done, `elapsed` s of training so far."""
+    """Progress: `loss` is the mean since the last record, `fraction` of the run done, `elapsed` s of training so far.
+
+    `loss_name`: what the loss of this `stage` is called.
+    """
 
     step: int
     loss: float
@@ -29,6 +32,8 @@ class Step:
     steps_per_s: float
     elapsed: float
     fraction: float
+    stage: int = 0
+    loss_name: str = "l1"
 
 
 @dataclass(frozen=True, slots=True)

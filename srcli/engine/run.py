@@ -6,7 +6,7 @@ import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from srcli.engine.events import Saved
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import FOLDERS, NEEDED, Leg, TrainConfig
+from srcli.engine.settings import FOLDERS, NEEDED, PARTS, Leg, TrainConfig, each
 from srcli.errors import TrainingFailed, UserError
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
@@ -70,6 +70,7 @@ class Run:
         self.best_step: int | None = None  # 0: the weights that the run started from
         self.validated = 0  # the step of the newest one
         self.scheduled = (0.0, 0)  # the part of the run, and the step, at which its stage's schedule began
+        self.parts: list[dict[str, Any]] = []  # what a card says of those before a resume with other settings
         self._legs = config.legs()
 
     def state(self) -> dict[str, Any]:
@@ -86,6 +87,7 @@ class Run:
             "scored_on": self.scored_on,
             "stale": self.stale,
             "trained": self.trained,
+            "parts": self.parts,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -110,6 +112,32 @@ class Run:
             optimizer.load_state_dict(saved)
         if self.scaler.is_enabled() and state.get("scaler"):  # empty where the run was in another precision
             self.scaler.load_state_dict(state["scaler"])
+        self.parts = state.get("parts", [])
+        before = replace(self.config, **{name: state["config"][name] for name in PARTS if name in state["config"]})
+        part, now = self._described(before, state.get("world", self.ranks.world)), self._described(self.config)
+        if part != now and self.step > max((done["steps_done"] for done in self.parts), default=0):
+            self.parts = [*self.parts, part | self._done()]
+
+    def card(self) -> dict[str, Any]:
+        """Return what a card says of how the weights came about."""
+        parts = {"parts": self.parts} if self.parts else {}
+        return {**self._described(self.config), **self._done(), "machine": _machine(self.ranks.world), **parts}
+
+    def _described(self, config: TrainConfig, ranks: int | None = None) -> dict[str, Any]:
+        """Return settings as a card tells them, without places of this machine."""
+        return {
+            **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
+            **{name: each(getattr(config, name), lambda folder: Path(folder).name) for name in FOLDERS},
+            # 'srcli eval --save' calls its folder as that of the HR; the one above it tells the teacher
+            "teacher_dir": each(config.teacher_dir, lambda folder: Path(*Path(folder).parts[-2:]).as_posix()),
+            "init": _name(config.init),
+            "teacher": _name(config.teacher) if config.teacher else None,
+            "lr": None if config.optimizer == "muon" and not hidden_kernels(self.model) else config.rate,
+            "ranks": ranks or self.ranks.world,
+        }
+
+    def _done(self) -> dict[str, Any]:
+        return {"steps_done": self.step, "minutes_done": round(self.elapsed / 60, 1)}
 
     def autocast(self) -> torch.autocast:
         """Compute in the run's precision inside this block."""
@@ -171,7 +199,13 @@ class Run:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-        return config.rate * factor
+        return self.rate
+
+    @property
+    def rate(self) -> float:
+        """The main learning rate of the latest step: Muon's where it trains something."""
+        rate: float = self.optimizers[0].param_groups[0]["lr"]
+        return rate
 
     def update(self) -> None:
         """Turn the gradients into the next weights, and move the average towards them."""
@@ -235,21 +269,7 @@ def save_first(run: Run, out: Path) -> None:
 def save_best(run: Run, out: Path, *, scores: dict[str, float] | None = None) -> None:
     """Write the averaged weights to `best.safetensors`, with how they came about."""
     _check_finite(run.averaged, run, out)
-    config = run.config
-    training = {
-        **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
-        **{name: Path(folder).name if (folder := getattr(config, name)) else None for name in FOLDERS},
-        # 'srcli eval --save' calls its folder as that of the HR; the one above it tells the teacher
-        "teacher_dir": Path(*Path(config.teacher_dir).parts[-2:]).as_posix() if config.teacher_dir else None,
-        "init": _name(config.init),
-        "teacher": _name(config.teacher) if config.teacher else None,
-        "lr": config.rate,
-        "steps_done": run.step,
-        "minutes_done": round(run.elapsed / 60, 1),
-        "ranks": run.ranks.world,
-        "machine": _machine(run.ranks.world),
-        **(scores or {}),
-    }
+    training = run.card() | (scores or {})
     with writing(out):
         checkpoint.save(out / "best.safetensors", run.averaged, checkpoint.card_of(run.averaged, training=training))
 

@@ -1,7 +1,7 @@
 """The settings of a training run: everything that decides what it computes, and the stages they make."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +14,7 @@ from srcli.errors import TrainingFailed, UsageError
 from srcli.models import arch_name
 from srcli.zoo import on_disk
 
+Folders = str | tuple[str, ...]  # one, or several that are pooled
 LossName = Literal["l1", "smooth-l1", "mse", "charbonnier", "frequency"]
 
 NEEDED = {"arch", "scale", "data"}  # by every run
@@ -30,6 +31,7 @@ _FREE = {  # settings that may be others when a run is resumed
     *(name for name in FOLDERS if name not in _TEACHERS),
     *("steps", "minutes", "validate_every", "validate_steps", "precision", "compile"),
 }
+PARTS = ("data", "lr_dir", *_TEACHERS, "steps", "minutes", "precision")  # other ones on resuming make a run of parts
 _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
     "minutes": {"steps"},
@@ -71,9 +73,9 @@ class TrainConfig:
 
     arch: str
     scale: int
-    data: str
+    data: Folders
     network: dict[str, Any] | None = None  # arguments of the network's that are not the table's
-    lr_dir: str | None = None  # folder with the LR of `data`; None: made from it
+    lr_dir: Folders | None = None  # with the LR of `data`, one for each; None: made from it
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
     shrink: float = 1.0  # pictures are reduced by random factors from this to 1
     drawings: float = 0.0  # share of the pairs that text, lines and shapes are drawn over
@@ -89,7 +91,7 @@ class TrainConfig:
     beta: float = 0.5  # knee of smooth-l1
     frequency: float = 0.05  # weight of the spectra in the frequency loss
     teacher: str | None = None  # what `open_model` takes: weights whose SR is learnt besides HR
-    teacher_dir: str | None = None  # folder with a teacher's SR of `data`, made before, in a teacher's place
+    teacher_dir: Folders | None = None  # with a teacher's SR of `data`, one for each, made before, in a teacher's place
     teacher_weight: float = 0.9  # its share of the loss
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
     lr: float | None = None  # of the optimiser named; None: RATES
@@ -149,11 +151,27 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def listed(folders: Folders | None) -> tuple[str, ...]:
+    """Return the folders that a setting names, in order."""
+    return (folders,) if isinstance(folders, str) else tuple(folders or ())
+
+
+def in_quotes(folders: Folders | None) -> str:
+    """Return the folders that a setting names as a message has them."""
+    return ", ".join(f"'{folder}'" for folder in listed(folders))
+
+
+def each(folders: Folders | None, change: Callable[[str], str]) -> Folders | None:
+    """Change every folder that a setting names; one stays one, none None."""
+    changed = tuple(map(change, listed(folders)))
+    return changed if len(changed) > 1 else next(iter(changed), None)
+
+
 def placed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those settings that name folders, or weights by a path, by a path that holds in any working folder."""
     paths = [name for name in FOLDERS if values.get(name)]
     paths += [name for name in ("init", "teacher") if values.get(name) not in {None, *STARTS} and on_disk(values[name])]
-    return {name: str(Path(values[name]).absolute()) for name in paths}
+    return {name: each(values[name], lambda path: str(Path(path).absolute())) for name in paths}
 
 
 def settled(
@@ -181,9 +199,8 @@ def settled(
             raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
         for made, of in {"lr_dir": "data", "teacher_dir": "data", "val_lr_dir": "val"}.items():
             if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
-                raise UsageError(
-                    f"the run in '{out}' has {flag(made)} '{before[made]}'; with another {flag(of)} name {flag(made)} too"
-                )
+                had = in_quotes(before[made])
+                raise UsageError(f"the run in '{out}' has {flag(made)} {had}; with another {flag(of)} name {flag(made)} too")
         for name in PARTNERS.keys() & given.keys():
             if not any(values.get(partner) for partner in PARTNERS[name]):
                 raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
@@ -227,6 +244,18 @@ def idle(training: Mapping[str, Any]) -> dict[str, str]:
     return said
 
 
+def never_halved(config: TrainConfig) -> str | None:
+    """Say so where schedule "step" halves nothing in the steps of a run; those of minutes are not known."""
+    if config.schedule != "step" or config.steps is None:
+        return None
+    for leg in config.legs():
+        first, last = leg.since * config.steps, (leg.since + leg.length) * config.steps
+        if any(first < step < last for step in config.milestones or (first + config.halve_every,)):
+            return None
+    at = min(config.milestones, default=config.halve_every)
+    return f"the rate is never halved: schedule step does so at {at:,} steps first, and the run has {config.steps:,}"
+
+
 def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):
@@ -267,6 +296,8 @@ def check_settings(config: TrainConfig) -> None:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
     if config.milestones and config.schedule != "step":
         raise UsageError("--milestones are those of --schedule step")
+    if config.milestones and min(config.milestones) < 1:
+        raise UsageError(f"--milestones are steps from 1 on, not {min(config.milestones)}")
     if config.finish and config.stage:
         raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
     for stage in config.stage:
@@ -281,6 +312,9 @@ def check_source(config: TrainConfig) -> None:
     """Raise UsageError where there is no such scale, or what is given beside the HR does not go with what is made of it."""
     if config.scale not in (2, 3, 4):
         raise UsageError(f"--scale is 2, 3 or 4, not {config.scale}")
+    for name in ("lr_dir", "teacher_dir"):
+        if (given := len(listed(getattr(config, name)))) not in (0, folders := len(listed(config.data))):
+            raise UsageError(f"{folders} folders of --data need as many {flag(name)}, in their order, not {given}")
     if config.lr_dir is not None and config.degradation != "bicubic":
         raise UsageError(f"--degradation {config.degradation} makes LR; with --lr-dir it is given")
     if not 0.1 <= config.shrink <= 1:

@@ -16,7 +16,11 @@ from srcli.ops.pixels import UINT8, to_array, to_tensor
 from srcli.ops.tiles import plan_tiles
 from srcli.zoo import Say, names_network, open_model, open_network, shipped
 
-Weights = Literal["trained", "fresh", "none"]
+Weights = Literal["trained", "fresh", "random", "none"]
+UNTRAINED: dict[Weights, str] = {
+    "fresh": "no weights ship, the network starts as interpolation",
+    "random": "no weights ship, and no start as interpolation is known",
+}
 _UNSEEN = 64  # px of the default picture that no tile of the first row and column reads
 
 
@@ -27,7 +31,7 @@ class Deviation:
     model: str
     label: str
     scale: int
-    weights: Weights  # fresh: none ship with srcli, so the network starts as interpolation
+    weights: Weights
     kind: Kind
     overlap: int
     phase: int
@@ -72,7 +76,7 @@ def measure_tiling(
 def network_with_weights(
     reference: str, scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None
 ) -> tuple[SRModel, Weights]:
-    """Return the network with its file's or its shipped weights; where there are none, fresh ones that interpolate.
+    """Return the network with its file's or its shipped weights; where there are none, fresh ones that interpolate, or random.
 
     `offline`, `say`: as zoo.open_model has them.
     """
@@ -84,8 +88,7 @@ def network_with_weights(
         return model, "trained"
     if (model.arch, model.scale) in {(file.name, file.scale) for file in shipped()}:
         return open_model(model.arch, model.scale)[0], "trained"
-    model.start_as_upsampler()
-    return model, "fresh"
+    return model, "fresh" if model.start_as_upsampler() else "random"
 
 
 def read_levels(path: Path) -> np.ndarray:

@@ -71,6 +71,8 @@ def train(
             run.precision,
             tuple(notes),
         )
+        if board:
+            board.step = run.step
         with _logging(out) as log, _drawing(board, out):
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
@@ -198,7 +200,7 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
         clock, owed = now, 0.0
         done = run.fraction() >= 1
         at_end = done or bool(stop) or (stop_after is not None and run.step >= stop_after)
-        if at_end or tell:
+        if at_end or tell or run.leg() != leg:  # no mean is of two stages
             mean = ranks.mean(total / counted).item()  # waits for the device
             owed = time.monotonic() - now
             if not math.isfinite(mean):
@@ -206,7 +208,8 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
                 failed.told = not ranks.leads
                 raise failed
             if ranks.leads:
-                yield Step(run.step, mean, lr, counted / (now + owed - told), run.elapsed, run.fraction())
+                speed = counted / (now + owed - told)
+                yield Step(run.step, mean, lr, speed, run.elapsed, run.fraction(), config.legs().index(leg), leg.loss)
             total.zero_()
             counted, told = 0, time.monotonic()
             clock = told  # drawing and saving are not training

@@ -172,6 +172,36 @@ def test_a_missing_partner_is_told_before_anything_is_scored(sets, monkeypatch):
     assert "no partner of 'p2.png'" in result.stderr
 
 
+@pytest.mark.parametrize(("broken", "kept"), [("Set5/HR/p1.png", 40), ("perfect/Set5/p1.png", 400), ("Set5/HR/p1.png", 0)])
+def test_a_picture_that_cannot_be_read_is_left_out_for_all_and_told(sets, broken, kept):
+    (sets / broken).write_bytes((sets / broken).read_bytes()[:kept])  # with its header, or without
+    csv_file, report = sets / "s.csv", sets / "r.html"
+    flags = ("eval", sets / "Set5", "-m", "bicubic", "--sr", sets / "perfect", "-s", 2, "--csv", csv_file, "--report", report)
+    result = srcli(*flags)
+    assert (result.exit_code, "Set5: perfect > bicubic on 2 of 2" in result.stdout) == (1, True)
+    named, summary = result.stderr.splitlines()[-2:]
+    assert str(sets / broken) in named
+    assert summary == "error: 1 of 3 pictures could not be scored; all means are over the others"
+    assert [row["picture"] for row in csv.DictReader(csv_file.read_text().splitlines())] == ["p0.png", "p2.png"] * 2
+    assert "p1.png" not in report.read_text(encoding="utf-8")
+
+
+def test_where_no_picture_can_be_read_the_reason_is_told(folder):
+    (folder / "p0.png").write_bytes(b"")
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "p0")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+
+
+def test_lr_of_another_size_is_told_before_anything_is_scored(folder, tmp_path, monkeypatch):
+    for path in folder.iterdir():
+        with Image.open(path) as hr:
+            hr.resize((-(-hr.width // 4), -(-hr.height // 4))).save(tmp_path / path.name)
+    monkeypatch.setattr("srcli.engine.evaluate.compare", lambda *_: pytest.fail("scored"))
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 4, "--lr-dir", tmp_path)
+    assert result.exit_code == 1
+    assert "the LR of 'p0.png' is 14x10, not 13x9: HR is cropped to a multiple of x4, here 52x36; crop LR" in result.stderr
+
+
 def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
     (record,) = _records(srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json"))
     assert record["pictures"] == 1

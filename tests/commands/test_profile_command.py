@@ -192,6 +192,7 @@ def test_tiling_is_measured_on_the_picture_given(tmp_path):
     assert (bicubic["kind"], bicubic["weights"], bicubic["picture"]) == ("local", "none", [41, 60])
     assert (fsrcnn["overlap"], fsrcnn["phase"], fsrcnn["tile"], fsrcnn["tiles"]) == (8, 1, 21, 6)
     assert fsrcnn["largest"] <= 1  # a tie between two levels may fall to either side
+    assert srcli(*arguments).stdout.splitlines()[-1] == "random: no weights ship, and no start as interpolation is known"
     assert fsrcnn["share"] <= 0.0002
     row = ["Bicubic (MATLAB)", "x2", "none", "local", "2", "1", "41x60", "21", "6", "0", "0.0000 %"]
     assert _cells(srcli(*arguments))[1] == row

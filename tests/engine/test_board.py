@@ -31,6 +31,18 @@ def test_curves_and_pictures_are_read_back(tmp_path):
     assert (picture.step, picture.width, picture.height) == (4, 9, 7)
 
 
+def test_steps_that_a_killed_run_does_anew_are_read_once(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for begun, steps, lead in ((0, (1, 2, 3), 0.0), (0, (1, 2, 3), 1.0), (2, (3, 4), 2.0)):
+        board = Board(tmp_path / "board")
+        board.step = begun
+        for step in steps:
+            board.add(Step(step, lead + step / 8, 1e-3, 2.0, 1.5, 0.1))
+        board.close()
+    read = accumulator.EventAccumulator(str(tmp_path / "board")).Reload()
+    assert [(e.step, e.value) for e in read.Scalars("train/loss")] == [(1, 1.125), (2, 1.25), (3, 2.375), (4, 2.5)]
+
+
 def test_without_the_package_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'srcli\[tensorboard\]'"):

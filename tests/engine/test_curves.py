@@ -26,7 +26,7 @@ def test_steps_done_anew_after_a_resume_count_once(tmp_path):
     records = [_step(1, 0.5), _step(2, 0.4), _step(3, 9.0), validated, _step(4, 9.0), again, _step(3, 0.3), _step(4, 0.2)]
     curves = read_curves(_write(tmp_path / "run", records))
     assert curves.label == "run"
-    assert curves.loss == ([1, 2, 3, 4], pytest.approx([0.01, 0.02, 0.03, 0.04]), [0.5, 0.4, 0.3, 0.2])
+    assert curves.losses == [("", ([1, 2, 3, 4], pytest.approx([0.01, 0.02, 0.03, 0.04]), [0.5, 0.4, 0.3, 0.2]))]
     assert curves.psnr.values == []
 
 
@@ -34,15 +34,36 @@ def test_damaged_lines_are_passed_over(tmp_path):
     run = _write(tmp_path / "run", [_step(1, 0.5)])
     with (run / "log.jsonl").open("ab") as log:
         log.write(b'\n[1, 2]\n{"event": "step"}\n{"event": "step", "step": 2, "loss": "x", "elapsed": 1}\n\x81\xff\n')
-    assert read_curves(run).loss.steps == [1]
+    assert [stage.steps for _, stage in read_curves(run).losses] == [[1]]
     with pytest.raises(BadFolder, match="has not logged a step"):
         read_curves(_write(tmp_path / "nan", [_step(1, float("nan"))]))
 
 
 def test_smoothing_keeps_a_line_a_line():
     line = np.linspace(1, 3, 501)
-    assert smooth(line.tolist())[5:-5] == pytest.approx(line[5:-5])  # fewer neighbours on one side at the ends
-    assert smooth([2.0] * 80) == pytest.approx(2.0)
+    assert smooth(line.tolist(), 5)[5:-5] == pytest.approx(line[5:-5])  # fewer neighbours on one side at the ends
+    assert smooth([2.0] * 80, 1) == pytest.approx(2.0)
+
+
+def test_losses_of_two_kinds_have_a_panel_each_and_are_smoothed_within_a_stage(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    losses = [("l1", 0, 0.04), ("l1", 1, 0.02), ("mse", 2, 0.001)]
+    records = [
+        {**_step(100 * stage + n, loss), "stage": stage, "loss_name": name} for name, stage, loss in losses for n in range(100)
+    ]
+    run = read_curves(_write(tmp_path / "run", records))
+    assert [(name, stage.steps[0], stage.steps[-1]) for name, stage in run.losses] == [
+        ("l1", 0, 99),
+        ("l1", 100, 199),
+        ("mse", 200, 299),
+    ]
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda figure, file, **_: drawn.append(figure))
+    plot_curves([run], tmp_path / "c.svg")
+    first, second = drawn[0].axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("l1 loss", "mse loss")
+    bold = [[line.get_ydata() for line in axes.lines[1::2]] for axes in (first, second)]
+    assert [[set(np.round(y, 9)) for y in lines] for lines in bold] == [[{0.04}, {0.02}], [{0.001}]]
 
 
 def test_a_folder_without_steps_is_refused(tmp_path):

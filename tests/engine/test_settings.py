@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.engine.settings import Stage, TrainConfig, check_settings
+from srcli.engine.settings import Stage, TrainConfig, check_settings, never_halved
 from srcli.errors import UsageError
 
 CONFIG = TrainConfig("rfdn", 2, "photos", steps=100)
@@ -34,6 +34,26 @@ def test_the_schedule_goes_on_through_stages_and_begins_anew_with_a_rate():
 
 
 @pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({"halve_every": 100}, "100"),
+        ({"halve_every": 99}, None),
+        ({"milestones": (100, 1000)}, "100"),
+        ({"milestones": (99, 1000)}, None),
+        ({"halve_every": 50, "finish": 0.5}, "50"),  # counted from the last stage anew
+        ({"halve_every": 49, "finish": 0.5}, None),
+        ({"milestones": (50,), "finish": 0.5}, "50"),
+        ({"milestones": (60,), "finish": 0.5}, None),
+        ({"halve_every": 200_000, "steps": None, "minutes": 1.0}, None),
+    ],
+)
+def test_a_rate_that_no_step_halves_is_told(change, first):
+    told = never_halved(replace(CONFIG, schedule="step", **change))
+    assert told == (first and f"the rate is never halved: schedule step does so at {first} steps first, and the run has 100")
+    assert never_halved(replace(CONFIG, **change)) is None
+
+
+@pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"stage": (Stage(0.5), Stage(0.5))}, "leave nothing"),
@@ -45,6 +65,7 @@ def test_the_schedule_goes_on_through_stages_and_begins_anew_with_a_rate():
         ({"teacher_weight": 1.1}, "--teacher-weight"),
         ({"stage": (Stage(0.5, teacher_weight=-0.1),)}, "--teacher-weight"),
         ({"milestones": (5,)}, "--schedule step"),
+        ({"milestones": (5, 0), "schedule": "step"}, "--milestones are steps from 1 on, not 0"),
         ({"halve_every": 0}, "--halve-every"),
         ({"seed": 2**64}, r"--seed is below 2\*\*64"),
     ],

@@ -27,6 +27,7 @@ from srcli.engine.settings import PARTNERS, Stage, TrainConfig, flag, settled
 from srcli.engine.train import train
 from srcli.errors import BadFolder, DeviceUnavailable, OutOfMemory, TrainingFailed, UsageError, WeightsNotFound
 from srcli.models import create
+from srcli.models.base import SRModel, Tiling
 from srcli.models.blocks import bicubic
 from srcli.ops.color import luma
 from tests.conftest import small_files
@@ -135,6 +136,24 @@ def test_weights_of_a_run_that_is_done_are_made_again_where_they_are_lost(config
         after = checkpoint.load(best)[0].state_dict()
         assert all(torch.equal(value, after[k]) for k, value in before.items())
         assert [type(e) for e in train({}, tmp_path / name, device="cpu", resume=True)] == [Started]
+
+
+def test_a_longer_run_whose_rate_goes_up_says_so(config, tmp_path):
+    list(train(replace(config, lr=4e-3, steps=4), tmp_path / "run", device="cpu"))
+    (note,) = (note for note in next(train({"steps": 8}, tmp_path / "run", device="cpu", resume=True)).notes if "rate" in note)
+    assert note == "the rate goes up, from 5.9e-04 to 2.0e-03: schedule cosine is of the new length"
+    started = next(train({"steps": 4, "compile": "off"}, tmp_path / "run", device="cpu", resume=True))
+    assert not any("rate" in note for note in started.notes)
+
+
+def test_a_card_tells_the_parts_of_a_run_that_was_resumed_with_other_settings(config, tmp_path):
+    list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
+    for steps in (1, 2, 2):  # as it was; another; at its end
+        list(train({"steps": steps}, tmp_path / "run", device="cpu", resume=True))
+    list(train({"steps": 3, "precision": "bf16"}, tmp_path / "run", device="cpu", resume=True))
+    training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
+    told = [(part["steps_done"], part["steps"], part["precision"]) for part in [*training["parts"], training]]
+    assert told == [(1, 1, "fp32"), (2, 2, "fp32"), (3, 3, "bf16")]
 
 
 def test_resuming_with_other_settings_names_them(config, tmp_path):
@@ -691,8 +710,15 @@ def test_the_loss_of_a_luma_network_is_that_of_y(config, tmp_path):
 
 
 def test_a_network_without_kernels_for_muon_is_trained_by_adam(config, tmp_path):
-    events = list(train(replace(config, arch="rdsrn", steps=1, patch=8), tmp_path / "run", device="cpu"))
+    config = replace(config, arch="rdsrn", steps=1, patch=8, adam_lr=2e-3, warmup=0)
+    with pytest.raises(
+        UsageError, match="--lr is the rate of Muon, which trains nothing of 'rdsrn'; that of Adam is --adam-lr"
+    ):
+        next(train(replace(config, lr=5e-3), tmp_path / "run", device="cpu"))
+    events = list(train(config, tmp_path / "run", device="cpu"))
     assert "Adam trains all of 'rdsrn', at --adam-lr" in events[0].notes[-1]
+    assert next(e.lr for e in events if isinstance(e, Step)) == 2e-3
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["lr"] is None
 
 
 def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
@@ -782,6 +808,12 @@ def test_stages_change_patch_batch_and_loss_under_one_schedule(config, tmp_path,
         rates += [e.lr for e in events if isinstance(e, Step)]
     assert drawn == [(16, 2), (16, 2), (20, 2), (24, 1)]
     assert rates == pytest.approx([0.5 + 0.5 * math.cos(math.pi * n / 4) for n in range(4)])
+
+
+def test_a_record_of_steps_is_of_one_stage_and_names_its_loss(config, tmp_path):
+    steps = [e for e in train(replace(config, finish=0.5), tmp_path / "run", device="cpu") if isinstance(e, Step)]
+    assert {(e.stage, e.loss_name) for e in steps} == {(0, "l1"), (1, "mse")}
+    assert max(e.step for e in steps if e.stage == 0) == 5
 
 
 @pytest.mark.parametrize(("warmup", "rates"), [(100, [0.01, 0.5, 1.0, 1.0]), (1, [1.0] * 4), (0, [1.0] * 4)])
@@ -976,6 +1008,38 @@ def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
     list(train(replace(config, lr_dir=str(tmp_path / "lr"), steps=1), tmp_path / "other", device="cpu"))
 
 
+@pytest.mark.parametrize("cache_mib", [None, 4])
+def test_several_folders_are_pooled_with_their_lr_and_told(config, pictures, tmp_path, cache_mib):
+    more = tmp_path / "more"
+    more.mkdir()
+    (pictures / "0.png").rename(more / "0.png")
+    folders = str(pictures), str(more)
+    lr = [str(tmp_path / name) for name in ("lr", "lr of more")]
+    for hr, made in zip((pictures, more), lr, strict=True):
+        degrade_folder(hr, Path(made), 2, "photo", seed=0)
+    config = replace(config, data=folders, lr_dir=tuple(lr), cache_mib=cache_mib)
+    started, *_ = train(replace(config, steps=1), tmp_path / "run", device="cpu")
+    assert (started.pictures, started.notes) == (3, ())
+    training = checkpoint.read_card(tmp_path / "run" / "best.safetensors").training
+    assert (training["data"], training["lr_dir"]) == (["hr", "more"], ["lr", "lr of more"])
+    alone = {"data": str(pictures), "lr_dir": lr[0], "steps": 2}
+    started, *_ = train(alone, tmp_path / "run", device="cpu", resume=True)
+    assert (started.pictures, started.notes[0]) == (2, f"--data was {', '.join(folders)}")
+
+
+@pytest.mark.parametrize(
+    ("data", "lr_dir", "text"),
+    [
+        (("hr", "."), "hr", "2 folders of --data need as many --lr-dir, in their order, not 1"),
+        (("hr", "./hr"), None, "the same --data is given twice"),
+    ],
+)
+def test_folders_that_do_not_go_together_are_refused(config, tmp_path, monkeypatch, data, lr_dir, text):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=text):
+        next(train(replace(config, data=data, lr_dir=lr_dir), tmp_path / "run", device="cpu"))
+
+
 def test_a_run_on_degraded_pictures_is_validated_on_degraded_pictures(config, pictures, tmp_path):
     plain, photo = (
         [e.psnr for e in train(c, tmp_path / c.degradation, device="cpu") if isinstance(e, Validated)]
@@ -1109,6 +1173,56 @@ def test_arguments_of_a_network_that_cannot_run_are_refused_in_a_line(config, tm
     with pytest.raises(UsageError, match=f"no '{arch}' (runs|can be built) with "):
         list(train(replace(config, arch=arch, network=network), tmp_path / "run", device="cpu"))
     assert not (tmp_path / "run" / "last.pt").exists()
+
+
+class Own(SRModel):
+    """A network of one's own that keeps the contract, but for what a test has it do."""
+
+    def __init__(self, scale, **_):
+        super().__init__(scale)
+        self.conv = torch.nn.Conv2d(3, 3 * scale**2, 3, padding=1)
+        self.tiling = Tiling("local", overlap=1)
+
+    def forward(self, x, window=None):
+        return torch.nn.functional.pixel_shuffle(self.conv(x), self.scale)
+
+
+class Untold(Own):
+    def __init__(self, scale, **_):
+        super().__init__(scale)
+        del self.tiling
+
+
+class Even(Own):
+    def forward(self, x, window=None):
+        return super().forward(torch.nn.functional.pixel_shuffle(torch.nn.functional.pixel_unshuffle(x, 2), 2))
+
+
+class Small(Own):
+    def forward(self, x, window=None):
+        return self.conv(x)[:, :3]
+
+
+class Untiled(Own):
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (Untold, "'fast' does not say how it may be cut into tiles: its class has to set tiling"),
+        (Even, r"no 'fast' runs with the table's arguments on 1x2 px \(its min_side is 1\): .*divisible by"),
+        (Small, r"'fast' makes \(1, 3, 1, 2\) of 1x2 px, and has to make \(1, 3, 2, 4\)"),
+        (Untiled, "no 'fast' runs with .* takes 2 positional arguments"),
+    ],
+)
+def test_a_network_of_ones_own_is_tried_before_the_first_step(config, tmp_path, monkeypatch, network, text):
+    monkeypatch.setattr("srcli.models.plain.Plain", Own)
+    assert isinstance(next(train(config, tmp_path / "own", device="cpu")), Started)
+    monkeypatch.setattr("srcli.models.plain.Plain", network)
+    with pytest.raises(UsageError, match=text):
+        next(train(config, tmp_path / "run", device="cpu"))
 
 
 @pytest.mark.parametrize(
