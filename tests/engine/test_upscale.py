@@ -75,6 +75,19 @@ def test_gray_stays_gray_and_16_bit_stays_16_bit(rfdn):
     assert len(np.unique(out)) > 256
 
 
+def test_gray_in_three_channels_comes_out_as_in_one():
+    torch.manual_seed(0)
+    upscaler = Upscaler(create("imdn", 2), precision="fp32", tile=24)  # untrained: its three channels differ
+    color = photograph()
+    gray = color[..., :1].repeat(3, 2)
+    expected = upscaler.pixels(gray[..., :1]).repeat(3, 2)
+    beside = upscaler.several([gray, color])
+    bands = upscaler.bands(lambda first, last: gray[first:last], gray.shape, gray.dtype, "fp32")
+    np.testing.assert_array_equal(beside[0], expected)
+    np.testing.assert_array_equal(beside[1], upscaler.pixels(color))
+    np.testing.assert_array_equal(np.concatenate(list(bands)), expected)
+
+
 def test_constant_alpha_stays_constant_and_other_alpha_is_upscaled(bicubic):
     upscaler = Upscaler(bicubic)
     constant = Picture(photograph(), np.full((37, 53), 77, np.uint8))
