@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import string
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -28,6 +28,8 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
+
+_RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
 
 LONGEST = 255  # bytes of a name, on every file system in use
 PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
@@ -142,8 +144,8 @@ def plan_jobs(
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
-    told what is left out: with skip and rename, results of before that lie among the inputs; with skip, what is there and is
-    not what would be written.
+    told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
+    written.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
     """
     if not sources:
@@ -168,8 +170,7 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
-        if exists in ("skip", "rename"):
-            jobs = _without_results(jobs, say)
+        jobs = _without_results(jobs, exists, say)
     jobs = _unique(jobs)
     _refuse_sizes(jobs)
     if exists == "skip":
@@ -502,13 +503,27 @@ def _unique(jobs: list[Job]) -> list[Job]:
     return list(kept.values())
 
 
-def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
-    """Leave out what is the result of another job: '*.png' finds the results of the run before, too."""
+def _without_results(jobs: list[Job], exists: Exists, say: Callable[[str], None]) -> list[Job]:
+    """Leave out what is the result of another job, or was at whatever scale: '*.png' finds the results of before, too."""
     found = [(job, _resolved(job.source), _resolved(job.target)) for job in jobs]
-    made = {target for _, source, target in found if target != source}
-    if results := [job.source for job, source, _ in found if source in made]:
+    made = {target for _, source, target in found if target != source} if exists in ("skip", "rename") else set()
+    sides: dict[tuple[Path, str], set[tuple[int, int]]] = {}
+    for job in jobs:
+        if job.probe:
+            sides.setdefault((job.source.parent, job.source.stem), set()).add((job.probe.height, job.probe.width))
+    results = dict.fromkeys(job.source for job, source, _ in found if source in made or _was_made(job, sides))
+    if results:
         say(f"no inputs, as they are results of others: {_listed(results)}")
-    return [job for job, source, _ in found if source not in made]
+    return [job for job in jobs if job.source not in results]
+
+
+def _was_made(job: Job, sides: Mapping[tuple[Path, str], Collection[tuple[int, int]]]) -> bool:
+    """Tell by name and size, as of a_x2.png beside a.png, whether a picture is a result of one whose `sides` are known."""
+    match = _RESULT.fullmatch(job.source.stem)
+    if not match or not job.probe or (factor := float(match[2])) <= 1:
+        return False
+    others = sides.get((job.source.parent, match[1]), ())
+    return (job.probe.height, job.probe.width) in [result_size(*size, factor) for size in others]
 
 
 def _resolved(path: Path) -> str:

@@ -317,6 +317,15 @@ def test_results_of_before_are_no_inputs_where_the_command_goes_on_and_that_is_s
     assert said[0] == "no inputs, as they are results of others: 'a_x4.png', 'b_x4.png'"
 
 
+def test_results_of_another_scale_are_told_by_name_and_size():
+    for name, width in (("a.png", 5), ("a_x2.png", 10), ("a_x1.5.webp", 8), ("b.png", 5), ("b_x2.png", 5), ("c_x2.png", 10)):
+        Image.new("RGB", (width, -(-3 * width // 5))).save(name)
+    said = []
+    assert targets(".", output="out", say=said.append) == ["out/a.png", "out/b.png", "out/b_x2.png", "out/c_x2.png"]
+    assert targets("a_x2.png") == ["a_x2_x4.png"]
+    assert said == ["no inputs, as they are results of others: 'a_x1.5.webp', 'a_x2.png'"]
+
+
 def test_skip_never_redoes_an_input():
     picture("in/a.png")
     with pytest.raises(UsageError):
