@@ -112,10 +112,11 @@ class Naming(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A picture and the folder it was found through, if any."""
+    """A picture, and the folder it was found through or its number in a pattern, if any."""
 
     path: Path
     folder: Path | None = None
+    number: int | None = None
 
 
 @contextmanager
@@ -283,12 +284,16 @@ def numbered(pattern: Path) -> list[Path]:
 
 def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
     """Count the numbers between the first and the last of the pictures of a pattern that none of them has."""
-    match = _NUMBER.search(pattern.name)
-    if not match or not files:
+    if not _NUMBER.search(pattern.name) or not files:
         return 0
-    after = len(pattern.name) - match.end()
-    first, last = (int(path.name[match.start() : len(path.name) - after]) for path in (files[0], files[-1]))
-    return last - first + 1 - len(files)
+    return _number(pattern, files[-1]) - _number(pattern, files[0]) + 1 - len(files)
+
+
+def _number(pattern: Path, path: Path) -> int:
+    """Read the number of one of the pictures of a pattern."""
+    match = _NUMBER.search(pattern.name)
+    assert match
+    return int(path.name[match.start() : len(path.name) - len(pattern.name) + match.end()])
 
 
 def numbered_there(pattern: Path) -> list[Path]:
@@ -312,7 +317,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
                 yield _Found(path)
             else:
-                yield from (_Found(picture) for picture in pictures)
+                yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
         elif path.is_dir():
             pictures = sorted(pictures_in(path, recursive, output))
             if not pictures:
@@ -386,13 +391,15 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
 
 
 def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
-    """Number the results: pictures each on its own, a video's frames as one job."""
+    """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in formats():
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(formats())}")
     if len(found) == 1 and sniff.is_video(found[0].path):
         return [Job(found[0].path, pattern, format, None, scale, video=True)]
-    return [_job(entry.path, numbered_path(pattern, number), format, scale) for number, entry in enumerate(found, 1)]
+    own = [entry.number for entry in found if entry.number is not None]
+    numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
+    return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
 
 
 def numbered_path(pattern: Path, number: int) -> Path:

@@ -574,11 +574,11 @@ def test_pictures_and_pipes_get_frames_as_players_show_them(tmp_path, matrix, tu
     np.testing.assert_array_equal(np.frombuffer(out, np.uint8).reshape(wanted.shape), wanted)
 
 
-def test_numbered_pictures_become_numbered_pictures(tmp_path):
+def test_numbered_pictures_keep_their_numbers(tmp_path):
     for number in (7, 8, 10):
         Image.fromarray(photograph(seed=number)).save(tmp_path / f"in_{number:03d}.png")
     done(tmp_path / "in_%03d.png", "-o", tmp_path / "out_%02d.png", "-s", 2)
-    assert sorted(path.name for path in tmp_path.glob("out_*")) == ["out_01.png", "out_02.png", "out_03.png"]
+    assert sorted(path.name for path in tmp_path.glob("out_*")) == ["out_07.png", "out_08.png", "out_10.png"]
     assert upscale(tmp_path / "no_%03d.png", "-s", 2).exit_code == 1
 
 

@@ -113,6 +113,13 @@ def test_a_folder_stays_a_folder_whatever_its_name():
     assert targets(picture("a.png"), output="out.png") == ["out.png/a.png"]
 
 
+def test_other_pictures_than_those_of_one_pattern_are_numbered_from_one():
+    picture("f_7.png"), picture("g_7.png"), picture("a.png")
+    assert targets("f_%d.png", output="out/%02d.png") == ["out/07.png"]
+    assert targets("f_%d.png", "g_%d.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
+    assert targets("f_7.png", "a.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
+
+
 def test_the_format_is_told_by_content():
     assert targets(picture("a.jpg", format="PNG")) == ["a_x4.png"]
 
