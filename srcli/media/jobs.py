@@ -27,6 +27,10 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 # Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 
+# Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
+_FOREIGN = frozenset((*_RAW, ".tga", ".dds", ".psd", ".psb", ".exr", ".hdr"))
+
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 _RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
@@ -319,7 +323,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             else:
                 yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
         elif path.is_dir():
-            pictures = sorted(pictures_in(path, recursive, output))
+            pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
                 below = not recursive and any(child.is_dir() for child in path.iterdir())
                 raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else ""))
@@ -330,7 +334,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             yield _Found(path)
         elif glob.has_magic(str(source)):
             matches = (Path(match) for match in sorted(glob.glob(str(source), recursive=True)))  # noqa: PTH207 Path.glob refuses absolute patterns
-            pictures = [match for match in matches if match.is_file() and _is_picture(match)]
+            pictures = _known((match for match in matches if match.is_file()), say)
             if not pictures:
                 raise BadPicture(f"no picture matches '{source}'")
             yield from (_Found(picture) for picture in pictures)
@@ -361,6 +365,14 @@ def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[
     return filter(_is_picture, files_in(folder, recursive=recursive, besides=output))
 
 
+def _known(paths: Iterable[Path], say: Callable[[str], None]) -> list[Path]:
+    """Take the pictures by suffix; tell of those of formats that srcli does not know."""
+    files = list(paths)
+    if foreign := sorted(path for path in files if path.suffix.lower() in _FOREIGN):
+        say(f"left out, as srcli cannot read it: {_listed(foreign)}")
+    return [path for path in files if _is_picture(path)]
+
+
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     return suffix in SUFFIXES or suffix in _UNREADABLE or suffix in sniff.SUFFIXES
@@ -371,7 +383,7 @@ def _is_picture(path: Path) -> bool:
 
 def _is_file(output: Path) -> bool:
     """Tell by the suffix; a folder that is there stays a folder, whatever its name."""
-    return _is_picture(output) and not output.is_dir()
+    return (_is_picture(output) or output.suffix.lower() in _FOREIGN) and not output.is_dir()
 
 
 def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> list[Job]:
