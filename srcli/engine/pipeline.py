@@ -22,7 +22,7 @@ from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
 from srcli.engine.suit import Choice
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, resampled
-from srcli.errors import OutOfMemory, UserError, out_of_memory
+from srcli.errors import BadPicture, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
@@ -212,6 +212,8 @@ def _read(job: Job, *, icc: Icc, resizer_of: Callable[[Job], Resizer], traced: b
 
 
 def _opened(job: Job, icc: Icc, resizer_of: Callable[[Job], Resizer]) -> Picture | Animation | StripReader:
+    if job.refused:
+        raise BadPicture(job.refused)
     if job.frames > 1:
         animation = read_animation(job.source)
         if icc == "keep" or animation.still.icc is None:

@@ -87,6 +87,7 @@ class Job:
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
+    refused: str = ""  # why nothing can come of it, told when its turn comes
 
 
 class Naming(NamedTuple):
@@ -151,7 +152,8 @@ def plan_jobs(
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
     told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
     written.
-    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job.
+    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job, and so
+    does, among others, one of which nothing can come: those are `refused`, and the first.
     """
     if not sources:
         raise UsageError("no input given")
@@ -176,21 +178,20 @@ def plan_jobs(
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
         jobs = _without_results(jobs, exists, say)
-    jobs = _unique(jobs)
-    _refuse_sizes(jobs)
+    jobs, refused = _sound(jobs, exists)
     if exists == "skip":
         jobs = [_kept(job) for job in jobs]
         if other := [job.target for job in jobs if job.skip and job.notes]:
             say(f"kept, though of another size or no picture: {_listed(other)}; --exists overwrite does it again")
     elif exists == "rename":
-        taken = {job.target for job in jobs}
-        jobs = [replace(job, target=_free(job, taken)) for job in jobs]
+        meant, taken = {_key(job.target) for job in jobs}, set[str]()
+        jobs = [replace(job, target=_free(job, meant, taken)) for job in jobs]
     _refuse_long_names(jobs)
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
-    return [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
+    return refused + [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -510,16 +511,33 @@ def refuse_unreadable(sources: Sequence[str | Path]) -> None:
         probe(path)
 
 
-def _unique(jobs: list[Job]) -> list[Job]:
-    """Drop files named twice; refuse two jobs with one target, also where case is all that differs: other disks ignore it."""
-    kept: dict[str, Job] = {}
+def _sound(jobs: list[Job], exists: Exists) -> tuple[list[Job], list[Job]]:
+    """Drop files named twice; part jobs from those `refused`: of a size that no file has, or with the target of another.
+
+    Targets are one also where case is all that differs: other disks ignore it. Raises BadPicture where no job is left,
+    UsageError where all would have one target.
+    """
+    sources: dict[str, Job] = {}
     for job in jobs:
-        other = kept.setdefault(_resolved(job.target).casefold(), job)
-        if os.path.realpath(other.source) != os.path.realpath(job.source):
+        sources.setdefault(f"{_key(job.target)}\0{os.path.realpath(job.source)}", job)
+    targets: dict[str, Job] = {}
+    sound, refused, collision = list[Job](), list[Job](), ""
+    for job in sources.values():
+        reason = _oversize(job)
+        if not reason and (other := targets.setdefault(_key(job.target), job)) is not job and exists != "rename":
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
             outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
-            raise UsageError(f"'{other.source}' and '{job.source}' collide: {outputs}")
-    return list(kept.values())
+            reason = f"'{other.source}' and '{job.source}' collide: {outputs}; choose --exists rename or a --name"
+            collision = collision or reason
+        if reason:
+            refused.append(replace(job, refused=reason, probe=None, size=None, frames=1, video=False))
+        else:
+            sound.append(job)
+    if refused and not sound:
+        raise BadPicture(refused[0].refused)
+    if collision and len(sound) == 1:
+        raise UsageError(collision)
+    return sound, refused
 
 
 def _without_results(jobs: list[Job], exists: Exists, say: Callable[[str], None]) -> list[Job]:
@@ -550,6 +568,10 @@ def _resolved(path: Path) -> str:
     return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
 
 
+def _key(target: Path) -> str:
+    return _resolved(target).casefold()
+
+
 def _refuse_long_names(jobs: list[Job]) -> None:
     for job in jobs:
         length, most = len(os.fsencode(job.target.name)), LONGEST - len("." + PARTS) * job.video
@@ -568,19 +590,20 @@ def _refuse_misspelt(output: Path) -> None:
         )
 
 
-def _refuse_sizes(jobs: list[Job]) -> None:
-    for job in jobs:
-        if job.size and job.probe and max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
-            height, width = job.size
-            raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, more than {LARGEST} times its size")
-        if job.size and job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
-            height, width = job.size
-            frames = f"{job.frames} frames of {width} x {height} px"
-            raise BadPicture(f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less")
-        if job.size and max(job.size) > size_limit(job.format):
-            height, width = job.size
-            limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"
-            raise BadPicture(f"the result of '{job.source}' would be {width} x {height} px, but {limit}; choose --format png")
+def _oversize(job: Job) -> str:
+    """Say why no file has the size of a result; "" where one has."""
+    if not job.size:
+        return ""
+    height, width = job.size
+    would = f"the result of '{job.source}' would be"
+    if job.probe and max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
+        return f"{would} {width} x {height} px, more than {LARGEST} times its size"
+    if job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
+        return f"{would} {job.frames} frames of {width} x {height} px, more than {MAX_RESULT:,} px; choose less"
+    if max(job.size) > size_limit(job.format):
+        limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"
+        return f"{would} {width} x {height} px, but {limit}; choose --format png"
+    return ""
 
 
 def _refuse_inputs(jobs: list[Job]) -> None:
@@ -651,12 +674,18 @@ def _kept(job: Job) -> Job:
     return replace(job, skip=True, notes=notes)
 
 
-def _free(job: Job, taken: set[Path]) -> Path:
+def _free(job: Job, meant: Collection[str], taken: set[str]) -> Path:
+    """Number a target that is there, or has been `taken`; what is `meant` by others stays theirs."""
     target = free = job.target
     number = 2
-    while os.path.lexists(free) or _has_numbered(replace(job, target=free)) or (free in taken and free != target):
+    while (
+        os.path.lexists(free)
+        or _has_numbered(replace(job, target=free))
+        or _key(free) in taken
+        or (_key(free) in meant and free != target)
+    ):
         free, number = target.with_name(f"{target.stem}_{number}{target.suffix}"), number + 1
-    taken.add(free)
+    taken.add(_key(free))
     return free
 
 

@@ -135,6 +135,16 @@ def test_sizes_that_contradict_are_refused(folder, flags, code, text):
     assert len(list(folder.iterdir())) == 3
 
 
+def test_a_picture_too_large_for_its_format_fails_alone(folder, tmp_path):
+    Image.new("L", (9000, 1)).save(folder / "long.webp")
+    line = f"the result of '{folder / 'long.webp'}' would be 18000 x 2 px, but WEBP ends at 16,383; choose --format png"
+    for flags in (("--dry-run",), ()):
+        result = upscale(folder, "-o", tmp_path / "out", "-s", 2, *flags)
+        assert result.exit_code == 1
+        assert f"error: {line}" in result.stderr
+    assert names(tmp_path / "out") == ["p0.png", "p1.png", "p2.png"]
+
+
 # Names
 
 

@@ -217,13 +217,8 @@ REFUSED = {
         ["a.png", "a.jpg"],
         {"format": "webp"},
         UsageError,
-        "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file",
-    ),
-    "case": (
-        ["a.png", "A.png"],
-        {},
-        UsageError,
-        "'a.png' and 'A.png' collide: their outputs 'a_x4.png' and 'A_x4.png' differ only by case",
+        "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
+        "choose --exists rename or a --name",
     ),
     "itself": (
         ["in"],
@@ -341,6 +336,35 @@ def test_results_of_another_scale_are_told_by_name_and_size():
     assert targets(".", output="out", say=said.append) == ["out/a.png", "out/b.png", "out/b_x2.png", "out/c_x2.png"]
     assert targets("a_x2.png") == ["a_x2_x4.png"]
     assert said == ["no inputs, as they are results of others: 'a_x1.5.webp', 'a_x2.png'"]
+
+
+def test_a_picture_of_which_nothing_can_come_is_refused_alone():
+    picture("a.png"), picture("a.jpg"), picture("A.png"), picture("b.png"), picture("long.png", width=20000)
+    jobs = plan_jobs(["a.png", "a.jpg", "A.png", "long.png", "./a.png", "b.png"], None, scale=4, format="webp")
+    assert [(str(job.source), job.refused) for job in jobs] == [
+        (
+            "a.jpg",
+            "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
+            "choose --exists rename or a --name",
+        ),
+        (
+            "A.png",
+            "'a.png' and 'A.png' collide: their outputs 'a_x4.webp' and 'A_x4.webp' differ only by case; "
+            "choose --exists rename or a --name",
+        ),
+        (
+            "long.png",
+            "the result of 'long.png' would be 80000 x 12 px, but WEBP ends at 16,383; choose --format png",
+        ),
+        ("a.png", ""),
+        ("b.png", ""),
+    ]
+
+
+def test_rename_gives_colliding_results_names_of_their_own():
+    picture("a.png"), picture("a.jpg"), picture("A.png"), picture("a_x4_2.gif")
+    sources = ["a.png", "a.jpg", "A.png"]
+    assert targets(*sources, format="webp", exists="rename") == ["a_x4.webp", "a_x4_2.webp", "A_x4_3.webp"]
 
 
 def test_skip_never_redoes_an_input():
