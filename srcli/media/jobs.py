@@ -84,6 +84,7 @@ class Job:
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
     yields: bool = False  # to what appears, where that is the same: another run was quicker
+    renames: bool = False  # takes another name where something appears
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
@@ -191,7 +192,8 @@ def plan_jobs(
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
-    return refused + [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
+    yields, renames = exists == "skip", exists == "rename"
+    return refused + [replace(job, fresh=new, yields=yields, renames=renames) for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -687,6 +689,11 @@ def _free(job: Job, meant: Collection[str], taken: set[str]) -> Path:
         free, number = target.with_name(f"{target.stem}_{number}{target.suffix}"), number + 1
     taken.add(_key(free))
     return free
+
+
+def renamed(job: Job) -> Job:
+    """Give the result a name that is free by now."""
+    return replace(job, target=_free(job, (), set()))
 
 
 def _refuse_unwritable(jobs: list[Job]) -> None:
