@@ -27,6 +27,7 @@ from rich.table import Table
 from srcli.files import writing_to_stdout
 from srcli.records import jsonable
 
+_aliases: dict[str, str] = {}  # what is told instead of a path
 _err = Console(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
 _NO_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # which would move the cursor, or tell the terminal to do worse
 _PIPE = 240  # cells that a table in a pipe is spread over
@@ -48,9 +49,17 @@ def note(message: str) -> None:
     _err.print(escape(one_line(message)), soft_wrap=True)
 
 
+def call(path: Path, name: str) -> None:
+    """Tell `name` from now on wherever a message or result has `path`, as of a file that stands for a pipe."""
+    _aliases[str(path)] = name
+
+
 def one_line(text: object) -> str:
     """Return the text, such as a file's name, with line feeds and other controls spelt as escapes."""
-    return _NO_LETTERS.sub(lambda found: repr(found[0])[1:-1], str(text))
+    line = str(text)
+    for path, name in _aliases.items():
+        line = line.replace(path, name)
+    return _NO_LETTERS.sub(lambda found: repr(found[0])[1:-1], line)
 
 
 def result(line: str) -> None:

@@ -45,7 +45,7 @@ def test_without_output_the_result_lies_beside_the_input(folder):
     with Image.open(folder / "p0_x2.png") as image:
         assert image.size == (106, 74)
     assert srcli("upscale", folder, "-m", "bicubic").exit_code == 0
-    assert len(list((folder.parent / "my pictures_x4").iterdir())) == 4
+    assert len(list((folder.parent / "my pictures_x4").iterdir())) == 3
 
 
 def test_a_picture_suffix_makes_the_output_a_file(folder, tmp_path):

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from srcli import console
 from srcli.commands.options import one_of
-from srcli.errors import UserError
+from srcli.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from srcli.preview import Protocol
@@ -33,12 +33,18 @@ _COLUMNS = 120  # of a terminal are used at most for blocks
 
 
 class Showing(TyperCommand):
-    """A command whose --show may stand alone, which Typer's options cannot."""
+    """A command whose --show may stand alone, which Typer's options cannot, and whose inputs may look like options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
         given = [f"--show={AUTO}" if arg == "--show" else arg for arg in args[:end]]
-        return super().parse_args(ctx, given + args[end:])
+        try:
+            return super().parse_args(ctx, given + args[end:])
+        except Exception as error:
+            files = [arg for arg in args[:end] if arg.startswith("-") and Path(arg).is_file()]
+            if files and hasattr(error, "format_message"):  # click's, which some versions of typer bring along
+                raise UsageError(f"'{files[0]}' is taken for options; for the file: ./{files[0]}") from None
+            raise
 
 
 def way_to_show(show: str | None) -> "Protocol | None":

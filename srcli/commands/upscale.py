@@ -337,6 +337,8 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
     from srcli.media import pipes
 
     scratch = Path(context.with_resource(TemporaryDirectory(prefix="srcli-")))
+    for pipe in ("stdin", "stdout"):
+        console.call(scratch / pipe, pipe)
     if piped:
         pipes.refuse_terminal()
         output = scratch / "stdout"

@@ -67,7 +67,7 @@ class Weights:
         from srcli.engine.suit import Choice
 
         others = {kind: ready(each, name=self.kinds[kind], quiet=True) for kind, each in self.others.items()}
-        return Choice(ready(self.networks, name=self.plain if others else None, quiet=quiet), others)
+        return Choice(ready(self.networks, name=self.plain, quiet=quiet), others)
 
     def hint(self, kind: str) -> str:
         """Say what takes, or would take, away what compression left in files of a kind; "" where nothing ships for it."""

@@ -278,8 +278,8 @@ def _planned(job: Any) -> Any:
 
     height, width = job.size or (None, None)
     done = Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
-    if job.error:
-        return replace(done, status="failed", error=job.error)
+    if job.refused:
+        return replace(done, status="failed", error=job.refused)
     if job.probe is None and not job.skip:
         try:
             probe(job.source)

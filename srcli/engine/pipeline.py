@@ -26,7 +26,7 @@ from srcli.errors import BadPicture, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.image import Picture, read_image, to_srgb, write_image
-from srcli.media.jobs import Job, is_result, pixels_of, result_size
+from srcli.media.jobs import Job, is_result, pixels_of, renamed, result_size
 from srcli.media.picture import COMPRESSED
 from srcli.media.png import PNG_LEVEL
 from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
@@ -61,7 +61,7 @@ class Done:
     precision: Precision | None = None  # what the network computed in
     agreement: float | None = None  # dB between that and float32 on the latest probe, rounded to 8 bit
     notes: tuple[str, ...] = ()
-    model: str | None = None  # the weights that it went through, where they were chosen for it
+    model: str | None = None  # the weights that it went through, as they are called
 
 
 def upscale_files(
@@ -212,8 +212,8 @@ def _read(job: Job, *, icc: Icc, resizer_of: Callable[[Job], Resizer], traced: b
 
 
 def _opened(job: Job, icc: Icc, resizer_of: Callable[[Job], Resizer]) -> Picture | Animation | StripReader:
-    if job.error:
-        raise BadPicture(job.error)
+    if job.refused:
+        raise BadPicture(job.refused)
     if job.frames > 1:
         animation = read_animation(job.source)
         if icc == "keep" or animation.still.icc is None:
@@ -314,6 +314,8 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         else:
             notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
     except UserError as error:
+        if job.renames and job.target.exists():
+            return _write(upscaled._replace(job=renamed(job)), quality=quality, png_level=png_level)
         return _failed(job, error)
     return Done(
         job.source,

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.engine.compiler import compile_network
 from srcli.engine.device import DTYPES, Precision, check_precision, exact, fast_precision
 from srcli.engine.memory import budget, bytes_per_px, hand_back, keep_freed_memory, resident_limit, trim
 from srcli.errors import OutOfMemory, UsageError, out_of_memory, quoted
+from srcli.models import ARCHS
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import are_finite, measured_over
 from srcli.ops.color import rgb_to_ycbcr, ycbcr_to_rgb
@@ -27,6 +29,8 @@ _Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count
 
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
 _STAYS_SHRUNK = 100  # pictures or frames of a size, then the memory is tried again: what took it may be gone
+_EDGE = 6  # px along the edge of a picture where zeros around it show in what a network gives of a flat colour
+_FLAT = 4  # px around that are of one colour where it is flat
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
 
 
@@ -265,13 +269,53 @@ class Runner:
         whole = inner == (0, height, 0, width)  # not where all is read but a part is given: figures are gathered of that
         out = self._give(x, None if whole else Window(rows.first, columns.first, height, width, inner), precision)
         top, bottom, left, right = (n * self.scale for n in inner)
-        return out[..., top:bottom, left:right]
+        out = out[..., top:bottom, left:right]
+        if self.model.arch in ARCHS and self.model.tiling.overlap >= _FLAT:  # others' networks may give flat colours otherwise
+            _keep_flat_edges(out, x, tile, (height, width))
+        return out
 
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         casts = torch.autocast(self.device.type, DTYPES[precision], enabled=self.casts and precision != "fp32")
         with casts, exact(self.device) if precision == "fp32" else nullcontext():
             return in_color(self.model, x, window)
+
+
+def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int]) -> None:
+    """Give px beside the edge of a picture of `size` the colour they had, where that is the only one around.
+
+    Networks pad with zeros, which shows there. `x` is what `tile` reads; `out`, what it gives, is changed.
+    """
+    s = out.shape[-1] // (tile.columns.stop - tile.columns.start)
+    for axis in (0, 1):
+        for first, last in ((0, _EDGE), (size[axis] - _EDGE, size[axis])):
+            given = [range(span.start, span.stop) for span in tile]
+            given[axis] = range(max(tile[axis].start, first), min(tile[axis].stop, last))
+            if not all(given):
+                continue
+            read = [
+                range(max(px.start - _FLAT, span.first), min(px.stop + _FLAT, span.last))
+                for px, span in zip(given, tile, strict=True)
+            ]
+            around = x[..., *_from([span.first for span in tile], read)]
+            part = out[..., *_from([span.start for span in tile], given, s)]
+            within = _from([px.start for px in read], given)
+            flat = (_highest(around) == -_highest(-around)).all(1, keepdim=True)
+            flat, color = (y[..., *within].repeat_interleave(s, -2).repeat_interleave(s, -1) for y in (flat, around))
+            part.copy_(torch.where(flat, color, part))
+
+
+def _from(starts: Sequence[int], given: Sequence[range], s: int = 1) -> tuple[slice, slice]:
+    """Return where rows and columns lie in what begins at `starts`, enlarged by `s`."""
+    rows, columns = (slice((px.start - n) * s, (px.stop - n) * s) for n, px in zip(starts, given, strict=True))
+    return rows, columns
+
+
+def _highest(x: Tensor) -> Tensor:
+    """Return the highest value of what counts as around each px."""
+    for side, padding in (((2 * _FLAT + 1, 1), (_FLAT, 0)), ((1, 2 * _FLAT + 1), (0, _FLAT))):
+        x = F.max_pool2d(x, side, stride=1, padding=padding)
+    return x
 
 
 class _Flight(NamedTuple):

@@ -35,6 +35,7 @@ Tick = Callable[[float], None]  # told how much of the picture is done, 0 to 1
 
 HIDDEN = "colour under fully transparent px is made up from what is around; --separate-alpha keeps it"
 
+_COMPARED = 64  # rows of which the channels are compared at once
 PROBE = 96  # px a side of the tile that proves the precision
 _SUMS = {  # of the self-ensemble: the level that stands for 1 in each of 8 summands, and a type that holds their sum
     np.dtype(np.uint8): (2**13 - 1, np.dtype(np.uint16)),
@@ -162,7 +163,7 @@ class Upscaler:
         *,
         cover: Cover | None = None,
     ) -> np.ndarray:
-        """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype.
+        """Upscale (H, W, 1 or 3) pixels to (scale*H, scale*W, the same channels) of the same dtype; gray in 3 stays gray.
 
         `cover`: their alpha; where it is 0, colour is taken from the visible px around.
         """
@@ -213,6 +214,7 @@ class Upscaler:
         (height, width, channels), s = shape, self.scale
         alpha = channels % 2 == 0
         reach = REACH if alpha and not self.separate else 0
+        gray = _is_gray(rows, height)
         held: tuple[slice, np.ndarray] | None = None
         blended: _Blended | None = None
 
@@ -233,6 +235,8 @@ class Upscaler:
             return torch.cat([colors, _cut(cover, tile, where, columns).expand_as(colors)])
 
         def finish(out: Tensor, tile: Tile) -> Tensor:
+            if gray:
+                out = torch.stack([_in_gray(x) for x in out])
             if not alpha:
                 return to_levels(out, dtype)
             cover, colors = out[1:].mean(1, keepdim=True).float(), out[:1].float()
@@ -295,6 +299,7 @@ class Upscaler:
         Tiles that read the same px in `before` are left out.
         """
         (height, width, _), dtype, s = pictures[0].shape, pictures[0].dtype, self.scale
+        gray = [_is_gray(partial(_rows, p), len(p)) for p in pictures]
         blended: _Blended | None = None
 
         def read(tile: Tile) -> Tensor:
@@ -307,6 +312,8 @@ class Upscaler:
             return blended.read(tile)
 
         def finish(out: Tensor, tile: Tile) -> Tensor:
+            if any(gray):
+                out = torch.stack([_in_gray(x) if plain else x for x, plain in zip(out, gray, strict=True)])
             if cover and blended:
                 coverage = to_tensor(cover.result[*_output(tile, s), None], self.device)
                 out = blended.off(out.float(), coverage, tile, s)
@@ -487,6 +494,21 @@ def _hides(color: np.ndarray, alpha: np.ndarray) -> bool:
     """Tell whether more than one colour lies under fully transparent px."""
     hidden = color[alpha == 0]
     return bool(len(hidden) and (hidden != hidden[0]).any())
+
+
+def _is_gray(rows: Rows, height: int) -> bool:
+    """Tell whether three channels are equal all over; nothing is read below the first colour."""
+    strips = (rows(top, min(top + _COMPARED, height)) for top in range(0, height, _COMPARED))
+    return all(strip.shape[2] > 2 and bool((strip[..., :1] == strip[..., 1:3]).all()) for strip in strips)
+
+
+def _rows(pixels: np.ndarray, first: int, last: int) -> np.ndarray:
+    return pixels[first:last]
+
+
+def _in_gray(x: Tensor) -> Tensor:
+    """Give (3, H, W) three channels that are equal."""
+    return x.mean(0, keepdim=True).expand_as(x)
 
 
 def _same(frame: Frame, other: Frame) -> bool:

@@ -125,8 +125,6 @@ class StreamDone(NamedTuple):
 
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
-    if job.error:
-        raise BadVideo(job.error)
     pictures = of_pictures(job.source)
     video = probe_pictures(job.source, choices.rate) if pictures else probe_video(job.source)
     notes: list[str] = []

@@ -29,7 +29,7 @@ def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> No
             raise EOFError("no end marker")
         needed = height * width / _JPEG
     elif format in ("bmp", "ppm") and image.tile and image.tile[0].codec_name != "bmp_rle":
-        bits = _bmp_bits(file) if format == "bmp" else 1 if image.mode == "1" else 8
+        bits = bmp_bits(file) if format == "bmp" else 1 if image.mode == "1" else 8
         needed = image.tile[0].offset + height * width * bits / 8
     else:
         return
@@ -50,7 +50,7 @@ def refuse_hollow_tiff(file: BinaryIO, tags: ImageFileDirectory_v2) -> None:
         raise EOFError("pixels are missing")
 
 
-def _bmp_bits(file: BinaryIO) -> int:
+def bmp_bits(file: BinaryIO) -> int:
     """Bits a px, which headers of 12 bytes have elsewhere."""
     file.seek(14)
     head = file.read(16)

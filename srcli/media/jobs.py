@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import string
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -27,7 +27,13 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 # Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 
+# Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
+_FOREIGN = frozenset((*_RAW, ".tga", ".dds", ".psd", ".psb", ".exr", ".hdr"))
+
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
+
+_RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
 
 LONGEST = 255  # bytes of a name, on every file system in use
 PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
@@ -78,10 +84,11 @@ class Job:
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
     yields: bool = False  # to what appears, where that is the same: another run was quicker
+    renames: bool = False  # takes another name where something appears
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
-    error: str = ""  # why nothing is made of it, though the others of its plan are made
+    refused: str = ""  # why nothing can come of it, told when its turn comes
 
 
 class Naming(NamedTuple):
@@ -111,10 +118,11 @@ class Naming(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A picture and the folder it was found through, if any."""
+    """A picture, and the folder it was found through or its number in a pattern, if any."""
 
     path: Path
     folder: Path | None = None
+    number: int | None = None
 
 
 @contextmanager
@@ -143,10 +151,10 @@ def plan_jobs(
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
-    told what is left out: with skip and rename, results of before that lie among the inputs; with skip, what is there and is
-    not what would be written.
-    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. What cannot be read stays a job, and so does what
-    can have no result beside others that can; it has an `error`.
+    told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
+    written.
+    Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job, and so
+    does, among others, one of which nothing can come: those are `refused`, and the first.
     """
     if not sources:
         raise UsageError("no input given")
@@ -170,25 +178,22 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
-        if exists in ("skip", "rename"):
-            jobs = _without_results(jobs, say)
-    jobs = _unique(jobs)
-    if exists != "rename":
-        jobs = _without_collisions(jobs, by_name=wanted is not None or name is not None)
-    jobs = _of_sizes(jobs)
+        jobs = _without_results(jobs, exists, say)
+    jobs, refused = _sound(jobs, exists)
     if exists == "skip":
-        jobs = [job if job.error else _kept(job) for job in jobs]
+        jobs = [_kept(job) for job in jobs]
         if other := [job.target for job in jobs if job.skip and job.notes]:
             say(f"kept, though of another size or no picture: {_listed(other)}; --exists overwrite does it again")
     elif exists == "rename":
-        taken = {_named(job.target): job for job in reversed(jobs)}
-        jobs = [replace(job, target=_free(job, taken)) for job in jobs]
+        meant, taken = {_key(job.target) for job in jobs}, set[str]()
+        jobs = [replace(job, target=_free(job, meant, taken)) for job in jobs]
     _refuse_long_names(jobs)
     _refuse_inputs(jobs)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
-    fresh = [exists != "overwrite" and not job.error and not os.path.lexists(job.target) for job in jobs]
-    return [replace(job, fresh=new, yields=exists == "skip") for job, new in zip(jobs, fresh, strict=True)]
+    fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
+    yields, renames = exists == "skip", exists == "rename"
+    return refused + [replace(job, fresh=new, yields=yields, renames=renames) for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -286,12 +291,16 @@ def numbered(pattern: Path) -> list[Path]:
 
 def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
     """Count the numbers between the first and the last of the pictures of a pattern that none of them has."""
-    match = _NUMBER.search(pattern.name)
-    if not match or not files:
+    if not _NUMBER.search(pattern.name) or not files:
         return 0
-    after = len(pattern.name) - match.end()
-    first, last = (int(path.name[match.start() : len(path.name) - after]) for path in (files[0], files[-1]))
-    return last - first + 1 - len(files)
+    return _number(pattern, files[-1]) - _number(pattern, files[0]) + 1 - len(files)
+
+
+def _number(pattern: Path, path: Path) -> int:
+    """Read the number of one of the pictures of a pattern."""
+    match = _NUMBER.search(pattern.name)
+    assert match
+    return int(path.name[match.start() : len(path.name) - len(pattern.name) + match.end()])
 
 
 def numbered_there(pattern: Path) -> list[Path]:
@@ -315,9 +324,9 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
                 yield _Found(path)
             else:
-                yield from (_Found(picture) for picture in pictures)
+                yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
         elif path.is_dir():
-            pictures = sorted(pictures_in(path, recursive, output))
+            pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
                 below = not recursive and any(child.is_dir() for child in path.iterdir())
                 raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else ""))
@@ -328,7 +337,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             yield _Found(path)
         elif glob.has_magic(str(source)):
             matches = (Path(match) for match in sorted(glob.glob(str(source), recursive=True)))  # noqa: PTH207 Path.glob refuses absolute patterns
-            pictures = [match for match in matches if match.is_file() and _is_picture(match)]
+            pictures = _known((match for match in matches if match.is_file()), say)
             if not pictures:
                 raise BadPicture(f"no picture matches '{source}'")
             yield from (_Found(picture) for picture in pictures)
@@ -359,6 +368,14 @@ def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[
     return filter(_is_picture, files_in(folder, recursive=recursive, besides=output))
 
 
+def _known(paths: Iterable[Path], say: Callable[[str], None]) -> list[Path]:
+    """Take the pictures by suffix; tell of those of formats that srcli does not know."""
+    files = list(paths)
+    if foreign := sorted(path for path in files if path.suffix.lower() in _FOREIGN):
+        say(f"left out, as srcli cannot read it: {_listed(foreign)}")
+    return [path for path in files if _is_picture(path)]
+
+
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in sniff.DOUBTFUL:
@@ -371,7 +388,7 @@ def _is_picture(path: Path) -> bool:
 
 def _is_file(output: Path) -> bool:
     """Tell by the suffix; a folder that is there stays a folder, whatever its name."""
-    return _is_picture(output) and not output.is_dir()
+    return (_is_picture(output) or output.suffix.lower() in _FOREIGN) and not output.is_dir()
 
 
 def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> list[Job]:
@@ -391,13 +408,15 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
 
 
 def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
-    """Number the results: pictures each on its own, a video's frames as one job."""
+    """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in formats():
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(formats())}")
     if len(found) == 1 and sniff.is_video(found[0].path):
         return [Job(found[0].path, pattern, format, None, scale, video=True)]
-    return [_job(entry.path, numbered_path(pattern, number), format, scale) for number, entry in enumerate(found, 1)]
+    own = [entry.number for entry in found if entry.number is not None]
+    numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
+    return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
 
 
 def numbered_path(pattern: Path, number: int) -> Path:
@@ -497,56 +516,65 @@ def refuse_unreadable(sources: Sequence[str | Path]) -> None:
         probe(path)
 
 
-def _unique(jobs: list[Job]) -> list[Job]:
-    """Drop files named twice."""
-    unique: dict[tuple[str, str], Job] = {}
-    for job in jobs:
-        unique.setdefault((_named(job.target), os.path.realpath(job.source)), job)
-    return list(unique.values())
+def _sound(jobs: list[Job], exists: Exists) -> tuple[list[Job], list[Job]]:
+    """Drop files named twice; part jobs from those `refused`: of a size that no file has, or with the target of another.
 
-
-def _without_collisions(jobs: list[Job], *, by_name: bool) -> list[Job]:
-    """Refuse two jobs with one target; but where formats that cannot be kept make it so, the second alone fails.
-
-    `by_name`: the command says how results are named.
+    Targets are one also where case is all that differs: other disks ignore it. Raises BadPicture where no job is left,
+    UsageError where all would have one target.
     """
-    kept: dict[str, Job] = {}
-    found = []
+    sources: dict[str, Job] = {}
     for job in jobs:
-        other = kept.setdefault(_named(job.target), job)
-        if other is not job:
+        sources.setdefault(f"{_key(job.target)}\0{os.path.realpath(job.source)}", job)
+    targets: dict[str, Job] = {}
+    sound, refused, collision = list[Job](), list[Job](), ""
+    for job in sources.values():
+        reason = _oversize(job)
+        if not reason and (other := targets.setdefault(_key(job.target), job)) is not job and exists != "rename":
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
-            outputs = f"their outputs '{other.target}' and '{job.target}' {how}; --exists rename numbers them"
-            line = f"'{other.source}' and '{job.source}' collide: {outputs}"
-            if by_name or other.source.suffix.lower() == job.source.suffix.lower():
-                raise UsageError(line)
-            job = _failing(job, line)
-        found.append(job)
-    return found
+            outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
+            reason = f"'{other.source}' and '{job.source}' collide: {outputs}; choose --exists rename or a --name"
+            collision = collision or reason
+        if reason:
+            refused.append(replace(job, refused=reason, probe=None, size=None, frames=1, video=False))
+        else:
+            sound.append(job)
+    if refused and not sound:
+        raise BadPicture(refused[0].refused)
+    if collision and len(sound) == 1:
+        raise UsageError(collision)
+    return sound, refused
 
 
-def _failing(job: Job, error: str) -> Job:
-    """Let a job come to nothing; it then counts as nothing, too."""
-    return replace(job, error=error, probe=None, size=None, frames=1)
-
-
-def _without_results(jobs: list[Job], say: Callable[[str], None]) -> list[Job]:
-    """Leave out what is the result of another job: '*.png' finds the results of the run before, too."""
+def _without_results(jobs: list[Job], exists: Exists, say: Callable[[str], None]) -> list[Job]:
+    """Leave out what is the result of another job, or was at whatever scale: '*.png' finds the results of before, too."""
     found = [(job, _resolved(job.source), _resolved(job.target)) for job in jobs]
-    made = {target for _, source, target in found if target != source}
-    if results := [job.source for job, source, _ in found if source in made]:
+    made = {target for _, source, target in found if target != source} if exists in ("skip", "rename") else set()
+    sides: dict[tuple[Path, str], set[tuple[int, int]]] = {}
+    for job in jobs:
+        if job.probe:
+            sides.setdefault((job.source.parent, job.source.stem), set()).add((job.probe.height, job.probe.width))
+    results = dict.fromkeys(job.source for job, source, _ in found if source in made or _was_made(job, sides))
+    if results:
         say(f"no inputs, as they are results of others: {_listed(results)}")
-    return [job for job, source, _ in found if source not in made]
+    return [job for job in jobs if job.source not in results]
 
 
-def _named(path: Path) -> str:
-    """Name a file as those disks do that ignore case."""
-    return _resolved(path).casefold()
+def _was_made(job: Job, sides: Mapping[tuple[Path, str], Collection[tuple[int, int]]]) -> bool:
+    """Tell by name and size, as of a_x2.png beside a.png, whether a picture is a result of one whose `sides` are known."""
+    match = _RESULT.fullmatch(job.source.stem)
+    if not match or not job.probe or (factor := float(match[2])) <= 1:
+        return False
+    others = sides.get((job.source.parent, match[1]), ())
+    return (job.probe.height, job.probe.width) in [result_size(*size, factor) for size in others]
 
 
 def _resolved(path: Path) -> str:
     """Name a file itself, be it a link; realpath, unlike Path.resolve, takes links that form a loop."""
     return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
+
+
+def _key(target: Path) -> str:
+    return _resolved(target).casefold()
 
 
 def _refuse_long_names(jobs: list[Job]) -> None:
@@ -567,29 +595,19 @@ def _refuse_misspelt(output: Path) -> None:
         )
 
 
-def _of_sizes(jobs: list[Job]) -> list[Job]:
-    """Let fail what would have a size that no file can have; raise BadPicture where nothing else is left."""
-    found = [_failing(job, line) if (line := _too_large(job)) else job for job in jobs]
-    if found and all(job.error for job in found):
-        raise BadPicture(found[0].error)
-    return found
-
-
-def _too_large(job: Job) -> str:
-    """Say why a result cannot have its size; nothing where it can."""
-    if not job.size or not job.probe:
+def _oversize(job: Job) -> str:
+    """Say why no file has the size of a result; "" where one has."""
+    if not job.size:
         return ""
     height, width = job.size
-    what = f"the result of '{job.source}' would be {width} x {height} px"
-    if max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
-        return f"{what}, more than {LARGEST} times its size"
+    would = f"the result of '{job.source}' would be"
+    if job.probe and max(job.size) > LARGEST * max(job.probe.height, job.probe.width):
+        return f"{would} {width} x {height} px, more than {LARGEST} times its size"
     if job.frames > 1 and job.frames * math.prod(job.size) > MAX_RESULT:
-        frames = f"{job.frames} frames of {width} x {height} px"
-        return (
-            f"the result of '{job.source}' would be {frames}, more than {MAX_RESULT:,} px; choose less, or a video: -o NAME.mp4"
-        )
+        return f"{would} {job.frames} frames of {width} x {height} px, more than {MAX_RESULT:,} px; choose less, or -o NAME.mp4"
     if max(job.size) > size_limit(job.format):
-        return f"{what}, but {job.format.upper()} ends at {size_limit(job.format):,}; choose --format png"
+        limit = f"{job.format.upper()} ends at {size_limit(job.format):,}"
+        return f"{would} {width} x {height} px, but {limit}; choose --format png"
     return ""
 
 
@@ -614,9 +632,8 @@ def _file(path: Path) -> tuple[int, int] | None:
 
 
 def _refuse_existing(jobs: list[Job], exists: Exists) -> None:
-    sound = [job for job in jobs if not job.error]
-    there = [job.target for job in sound if os.path.lexists(job.target) and not (job.video and _published(job.target))]
-    there += [job.target for job in sound if _has_numbered(job)]
+    there = [job.target for job in jobs if os.path.lexists(job.target) and not (job.video and _published(job.target))]
+    there += [job.target for job in jobs if _has_numbered(job)]
     if folders := [target for target in there if target.is_dir()]:
         raise OutputExists(f"{_listed(folders)} should be written, but is a folder")
     if exists == "error" and there:
@@ -662,13 +679,24 @@ def _kept(job: Job) -> Job:
     return replace(job, skip=True, notes=notes)
 
 
-def _free(job: Job, taken: dict[str, Job]) -> Path:
-    """Number a name until neither a file nor another job has it."""
+def _free(job: Job, meant: Collection[str], taken: set[str]) -> Path:
+    """Number a target that is there, or has been `taken`; what is `meant` by others stays theirs."""
     target = free = job.target
     number = 2
-    while os.path.lexists(free) or _has_numbered(replace(job, target=free)) or taken.setdefault(_named(free), job) is not job:
+    while (
+        os.path.lexists(free)
+        or _has_numbered(replace(job, target=free))
+        or _key(free) in taken
+        or (_key(free) in meant and free != target)
+    ):
         free, number = target.with_name(f"{target.stem}_{number}{target.suffix}"), number + 1
+    taken.add(_key(free))
     return free
+
+
+def renamed(job: Job) -> Job:
+    """Give the result a name that is free by now."""
+    return replace(job, target=_free(job, (), set()))
 
 
 def _refuse_unwritable(jobs: list[Job]) -> None:

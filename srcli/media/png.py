@@ -23,23 +23,23 @@ def png_type(file: BinaryIO) -> tuple[int, int]:
 
 def png_color(file: BinaryIO) -> dict[bytes, bytes]:
     """Collect the colour chunks that Pillow does not hand over."""
-    return {name: file.read(size) for name, size in _walk(file) if name in _COLOUR and size <= 32}
+    return {name: file.read(size) for name, size in png_walk(file) if name in _COLOUR and size <= 32}
 
 
 def png_exif(file: BinaryIO) -> bytes | None:
     """Find EXIF data wherever they are: Pillow sees what stands behind the pixels only after these."""
-    return next((file.read(size) for name, size in _walk(file) if name == b"eXIf"), None)
+    return next((file.read(size) for name, size in png_walk(file) if name == b"eXIf"), None)
 
 
 def is_complete_png(file: BinaryIO) -> bool:
     """Tell whether the chunks reach the end."""
-    return any(name == b"IEND" for name, _ in _walk(file))
+    return any(name == b"IEND" for name, _ in png_walk(file))
 
 
 _COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
 
 
-def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def png_walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Go from chunk to chunk; yield name and size with the file at the data."""
     at = file.seek(8)
     while len(head := file.read(8)) == 8:

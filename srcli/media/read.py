@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
 from srcli.media.exif import entries, exchanged, patched, without_preview
-from srcli.media.metadata import losses_of, metadata_of, quality_of, text_of
+from srcli.media.metadata import losses_of, metadata_of, quality_of, text_of, without_motion
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
@@ -57,7 +57,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
     if facts.format == "tiff":
         (icc, exif, xmp, dpi, iptc), notes = tiff_metadata(file, deep=image is None)
     else:
-        (icc, exif, xmp, dpi, iptc), notes = metadata_of(image), losses_of(image)
+        (icc, exif, xmp, dpi, iptc), notes = metadata_of(image), losses_of(file, image)
     if exif is not None and not any(True for _ in entries(exif)):
         exif = None
         notes.append("damaged EXIF data are not kept")
@@ -72,6 +72,8 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         exif = without_preview(exif)  # which is made from the picture, and lies as that lay before it was turned
     if exif is not None and turned >= 5:
         exif = exchanged(exif, ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+    if xmp and facts.format == "jpeg":
+        xmp = without_motion(xmp)
     if icc is not None and icc[16:20] not in (b"RGB ", b"GRAY"):
         icc = None  # of CMYK or Lab, which the pixels no longer are
     if facts.format == "avif" and facts.depth == 8 and (bits := avif_depth(file)) > 8:

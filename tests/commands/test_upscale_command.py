@@ -129,6 +129,16 @@ def test_sizes_that_contradict_are_refused(folder, flags, code, text):
     assert len(list(folder.iterdir())) == 3
 
 
+def test_a_picture_too_large_for_its_format_fails_alone(folder, tmp_path):
+    Image.new("L", (9000, 1)).save(folder / "long.webp")
+    line = f"the result of '{folder / 'long.webp'}' would be 18000 x 2 px, but WEBP ends at 16,383; choose --format png"
+    for flags in (("--dry-run",), ()):
+        result = upscale(folder, "-o", tmp_path / "out", "-s", 2, *flags)
+        assert result.exit_code == 1
+        assert f"error: {line}" in result.stderr
+    assert names(tmp_path / "out") == ["p0.png", "p1.png", "p2.png"]
+
+
 # Names
 
 
@@ -227,7 +237,7 @@ def test_stdin_goes_to_a_file(folder, tmp_path):
     [
         (["-"], b"x", 2, "has no name"),
         (["-", "-o", "-"], b"", 1, "stdin is empty"),
-        (["-", "-o", "-"], b"no picture", 1, "no picture that srcli knows"),
+        (["-", "-o", "-"], b"no picture", 1, "error: 'stdin' is no picture that srcli knows"),
         (["{folder}", "-o", "-"], b"", 2, "takes one picture, there are 3"),
         (["{folder}/p0.png", "-o", "-", "--json"], b"", 2, "--json and -o - both write to stdout"),
         (["{folder}/p0.png", "-o", "-", "--dry-run"], b"", 2, "--dry-run and -o - both write to stdout"),
@@ -238,6 +248,21 @@ def test_what_cannot_be_piped_is_said(folder, arguments, content, code, text):
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert result.stdout_bytes == b""
+
+
+def test_json_names_stdin_and_the_network(folder, tmp_path):
+    result = upscale("-", "-o", tmp_path / "a.png", "-s", 2, "--json", input=(folder / "p0.png").read_bytes())
+    record = json.loads(result.stdout)
+    assert (record["input"], record["model"]) == ("stdin", "bicubic")
+
+
+@pytest.mark.parametrize("name", ["-dash.png", "-s2.png"])
+def test_a_file_whose_name_looks_like_an_option_is_pointed_out(folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+    Path("p0.png").rename(name)
+    result = upscale(name)
+    assert (result.exit_code, result.stderr) == (2, f"error: '{name}' is taken for options; for the file: ./{name}\n")
+    assert upscale(f"./{name}", "-s", 2).exit_code == 0
 
 
 def srcli_in_a_shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -711,8 +736,7 @@ def out(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("stream_from", [1, 10**9])
-@pytest.mark.parametrize("exists", ["error", "skip", "rename"])
+@pytest.mark.parametrize(("exists", "stream_from"), [("error", 1), ("error", 10**9), ("skip", 10**9), ("rename", 1)])
 def test_what_appears_after_planning_stays_and_is_said(folder, out, monkeypatch, exists, stream_from):
     monkeypatch.setattr(pipeline, "STREAM_FROM", stream_from)
     result = upscale(folder, "-s", 2, "-o", out, "--exists", exists)
@@ -720,6 +744,13 @@ def test_what_appears_after_planning_stays_and_is_said(folder, out, monkeypatch,
     assert "2 upscaled, 1 failed" in result.stderr
     assert f"cannot write '{out / 'p1.png'}': a file of that name appeared meanwhile and stays" in result.stderr
     assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p2.png"], "another's")
+
+
+def test_what_appears_after_planning_makes_rename_take_the_next_name(folder, out):
+    result = upscale(folder, "-s", 2, "-o", out, "--exists", "rename")
+    assert result.exit_code == 0, result.output
+    assert f"{out / 'p1_2.png'}  96x128" in result.stdout.splitlines()
+    assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p1_2.png", "p2.png"], "another's")
 
 
 def test_what_another_run_has_done_meanwhile_is_skipped(folder, tmp_path, monkeypatch):

@@ -690,11 +690,11 @@ def test_an_animation_becomes_a_video(tmp_path, name, alpha):
     assert held(tmp_path / "cut.mp4").times == [[0.0]]
 
 
-def test_numbered_pictures_become_numbered_pictures(tmp_path):
+def test_numbered_pictures_keep_their_numbers(tmp_path):
     for number in (7, 8, 10):
         Image.fromarray(photograph(seed=number)).save(tmp_path / f"in_{number:03d}.png")
     done(tmp_path / "in_%03d.png", "-o", tmp_path / "out_%02d.png", "-s", 2)
-    assert sorted(path.name for path in tmp_path.glob("out_*")) == ["out_01.png", "out_02.png", "out_03.png"]
+    assert sorted(path.name for path in tmp_path.glob("out_*")) == ["out_07.png", "out_08.png", "out_10.png"]
     assert upscale(tmp_path / "no_%03d.png", "-s", 2).exit_code == 1
 
 

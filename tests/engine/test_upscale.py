@@ -75,6 +75,33 @@ def test_gray_stays_gray_and_16_bit_stays_16_bit(rfdn):
     assert len(np.unique(out)) > 256
 
 
+def test_gray_in_three_channels_comes_out_as_in_one():
+    torch.manual_seed(0)
+    upscaler = Upscaler(create("imdn", 2), precision="fp32", tile=24)  # untrained: its three channels differ
+    color = photograph()
+    gray = color[..., :1].repeat(3, 2)
+    expected = upscaler.pixels(gray[..., :1]).repeat(3, 2)
+    beside = upscaler.several([gray, color])
+    bands = upscaler.bands(lambda first, last: gray[first:last], gray.shape, gray.dtype, "fp32")
+    np.testing.assert_array_equal(beside[0], expected)
+    np.testing.assert_array_equal(beside[1], upscaler.pixels(color))
+    np.testing.assert_array_equal(np.concatenate(list(bands)), expected)
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+def test_a_flat_edge_keeps_its_colour_and_a_photograph_what_the_network_gives(tile):
+    torch.manual_seed(0)
+    upscaler = Upscaler(create("imdn", 2), precision="fp32", tile=tile)  # untrained: far from what it is given
+    flat, photo = np.full((37, 53, 3), (200, 30, 60), np.uint8), photograph()
+    flat[12:, 20:] = photo[12:, 20:]
+    out = upscaler.pixels(flat)
+    assert (out[:12] == flat[0, 0]).all()
+    assert (out[:, :12] == flat[0, 0]).all()
+    with torch.inference_mode():
+        given = in_color(upscaler.model, to_tensor(photo))
+    torch.testing.assert_close(upscaler.tensor(to_tensor(photo)), given, atol=1e-5, rtol=0)
+
+
 def test_constant_alpha_stays_constant_and_other_alpha_is_upscaled(bicubic):
     upscaler = Upscaler(bicubic)
     constant = Picture(photograph(), np.full((37, 53), 77, np.uint8))

@@ -535,6 +535,49 @@ def test_a_channel_beside_alpha_is_left_out_and_said(tmp_path, dtype):
     np.testing.assert_array_equal(np.dstack([picture.pixels, picture.alpha]), pixels[..., :4])
 
 
+def segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x30jumb\0\0\0\x20jumdc2pa"), "content credentials (C2PA)"),
+        (segment(0xED, b"Photoshop 3.0\x008BIM\x03\xf3\0\0\0\0\0\2\0\0"), "Photoshop's own data (8BIM)"),
+        (segment(0xE1, b"FLIR\0\1\0\0") + segment(0xE5, b"what"), "thermal data (FLIR), the segment APP5"),
+    ],
+)
+def test_segments_that_a_jpeg_loses_are_said_in_one_note(tmp_path, extra, said):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", extra=extra)
+    assert read_image(tmp_path / "a.jpg").notes == (f"not kept: {said}",)
+
+
+def test_the_video_of_a_motion_photo_is_said_and_the_xmp_names_it_no_more(tmp_path):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", xmp=b'<rdf:Description GCamera:MotionPhoto="1"/>')
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(b"\0\0\0\x18ftypmp42" + bytes(99))
+    picture = read_image(tmp_path / "a.jpg")
+    assert picture.notes == ("not kept: the video of a motion photo",)
+    assert picture.xmp == b'<rdf:Description GCamera:MotionPhoto="0"/>'
+
+
+def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    for name in (b"tIME", b"bKGD", b"caBX"):
+        info.add(name, bytes(7))
+    Image.fromarray(smooth()).save(tmp_path / "a.png", pnginfo=info)
+    assert read_image(tmp_path / "a.png").notes == ("not kept: content credentials (C2PA), the PNG chunks tIME bKGD",)
+
+
+@pytest.mark.parametrize(("last", "notes"), [(7, ("not kept: the fourth byte of each px",)), (0, ())])
+def test_the_fourth_byte_of_a_bmp_is_said_where_it_tells_something(tmp_path, last, notes):
+    rows = np.dstack([smooth(), np.zeros((HEIGHT, WIDTH), np.uint8)])
+    rows[-1, -1, 3] = last
+    head = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + rows.nbytes, 0, 0, 54, 40, WIDTH, HEIGHT, 1, 32, 0, 0, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(head + rows.tobytes())
+    assert read_image(tmp_path / "a.bmp").notes == notes
+
+
 @pytest.mark.parametrize("comment", ["gr\u00fcn", "\u65e5\u672c\u8a9e prompt"])
 def test_a_comment_comes_back_from_jpeg_as_it_was(tmp_path, comment):
     assert write_image(Picture(smooth(), text={"Comment": comment}), tmp_path / "a.jpg") == ()

@@ -113,6 +113,13 @@ def test_a_folder_stays_a_folder_whatever_its_name():
     assert targets(picture("a.png"), output="out.png") == ["out.png/a.png"]
 
 
+def test_other_pictures_than_those_of_one_pattern_are_numbered_from_one():
+    picture("f_7.png"), picture("g_7.png"), picture("a.png")
+    assert targets("f_%d.png", output="out/%02d.png") == ["out/07.png"]
+    assert targets("f_%d.png", "g_%d.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
+    assert targets("f_7.png", "a.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
+
+
 def test_the_format_is_told_by_content():
     assert targets(picture("a.jpg", format="PNG")) == ["a_x4.png"]
 
@@ -142,6 +149,16 @@ def test_photos_that_cannot_be_read_are_not_passed_over():
     Path("in").mkdir()
     Path("in/a.heic").write_bytes(b"\0\0\0\x18ftypheic")
     assert targets("in") == ["in_x4/a.heic"]
+
+
+@pytest.mark.parametrize("source", ["in", "in/*"])
+def test_formats_that_are_not_known_are_left_out_with_a_line(source):
+    picture("in/a.png"), Path("in/b.TGA").touch(), Path("in/c.cr2").touch(), Path("in/d.txt").touch()
+    said = []
+    assert targets(source, output="out", say=said.append) == ["out/a.png"]
+    assert said == ["left out, as srcli cannot read it: 'in/b.TGA', 'in/c.cr2'"]
+    with pytest.raises(UsageError, match=r"cannot write 'out.tga': the formats are png,"):
+        targets("in/a.png", output="out.tga")
 
 
 def test_a_photo_that_cannot_be_read_does_not_claim_the_name_of_what_it_was_converted_to():
@@ -201,14 +218,14 @@ REFUSED = {
         {"format": "webp"},
         UsageError,
         "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
-        "--exists rename numbers them",
+        "choose --exists rename or a --name",
     ),
     "case": (
         ["a.png", "A.png"],
         {},
         UsageError,
         "'a.png' and 'A.png' collide: their outputs 'a_x4.png' and 'A_x4.png' differ only by case; "
-        "--exists rename numbers them",
+        "choose --exists rename or a --name",
     ),
     "itself": (
         ["in"],
@@ -253,20 +270,12 @@ def test_what_collides_only_by_its_format_fails_alone_or_is_numbered():
     for name in ("a.avi", "a.3gp", "b.avi"):
         Path("in").mkdir(exist_ok=True)
         Path("in", name).touch()
-    jobs = plan_jobs(["in"], Path("out"), scale=4)
-    line = "'in/a.3gp' and 'in/a.avi' collide: their outputs 'out/a.mkv' and 'out/a.mkv' are the same file; "
-    assert [job.error for job in jobs] == ["", f"{line}--exists rename numbers them", ""]
+    refused, *_ = plan_jobs(["in"], Path("out"), scale=4)
+    assert "'in/a.3gp' and 'in/a.avi' collide: their outputs 'out/a.mkv' and 'out/a.mkv' are the same" in refused.refused
     assert targets("in", output="out", exists="rename") == ["out/a.mkv", "out/a_2.mkv", "out/b.mkv"]
-    assert targets(picture("a.png"), picture("a.jpg"), format="webp", exists="rename") == ["a_x4.webp", "a_x4_2.webp"]
     Path("out").mkdir()
     Path("out/a.mkv").touch()
-    assert [job.skip for job in plan_jobs(["in"], Path("out"), scale=4, exists="skip")] == [True, False, False]
-
-
-def test_a_size_that_a_format_has_not_fails_alone():
-    jobs = plan_jobs([picture("a.png"), picture("long.jpg", width=20000)], None, scale=4)
-    line = "the result of 'long.jpg' would be 80000 x 12 px, but JPEG ends at 65,500; choose --format png"
-    assert [job.error for job in jobs] == ["", line]
+    assert [job.skip for job in plan_jobs(["in"], Path("out"), scale=4, exists="skip")] == [False, True, False]
 
 
 def test_existing_outputs_are_listed_and_nothing_is_planned():
@@ -337,6 +346,44 @@ def test_results_of_before_are_no_inputs_where_the_command_goes_on_and_that_is_s
     assert targets(".", output=".", suffix="_x4", exists="skip") == ["a_x4.png", "b_x4.png"]
     assert targets("a.png", picture("a.webp"), output=".", format="webp", exists="skip") == ["a.webp"]
     assert said[0] == "no inputs, as they are results of others: 'a_x4.png', 'b_x4.png'"
+
+
+def test_results_of_another_scale_are_told_by_name_and_size():
+    for name, width in (("a.png", 5), ("a_x2.png", 10), ("a_x1.5.webp", 8), ("b.png", 5), ("b_x2.png", 5), ("c_x2.png", 10)):
+        Image.new("RGB", (width, -(-3 * width // 5))).save(name)
+    said = []
+    assert targets(".", output="out", say=said.append) == ["out/a.png", "out/b.png", "out/b_x2.png", "out/c_x2.png"]
+    assert targets("a_x2.png") == ["a_x2_x4.png"]
+    assert said == ["no inputs, as they are results of others: 'a_x1.5.webp', 'a_x2.png'"]
+
+
+def test_a_picture_of_which_nothing_can_come_is_refused_alone():
+    picture("a.png"), picture("a.jpg"), picture("A.png"), picture("b.png"), picture("long.png", width=20000)
+    jobs = plan_jobs(["a.png", "a.jpg", "A.png", "long.png", "./a.png", "b.png"], None, scale=4, format="webp")
+    assert [(str(job.source), job.refused) for job in jobs] == [
+        (
+            "a.jpg",
+            "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
+            "choose --exists rename or a --name",
+        ),
+        (
+            "A.png",
+            "'a.png' and 'A.png' collide: their outputs 'a_x4.webp' and 'A_x4.webp' differ only by case; "
+            "choose --exists rename or a --name",
+        ),
+        (
+            "long.png",
+            "the result of 'long.png' would be 80000 x 12 px, but WEBP ends at 16,383; choose --format png",
+        ),
+        ("a.png", ""),
+        ("b.png", ""),
+    ]
+
+
+def test_rename_gives_colliding_results_names_of_their_own():
+    picture("a.png"), picture("a.jpg"), picture("A.png"), picture("a_x4_2.gif")
+    sources = ["a.png", "a.jpg", "A.png"]
+    assert targets(*sources, format="webp", exists="rename") == ["a_x4.webp", "a_x4_2.webp", "A_x4_3.webp"]
 
 
 def test_skip_never_redoes_an_input():
