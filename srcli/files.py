@@ -17,6 +17,8 @@ try:
 except ImportError:  # Windows, where nothing tells what is left from what is being written
     fcntl = None  # type: ignore[assignment]
 
+DRAWN = "drawn by srcli"  # what plots, figures and samples say of themselves
+
 _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp(\.\w+)?")
 
 

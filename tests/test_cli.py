@@ -375,6 +375,34 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
 
 
+@pytest.mark.parametrize("command", ["csv", "table", "page", "figure", "plot", "curves", "samples", "compare"])
+def test_only_what_srcli_wrote_for_the_same_use_is_replaced(folder, tmp_path, command):
+    if command in ("plot", "curves"):
+        pytest.importorskip("matplotlib")
+    if command == "curves":
+        assert srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1)).exit_code == 0
+    scored = ("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "p0")
+    name, *flags = {
+        "csv": ("c.csv", *scored, "--csv"),
+        "table": ("t.csv", "profile", "fsrcnn", "--input", "16x16", "--csv"),
+        "page": ("r.html", *scored, "--report"),
+        "figure": ("f.png", *scored, "--figure"),
+        "plot": ("p.svg", "profile", "fsrcnn", "vdsr", "--plot"),
+        "curves": ("c.png", "plot", tmp_path / "run", "-o"),
+        "samples": ("s.png", "train", "--data", folder, "--scale", 2, "--patch", 10, "--samples"),
+        "compare": ("c.html", "compare", folder / "p0.png", "-m", "bicubic", "-s", 2, "-o"),
+    }[command]
+    file = tmp_path / name
+    file.write_bytes(b"a photograph, or weights")
+    refused = srcli(*flags, file)
+    assert (refused.exit_code, "would be lost; name another file" in refused.stderr) == (1, True)
+    assert file.read_bytes() == b"a photograph, or weights"
+    file.write_bytes(b"")
+    for _ in range(2):
+        again = srcli(*flags, file)
+        assert again.exit_code == 0, again.stderr
+
+
 def test_a_second_folder_to_validate_on_is_refused(folder, tmp_path):
     result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, "--val", folder, "--val", folder))
     assert (result.exit_code, "--val is one folder, not 2" in result.stderr) == (2, True)

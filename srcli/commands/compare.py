@@ -6,9 +6,21 @@ from typing import Annotated
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Json, Offline, Precision, Scale, Tile, check_output, common_scale, one_of, parse_tile
+from srcli.commands.options import (
+    PAGE,
+    Device,
+    Json,
+    Offline,
+    Precision,
+    Scale,
+    Tile,
+    check_output,
+    common_scale,
+    one_of,
+    parse_tile,
+)
 from srcli.commands.video import parse_time
-from srcli.errors import BadPicture, OutputExists, UsageError
+from srcli.errors import BadPicture, UsageError
 from srcli.files import atomic, writing_to
 
 
@@ -44,8 +56,6 @@ def compare(
     moment = parse_time("--at", at)
     target = output or source.with_name(f"{source.stem}_compare.html")
     _check_files(source, hr, target)
-    if not output and target.exists() and b'name="generator" content="srcli ' not in target.read_bytes()[:1000]:
-        raise OutputExists(f"'{target}' is there, and no page of srcli; name another with -o")
 
     from srcli.media.sniff import is_video
 
@@ -100,4 +110,4 @@ def _check_files(source: Path, hr: Path | None, target: Path) -> None:
             raise BadPicture(f"'{path}' is a folder; compare takes one picture" if path.is_dir() else f"no file '{path}'")
     if target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"a page is a .html file, not '{target.name}'")
-    check_output(target)
+    check_output(target, own=PAGE)

@@ -11,6 +11,8 @@ import typer
 
 from srcli import console
 from srcli.commands.options import (
+    DRAWING,
+    PAGE,
     Device,
     Ensemble,
     Json,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from srcli.engine.evaluate import Dataset, Entry, Protocol, Result, Score
     from srcli.models.base import SRModel
 
+_COLUMNS = ("model", "dataset", "picture", "scale", "psnr", "ssim")
+_CSV = ",".join(_COLUMNS).encode()
 _MADE = ("precision", "device", "ensemble")  # what is known of how a network's SR was made
 
 
@@ -92,8 +96,8 @@ def evaluate(
     outputs = [file.resolve() for file in (csv, report, figure) if file]
     if len(set(outputs)) < len(outputs):
         raise UsageError("--csv, --report and --figure write a file each: give them different names")
-    for file in (csv, report, figure):
-        _check_target(file, [*folders, *(lr_dir or []), *(sr or [])])
+    for file, own in ((csv, _CSV), (report, PAGE), (figure, DRAWING)):
+        _check_target(file, own, [*folders, *(lr_dir or []), *(sr or [])])
     if save and _lies_in(save, folders):
         raise UsageError(f"--save '{save}' lies in a folder of HR pictures, which would count them the next time")
     side = parse_tile(tile)
@@ -157,11 +161,12 @@ def evaluate(
         with writing_to(report), atomic(report) as temporary:
             temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     if figure:
+        from srcli.engine.drawing import signature
         from srcli.engine.figure import draw_figure
 
         drawing, drawn = draw_figure(results, protocol, box=wanted)
         with writing_to(figure), atomic(figure) as temporary:
-            drawing.save(temporary, "PNG", optimize=True)
+            drawing.save(temporary, "PNG", optimize=True, pnginfo=signature())
         console.note(f"{figure}: --box {','.join(map(str, drawn))}")
     for file in (report, figure):
         if file and not json:
@@ -224,12 +229,12 @@ def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], pr
     return f"{asked}, {where}{''.join(others)}"
 
 
-def _check_target(file: Path | None, sources: Sequence[Path]) -> None:
-    """Raise BadFolder or UsageError where a file cannot be written, or is one of the pictures in `sources`."""
+def _check_target(file: Path | None, own: bytes, sources: Sequence[Path]) -> None:
+    """Raise a UserError where a file cannot be written, lies in one of `sources`, or is another that would be lost."""
     if file and file.exists() and _lies_in(file, sources):
         raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
     if file:
-        check_output(file)
+        check_output(file, own=own)
 
 
 def _lies_in(path: Path, folders: Sequence[Path]) -> bool:
@@ -339,7 +344,7 @@ def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str
     ):
         writer = csv_module.writer(file)
         rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
-        writer.writerow(["model", "dataset", "picture", "scale", "psnr", "ssim", *rgb, "seconds", *_MADE, "protocol"])
+        writer.writerow([*_COLUMNS, *rgb, "seconds", *_MADE, "protocol"])
         for r in results:
             for s in r.scores:
                 pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])

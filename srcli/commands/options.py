@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from srcli.errors import BadFolder, UsageError
-from srcli.files import make_folder
+from srcli.errors import BadFolder, OutputExists, UsageError
+from srcli.files import DRAWN, make_folder
 
 Scale = Annotated[
     int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own, of several x4.")
@@ -40,13 +40,25 @@ Compile = Annotated[
 ]
 
 
-def check_output(path: Path) -> None:
-    """Raise UsageError or BadFolder where no file can be written as `path`."""
+PAGE = b'name="generator" content="srcli '  # in every page
+DRAWING = DRAWN.encode()
+
+
+def check_output(path: Path, *, own: bytes | None = None) -> None:
+    """Raise UsageError or BadFolder where no file can be written as `path`, OutputExists where one would be lost.
+
+    `own`: what stands near the beginning of a file that srcli writes for the same use; such a one is replaced, or an empty one.
+    """
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder; name a file")
     if not path.parent.is_dir():
         raise BadFolder(f"no folder '{path.parent}' for '{path.name}'")
     make_folder(path.parent)  # is there, but may not be written to
+    if own is not None and path.is_file():
+        with path.open("rb") as file:
+            head = file.read(2000)
+        if head and own not in head:
+            raise OutputExists(f"'{path}' is there, was not written by srcli for this, and would be lost; name another file")
 
 
 def one_of(flag: str, value: str, choices: tuple[str, ...]) -> str:

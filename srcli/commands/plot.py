@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from srcli import console
-from srcli.commands.options import one_of
+from srcli.commands.options import DRAWING, check_output, one_of
 
 
 def plot(
@@ -20,6 +20,7 @@ def plot(
     Example: srcli plot runs/rfdn runs/mfdn -o curves.png
     """
     one_of("--by", by, ("steps", "hours"))
+    check_output(output, own=DRAWING)
 
     from srcli.engine.curves import plot_curves, read_curves
     from srcli.engine.labels import short_names

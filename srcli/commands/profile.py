@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Json, Offline, Precision, Scale, check_output, one_of, parse_size
+from srcli.commands.options import DRAWING, Device, Json, Offline, Precision, Scale, check_output, one_of, parse_size
 from srcli.errors import UsageError
 from srcli.files import atomic, writing_to
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from srcli.models.base import SRModel
 
 CHALLENGE_INPUT = (256, 256)
+_CSV = b"model,label,scale,input,"  # what the table of --csv begins with
 AXES = ("parameters", "milliseconds", "macs")
 
 
@@ -70,9 +71,9 @@ def profile(
         raise UsageError("--tiling goes with --picture, --markdown and --json only, and measures in fp32")
     if picture and not tiling:
         raise UsageError("--picture needs --tiling")
-    for file in (csv, plot):
+    for file, begin in ((csv, _CSV), (plot, DRAWING)):
         if file:
-            check_output(file)
+            check_output(file, own=begin)
     size = parse_size("--input", input) if input else parse_size("--output", output) if output else CHALLENGE_INPUT
     draw = console.markdown if markdown else console.table
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from srcli import console
-from srcli.commands.options import Device, Json, need_folder, one_of
+from srcli.commands.options import DRAWING, Device, Json, check_output, need_folder, one_of
 from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
 from srcli.errors import INTERRUPTED, UsageError, UserError
 from srcli.models import ARCHS
@@ -196,10 +196,11 @@ def train(
     from srcli.engine.train import train as run
 
     if samples:
-        if samples.suffix.lower() != ".png" or samples.is_dir():
+        if samples.suffix.lower() != ".png":
             raise UsageError(f"--samples is a .png file, not '{samples}'")
         if any(samples.resolve().is_relative_to(Path(folder).resolve()) for folder in listed(values["data"])):
             raise UsageError(f"'{samples}' is to lie in --data, and would be trained on; name another file")
+        check_output(samples, own=DRAWING)
         for line in draw_samples(TrainConfig(**values), samples):
             console.note(line)
         return

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL.PngImagePlugin import PngInfo
+
 from srcli.errors import MissingExtra, UsageError
-from srcli.files import atomic, writing_to
+from srcli.files import DRAWN, atomic, writing_to
 from srcli.pages.palette import DARK, LIGHT, Theme
 
 DPI = 160
@@ -22,6 +24,13 @@ def check_format(path: Path) -> None:
     """Raise UsageError where `path` is no kind of file that a plot can be."""
     if path.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"a plot is a .png or .svg file, not '{path.name}'")
+
+
+def signature() -> PngInfo:
+    """Return what a PNG has that srcli draws, so that another may replace it."""
+    info = PngInfo()
+    info.add_text("Software", DRAWN)
+    return info
 
 
 @contextmanager
@@ -39,7 +48,8 @@ def drawn(path: Path, size: tuple[float, float], theme: Theme) -> Iterator[Any]:
     with rc_context(_settings(theme)):
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield figure
-        metadata: dict[str, None] = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
+        svg = path.suffix.lower() == ".svg"
+        metadata = {"Date": None, "Creator": DRAWN} if svg else {"Software": DRAWN}
         with writing_to(path), atomic(path) as temporary, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # is drawn as a box
             figure.savefig(temporary, dpi=DPI, metadata=metadata)

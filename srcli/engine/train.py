@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from srcli.engine.begin import begin, load
 from srcli.engine.board import Board
 from srcli.engine.distributed import RankLost, noticing_loss, team
+from srcli.engine.drawing import signature
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_first, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
@@ -125,7 +126,7 @@ def draw_samples(config: TrainConfig, path: Path) -> list[str]:
     rows = [torch.cat(list(pairs[i : i + _ACROSS]), -1) for i in range(0, _SAMPLES, _ACROSS)]
     try:
         with atomic(path) as temporary:
-            Image.fromarray(to_array(torch.cat(rows, -2)[None])).save(temporary)
+            Image.fromarray(to_array(torch.cat(rows, -2)[None])).save(temporary, pnginfo=signature())
     except (OSError, ValueError) as error:
         raise TrainingFailed(f"cannot write '{path}': {error}") from error
     return notes

@@ -37,16 +37,13 @@ def test_the_page_lies_beside_the_picture_unless_it_is_named(picture, weights, t
     assert 'data-name="small"' in (tmp_path / "page.html").read_text()
 
 
-def test_a_page_of_the_users_own_is_not_replaced_unless_it_is_named(picture):
+def test_a_page_of_the_users_own_is_not_replaced(picture):
     page = picture.with_name("p 1_compare.html")
     page.write_text("<html>mine</html>")
     flags = "compare", picture, "-m", "bicubic", "-s", 2
     refused = srcli(*flags)
-    assert (refused.exit_code, "is there, and no page of srcli; name another with -o" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "would be lost; name another file" in refused.stderr) == (1, True)
     assert page.read_text() == "<html>mine</html>"
-    for more in (["-o", page], []):  # named, then a page of srcli's own
-        assert srcli(*flags, *more).exit_code == 0
-        assert "mine" not in page.read_text()
 
 
 def test_records_tell_times_and_scores(picture, weights, tmp_path):
