@@ -50,8 +50,8 @@ def load(
     `srcli.errors.UserError` that says in one line what is missing.
     """
     where = pick_device(str(device))
-    if tile is not None and not (isinstance(tile, int) and tile >= 0):
-        raise UsageError(f"tile is px, 0 for the whole picture or None, not {tile!r}")
+    if tile is not None and (type(tile) is not int or tile < 0 or 0 < tile < 16):
+        raise UsageError(f"tile is at least 16 px, 0 for the whole picture or None, not {tile!r}")
     if scale is not None and scale not in range(1, 17):
         raise UsageError(f"scale is a whole number from 1 to 16, not {scale!r}")
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn before those of the file take their place

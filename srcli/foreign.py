@@ -189,7 +189,7 @@ RELEASES = {
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read tensors without running any code in the file, unwrapped from the usual layouts; raise BadCheckpoint."""
     content: Any
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         content = checkpoint.read_tensors(path)
     else:
         try:
@@ -197,6 +197,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore")  # what it guesses of a file that is none
                 content = torch.load(path, map_location="cpu", weights_only=True)
         except _UNREADABLE as error:
+            if not path.stat().st_size:
+                raise BadCheckpoint(f"'{path}' is empty") from error
             raise BadCheckpoint(f"'{path}' is not a readable weights file ({_first_line(error)})") from error
     for _ in range(2):
         for key in _WRAPPERS:
@@ -246,6 +248,12 @@ def load(path: Path, state: dict[str, Tensor], found: Recognised, scale: int | N
     return checkpoint.fill(model, path, ours)  # the signature does not read gains of weight norm
 
 
+def holds_several(found: Recognised) -> bool:
+    """Tell whether files of a network have upsamplers for several scales, rather than tensors that are the same at all."""
+    model = create(found.arch, found.scales[0])
+    return model.single_scale_parameters() < sum(p.numel() for p in model.parameters())
+
+
 def _our_name(key: str, rules: list[Rule]) -> str:
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
@@ -265,8 +273,7 @@ def _normalised(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, T
 
 
 def _first_line(error: Exception) -> str:
-    if isinstance(error, KeyError) or not str(error):  # of an unpickler: a bare number
-        return type(error).__name__
-    if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code in the file
+    # an unpickler tells a bare number or nothing, and torch's own words advise to run the code in the file
+    if isinstance(error, (KeyError, EOFError, pickle.UnpicklingError)) or not str(error):
         return "neither safetensors nor a torch file of tensors alone"
     return first_line(error, 120)

@@ -17,6 +17,7 @@ from srcli.errors import BadCheckpoint, SeveralScales, UsageError, UserError, We
 from srcli.models import ALIASES, ARCHS
 
 if TYPE_CHECKING:
+    from srcli import foreign
     from srcli.checkpoint import Card
     from srcli.models.base import SRModel
 
@@ -28,10 +29,11 @@ SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
 TRAINED = "best.safetensors"  # what `srcli train` calls those of a run
+FOREIGN = (".pt2", ".xml", ".bin")  # what `srcli export` writes and srcli does not run
 DEFAULT_SCALE = 4  # of a name that ships at several scales, and of networks without weights
 ELSEWHERE = "SRCLI_HUB"  # environment variable: the Hub repository that has the short names which do not ship
 Say = Callable[[str], None]  # told in one line what the user should know before the weights are used
-_NAME = re.compile(r"(?P<arch>.+)_x(?P<scale>\d)(?:-(?P<kind>\w+))?$")
+_NAME = re.compile(r"(?P<arch>.+)_x(?P<scale>\d)(?:-(?P<kind>\w+))?$", re.IGNORECASE)
 
 
 class Shipped(NamedTuple):
@@ -151,6 +153,8 @@ def open_file(
     from srcli import checkpoint, exported
 
     model: SRModel
+    if path.suffix.lower() in FOREIGN:
+        raise BadCheckpoint(f"'{path}' is exported for other programs; srcli runs .onnx, or the weights that it was made of")
     if path.suffix.lower() == exported.SUFFIX:
         model, card = exported.open_onnx(path, say)
     elif path.suffix.lower() == ".safetensors" and checkpoint.has_card(path):
@@ -320,7 +324,9 @@ def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[li
 
 
 def _like_path(reference: str) -> bool:
-    return Path(reference).suffix.lower() in (".safetensors", ".pth", ".pt", ".onnx") or bool({"/", os.sep} & set(reference))
+    return Path(reference).suffix.lower() in (".safetensors", ".pth", ".pt", ".onnx", *FOREIGN) or bool(
+        {"/", os.sep} & set(reference)
+    )
 
 
 def _ships(reference: str) -> bool:
@@ -364,7 +370,7 @@ def _recognise(path: Path, scale: int | None) -> "SRModel":
 
     state = foreign.read_state(path)
     if found := foreign.recognise({name: tuple(x.shape) for name, x in state.items()}):
-        return foreign.load(path, state, found, scale)
+        return foreign.load(path, state, found, scale or _stated(path, found))
 
     from srcli import community
 
@@ -377,6 +383,16 @@ def _recognise(path: Path, scale: int | None) -> "SRModel":
     if model is None:
         raise BadCheckpoint(f"'{path}' fits no network of srcli and none that spandrel knows")
     return model
+
+
+def _stated(path: Path, found: "foreign.Recognised") -> int | None:
+    """Return the scale of a file that fits several: the one in its name, else DEFAULT_SCALE where it holds them all."""
+    from srcli import foreign
+
+    stated = [scale for scale in found.scales if hub.states(path.name, scale)]
+    if len(stated) == 1:
+        return stated[0]
+    return DEFAULT_SCALE if DEFAULT_SCALE in found.scales and foreign.holds_several(found) else None
 
 
 def _split(reference: str, scale: int | None) -> tuple[str, int | None]:
@@ -428,6 +444,8 @@ def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str
             f"no weights for '{name}' ship with srcli, and {ELSEWHERE} names no repository; there are {', '.join(names)}, "
             f"or train with: srcli train --arch {name} --scale {scale}"
         )
+    if os.path.isdir(reference):  # noqa: PTH112 - False of a name that is too long
+        return f"the folder '{reference}' holds no {SAVED} and no {TRAINED}; name the file of weights"
     close = get_close_matches(name, [*names, *ARCHS], n=1)
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:

@@ -215,6 +215,8 @@ def test_what_the_program_holds_takes_nothing_from_the_network(monkeypatch):
         ({"tile": "64"}, "not '64'"),
         ({"tile": 2.5}, "not 2.5"),
         ({"tile": -5}, "not -5"),
+        ({"tile": 1}, "at least 16 px"),
+        ({"tile": True}, "not True"),
         ({"scale": 0}, "a whole number from 1 to 16, not 0"),
         ({"scale": 2.5}, "a whole number from 1 to 16, not 2.5"),
         ({"scale": "x"}, "not 'x'"),
@@ -256,3 +258,13 @@ def test_a_photograph_comes_out_upright(orientation):
 def test_a_tensor_of_another_order_is_refused_as_it_is():
     with pytest.raises(ValueError, match=r"C 1 to 4, not \(64, 48, 3\)"):
         srcli.load("bicubic", 2)(torch.rand(64, 48, 3))
+
+
+def test_what_torch_makes_by_default_changes_nothing():
+    expected = srcli.load("standard", 2, device="cpu", precision="fp32")(photograph())
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = srcli.load("standard", 2, device="cpu", precision="fp32")(photograph())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)

@@ -16,6 +16,7 @@ from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import quantize, to_tensor
 from srcli.ops.resize import resize
+from srcli.zoo import open_file
 
 NAMES = json.loads((Path(__file__).parent / "golden" / "releases.json").read_text())
 RELEASED = {
@@ -95,15 +96,20 @@ def test_the_authors_names_fit_and_tell_the_scale(file, save):
     assert (model.arch, model.scale) == (arch, scale)
 
 
-@pytest.mark.parametrize(
-    ("file", "scales"), [("PANx2_DF2K.pth", "x2 and x3"), ("PANx3_DF2K.pth", "x2 and x3"), ("carn_m.pth", "x2 and x3 and x4")]
-)
-def test_a_file_of_several_scales_asks_for_one(file, scales, save):
-    path, (arch, _) = save(imitation(file)), RELEASED[file]
+@pytest.mark.parametrize("file", ["PANx2_DF2K.pth", "PANx3_DF2K.pth"])
+def test_tensors_that_are_the_same_at_several_scales_ask_for_one_unless_the_name_states_it(file, save):
+    path = save(imitation(file))
     with pytest.raises(BadCheckpoint) as error:
-        opened(path)
-    assert str(error.value) == f"'{path}' fits '{arch}' at {scales}; say which with -s"
-    assert opened(path, 3).scale == 3
+        open_file(path)
+    assert str(error.value) == f"'{path}' fits 'pan' at x2 and x3; say which with -s"
+    assert open_file(path, 3)[0].scale == 3
+    assert open_file(path.rename(path.with_name(f"3x-{path.name}")))[0].scale == 3
+
+
+def test_a_file_that_holds_several_scales_is_taken_at_x4_unless_another_is_named(save):
+    path = save(imitation("carn_m.pth"))
+    assert [open_file(path, scale)[0].scale for scale in (None, 2, 3)] == [4, 2, 3]
+    assert open_file(path.rename(path.with_name("carn_m_x2.pth")))[0].scale == 2
 
 
 @pytest.mark.parametrize("file", ["imdn_baseline.pth", "PANx4_DF2K.pth", "IMDN_x3.pth", "FDIWNx4.pt"])
@@ -182,7 +188,7 @@ def test_files_of_any_other_content_are_refused(tmp_path, seed):
     path, rng = tmp_path / "weights.pth", np.random.default_rng(seed)
     for content in (b"junk", b"", b"(lp0", *(rng.bytes(rng.integers(1, 40)) for _ in range(60))):
         path.write_bytes(content)
-        with pytest.raises(BadCheckpoint, match=r"is not a readable weights file|holds no table of tensors"):
+        with pytest.raises(BadCheckpoint, match=r"is not a readable weights file|holds no table of tensors|is empty$"):
             read_state(path)
 
 

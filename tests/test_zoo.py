@@ -51,6 +51,7 @@ def test_names_lead_to_files(shipped, reference, scale, file):
         ("rdfn", None, "did you mean 'rfdn'"),
         ("mfdn", None, "srcli train --arch mfdn --scale 4"),
         ("none.safetensors", None, "no weights file 'none.safetensors'"),
+        ("none.xml", None, "no weights file 'none.xml'"),
     ],
 )
 def test_a_name_that_leads_nowhere_says_what_there_is(shipped, reference, scale, text):
@@ -142,6 +143,17 @@ def test_every_shipped_file_is_whole_and_carries_its_scores():
         assert card.licence == "MIT"
         assert {s["dataset"] for s in card.scores} >= {"Set5", "Set14"}
         assert card.training["steps_done"] > 0
+
+
+def test_a_folder_without_weights_and_what_is_exported_for_others_are_told_as_what_they_are(tmp_path):
+    with pytest.raises(WeightsNotFound, match=r"holds no model\.safetensors and no best\.safetensors; name the file"):
+        zoo.find_weights(".")
+    (tmp_path / "a.PT2").touch()
+    with pytest.raises(BadCheckpoint, match=r"exported for other programs; srcli runs \.onnx"):
+        zoo.open_model(str(tmp_path / "a.PT2"))
+    (tmp_path / "a.pth").touch()
+    with pytest.raises(BadCheckpoint, match=r"a\.pth' is empty"):
+        zoo.open_model(str(tmp_path / "a.pth"))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "best.safetensors"])

@@ -65,7 +65,7 @@ def bundle(data: Path, file: str) -> None:
         if old.get(choice, 0.0) >= new[choice]:
             print(f"{target.name} stays: {old[choice]:.3f} dB on {choice}, {file} has {new[choice]:.3f}")
             return
-    card = replace(card, licence="MIT", source="trained from scratch by srcli", scores=scores)
+    card = replace(card, licence="MIT", source="trained by srcli, from nothing but its own earlier weights", scores=scores)
     checkpoint.save(target, model, card, torch.float16)
     print(f"{target.name}: " + ", ".join(f"{name} {value:.3f} dB" for name, value in new.items()))
 

@@ -28,7 +28,7 @@ def compare(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a video.")],
     models: Annotated[
         list[str] | None,
-        typer.Option("-m", "--model", "-n", help="A shipped name or a weights file; several may be given.  [default: rfdn]"),
+        typer.Option("-m", "--model", "-n", help="A name or file of weights, or several; by default what upscale takes."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .html file to write; by default INPUT_compare.html beside it.")
@@ -59,7 +59,8 @@ def compare(
 
     from srcli.media.sniff import is_video
 
-    if at and not is_video(source):
+    moves = is_video(source)
+    if at and not moves:
         raise UsageError(f"--at is of videos; '{source}' is a picture")
 
     from srcli.engine.compare import Entrant, choose_part, compare_models, fit_hr, read_still, render, shrunk
@@ -68,22 +69,24 @@ def compare(
     from srcli.engine.figure import parse_box
     from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
-    from srcli.zoo import DEFAULT, open_model
+    from srcli.zoo import DEFAULT, DEFAULT_SCALE, open_model
 
     where = pick_device(device)
     wanted = parse_box(crop, "--crop") if crop else None
     still = read_still(source, moment)
-    references = [name for name in dict.fromkeys(models or [DEFAULT]) if name != BASELINE]
+    made = hr and hr.resolve() == source.resolve()  # LR from it, which nothing compressed
+    taken = models or [DEFAULT if made else _suited(source, scale or DEFAULT_SCALE, video=moves)]
+    references = [name for name in dict.fromkeys(taken) if name != BASELINE]
     networks = [open_model(name, scale, offline=offline, say=console.note)[0] for name in references]
-    factor = common_scale([network.scale for network in networks]) if networks else scale or 4
+    factor = common_scale([network.scale for network in networks]) if networks else scale or DEFAULT_SCALE
     names = [BASELINE, *short_names([BASELINE, *references, "HR"])[1:-1]]  # no model is taken for either of these
     entrants = [
-        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters)  # type: ignore[arg-type]
+        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)  # type: ignore[arg-type]
         for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks], strict=True)
         for parameters in [network.single_scale_parameters()]
     ]
     reference = None
-    if hr and hr.resolve() == source.resolve():
+    if made:
         reference, still = still, shrunk(still, factor)
     elif hr:
         reference = read_still(hr, moment)
@@ -101,6 +104,18 @@ def compare(
         console.result(str(target))
     if not compared.whole and not json:
         console.note(f"a part of it: --crop {','.join(map(str, part))}")
+
+
+def _suited(source: Path, scale: int, *, video: bool) -> str:
+    """Return the weights that srcli upscale takes for this file, where they ship at its scale."""
+    from srcli.engine.suit import kind_of
+    from srcli.media.jobs import Job
+    from srcli.media.probe import probe
+    from srcli.zoo import DEFAULT, scales_of, suited
+
+    job = Job(source, source, "", None if video else probe(source), scale, video=video)
+    name = suited(DEFAULT, kind_of(job)) or DEFAULT
+    return name if scale in scales_of(name) else DEFAULT
 
 
 def _check_files(source: Path, hr: Path | None, target: Path) -> None:

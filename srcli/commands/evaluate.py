@@ -98,8 +98,8 @@ def evaluate(
         raise UsageError("--csv, --report and --figure write a file each: give them different names")
     for file, own in ((csv, _CSV), (report, PAGE), (figure, DRAWING)):
         _check_target(file, own, [*folders, *(lr_dir or []), *(sr or [])])
-    if save and _lies_in(save, folders):
-        raise UsageError(f"--save '{save}' lies in a folder of HR pictures, which would count them the next time")
+    if save and _lies_in(save, [*folders, *(lr_dir or []), *(sr or [])]):
+        raise UsageError(f"--save '{save}' lies in a folder of pictures, which would count them the next time")
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device

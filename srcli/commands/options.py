@@ -89,7 +89,7 @@ def parse_bytes(flag: str, value: str | None) -> int | None:
 
 def parse_size(flag: str, value: str) -> tuple[int, int]:
     """Read HxW as (height, width); raise UsageError."""
-    match = re.fullmatch(r"(\d+)x(\d+)", value)
+    match = re.fullmatch(r"(\d+)x(\d+)", value.lower())
     if not match or 0 in (int(match[1]), int(match[2])):
         raise UsageError(f"{flag} is HEIGHTxWIDTH in px, such as 720x1280, not '{value}'")
     return int(match[1]), int(match[2])

@@ -45,7 +45,7 @@ class Entrant(NamedTuple):
 
     name: str
     upscaler: Upscaler
-    parameters: int
+    parameters: int | None
 
 
 @dataclass(frozen=True, slots=True)

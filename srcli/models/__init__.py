@@ -67,7 +67,7 @@ def create(name: str, scale: int, **config: Any) -> "SRModel":
     arch = ARCHS[key]
     if scale not in arch.scales:
         raise UnknownArchitecture(f"'{key}' has no x{scale}; there are x{', x'.join(map(str, arch.scales))}")
-    model = _class(key)(scale, **{**arch.config, **config})
+    model = _class(key)(scale, **{**arch.config, **config}).float()  # whatever torch makes by default
     model.arch, model.config = key, dict(config)
     return model
 

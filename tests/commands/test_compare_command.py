@@ -106,3 +106,11 @@ def test_a_name_that_is_not_utf8_is_spelt_out_on_the_page(tmp_path):
     result = srcli("compare", path, "-m", "bicubic", "-s", 2, "-o", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
     assert r"caf\udce9.png" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_without_a_name_the_weights_are_those_that_upscale_takes(picture):
+    with Image.open(picture) as image:
+        image.crop((0, 0, 48, 40)).save(picture.with_suffix(".jpg"), quality=50)
+    for source, flags, name in ((picture.with_suffix(".jpg"), [], "rfdn-photo"), (picture, ["--crop", "0,0,32,32"], "rfdn")):
+        result = srcli("compare", source, "-s", 2, "--json", *flags)
+        assert [json.loads(line)["version"] for line in result.stdout.splitlines()] == ["bicubic", name]
