@@ -112,8 +112,9 @@ _CREDENTIALS = "content credentials (C2PA)"  # which are signed, with a checksum
 _NAMED = 9  # chunks at the most
 _IPTC = {0x0404, 0x0425}
 _MOTION = re.compile(rb'((?:MotionPhoto|MicroVideo)(?:="|>))1')
-# iDOT: where the pixels may be decoded from; the others are read, or told where a picture is animated
-_CHUNKS = b"IHDR PLTE IDAT tRNS iCCP cHRM gAMA sRGB cICP pHYs eXIf tEXt zTXt iTXt acTL fcTL fdAT iDOT".split()
+# iDOT: where the pixels may be decoded from; tIME: when they changed, which is now; the others are read, or told where
+# a picture is animated
+_CHUNKS = b"IHDR PLTE IDAT tRNS iCCP cHRM gAMA sRGB cICP pHYs eXIf tEXt zTXt iTXt acTL fcTL fdAT iDOT tIME".split()
 
 
 def losses_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> list[str]:
