@@ -218,6 +218,8 @@ def test_an_onnx_file_is_no_start_of_a_training(rfdn, folder, tmp_path):
 def test_a_file_is_called_what_the_model_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert srcli("export", "rfdn-photo", "-s", 2).stdout.startswith("rfdn-photo_x2.onnx  rfdn x2")
+    checkpoint.save(tmp_path / "my own_x2.safetensors", create("fsrcnn", 2), Card(arch="fsrcnn", scale=2))
+    assert srcli("export", "my own_x2.safetensors").stdout.startswith("my own_x2.onnx  fsrcnn x2")
 
 
 @pytest.mark.parametrize(
