@@ -105,7 +105,7 @@ def test_plans_keep_animations_and_refuse_results_beyond_the_bound(tmp_path, mon
     with pytest.raises(BadPicture, match="3 frames of 46 x 38 px, more than 5,000 px"):
         plan_jobs(["a.gif"], None, scale=2)
     Image.new("RGB", (20, 12)).save("b.png")
-    assert [bool(job.error) for job in plan_jobs(["a.gif", "b.png"], None, scale=2)] == [True, False]
+    assert [bool(job.refused) for job in plan_jobs(["a.gif", "b.png"], None, scale=2)] == [True, False]
 
 
 @pytest.mark.parametrize("opaque", [0, 1, 2])
