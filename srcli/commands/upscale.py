@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -222,7 +222,7 @@ def upscale(
             suffix=suffix,
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
             exists=exists,  # type: ignore[arg-type]
-            say=(lambda line: None) if quiet else console.note,
+            say=(lambda line: None) if quiet else cache(console.note),  # once: --watch plans at every arrival
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results

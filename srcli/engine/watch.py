@@ -60,7 +60,7 @@ def plan_arrivals(
                 refused.append(Done(path, path, "failed", error=str(error)))
     owners, kept = dict(made), []
     for job in jobs:
-        owner = owners.setdefault(job.target, job.source)
+        owner = job.source if job.refused else owners.setdefault(job.target, job.source)
         if owner == job.source:
             kept.append(job)
         else:

@@ -87,3 +87,13 @@ def test_what_an_earlier_file_made_is_no_others(folder):
     )
     assert jobs == []
     assert refused[0].error == "its output 'out/a.png' is that of 'in/a.jpg'; choose another --name"
+
+
+def test_of_two_that_collide_the_first_is_made(folder):
+    picture("in/a.png")
+    picture("in/a.jpg")
+    picture("in/b.png")
+    plan = partial(plan_jobs, ["in"], Path("out"), scale=2, format="webp")
+    jobs, refused = plan_arrivals(sorted(folder.iterdir()), plan, {})
+    assert [(job.source.name, bool(job.refused)) for job in jobs] == [("a.png", True), ("a.jpg", False), ("b.png", False)]
+    assert refused == []
