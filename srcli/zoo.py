@@ -29,7 +29,7 @@ SUMS = "SHA256SUMS"
 LARGEST = 2**30  # bytes; of upscalers no weights are near it
 SAVED = "model.safetensors"  # what save_pretrained calls the weights in its folder
 TRAINED = "best.safetensors"  # what `srcli train` calls those of a run
-FOREIGN = (".pt2", ".xml", ".bin")  # what `srcli export` writes and srcli does not run
+FOREIGN = (".pt2", ".xml")  # what `srcli export` writes and srcli does not run
 DEFAULT_SCALE = 4  # of a name that ships at several scales, and of networks without weights
 ELSEWHERE = "SRCLI_HUB"  # environment variable: the Hub repository that has the short names which do not ship
 Say = Callable[[str], None]  # told in one line what the user should know before the weights are used
@@ -88,7 +88,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
             return _fetched(source, hub.pick_file(source, file), offline, say).path
         return _picked(source, hub.pick_scale(source, scale, DEFAULT_SCALE), offline, say)
     if _like_path(reference):
-        raise WeightsNotFound(f"no weights file '{reference}'")
+        raise WeightsNotFound(_without_weights(reference) or f"no weights file '{reference}'")
     files = shipped()
     name, wanted = _split(reference, scale)
     same = {f.scale: f.path for f in files if f.name == name}
@@ -153,7 +153,7 @@ def open_file(
     from srcli import checkpoint, exported
 
     model: SRModel
-    if path.suffix.lower() in FOREIGN:
+    if path.suffix.lower() in FOREIGN or (path.suffix == ".bin" and path.with_suffix(".xml").is_file()):
         raise BadCheckpoint(f"'{path}' is exported for other programs; srcli runs .onnx, or the weights that it was made of")
     if path.suffix.lower() == exported.SUFFIX:
         model, card = exported.open_onnx(path, say)
@@ -390,7 +390,7 @@ def _stated(path: Path, found: "foreign.Recognised") -> int | None:
     from srcli import foreign
 
     stated = [scale for scale in found.scales if hub.states(path.name, scale)]
-    if len(stated) == 1:
+    if len(stated) == 1 and not re.search(r"x\d+x\d", path.name, re.IGNORECASE):  # x2x3x4 states no one
         return stated[0]
     return DEFAULT_SCALE if DEFAULT_SCALE in found.scales and foreign.holds_several(found) else None
 
@@ -435,6 +435,13 @@ def _sums(folder: Path) -> dict[str, str]:
     return {name.lstrip("*"): digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
+def _without_weights(reference: str) -> str:
+    """Say of a folder what it would have to hold; nothing of what is none."""
+    if not os.path.isdir(reference):  # noqa: PTH112 - False of a name that is too long
+        return ""
+    return f"the folder '{reference}' holds no {SAVED} and no {TRAINED}; name the file of weights"
+
+
 def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str:
     names = sorted({f.name for f in files} | {"bicubic"})
     if automatic(reference):
@@ -444,8 +451,8 @@ def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str
             f"no weights for '{name}' ship with srcli, and {ELSEWHERE} names no repository; there are {', '.join(names)}, "
             f"or train with: srcli train --arch {name} --scale {scale}"
         )
-    if os.path.isdir(reference):  # noqa: PTH112 - False of a name that is too long
-        return f"the folder '{reference}' holds no {SAVED} and no {TRAINED}; name the file of weights"
+    if hint := _without_weights(reference):
+        return hint
     close = get_close_matches(name, [*names, *ARCHS], n=1)
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:

@@ -75,7 +75,7 @@ def compare(
     wanted = parse_box(crop, "--crop") if crop else None
     still = read_still(source, moment)
     made = hr and hr.resolve() == source.resolve()  # LR from it, which nothing compressed
-    taken = models or [DEFAULT if made else _suited(source, scale or DEFAULT_SCALE, video=moves)]
+    taken = models or [DEFAULT if made else _suited(source, scale or DEFAULT_SCALE, video=moves, offline=offline)]
     references = [name for name in dict.fromkeys(taken) if name != BASELINE]
     networks = [open_model(name, scale, offline=offline, say=console.note)[0] for name in references]
     factor = common_scale([network.scale for network in networks]) if networks else scale or DEFAULT_SCALE
@@ -106,7 +106,7 @@ def compare(
         console.note(f"a part of it: --crop {','.join(map(str, part))}")
 
 
-def _suited(source: Path, scale: int, *, video: bool) -> str:
+def _suited(source: Path, scale: int, *, video: bool, offline: bool) -> str:
     """Return the weights that srcli upscale takes for this file, where they ship at its scale."""
     from srcli.engine.suit import kind_of
     from srcli.media.jobs import Job
@@ -115,7 +115,7 @@ def _suited(source: Path, scale: int, *, video: bool) -> str:
 
     job = Job(source, source, "", None if video else probe(source), scale, video=video)
     name = suited(DEFAULT, kind_of(job)) or DEFAULT
-    return name if scale in scales_of(name) else DEFAULT
+    return name if scale in scales_of(name, offline=offline, say=console.note) else DEFAULT
 
 
 def _check_files(source: Path, hr: Path | None, target: Path) -> None:

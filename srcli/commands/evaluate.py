@@ -26,7 +26,7 @@ from srcli.commands.options import (
     one_of,
     parse_tile,
 )
-from srcli.errors import BadPicture, OutOfMemory, UsageError
+from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
 from srcli.files import atomic, make_folder, writing_to
 from srcli.media.formats import SUFFIXES
 
@@ -125,8 +125,7 @@ def evaluate(
 
         if picture:
             raise UsageError("the papers' scores are of whole sets: --against published goes without --picture")
-        for line in check_comparable(datasets, protocol):
-            console.note(line)
+        check_comparable(datasets, protocol)
     if figure:
         from srcli.engine.figure import check_box, check_figure, parse_box
 
@@ -146,6 +145,11 @@ def evaluate(
     ]
     check_pictures(datasets, entries, protocol)
     results, failed = _score(entries, datasets, protocol, save, quiet=json)
+    if against:
+        from srcli.engine.against import differing
+
+        for line in differing(results):
+            console.note(line)
     computed = _computed(results, networks, precision, f"{where}{', self-ensemble' if ensemble else ''}")
     facts = {name: {"device": str(where), "ensemble": ensemble} for name in networks}
     if json:
@@ -172,8 +176,8 @@ def evaluate(
         if file and not json:
             console.result(str(file))
     if failed:
-        for path, reason in failed.items():
-            console.error(reason if str(path) in reason else f"{path}: {reason}")
+        for path, error in failed.items():
+            console.error(str(error) if str(path) in str(error) else f"{path}: {error}")
         total = sum(len(dataset.pictures) for dataset in datasets)
         console.error(f"{len(failed)} of {total} pictures could not be scored; all means are over the others")
         raise typer.Exit(1)
@@ -181,15 +185,15 @@ def evaluate(
 
 def _score(
     entries: list["Entry"], datasets: list["Dataset"], protocol: "Protocol", save: Path | None, *, quiet: bool
-) -> tuple[list["Result"], dict[Path, str]]:
+) -> tuple[list["Result"], dict[Path, UserError]]:
     """Score every entry on every data set, with a bar; return what failed too, by picture, which counts for no entry.
 
-    Raises BadPicture where nothing is left.
+    Raises the first failure where nothing is left.
     """
     from srcli.engine.evaluate import conclude, score
 
     runs: list[tuple[Entry, Dataset, Protocol, dict[Path, Score]]] = []
-    failed: dict[Path, str] = {}
+    failed: dict[Path, UserError] = {}
     total = len(entries) * sum(len(dataset.pictures) for dataset in datasets)
     done = 0
     with console.bar(total, quiet=quiet) as bar:
@@ -205,7 +209,7 @@ def _score(
                     try:
                         (scores[path],) = score(entry, dataclasses.replace(dataset, pictures=[path]), counted, save=target)
                     except (BadPicture, OutOfMemory) as error:
-                        failed[path] = str(error)
+                        failed[path] = error
                     bar.update(done, f"{entry.label} {dataset.name}")
                 runs.append((entry, dataset, counted, scores))
     results = []
@@ -214,7 +218,7 @@ def _score(
             left = dataclasses.replace(dataset, pictures=whole)
             results.append(conclude(entry, left, counted, [scores[path] for path in whole]))
     if not results:
-        raise BadPicture(next(iter(failed.values())))
+        raise next(iter(failed.values()))
     return results, failed
 
 
@@ -297,6 +301,8 @@ def _show_published(results: Sequence["Result"]) -> None:
     from srcli.engine.against import GRAY, ranking, shown
 
     rows = ranking(results)
+    if not rows:
+        return
     datasets = list(dict.fromkeys(name for row in rows if row.ours for name in row.scores))
     sources = list(dict.fromkeys(row.source for row in rows if row.source))
     cells = []

@@ -43,8 +43,9 @@ def export(
         raise UsageError(f"--format {kind} writes a file that ends in {suffix}, not '{output.name}'")
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
     network, card = zoo.open_file(path, scale, called=model, say=console.note) if path else zoo.open_model(model, scale)
-    file = zoo.on_disk(model)
-    named = zoo.name_of(Path(model).stem) if file or re.fullmatch(r"[\w-]+", model) else network.arch
+    place = Path(model).resolve()
+    own = (place.name if place.is_dir() else place.stem) if zoo.on_disk(model) else model
+    named = zoo.name_of(own) if own != model or re.fullmatch(r"[\w-]+", model) else network.arch
     target = output or Path(f"{named}_x{network.scale}{suffix}")
     for part in parts_of(target):
         if part.exists() and not overwrite:

@@ -54,11 +54,18 @@ def check_output(path: Path, *, own: bytes | None = None) -> None:
     if not path.parent.is_dir():
         raise BadFolder(f"no folder '{path.parent}' for '{path.name}'")
     make_folder(path.parent)  # is there, but may not be written to
-    if own is not None and path.is_file():
+    if own is not None and path.is_file() and not _begins(path, own):
+        raise OutputExists(f"'{path}' is there, is not known as srcli's own, and would be lost; name another file")
+
+
+def _begins(path: Path, own: bytes) -> bool:
+    """Tell whether a file is empty, or has `own` near its beginning."""
+    try:
         with path.open("rb") as file:
             head = file.read(2000)
-        if head and own not in head:
-            raise OutputExists(f"'{path}' is there, was not written by srcli for this, and would be lost; name another file")
+    except OSError:  # it may not be read
+        return False
+    return not head or own in head
 
 
 def one_of(flag: str, value: str, choices: tuple[str, ...]) -> str:

@@ -26,8 +26,8 @@ class Row(NamedTuple):
 _PICTURES = {"Set5": 5, "Set14": 14, "B100": 100, "U100": 100, "M109": 109}
 
 
-def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> list[str]:
-    """Raise UsageError where the papers' tables have no row to stand beside ours; return what sets the sets apart."""
+def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> None:
+    """Raise UsageError where the papers' tables have no row to stand beside ours."""
     if protocol.channel == "rgb" or protocol.shave != protocol.scale:
         raise UsageError(
             "the papers score on Y and shave the scale: --against published goes with neither --channel rgb nor --shave"
@@ -37,17 +37,26 @@ def check_comparable(datasets: Sequence[Dataset], protocol: Protocol) -> list[st
         raise UsageError(f"no paper's table has '{datasets[0].name}'; they have {', '.join(DATASETS)}, as the folder's name")
     if not scored_on(known, protocol.scale):
         raise UsageError(f"no paper's table has x{protocol.scale}")
-    counts = [(d.name, len(d.pictures), _PICTURES[key]) for d in datasets if (key := dataset_of(d.name))]
-    other = [(name, here, there) for name, here, there in counts if here != there]
+
+
+def differing(results: Sequence[Result]) -> list[str]:
+    """Tell of sets whose means are not of as many pictures as the papers'."""
+    counts = {r.summary.dataset: r.summary.pictures for r in results}
     return [
-        f"'{name}' has {here} pictures here, {there} in the papers: their means are not of the same"
-        for name, here, there in other
+        f"'{name}' has {here} pictures here, {_PICTURES[key]} in the papers: their means are not of the same"
+        for name, here in counts.items()
+        if (key := dataset_of(name)) and here != _PICTURES[key]
     ]
 
 
 def ranking(results: Sequence[Result]) -> list[Row]:
-    """Return our rows and the papers', the lowest PSNR on the first data set first; those without one come before."""
+    """Return our rows and the papers', the lowest PSNR on the first data set first; those without one come before.
+
+    None where the papers have none of the data sets.
+    """
     keys = {r.summary.dataset: key for r in results if (key := dataset_of(r.summary.dataset))}
+    if not keys:
+        return []
     scale = results[0].summary.scale
     rows = [
         Row(

@@ -59,8 +59,6 @@ def begin(
         check_precision(precision, ranks.device)
         torch.manual_seed(config.seed)
         model, trained, notes = _network(config if state is None else replace(config, init="random"))  # a start may be gone
-        if state is None and config.lr is not None and config.optimizer == "muon" and not hidden_kernels(model):
-            raise UsageError(f"--lr is the rate of Muon, which trains nothing of '{config.arch}'; that of Adam is --adam-lr")
         teacher = _teacher(config, out, notes)
         for network in (model, teacher):
             if network is not None and (side := min(leg.patch for leg in config.legs())) < network.min_side:
@@ -276,8 +274,10 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
-        notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon")
-    if state is not None and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):
+        unused = ", whose rate is --lr" if config.lr is not None else ""
+        notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon{unused}")
+    rising = config.schedule == "constant" or run.step < config.warmup  # whatever the length
+    if state is not None and not rising and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):
         was, goes_on = run.rate, run.set_rates()
         if goes_on > was:
             notes.append(f"the rate goes up, from {was:.1e} to {goes_on:.1e}: schedule {config.schedule} is of the new length")

@@ -76,7 +76,7 @@ def read_curves(run: Path) -> Curves:
 def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark: bool = False) -> None:
     """Write the runs' losses, each kind by itself, then their PSNR where any was validated, to a .png or .svg file."""
     theme = theme_of(dark)
-    names = list(dict.fromkeys(name for run in runs for name, _ in run.losses))
+    names = list(dict.fromkeys(name for run in runs for name, stage in run.losses if np.isfinite(stage.values).any()))
     validated = any(run.psnr.steps for run in runs)
     count = len(names) + validated
     with drawn(path, (_WIDTH, _PANEL * max(2, count)), theme) as figure:
@@ -86,9 +86,12 @@ def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark:
             color, dash = style(i, theme)
             reach = int(sum(len(stage.values) for _, stage in run.losses) * _SMOOTHING / 2)
             for name, stage in run.losses:
+                if name not in names:
+                    continue
                 x, panel = np.asarray(stage.steps if by == "steps" else stage.hours), panels[names.index(name)]
                 panel.plot(x, stage.values, color=color, linewidth=0.5, alpha=0.25)
-                (line,) = panel.plot(x, smooth(stage.values, reach), color=color, linestyle=dash, linewidth=1.4)
+                mark = "o" if len(x) == 1 else None  # of one point there is no line
+                (line,) = panel.plot(x, smooth(stage.values, reach), color=color, linestyle=dash, linewidth=1.4, marker=mark)
             lines.append(line)
             if run.psnr.steps:
                 x = np.asarray(run.psnr.steps if by == "steps" else run.psnr.hours)

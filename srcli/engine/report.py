@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from srcli.engine.against import GRAY, ranking, shown
+from srcli.engine.against import GRAY, differing, ranking, shown
 from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import CROP, Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore, rgb_cells
@@ -39,7 +39,7 @@ def render(results: Sequence[Result], protocol: Protocol, *, computed: str, publ
     contests = [_paired(contest, labels) for d in datasets for contest in _contests(results, d)]
     if contests:
         parts.append(section("Paired differences", _PAIRED, *contests))
-    if published:
+    if published and ranking(results):
         parts.append(section("Beside the papers", _published(results, labels)))
     charts = []
     for d in datasets:
@@ -119,8 +119,9 @@ def _published(results: Sequence[Result], labels: dict[str, str]) -> Html:
     ]
     marked = [i for i, row in enumerate(rows) if row.ours]
     caption = f"PSNR / SSIM on Y at x{results[0].summary.scale}, by PSNR on {datasets[0]}; ours are marked"
-    note = element("p", f"Here {GRAY}.", class_="faint") if any(s.gray for r in results for s in r.scores) else ""
-    return join([table(caption, ("Network", *datasets, "Source"), cells, text=[1 + len(datasets)], marked=marked), note])
+    said = differing(results) + [f"Here {GRAY}."] * any(s.gray for r in results for s in r.scores)
+    notes = [element("p", line, class_="faint") for line in said]
+    return join([table(caption, ("Network", *datasets, "Source"), cells, text=[1 + len(datasets)], marked=marked), *notes])
 
 
 def _chart(dataset: str, base: Result, results: Sequence[Result]) -> Html:

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -20,6 +21,7 @@ from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.device import DTYPES, Precision
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved
+from srcli.engine.folders import HR_FOLDERS
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
@@ -127,7 +129,7 @@ class Run:
         """Return settings as a card tells them, without places of this machine."""
         return {
             **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
-            **{name: each(getattr(config, name), lambda folder: Path(folder).name) for name in FOLDERS},
+            **{name: each(getattr(config, name), _end) for name in FOLDERS},
             # 'srcli eval --save' calls its folder as that of the HR; the one above it tells the teacher
             "teacher_dir": each(config.teacher_dir, lambda folder: Path(*Path(folder).parts[-2:]).as_posix()),
             "init": _name(config.init),
@@ -343,6 +345,13 @@ def _scored_later(best: Path, step: int) -> tuple[float, int] | None:
         if isinstance(psnr, float) and isinstance(done, int) and done > step:
             return psnr, done
     return None
+
+
+def _end(folder: str) -> str:
+    """Return what tells a folder on another machine: its name, and that of the one above where it is a usual one."""
+    path = Path(folder)
+    usual = path.name.lower() in HR_FOLDERS or re.fullmatch(r"[xX]\d", path.name)
+    return Path(*path.parts[-2:]).as_posix() if usual else path.name
 
 
 def _name(reference: str) -> str:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from srcli.engine.against import Row, check_comparable, ranking, shown
+from srcli.engine.against import Row, check_comparable, differing, ranking, shown
 from srcli.engine.evaluate import Dataset, Entry, Protocol, Score, conclude
 from srcli.engine.published import ROWS, published_for
 from srcli.engine.published import Score as PublishedScore
@@ -71,3 +71,9 @@ def test_scores_are_printed_as_the_tables_do():
         "32.20",
         "-",
     )
+
+
+def test_sets_that_the_papers_do_not_have_are_ranked_with_nothing_and_others_told_by_their_counts():
+    assert ranking([_result("mine", "my photos", 35.0)]) == []
+    told = differing([_result("mine", "my photos", 35.0), _result("mine", "Set14", 32.0)])
+    assert told == ["'Set14' has 2 pictures here, 14 in the papers: their means are not of the same"]
