@@ -297,7 +297,7 @@ def upscale_one(
         except UserError as error:
             done, full = failed(plan.job, error), isinstance(error, DiskFull)
     show(done, json=json, quiet=quiet)
-    return done, ranks.given(full)
+    return done, any(ranks.gathered(full))
 
 
 def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:

@@ -135,7 +135,7 @@ def upscale_arrivals(
         console.note("watching: Ctrl-C ends")
     for paths in watched:
         jobs, refused = plan_arrivals(paths, plan_again, made)
-        made |= {job.target: job.source for job in jobs}
+        made |= {job.target: job.source for job in jobs if not job.refused}
         tally = upscale_all(choice, jobs, flags, ranks, how, watching=True)
         for done in refused:
             _tell(done, how.json)

@@ -4,7 +4,6 @@ import copy
 import io
 import math
 import platform
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -21,11 +20,10 @@ from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.device import DTYPES, Precision
 from srcli.engine.distributed import Team
 from srcli.engine.events import Saved
-from srcli.engine.folders import HR_FOLDERS
 from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
-from srcli.engine.settings import FOLDERS, NEEDED, PARTS, Leg, TrainConfig, each
+from srcli.engine.settings import FOLDERS, NEEDED, PARTS, Folders, Leg, TrainConfig, each, listed
 from srcli.errors import TrainingFailed, UserError
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
@@ -129,7 +127,7 @@ class Run:
         """Return settings as a card tells them, without places of this machine."""
         return {
             **{k: v for k, v in asdict(config).items() if k not in ("arch", "scale", "network")},
-            **{name: each(getattr(config, name), _end) for name in FOLDERS},
+            **{name: _ends(getattr(config, name)) for name in FOLDERS},
             # 'srcli eval --save' calls its folder as that of the HR; the one above it tells the teacher
             "teacher_dir": each(config.teacher_dir, lambda folder: Path(*Path(folder).parts[-2:]).as_posix()),
             "init": _name(config.init),
@@ -347,11 +345,11 @@ def _scored_later(best: Path, step: int) -> tuple[float, int] | None:
     return None
 
 
-def _end(folder: str) -> str:
-    """Return what tells a folder on another machine: its name, and that of the one above where it is a usual one."""
-    path = Path(folder)
-    usual = path.name.lower() in HR_FOLDERS or re.fullmatch(r"[xX]\d", path.name)
-    return Path(*path.parts[-2:]).as_posix() if usual else path.name
+def _ends(folders: Folders | None) -> Folders | None:
+    """Return what tells folders on another machine: their names, and those of the ones above where names are the same."""
+    names = [Path(folder).name for folder in listed(folders)]
+    parts = 1 if len(set(names)) == len(names) else 2
+    return each(folders, lambda folder: Path(*Path(folder).parts[-parts:]).as_posix())
 
 
 def _name(reference: str) -> str:

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import Literal, NamedTuple
 
 import torch
@@ -30,6 +32,7 @@ _Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
 _STAYS_SHRUNK = 100  # pictures or frames of a size, then the memory is tried again: what took it may be gone
 _EDGE = 6  # px along the edge of a picture where zeros around it show in what a network gives of a flat colour
+_SQUARE, _TRUE = 32, 3 / 255  # px a side of flat colours on trial, and by how much they may be off in the middle
 _FLAT = 4  # px around that are of one colour where it is flat
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
 
@@ -270,9 +273,17 @@ class Runner:
         out = self._give(x, None if whole else Window(rows.first, columns.first, height, width, inner), precision)
         top, bottom, left, right = (n * self.scale for n in inner)
         out = out[..., top:bottom, left:right]
-        if self.model.arch in ARCHS and self.model.tiling.overlap >= _FLAT:  # others' networks may give flat colours otherwise
-            _keep_flat_edges(out, x, tile, (height, width))
+        if self.model.arch in ARCHS and self.model.tiling.kind in ("local", "strided") and self.model.tiling.overlap >= _FLAT:
+            _keep_flat_edges(out, x, tile, (height, width), lambda: self._gives_flat)
         return out
+
+    @cached_property
+    def _gives_flat(self) -> bool:
+        """Whether the network gives every flat colour as it is, away from the edge: else that would differ from the edge."""
+        colors = torch.tensor(list(product((0.0, 1.0), repeat=3)), device=self.device)[..., None, None]
+        given = self._give(colors.expand(-1, -1, _SQUARE, _SQUARE), None, "fp32")
+        middle = _SQUARE * self.scale // 2
+        return bool((given[..., middle, middle] - colors[..., 0, 0]).abs().max() <= _TRUE)
 
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -281,10 +292,11 @@ class Runner:
             return in_color(self.model, x, window)
 
 
-def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int]) -> None:
+def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int], gives_flat: Callable[[], bool]) -> None:
     """Give px beside the edge of a picture of `size` the colour they had, where that is the only one around.
 
-    Networks pad with zeros, which shows there. `x` is what `tile` reads; `out`, what it gives, is changed.
+    Networks pad with zeros, which shows there. `x` is what `tile` reads; `out`, what it gives, is changed, where the network
+    `gives_flat` colours as they are elsewhere.
     """
     s = out.shape[-1] // (tile.columns.stop - tile.columns.start)
     for axis in (0, 1):
@@ -301,6 +313,8 @@ def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int]) 
             part = out[..., *_from([span.start for span in tile], given, s)]
             within = _from([px.start for px in read], given)
             flat = (_highest(around) == -_highest(-around)).all(1, keepdim=True)
+            if not flat.any() or not gives_flat():
+                continue
             flat, color = (y[..., *within].repeat_interleave(s, -2).repeat_interleave(s, -1) for y in (flat, around))
             part.copy_(torch.where(flat, color, part))
 

@@ -184,7 +184,7 @@ class Upscaler:
         cover = cover and Cover(_at_least(cover.alpha, least), _at_least(cover.result, least * s))
         results = self._mean_of_turns(pictures, cover, precision, tick) if self.ensemble else None
         if results is None:
-            kind = (pictures[0].shape, pictures[0].dtype, precision)
+            kind = (pictures[0].shape, pictures[0].dtype, precision, _is_gray(partial(_rows, pictures[0]), len(pictures[0])))
             before = self._before.get(kind) if cover is None and len(pictures) == 1 else None
             results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
             if before:

@@ -35,6 +35,7 @@ _SOUNDS = {"webm": "libopus"}  # what sound is encoded as where it cannot be cop
 _LOSSLESS = {"mkv": "flac", "mov": "alac"}  # where it was without loss
 _SOUND_RATE = 96_000  # bits a second, for each channel
 _LEAST_RATE = 16_000  # Hz, below which a packet of AAC lasts longer than _SOUND_OFF
+_OPUS = {3: "3.0", 4: "quad"}  # which it takes others than these by no name
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SOUND_PAUSE = Fraction(1, 20)  # seconds from which on a step of the time stamps is a pause, and no rounding
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
@@ -532,7 +533,9 @@ def _encoder(output: OutputContainer, container: str, stream: AudioStream, first
     target = output.add_stream(name, rate=rate)
     assert isinstance(target, AudioStream)
     unnamed = first.layout.name.endswith(" channels")  # as in AVI
-    target.codec_context.layout = _LAYOUTS.get(first.layout.nb_channels, "stereo") if unnamed else first.layout
+    channels = first.layout.nb_channels
+    usual = (_OPUS if name == "libopus" else {}).get(channels, _LAYOUTS.get(channels, "stereo"))
+    target.codec_context.layout = usual if unnamed or name == "libopus" else first.layout
     if lossless:
         sizes = {format.bytes: format.name for format in codec.audio_formats or ()}
         target.codec_context.format = sizes[2 if first.format.bytes <= 2 else 4]

@@ -123,6 +123,7 @@ class _Found:
     path: Path
     folder: Path | None = None
     number: int | None = None
+    named: bool = False  # by itself
 
 
 @contextmanager
@@ -178,7 +179,7 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted, scale, name))
-        jobs = _without_results(jobs, exists, say)
+        jobs = _without_results(jobs, exists, {entry.path for entry in found if not entry.named}, say)
     jobs, refused = _sound(jobs, exists)
     if exists == "skip":
         jobs = [_kept(job) for job in jobs]
@@ -188,7 +189,7 @@ def plan_jobs(
         meant, taken = {_key(job.target) for job in jobs}, set[str]()
         jobs = [replace(job, target=_free(job, meant, taken)) for job in jobs]
     _refuse_long_names(jobs)
-    _refuse_inputs(jobs)
+    _refuse_inputs(jobs, refused)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
@@ -322,7 +323,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
         if is_sequence(path):
             pictures = numbered(path)
             if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
-                yield _Found(path)
+                yield _Found(path, named=True)
             else:
                 yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
         elif path.is_dir():
@@ -334,7 +335,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
                 say(f"left out: sub-folders of '{path}' with pictures ({_listed(deeper)}); -r takes them")
             yield from (_Found(picture, path) for picture in pictures)
         elif path.exists():
-            yield _Found(path)
+            yield _Found(path, named=True)
         elif glob.has_magic(str(source)):
             matches = (Path(match) for match in sorted(glob.glob(str(source), recursive=True)))  # noqa: PTH207 Path.glob refuses absolute patterns
             pictures = _known((match for match in matches if match.is_file()), say)
@@ -545,15 +546,17 @@ def _sound(jobs: list[Job], exists: Exists) -> tuple[list[Job], list[Job]]:
     return sound, refused
 
 
-def _without_results(jobs: list[Job], exists: Exists, say: Callable[[str], None]) -> list[Job]:
-    """Leave out what is the result of another job, or was at whatever scale: '*.png' finds the results of before, too."""
+def _without_results(jobs: list[Job], exists: Exists, sought: Collection[Path], say: Callable[[str], None]) -> list[Job]:
+    """Leave out what is the result of another job, or of those `sought` was at whatever scale: '*.png' finds results, too."""
     found = [(job, _resolved(job.source), _resolved(job.target)) for job in jobs]
     made = {target for _, source, target in found if target != source} if exists in ("skip", "rename") else set()
     sides: dict[tuple[Path, str], set[tuple[int, int]]] = {}
     for job in jobs:
         if job.probe:
             sides.setdefault((job.source.parent, job.source.stem), set()).add((job.probe.height, job.probe.width))
-    results = dict.fromkeys(job.source for job, source, _ in found if source in made or _was_made(job, sides))
+    results = dict.fromkeys(
+        job.source for job, source, _ in found if source in made or (job.source in sought and _was_made(job, sides))
+    )
     if results:
         say(f"no inputs, as they are results of others: {_listed(results)}")
     return [job for job in jobs if job.source not in results]
@@ -611,9 +614,11 @@ def _oversize(job: Job) -> str:
     return ""
 
 
-def _refuse_inputs(jobs: list[Job]) -> None:
-    inputs = {path: job for job in jobs for path in (os.path.realpath(job.source), _resolved(job.source))}
-    files = {mark: job for job in jobs if (mark := _file(job.source))}
+def _refuse_inputs(jobs: list[Job], others: list[Job]) -> None:
+    """Raise UsageError where one of `jobs` would be written over the source of any job."""
+    every = [*jobs, *others]
+    inputs = {path: job for job in every for path in (os.path.realpath(job.source), _resolved(job.source))}
+    files = {mark: job for job in every if (mark := _file(job.source))}
     for job in jobs:
         mark = _file(job.target)
         input = inputs.get(_resolved(job.target)) or (files.get(mark) if mark else None)

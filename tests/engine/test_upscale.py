@@ -18,7 +18,7 @@ from srcli.models import ARCHS, create
 from srcli.ops.color import rgb_to_ycbcr
 from srcli.ops.pixels import to_tensor
 from srcli.ops.resize import resize
-from srcli.zoo import open_file
+from srcli.zoo import open_file, open_model
 from tests.conftest import photograph
 from tests.engine.test_edges import words
 
@@ -90,8 +90,7 @@ def test_gray_in_three_channels_comes_out_as_in_one():
 
 @pytest.mark.parametrize("tile", [0, 16])
 def test_a_flat_edge_keeps_its_colour_and_a_photograph_what_the_network_gives(tile):
-    torch.manual_seed(0)
-    upscaler = Upscaler(create("imdn", 2), precision="fp32", tile=tile)  # untrained: far from what it is given
+    upscaler = Upscaler(open_model("standard", 2)[0], precision="fp32", tile=tile)
     flat, photo = np.full((37, 53, 3), (200, 30, 60), np.uint8), photograph()
     flat[12:, 20:] = photo[12:, 20:]
     out = upscaler.pixels(flat)
@@ -100,6 +99,27 @@ def test_a_flat_edge_keeps_its_colour_and_a_photograph_what_the_network_gives(ti
     with torch.inference_mode():
         given = in_color(upscaler.model, to_tensor(photo))
     torch.testing.assert_close(upscaler.tensor(to_tensor(photo)), given, atol=1e-5, rtol=0)
+
+
+def test_the_edge_of_a_flat_colour_that_a_network_changes_is_as_its_middle():
+    model = open_model("mfdn", 2)[0]
+    blue = np.zeros((48, 48, 3), np.uint8)
+    blue[..., 2] = 255
+    out = Upscaler(model, precision="fp32").pixels(blue)
+    with torch.inference_mode():
+        given = in_color(model, to_tensor(blue))[0].permute(1, 2, 0).clamp(0, 1) * 255
+    assert np.abs(out - given.numpy()).max() < 1
+
+
+def test_a_gray_frame_after_a_coloured_one_has_no_tint_of_it():
+    torch.manual_seed(0)
+    gray = photograph(64, 96)[..., :1].repeat(3, 2)
+    logo = gray.copy()
+    logo[4:12, 4:12] = (255, 0, 0)
+    model = create("imdn-baseline", 2)
+    upscaler = Upscaler(model, precision="fp32", tile=32)
+    upscaler.several([logo])
+    np.testing.assert_array_equal(upscaler.several([gray])[0], Upscaler(model, precision="fp32", tile=32).several([gray])[0])
 
 
 def test_constant_alpha_stays_constant_and_other_alpha_is_upscaled(bicubic):

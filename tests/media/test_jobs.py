@@ -492,3 +492,17 @@ def test_a_misspelt_suffix_makes_no_folder(tmp_path, name, meant):
     assert plan_jobs([tmp_path / "a.png"], tmp_path / name, scale=2)[0].target == tmp_path / name / "a.png"
     for folder in ("out", "photos.2026", "v1.5", "my.zip"):
         assert plan_jobs([tmp_path / "a.png"], tmp_path / folder, scale=2)[0].target == tmp_path / folder / "a.png"
+
+
+def test_a_picture_that_is_named_is_no_result_of_another_and_is_not_replaced():
+    picture("a.png")
+    Image.new("RGB", (10, 6)).save("a_x2.png")
+    assert targets("a.png", "a_x2.png", output="out") == ["out/a.png", "out/a_x2.png"]
+    with pytest.raises(UsageError, match=r"would be the input 'a_x2\.png'"):
+        plan_jobs(["a.png", "a_x2.png"], None, scale=2, exists="overwrite")
+
+
+def test_an_input_that_is_refused_is_not_replaced_by_anothers_result():
+    picture("a.bmp"), picture("a.png"), picture("d.bmp")
+    with pytest.raises(UsageError, match=r"the output of 'a\.bmp' would be the input 'a\.png'"):
+        plan_jobs(["a.bmp", "a.png", "d.bmp"], Path(), scale=2, format="png", exists="overwrite")
