@@ -137,6 +137,26 @@ def test_sound_that_cannot_be_copied_is_encoded_in_its_place(tmp_path, source, s
     assert len(heard(tmp_path / f"cut_{target}")) == pytest.approx(0.2 * 16000, abs=0.1 * 16000)
 
 
+@pytest.mark.parametrize(("layout", "made"), [("5.1(side)", 6), ("4.0", 4), ("2.1", 3)])
+def test_webm_takes_the_sound_of_films(tmp_path, layout, made):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        film = container.add_stream("ffv1", rate=25, width=32, height=24, pix_fmt="yuv420p")
+        hum = container.add_stream("ac3" if made > 5 else "flac", rate=48000, layout=layout)
+        silence = np.zeros((made, 1536), np.float32)
+        for i in range(12):
+            image = av.VideoFrame.from_ndarray(photograph(24, 32, i), format="rgb24")
+            container.mux(film.encode(image))
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = 48000, 1536 * i
+            for part in av.AudioResampler(hum.codec_context.format, layout, 48000).resample(frame):
+                container.mux(hum.encode(part))
+        container.mux([*film.encode(), *hum.encode()])
+    result = done(tmp_path / "a.mkv", "-o", tmp_path / "b.webm", "-s", 1)
+    assert "encoded as opus" in result.stderr
+    with av.open(str(tmp_path / "b.webm")) as container:
+        assert container.streams.audio[0].layout.nb_channels == made
+
+
 def heard(path: Path) -> np.ndarray:
     """Decode the sound, at 16 kHz from the beginning on."""
     with av.open(str(path)) as container:
