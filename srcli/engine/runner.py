@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
 from typing import Literal, NamedTuple
 
 import torch
@@ -32,7 +30,7 @@ _Frame = tuple[int, int, Precision, int, int]  # height, width, precision, count
 SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missing
 _STAYS_SHRUNK = 100  # pictures or frames of a size, then the memory is tried again: what took it may be gone
 _EDGE = 6  # px along the edge of a picture where zeros around it show in what a network gives of a flat colour
-_SQUARE, _TRUE = 32, 3 / 255  # px a side of flat colours on trial, and by how much they may be off in the middle
+_SQUARE = 32  # px a side of flat colours on trial
 _FLAT = 4  # px around that are of one colour where it is flat
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
 
@@ -94,6 +92,7 @@ class Runner:
         self._sides: dict[_Frame, tuple[int, int]] = {}
         self._shrunk: dict[_Frame, _Shrunk] = {}
         self._bytes_per_px: dict[Precision, float] = {}
+        self._known: dict[tuple[float, ...], Tensor] = {}  # what the network gives of flat colours
         self._work = self._none()
         if device.type == "cpu":
             keep_freed_memory()
@@ -274,16 +273,17 @@ class Runner:
         top, bottom, left, right = (n * self.scale for n in inner)
         out = out[..., top:bottom, left:right]
         if self.model.arch in ARCHS and self.model.tiling.kind in ("local", "strided") and self.model.tiling.overlap >= _FLAT:
-            _keep_flat_edges(out, x, tile, (height, width), lambda: self._gives_flat)
+            _keep_flat_edges(out, x, tile, (height, width), self._plain)
         return out
 
-    @cached_property
-    def _gives_flat(self) -> bool:
-        """Whether the network gives every flat colour as it is, away from the edge: else that would differ from the edge."""
-        colors = torch.tensor(list(product((0.0, 1.0), repeat=3)), device=self.device)[..., None, None]
-        given = self._give(colors.expand(-1, -1, _SQUARE, _SQUARE), None, "fp32")
-        middle = _SQUARE * self.scale // 2
-        return bool((given[..., middle, middle] - colors[..., 0, 0]).abs().max() <= _TRUE)
+    def _plain(self, colors: Tensor) -> Tensor:
+        """Return what the network gives in the middle of each of (K, C) flat colours."""
+        keys = [tuple(color) for color in colors.tolist()]
+        if new := [color for color in dict.fromkeys(keys) if color not in self._known]:
+            squares = torch.tensor(new, device=self.device)[..., None, None].expand(-1, -1, _SQUARE, _SQUARE)
+            middle = _SQUARE * self.scale // 2
+            self._known |= zip(new, self._give(squares, None, "fp32")[..., middle, middle], strict=True)
+        return torch.stack([self._known[key] for key in keys])
 
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -292,11 +292,10 @@ class Runner:
             return in_color(self.model, x, window)
 
 
-def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int], gives_flat: Callable[[], bool]) -> None:
-    """Give px beside the edge of a picture of `size` the colour they had, where that is the only one around.
+def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int], plain: Callable[[Tensor], Tensor]) -> None:
+    """Give px beside the edge of a picture of `size`, where one colour is all around, what `plain` says of (K, C) colours.
 
-    Networks pad with zeros, which shows there. `x` is what `tile` reads; `out`, what it gives, is changed, where the network
-    `gives_flat` colours as they are elsewhere.
+    Networks pad with zeros, which shows there. `x` is what `tile` reads; `out`, what it gives, is changed.
     """
     s = out.shape[-1] // (tile.columns.stop - tile.columns.start)
     for axis in (0, 1):
@@ -310,13 +309,16 @@ def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int], 
                 for px, span in zip(given, tile, strict=True)
             ]
             around = x[..., *_from([span.first for span in tile], read)]
-            part = out[..., *_from([span.start for span in tile], given, s)]
             within = _from([px.start for px in read], given)
-            flat = (_highest(around) == -_highest(-around)).all(1, keepdim=True)
-            if not flat.any() or not gives_flat():
+            flat = (_highest(around) == -_highest(-around)).all(1)[..., *within]
+            if not flat.any():
                 continue
-            flat, color = (y[..., *within].repeat_interleave(s, -2).repeat_interleave(s, -1) for y in (flat, around))
-            part.copy_(torch.where(flat, color, part))
+            wanted = around[..., *within].movedim(1, -1).clone()
+            colors, which = wanted[flat].unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+            wanted[flat] = plain(colors)[which].to(wanted.dtype)
+            flat, wanted = (y.repeat_interleave(s, -2).repeat_interleave(s, -1) for y in (flat[:, None], wanted.movedim(-1, 1)))
+            part = out[..., *_from([span.start for span in tile], given, s)]
+            part.copy_(torch.where(flat, wanted, part))
 
 
 def _from(starts: Sequence[int], given: Sequence[range], s: int = 1) -> tuple[slice, slice]:
