@@ -77,7 +77,7 @@ def test_gray_stays_gray_and_16_bit_stays_16_bit(rfdn):
 
 def test_gray_in_three_channels_comes_out_as_in_one():
     torch.manual_seed(0)
-    upscaler = Upscaler(create("imdn", 2), precision="fp32", tile=24)  # untrained: its three channels differ
+    upscaler = Upscaler(create("fast", 2), precision="fp32", tile=24)  # untrained: its three channels differ
     color = photograph()
     gray = color[..., :1].repeat(3, 2)
     expected = upscaler.pixels(gray[..., :1]).repeat(3, 2)
@@ -116,7 +116,7 @@ def test_a_gray_frame_after_a_coloured_one_has_no_tint_of_it():
     gray = photograph(64, 96)[..., :1].repeat(3, 2)
     logo = gray.copy()
     logo[4:12, 4:12] = (255, 0, 0)
-    model = create("imdn-baseline", 2)
+    model = create("fast", 2)
     upscaler = Upscaler(model, precision="fp32", tile=32)
     upscaler.several([logo])
     np.testing.assert_array_equal(upscaler.several([gray])[0], Upscaler(model, precision="fp32", tile=32).several([gray])[0])
