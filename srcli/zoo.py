@@ -389,6 +389,8 @@ def _stated(path: Path, found: "foreign.Recognised") -> int | None:
     """Return the scale of a file that fits several: the one in its name, else DEFAULT_SCALE where it holds them all."""
     from srcli import foreign
 
+    if len(found.scales) == 1:  # no network is built to ask
+        return None
     stated = [scale for scale in found.scales if hub.states(path.name, scale)]
     if len(stated) == 1 and not re.search(r"x\d+x\d", path.name, re.IGNORECASE):  # x2x3x4 states no one
         return stated[0]
