@@ -182,14 +182,15 @@ class Upscaler:
         (height, width, _), s, least = pictures[0].shape, self.scale, self.model.min_side
         pictures = [_at_least(pixels, least) for pixels in pictures]
         cover = cover and Cover(_at_least(cover.alpha, least), _at_least(cover.result, least * s))
-        results = self._mean_of_turns(pictures, cover, precision, tick) if self.ensemble else None
+        gray = [_is_gray(partial(_rows, pixels), len(pixels)) for pixels in pictures]
+        results = self._mean_of_turns(pictures, gray, cover, precision, tick) if self.ensemble else None
         if results is None:
-            kind = (pictures[0].shape, pictures[0].dtype, precision, _is_gray(partial(_rows, pictures[0]), len(pictures[0])))
+            kind = (pictures[0].shape, pictures[0].dtype, precision, gray[-1])  # of the last, which is kept
             before = self._before.get(kind) if cover is None and len(pictures) == 1 else None
             results = [np.empty((p.shape[0] * s, p.shape[1] * s, p.shape[2]), p.dtype) for p in pictures]
             if before:
                 results[0][:] = before[1]
-            for (rows, columns), values in self._tiles(pictures, cover, precision, tick, before=before and before[0]):
+            for (rows, columns), values in self._tiles(pictures, gray, cover, precision, tick, before=before and before[0]):
                 for out, part in zip(results, values, strict=True):
                     out[rows, columns] = part
             if self.remembers and cover is None:
@@ -287,6 +288,7 @@ class Upscaler:
     def _tiles(
         self,
         pictures: Sequence[np.ndarray],
+        gray: Sequence[bool],
         cover: Cover | None,
         precision: Precision,
         tick: Tick,
@@ -296,10 +298,9 @@ class Upscaler:
     ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
         """Yield where in the output (rows, columns) lie (N, h, w, C) levels of `maximum`, by default those of the dtype.
 
-        Tiles that read the same px in `before` are left out.
+        `gray`: which of them are. Tiles that read the same px in `before` are left out.
         """
         (height, width, _), dtype, s = pictures[0].shape, pictures[0].dtype, self.scale
-        gray = [_is_gray(partial(_rows, p), len(p)) for p in pictures]
         blended: _Blended | None = None
 
         def read(tile: Tile) -> Tensor:
@@ -343,7 +344,7 @@ class Upscaler:
             tick(1.0)
 
     def _mean_of_turns(
-        self, pictures: Sequence[np.ndarray], cover: Cover | None, precision: Precision, tick: Tick
+        self, pictures: Sequence[np.ndarray], gray: Sequence[bool], cover: Cover | None, precision: Precision, tick: Tick
     ) -> list[np.ndarray]:
         """Average what the 8 turned pictures give, each turned back; summed in integers of twice the depth."""
         dtype, s = pictures[0].dtype, self.scale
@@ -353,7 +354,7 @@ class Upscaler:
             turned = [_turn(p, i) for p in pictures]
             covered = cover and Cover(_turn(cover.alpha, i), _turn(cover.result, i))
             part = partial(_within, tick, i, 8)
-            for (rows, columns), values in self._tiles(turned, covered, precision, part, maximum=finest):
+            for (rows, columns), values in self._tiles(turned, gray, covered, precision, part, maximum=finest):
                 for total, levels in zip(sums, values, strict=True):
                     _turn(total, i)[rows, columns] += levels.astype(wide, copy=False)
         return [_mean(total, dtype, 8 * (finest or 1)) for total in sums]

@@ -118,7 +118,8 @@ def test_a_gray_frame_after_a_coloured_one_has_no_tint_of_it():
     logo[4:12, 4:12] = (255, 0, 0)
     model = create("fast", 2)
     upscaler = Upscaler(model, precision="fp32", tile=32)
-    upscaler.several([logo])
+    upscaler.remembers = True
+    upscaler.several([gray, logo])
     np.testing.assert_array_equal(upscaler.several([gray])[0], Upscaler(model, precision="fp32", tile=32).several([gray])[0])
 
 
