@@ -26,6 +26,12 @@ def test_every_command_shows_an_example_of_itself(name):
     assert f"srcli {name}" in text.partition("Example")[2]
 
 
+@pytest.mark.parametrize("name", commands())
+def test_what_may_be_given_several_times_has_a_name_of_its_own(name):
+    for parameter in commands()[name].params:
+        assert parameter.metavar or not (getattr(parameter, "multiple", False) or parameter.nargs == -1), parameter.name
+
+
 def test_completion_completes_commands():
     environment = {**os.environ, "_SRCLI_COMPLETE": "complete_bash", "COMP_WORDS": "srcli exp", "COMP_CWORD": "1"}
     code = "import sys; sys.argv = ['srcli']; from srcli.cli import app; app(prog_name='srcli')"

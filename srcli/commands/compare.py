@@ -28,7 +28,9 @@ def compare(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a video.")],
     models: Annotated[
         list[str] | None,
-        typer.Option("-m", "--model", "-n", help="A name or file of weights, or several; by default what upscale takes."),
+        typer.Option(
+            "-m", "--model", "-n", metavar="NAME", help="A name or file of weights, or several; by default what upscale takes."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .html file to write; by default INPUT_compare.html beside it.")

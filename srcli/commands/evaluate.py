@@ -40,15 +40,18 @@ _MADE = ("precision", "device", "ensemble")  # what is known of how a network's 
 
 
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(metavar="HR_DIR...", help="Folders of HR pictures.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="HR_DIR", help="Folders of HR pictures.")],
     models: Annotated[
-        list[str] | None, typer.Option("-m", "--model", "-n", help="A shipped name or a weights file; several may be given.")
+        list[str] | None,
+        typer.Option("-m", "--model", "-n", metavar="NAME", help="A shipped name or a weights file; several may be given."),
     ] = None,
     sr: Annotated[
-        list[Path] | None, typer.Option("--sr", help="Score a folder of ready pictures, of any tool; several may be given.")
+        list[Path] | None,
+        typer.Option("--sr", metavar="DIR", help="Score a folder of ready pictures, of any tool; several may be given."),
     ] = None,
     lr_dir: Annotated[
-        list[Path] | None, typer.Option("--lr-dir", help="Folder of LR pictures, one for each HR_DIR; else LR is made.")
+        list[Path] | None,
+        typer.Option("--lr-dir", metavar="DIR", help="Folder of LR pictures, one for each HR_DIR; else LR is made."),
     ] = None,
     scale: Scale = None,
     channel: Annotated[str, typer.Option("--channel", help="y, rgb, or both side by side.")] = "y",

@@ -16,7 +16,7 @@ FORMATS = ("onnx", "pt2", "openvino")
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped name, a weights file or hf:owner/repo.")],
     output: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="File that ends in .onnx, .pt2 or .xml; else MODEL_xSCALE here.")
+        Path | None, typer.Argument(metavar="OUT", help="File that ends in .onnx, .pt2 or .xml; else MODEL_xSCALE here.")
     ] = None,
     scale: Scale = None,
     format: Annotated[str | None, typer.Option("--format", help="onnx, pt2 or openvino; else by OUT, or onnx.")] = None,

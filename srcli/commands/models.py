@@ -126,7 +126,7 @@ def pull(reference: Reference, scale: Scale = None, offline: Offline = False, js
 @app.command()
 def push(
     repo: Annotated[str, typer.Argument(metavar="OWNER/REPO", help="The repository; made where it is missing.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Weights files of srcli (.safetensors).")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Weights files of srcli (.safetensors).")],
     licence: Annotated[
         str, typer.Option("--licence", "--license", help="mit, cc-by-4.0, ...; by default what the files state.")
     ] = "",

@@ -10,7 +10,7 @@ from srcli.commands.options import DRAWING, check_output, one_of
 
 
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders that `srcli train --out` wrote.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR", help="Folders that `srcli train --out` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .png or .svg file to write.")] = Path("curves.png"),
     by: Annotated[str, typer.Option("--by", help="What runs are drawn over: steps or hours.")] = "steps",
     dark: Annotated[bool, typer.Option("--dark", help="On a dark ground.")] = False,

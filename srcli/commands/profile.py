@@ -33,9 +33,7 @@ class _Row(NamedTuple):
 
 
 def profile(
-    models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Networks or weights files; all without.")
-    ] = None,
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Networks or weights files; all without.")] = None,
     scale: Scale = None,
     input: Annotated[str | None, typer.Option("--input", help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
     output: Annotated[str | None, typer.Option("--output", help="HR size instead; 720x1280 counts as the papers do.")] = None,

@@ -43,12 +43,14 @@ def train(
     ] = None,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.  [required]")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="Folder of HR pictures; several are pooled.  [required]")
+        list[Path] | None, typer.Option("--data", metavar="DIR", help="Folder of HR pictures; several are pooled.  [required]")
     ] = None,
     lr_dir: Annotated[
         list[Path] | None,
         typer.Option(
-            "--lr-dir", help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts), one for each; else made from it."
+            "--lr-dir",
+            metavar="DIR",
+            help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts), one for each; else made from it.",
         ),
     ] = None,
     degradation: Annotated[
@@ -72,7 +74,9 @@ def train(
         ),
     ] = None,
     samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
-    val: Annotated[list[Path] | None, typer.Option("--val", help="Folder of HR pictures to validate on, one.")] = None,
+    val: Annotated[
+        list[Path] | None, typer.Option("--val", metavar="DIR", help="Folder of HR pictures to validate on, one.")
+    ] = None,
     val_lr_dir: Annotated[
         Path | None, typer.Option("--val-lr-dir", help="Folder with the LR of --val, else made from it.")
     ] = None,
@@ -103,6 +107,7 @@ def train(
         list[Path] | None,
         typer.Option(
             "--teacher-dir",
+            metavar="DIR",
             help="Folder with a teacher's SR of --data instead, one for each, as 'srcli eval --save' makes it.",
         ),
     ] = None,

@@ -48,9 +48,9 @@ EXISTS = ("error", "skip", "overwrite", "rename")
 def upscale(
     context: typer.Context,
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT...", help="Files, folders, globs, @list.txt, - for stdin.")
+        list[str] | None, typer.Argument(metavar="INPUT", help="Files, folders, globs, @list.txt, - for stdin.")
     ] = None,
-    more: Annotated[list[str] | None, typer.Option("-i", "--input", help="A further input.")] = None,
+    more: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="INPUT", help="A further input.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="A picture's name, a folder, or - for stdout; by default beside the input."),
@@ -61,6 +61,7 @@ def upscale(
             "-m",
             "--model",
             "-n",
+            metavar="NAME",
             help="auto (by a file's compression), rfdn, standard (quick), rfdn-photo, bicubic, a file.  [default: auto]",
         ),
     ] = None,
