@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from srcli.media.jobs import Box
     from srcli.models.base import SRModel
 
-FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
+FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS = ("error", "skip", "overwrite", "rename")
 
 
@@ -90,7 +90,7 @@ def upscale(
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
     format: Annotated[
-        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif, bmp, ppm; mp4, mkv, mov, webm; y4m, rgb.")
+        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif, bmp, ppm, tga; mp4, mkv, mov, webm; y4m, rgb.")
     ] = "keep",
     quality: Annotated[
         int | None,

@@ -25,7 +25,9 @@ SUFFIXES = {
     ".pgm": "ppm",
     ".pbm": "ppm",
     ".pnm": "ppm",
+    ".tga": "tga",
     ".gif": "gif",
+    ".dds": "dds",
 }
 
 
@@ -46,6 +48,7 @@ FORMATS = {
     "tiff": Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi iptc"),
     "bmp": Format("BMP", 2**31 - 1, 8, "gray dpi"),
     "ppm": Format("PPM", 2**31 - 1, 16, "gray"),
+    "tga": Format("TGA", 65535, 8, "gray alpha"),
 }
 
 
@@ -75,6 +78,7 @@ _SIGNATURES = (
     (0, b"GIF87a", "gif"),
     (0, b"GIF89a", "gif"),
     (0, b"BM", "bmp"),
+    (0, b"DDS ", "dds"),
     (0, b"\xff\x0a", "JPEG XL"),
     (4, b"JXL \r\n\x87\n", "JPEG XL"),
     (4, b"jP  \r\n\x87\n", "JPEG 2000"),
@@ -100,9 +104,16 @@ def kind_of(head: bytes, path: Path) -> str:
         kind = "ppm"
     elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):
         kind = "SVG"
+    elif not kind and path.suffix.lower() == ".tga" and _begins_as_tga(head):
+        kind = "tga"
     if kind in SUFFIXES.values():
         return kind
-    known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM or GIF"
+    known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, TGA or DDS"
     if kind:
         raise BadPicture(f"'{path}' is {kind}, which srcli cannot read; convert it to PNG or JPEG first")
     raise BadPicture(f"'{path}' is no picture that srcli knows; it reads {known}")
+
+
+def _begins_as_tga(head: bytes) -> bool:
+    """Tell whether a header can be that of a TGA, which has no signature: its kinds of palette, of coding, and bits a px."""
+    return len(head) >= 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11) and head[16] in (1, 8, 16, 24, 32)

@@ -31,6 +31,13 @@ def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> No
     elif format in ("bmp", "ppm") and image.tile and image.tile[0].codec_name != "bmp_rle":
         bits = bmp_bits(file) if format == "bmp" else 1 if image.mode == "1" else 8
         needed = image.tile[0].offset + height * width * bits / 8
+    elif format == "tga" and image.tile:
+        file.seek(16)
+        bits = file.read(1)[0]
+        # a packet of 8 bits and a px can stand for 128 px
+        needed = image.tile[0].offset + height * width * (bits / 8 if image.tile[0].codec_name == "raw" else (8 + bits) / 1024)
+    elif format == "dds":
+        needed = 128 + -(-height // 4) * -(-width // 4) * 8  # of blocks of 4 x 4 px, as the smallest kind has them
     else:
         return
     if needed > size:

@@ -29,7 +29,7 @@ _UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
 
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
-_FOREIGN = frozenset((*_RAW, ".tga", ".dds", ".psd", ".psb", ".exr", ".hdr"))
+_FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
 
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
 

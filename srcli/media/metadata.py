@@ -1,7 +1,9 @@
 """What everyday files carry besides pixels, taken from Pillow as bytes."""
 
 import mmap
+import os
 import re
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import takewhile
@@ -10,8 +12,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.DdsImagePlugin import DdsImageFile
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TgaImagePlugin import TgaImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from srcli.media.hollow import bmp_bits
@@ -118,7 +122,7 @@ _CHUNKS = b"IHDR PLTE IDAT tRNS iCCP cHRM gAMA sRGB cICP pHYs eXIf tEXt zTXt iTX
 
 
 def losses_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> list[str]:
-    """Name in one note what a JPEG, PNG or BMP holds that is not read."""
+    """Name in one note what a JPEG, PNG, BMP, TGA or DDS holds that is not read."""
     left: list[str] = []
     if isinstance(image, JpegImageFile):
         left = [_segment(name, data) for name, data in image.applist if name != "COM"]
@@ -132,6 +136,10 @@ def losses_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> list[str]:
             left.append(f"the PNG chunks {' '.join(others)}")
     elif isinstance(image, BmpImageFile) and image.mode == "RGB" and bmp_bits(file) == 32:
         left = ["the fourth byte of each px"] * _uses_fourth(file, image)
+    elif isinstance(image, TgaImageFile):
+        left = ["the image ID"] * ("id_section" in image.info) + ["the extension area"] * _has_extension(file)
+    elif isinstance(image, DdsImageFile):
+        left = _losses_of_dds(file)
     named = list(dict.fromkeys(filter(None, left)))
     return [f"not kept: {', '.join(named)}"] if named else []
 
@@ -154,6 +162,24 @@ def _uses_fourth(file: BinaryIO, image: ImageFile.ImageFile) -> bool:
     file.seek(10)
     rest = np.memmap(file, np.uint8, "r", int.from_bytes(file.read(4), "little"))[3 : 4 * image.width * image.height : 4]
     return bool(rest.min() < rest.max())
+
+
+def _has_extension(file: BinaryIO) -> bool:
+    """Tell whether a TGA of the second version has more to say: author, software, gamma, a thumbnail, and so on."""
+    file.seek(-26, os.SEEK_END)
+    footer = file.read()
+    return footer[8:24] == b"TRUEVISION-XFILE" and any(footer[:8])
+
+
+def _losses_of_dds(file: BinaryIO) -> list[str]:
+    file.seek(8)
+    flags, *_, mipmaps = struct.unpack("<6I", file.read(24))
+    file.seek(112)
+    (further,) = struct.unpack("<I", file.read(4))
+    names = {0x200: "further sides of the cube", 0x200000: "further slices of the volume"}
+    return ["the smaller copies (mipmaps)"] * (bool(flags & 0x20000) and mipmaps > 1) + [
+        name for bit, name in names.items() if further & bit
+    ]
 
 
 def without_motion(xmp: bytes) -> bytes:

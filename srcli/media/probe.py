@@ -10,10 +10,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.DdsImagePlugin import DdsImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TgaImagePlugin import TgaImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
@@ -87,6 +89,10 @@ def reading(path: Path) -> Iterator[None]:
     except BadPicture as error:
         text = str(error)
         raise error if str(path) in text else BadPicture(f"'{path}' has {text}") from error
+    except NotImplementedError as error:  # of Pillow, of a DDS
+        raise BadPicture(
+            f"'{path}' is of a kind that srcli cannot read; convert it to PNG first: {first_line(error)}"
+        ) from error
     except MemoryError as error:
         raise BadPicture(f"'{path}' needs more memory than there is") from error
     except Exception as error:
@@ -137,6 +143,8 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "bmp": BmpImageFile,
     "ppm": PpmImageFile,
     "gif": GifImageFile,
+    "tga": TgaImageFile,
+    "dds": DdsImageFile,
 }
 
 

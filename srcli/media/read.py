@@ -113,7 +113,12 @@ def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, lis
     if still.has_transparency_data:
         array = _array(still, "RGBA")
         # gray + transparency goes through RGBA: Pillow's direct way to LA forgets the transparent level of some modes
-        return array[..., : 1 if gray else 3].copy(), array[..., 3].copy(), notes
+        alpha = array[..., 3].copy()
+        seen = image.format != "TGA" or bool(alpha.any())  # some programs leave their fourth byte at 0
+        if not seen:
+            notes.append("its alpha, 0 all over, is taken for none")
+        opaque = image.format == "DDS" and alpha.min() == 255  # whose usual kinds cannot do without
+        return array[..., : 1 if gray else 3].copy(), None if opaque or not seen else alpha, notes
     return _array(still, "L" if gray else "RGB"), None, notes
 
 

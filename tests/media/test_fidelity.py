@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.image import Picture, formats, read_image, write_image
+from srcli.media.image import Picture, formats, read_image, suffix_of, write_image
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fidelity.md"
 ROWS, COLUMNS = np.mgrid[0:37, 0:53]
@@ -88,8 +88,8 @@ def _outcome(given: Mapping[str, Any], again: Picture, notes: tuple[str, ...]) -
 def test_the_document_says_what_each_format_keeps(tmp_path, name):
     given, outcomes = PROPERTIES[name], []
     for format in formats():
-        notes = write_image(Picture(**{"pixels": PIXELS, **given}), tmp_path / "a", format=format)
-        outcomes.append(_outcome(given, read_image(tmp_path / "a"), notes))
+        notes = write_image(Picture(**{"pixels": PIXELS, **given}), path := tmp_path / f"a{suffix_of(format)}")
+        outcomes.append(_outcome(given, read_image(path), notes))
     assert cells("Written", name) == outcomes
 
 
@@ -110,11 +110,11 @@ COLOUR = Image.fromarray(PIXELS)
 PALETTE = COLOUR.quantize(16)
 
 READ = {
-    "palette": (PALETTE, {}, ("png", "tiff", "bmp", "gif"), PALETTE.convert("RGB")),
+    "palette": (PALETTE, {}, ("png", "tiff", "bmp", "tga", "gif"), PALETTE.convert("RGB")),
     "palette with transparency": (PALETTE, {"transparency": 0}, ("png", "gif"), None),
     "1 bit": (COLOUR.convert("1"), {}, ("png", "tiff", "bmp", "ppm", "gif"), COLOUR.convert("1").convert("L")),
-    "gray": (COLOUR.convert("L"), {}, ("png", "jpeg", "avif", "tiff", "bmp", "ppm"), COLOUR.convert("L")),
-    "gray + alpha": (Image.fromarray(np.dstack([PIXELS[..., 0], ALPHA])), {}, ("png", "tiff"), None),
+    "gray": (COLOUR.convert("L"), {}, ("png", "jpeg", "avif", "tiff", "bmp", "ppm", "tga", "dds"), COLOUR.convert("L")),
+    "gray + alpha": (Image.fromarray(np.dstack([PIXELS[..., 0], ALPHA])), {}, ("png", "tiff", "tga", "dds"), None),
     "CMYK": (COLOUR.convert("CMYK"), {}, ("jpeg", "tiff"), None),
     "Lab": (COLOUR.convert("LAB"), {}, ("tiff",), None),
     "EXIF orientation": (COLOUR, {"exif": exif(6)}, ("png", "jpeg", "webp", "avif", "tiff"), COLOUR.rotate(-90, expand=True)),
@@ -132,12 +132,12 @@ LOSSY = ("jpeg", "webp", "avif")
 def test_the_document_says_what_is_read(tmp_path, name):
     image, options, found_in, expected = READ[name]
     outcomes = []
-    for format in (*formats(), "gif"):
+    for format in (*formats(), "gif", "dds"):
         if format not in found_in:
             outcomes.append("")
             continue
-        image.save(tmp_path / "a", format.upper(), **options)
-        picture = read_image(tmp_path / "a")
+        image.save(path := tmp_path / f"a{suffix_of(format)}", format.upper(), **options)
+        picture = read_image(path)
         if expected is not None:
             wanted = np.asarray(expected).reshape(expected.height, expected.width, -1).astype(int)
             assert picture.pixels.shape == wanted.shape

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, to_srgb, write_image
+from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, suffix_of, to_srgb, write_image
 from tests.conftest import photograph
 
 HEIGHT, WIDTH = 37, 53
@@ -249,6 +249,9 @@ LOST = {
     "ppm": (
         "PPM cannot carry the colour profile, the EXIF data, the XMP data, the resolution in dpi, the text, the colour tags",
     ),
+    "tga": (
+        "TGA cannot carry the colour profile, the EXIF data, the XMP data, the resolution in dpi, the text, the colour tags",
+    ),
 }
 
 
@@ -256,8 +259,8 @@ LOST = {
 @pytest.mark.parametrize("format", formats())
 def test_metadata_are_kept_or_said(tmp_path, format, dtype):
     picture = replace(FULL, pixels=noise(3, dtype))
-    notes = write_image(picture, tmp_path / "a", format=format)
-    again = read_image(tmp_path / "a")
+    notes = write_image(picture, path := tmp_path / f"a{suffix_of(format)}")
+    again = read_image(path)
     assert tuple(note for note in notes if "reduced" not in note) == LOST[format]
     words = {"icc": "profile", "xmp": "XMP", "dpi": "dpi", "text": "the text", "chunks": "tags"}
     for key, word in words.items():
@@ -384,7 +387,7 @@ def packed(format: str, **options) -> bytes:
 
 REFUSED = {
     "empty": (b"", "is empty"),
-    "text": (b"hello", "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM or GIF"),
+    "text": (b"hello", "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, TGA or DDS"),
     "svg": (b'<?xml version="1.0"?>\n<svg/>', "is SVG, which srcli cannot read; convert it to PNG or JPEG first"),
     "heic": (b"\0\0\0\x18ftypheic", "is HEIC, which srcli cannot read; convert it to PNG or JPEG first"),
     "hevc in mp4": (

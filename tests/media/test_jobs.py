@@ -153,12 +153,12 @@ def test_photos_that_cannot_be_read_are_not_passed_over():
 
 @pytest.mark.parametrize("source", ["in", "in/*"])
 def test_formats_that_are_not_known_are_left_out_with_a_line(source):
-    picture("in/a.png"), Path("in/b.TGA").touch(), Path("in/c.cr2").touch(), Path("in/d.txt").touch()
+    picture("in/a.png"), Path("in/b.PSD").touch(), Path("in/c.cr2").touch(), Path("in/d.txt").touch()
     said = []
     assert targets(source, output="out", say=said.append) == ["out/a.png"]
-    assert said == ["left out, as srcli cannot read it: 'in/b.TGA', 'in/c.cr2'"]
-    with pytest.raises(UsageError, match=r"cannot write 'out.tga': the formats are png,"):
-        targets("in/a.png", output="out.tga")
+    assert said == ["left out, as srcli cannot read it: 'in/b.PSD', 'in/c.cr2'"]
+    with pytest.raises(UsageError, match=r"cannot write 'out.psd': the formats are png,"):
+        targets("in/a.png", output="out.psd")
 
 
 def test_a_photo_that_cannot_be_read_does_not_claim_the_name_of_what_it_was_converted_to():

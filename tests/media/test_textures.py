@@ -1,0 +1,77 @@
+"""TGA and DDS, as games have their textures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.errors import BadPicture
+from srcli.media.image import probe, read_image
+from tests.conftest import photograph
+
+PIXELS = photograph(40, 52)
+ALPHA = np.broadcast_to(np.arange(52, dtype=np.uint8) * 4, (40, 52))
+
+
+def image(alpha=None) -> Image.Image:
+    return Image.fromarray(PIXELS if alpha is None else np.dstack([PIXELS, alpha]))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_tga_is_read_either_way_it_is_packed(tmp_path, packed):
+    image(ALPHA).save(tmp_path / "a.tga", rle=packed)
+    assert probe(tmp_path / "a.tga")[:5] == (40, 52, 3, True, 8)
+    picture = read_image(tmp_path / "a.tga")
+    np.testing.assert_array_equal(np.dstack([picture.pixels, picture.alpha]), np.asarray(image(ALPHA)))
+    assert picture.notes == ()
+
+
+def test_an_alpha_of_0_all_over_is_none_in_a_tga(tmp_path):
+    image(0 * ALPHA).save(tmp_path / "a.tga")
+    picture = read_image(tmp_path / "a.tga")
+    assert picture.alpha is None
+    assert picture.notes == ("its alpha, 0 all over, is taken for none",)
+
+
+def test_what_else_a_tga_holds_is_named(tmp_path):
+    image().save(tmp_path / "a.tga", id_section=b"of a game")
+    content = (tmp_path / "a.tga").read_bytes()
+    assert content.endswith(b"\0" * 8 + b"TRUEVISION-XFILE.\0")  # which says that there is no extension area
+    (tmp_path / "b.tga").write_bytes(content[:-26] + b"\x12\0\0\0" + content[-22:])
+    assert read_image(tmp_path / "a.tga").notes == ("not kept: the image ID",)
+    assert read_image(tmp_path / "b.tga").notes == ("not kept: the image ID, the extension area",)
+
+
+@pytest.mark.parametrize("kind", ["DXT1", "DXT5", None])
+def test_a_dds_is_read_and_an_alpha_of_255_all_over_is_none(tmp_path, kind):
+    image(255 + 0 * ALPHA).save(tmp_path / "a.dds", pixel_format=kind)
+    picture = read_image(tmp_path / "a.dds")
+    assert np.abs(picture.pixels.astype(int) - PIXELS).mean() < 12  # blocks of 4 x 4 px with 4 colours
+    assert picture.alpha is None
+    assert picture.notes == ()
+
+
+def test_smaller_copies_and_further_sides_of_a_dds_are_named(tmp_path):
+    image().save(tmp_path / "a.dds")
+    content = bytearray((tmp_path / "a.dds").read_bytes())
+    content[10] |= 2  # DDSD_MIPMAPCOUNT
+    content[28], content[113] = 6, 2  # DDSCAPS2_CUBEMAP
+    (tmp_path / "a.dds").write_bytes(content)
+    assert read_image(tmp_path / "a.dds").notes == ("not kept: the smaller copies (mipmaps), further sides of the cube",)
+
+
+def test_a_dds_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_path):
+    image(ALPHA).save(tmp_path / "a.dds", pixel_format="DXT5")
+    content = (tmp_path / "a.dds").read_bytes()
+    (tmp_path / "a.dds").write_bytes(content.replace(b"DXT5", b"ZZZZ"))
+    with pytest.raises(BadPicture, match="of a kind that srcli cannot read; convert it to PNG first"):
+        probe(tmp_path / "a.dds")
+
+
+@pytest.mark.parametrize("name", ["raw.tga", "packed.tga", "a.dds"])
+def test_a_texture_that_is_cut_is_truncated(tmp_path, name):
+    path = tmp_path / name
+    image(ALPHA).save(path, **{"packed.tga": {"rle": True}, "a.dds": {"pixel_format": "DXT5"}}.get(name, {}))
+    for left in (2, 12):  # the second is told by the header, but of what is packed
+        (tmp_path / f"cut_{name}").write_bytes(path.read_bytes()[: path.stat().st_size // left])
+        with pytest.raises(BadPicture, match="is truncated"):
+            read_image(tmp_path / f"cut_{name}")
