@@ -11,7 +11,7 @@ from srcli.media.picture import Array
 
 
 def avif_color(file: BinaryIO) -> dict[bytes, bytes]:
-    """Give the colour box that Pillow drops (BT.2020, PQ, HLG) as PNG has it; the matrix belongs to YCbCr and goes."""
+    """Give the colour box of AVIF or HEIC, which Pillow drops (BT.2020, PQ, HLG), as PNG has it: without the matrix."""
     head = _boxes(file)
     start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix, range
     primaries, transfer = struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else (2, 2)

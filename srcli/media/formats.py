@@ -1,6 +1,7 @@
 """The formats: their names, suffixes and limits, and what tells one by its first bytes."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +109,10 @@ def kind_of(head: bytes, path: Path) -> str:
         kind = "tga"
     if kind in SUFFIXES.values():
         return kind
+    if kind == "HEIC":
+        if find_spec("pillow_heif"):
+            return "heic"
+        raise BadPicture(f"'{path}' is HEIC: pip install 'srcli[heic]' reads it, or convert it to PNG or JPEG first")
     known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, TGA or DDS"
     if kind:
         raise BadPicture(f"'{path}' is {kind}, which srcli cannot read; convert it to PNG or JPEG first")

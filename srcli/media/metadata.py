@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TgaImagePlugin import TgaImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from srcli.media.heic import losses_of_heic
 from srcli.media.hollow import bmp_bits
 from srcli.media.picture import Quality
 from srcli.media.png import png_walk
@@ -140,6 +141,8 @@ def losses_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> list[str]:
         left = ["the image ID"] * ("id_section" in image.info) + ["the extension area"] * _has_extension(file)
     elif isinstance(image, DdsImageFile):
         left = _losses_of_dds(file)
+    elif image and image.format == "HEIF":
+        left = losses_of_heic(image)
     named = list(dict.fromkeys(filter(None, left)))
     return [f"not kept: {', '.join(named)}"] if named else []
 

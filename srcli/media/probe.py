@@ -23,6 +23,7 @@ from srcli.errors import BadPicture, DamagedPicture, first_line
 from srcli.media.avif import is_deep_avif
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
+from srcli.media.heic import heic_depth, open_heic
 from srcli.media.hollow import refuse_hollow, refuse_hollow_tiff
 from srcli.media.metadata import metadata_of, quality_of
 from srcli.media.picture import Array, Quality
@@ -99,7 +100,7 @@ def reading(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror:
             raise BadPicture(f"cannot read '{path}': {error.strerror}") from error
         reason = first_line(error)
-        truncated = "truncated" in reason or isinstance(error, EOFError)
+        truncated = "truncated" in reason or "end of file" in reason or isinstance(error, EOFError)
         raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
 
@@ -145,6 +146,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "gif": GifImageFile,
     "tga": TgaImageFile,
     "dds": DdsImageFile,
+    "heic": open_heic,
 }
 
 
@@ -165,6 +167,8 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
             image.info["transparency"] *= 255 // (2**bits - 1)
     elif format == "avif":
         depth = 16 if is_deep_avif(file, image) else 8
+    elif format == "heic":
+        depth = 16 if heic_depth(image) > 8 else 8
     elif format == "ppm":
         magic, _, _, most, _ = ppm_header(file)
         depth = 32 if image.mode == "F" else 16 if most > 255 else 8

@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
 from srcli.media.exif import entries, exchanged, patched, without_preview
+from srcli.media.heic import read_deep_heic
 from srcli.media.metadata import losses_of, metadata_of, quality_of, text_of, without_motion
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
@@ -40,6 +41,9 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             pixels, alpha = read_png16(file, image)
         elif facts.format == "avif" and facts.depth == 16:
             pixels, alpha = read_deep_avif(file, image)
+            notes = []
+        elif facts.format == "heic" and facts.depth == 16:
+            pixels, alpha = read_deep_heic(file, image)
             notes = []
         elif facts.format == "ppm" and facts.depth == 16:
             pixels, alpha, notes = read_ppm16(file), None, []
@@ -86,7 +90,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         dpi=dpi[::-1] if dpi and turned >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),
-        chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format == "avif" else {},
+        chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format in ("avif", "heic") else {},
         format=facts.format,
         quality=quality_of(file, image),
         notes=tuple(notes),
@@ -97,7 +101,9 @@ def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, lis
     notes = []
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        notes.append(f"only the first of {frames} {'pages' if isinstance(image, TiffImageFile) else 'frames'} is read")
+        among = "pages" if isinstance(image, TiffImageFile) else "frames"
+        which = f"main one of {frames} pictures" if image.format == "HEIF" else f"first of {frames} {among}"
+        notes.append(f"only the {which} is read")
     image.load()
     still: Image.Image = image
     if image.mode == "CMYK":

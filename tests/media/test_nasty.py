@@ -19,8 +19,6 @@ REFUSED = {
     "broken_stream.png": "is truncated",
     "empty_0byte.png": "is empty",
     "fuzz_heapbof.png": "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, TGA or DDS",
-    "heic_example.heic": "is HEIC, which srcli cannot read; convert it to PNG or JPEG first",
-    "heic_rotated.heic": "is HEIC, which srcli cannot read; convert it to PNG or JPEG first",
     "jxl_8bit.jxl": "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first",
     "svg.svg": "is SVG, which srcli cannot read; convert it to PNG or JPEG first",
     "text_named.png": "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, TGA or DDS",

@@ -1,0 +1,42 @@
+"""HEIC, the photographs of phones, through the extra `srcli[heic]`."""
+
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ImageFile
+
+from srcli.media.picture import Array
+
+
+def open_heic(file: BinaryIO) -> ImageFile.ImageFile:
+    """Open the main picture, of which libheif itself turns the pixels upright."""
+    from pillow_heif import HeifImageFile
+
+    return HeifImageFile(file)  # type: ignore[no-untyped-call]
+
+
+def heic_depth(image: ImageFile.ImageFile) -> int:
+    """Tell the bits a channel: 8, 10 or 12."""
+    return int(image.info["bit_depth"])
+
+
+def read_deep_heic(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None]:
+    """Decode 10 or 12 bits to (H, W, 1 or 3) of 16, and alpha; Pillow's image would have 8."""
+    import pillow_heif
+
+    most = 2 ** heic_depth(image) - 1
+    file.seek(0)
+    stored = pillow_heif.open_heif(file, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    levels: Array = np.atleast_3d(np.asarray(stored))
+    values = np.empty(levels.shape, np.uint16)
+    for top in range(0, len(levels), 256):
+        values[top : top + 256] = (levels[top : top + 256].astype(np.uint32) * 65535 + most // 2) // most
+    return values[..., :3], values[..., 3].copy() if image.has_transparency_data else None
+
+
+def losses_of_heic(image: ImageFile.ImageFile) -> list[str]:
+    """Name what such a file holds besides the picture and its EXIF and XMP data."""
+    info = image.info
+    return ["further pictures in the file (depth, gain map)"] * bool(info["depth_images"] or info["aux"]) + [
+        "further metadata"
+    ] * bool(info["metadata"])

@@ -1,0 +1,75 @@
+"""HEIC, through the extra srcli[heic]."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.errors import BadPicture
+from srcli.media import formats
+from srcli.media.image import probe, read_image
+from tests.conftest import photograph
+from tests.program import upscale
+
+pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra srcli[heic]")
+
+PIXELS = photograph(64, 80)
+EXIF = b"Exif\0\0II*\0\x08\0\0\0\1\0\x0f\1\2\0\4\0\0\0Ltd\0\0\0\0\0"  # who made the camera
+
+
+def save(path, pixels, **more):
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[pixels.shape[2]] + (";16" if pixels.dtype == np.uint16 else "")
+    stored = pillow_heif.from_bytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    stored.save(path, quality=-1, chroma=444, matrix_coefficients=0, **more)  # lossless
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_every_level_is_read(tmp_path, channels):
+    pixels = np.dstack([PIXELS, PIXELS[..., 0]])[..., :channels]
+    save(tmp_path / "a.heic", pixels)
+    facts, picture = probe(tmp_path / "a.heic"), read_image(tmp_path / "a.heic")
+    assert facts[:6] == (64, 80, min(channels, 3), channels == 4, 8, "heic")
+    read = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    np.testing.assert_array_equal(read, pixels)
+    assert picture.notes == ()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_10_bits_become_16_up_to_white(tmp_path, channels):
+    levels = np.linspace(0, 1023, 64 * 80 * channels).astype(np.uint16).reshape(64, 80, channels)
+    save(tmp_path / "a.heic", levels << 6)
+    facts, picture = probe(tmp_path / "a.heic"), read_image(tmp_path / "a.heic")
+    assert (facts.depth, facts.alpha) == (16, channels == 4)
+    read = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    np.testing.assert_array_equal(read, np.round(levels * (65535 / 1023)))
+    assert read.max() == 65535
+
+
+def test_the_result_is_png_with_all_that_the_photograph_carried(tmp_path):
+    save(tmp_path / "a.heic", PIXELS, exif=EXIF, xmp=b"<x:xmpmeta/>")
+    result = upscale(tmp_path / "a.heic", "-o", tmp_path / "out")
+    assert result.stderr.splitlines()[0] == f"{tmp_path / 'a.heic'}: HEIC cannot be written: stored as PNG"
+    picture = read_image(tmp_path / "out" / "a.png")
+    assert picture.pixels.shape == (256, 320, 3)
+    assert b"Ltd" in picture.exif
+    assert picture.xmp == b"<x:xmpmeta/>"
+
+
+def test_further_pictures_are_said(tmp_path):
+    pillow_heif.register_heif_opener()
+    image = Image.fromarray(PIXELS)
+    image.save(tmp_path / "a.heic", save_all=True, append_images=[image])
+    assert read_image(tmp_path / "a.heic").notes == ("only the main one of 2 pictures is read",)
+
+
+def test_a_cut_file_is_truncated(tmp_path):
+    save(tmp_path / "a.heic", PIXELS)
+    (tmp_path / "b.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:-200])
+    with pytest.raises(BadPicture, match="is truncated"):
+        read_image(tmp_path / "b.heic")
+
+
+def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(BadPicture, match=r"is HEIC: pip install 'srcli\[heic\]' reads it, or convert it to PNG or JPEG first"):
+        probe(tmp_path / "a.heic")
