@@ -188,7 +188,8 @@ def plan_jobs(
     elif exists == "rename":
         meant, taken = {_key(job.target) for job in jobs}, set[str]()
         jobs = [replace(job, target=_free(job, meant, taken)) for job in jobs]
-    _refuse_long_names(jobs)
+    jobs, nameless = _of_fitting_names(jobs)
+    refused += nameless
     _refuse_inputs(jobs, refused)
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
@@ -536,7 +537,7 @@ def _sound(jobs: list[Job], exists: Exists) -> tuple[list[Job], list[Job]]:
             reason = f"'{other.source}' and '{job.source}' collide: {outputs}; choose --exists rename or a --name"
             collision = collision or reason
         if reason:
-            refused.append(replace(job, refused=reason, probe=None, size=None, frames=1, video=False))
+            refused.append(_refused(job, reason))
         else:
             sound.append(job)
     if refused and not sound:
@@ -580,13 +581,23 @@ def _key(target: Path) -> str:
     return _resolved(target).casefold()
 
 
-def _refuse_long_names(jobs: list[Job]) -> None:
+def _of_fitting_names(jobs: list[Job]) -> tuple[list[Job], list[Job]]:
+    """Part jobs from those whose results would have longer names than there can be; raise UsageError where no job is left."""
+    fitting, refused = list[Job](), list[Job]()
     for job in jobs:
         length, most = len(os.fsencode(job.target.name)), LONGEST - len("." + PARTS) * job.video
-        if length > most:
-            raise UsageError(
-                f"the output of '{job.source}' would have a name of {length} bytes, {most} is the most; use --name"
-            )
+        if length <= most:
+            fitting.append(job)
+        else:
+            reason = f"the output of '{job.source}' would have a name of {length} bytes, {most} is the most; use --name"
+            refused.append(_refused(job, reason))
+    if refused and not fitting:
+        raise UsageError(refused[0].refused)
+    return fitting, refused
+
+
+def _refused(job: Job, reason: str) -> Job:
+    return replace(job, refused=reason, probe=None, size=None, frames=1, video=False)
 
 
 def _refuse_misspelt(output: Path) -> None:

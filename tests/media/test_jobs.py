@@ -466,6 +466,9 @@ def test_a_free_name_that_is_too_long_is_refused():
     picture(f"out/{name}")
     with pytest.raises(UsageError, match="a name of 257 bytes, 255 is the most"):
         targets(name, output="out", exists="rename")
+    picture("a.png")
+    jobs = plan_jobs([name, "a.png"], Path("out"), scale=4, exists="rename")
+    assert [(job.source.name, bool(job.refused)) for job in jobs] == [(name, True), ("a.png", False)]
 
 
 @pytest.mark.parametrize("exists", ["error", "overwrite"])
