@@ -32,11 +32,3 @@ def read_deep_heic(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, A
     for top in range(0, len(levels), 256):
         values[top : top + 256] = (levels[top : top + 256].astype(np.uint32) * 65535 + most // 2) // most
     return values[..., :3], values[..., 3].copy() if image.has_transparency_data else None
-
-
-def losses_of_heic(image: ImageFile.ImageFile) -> list[str]:
-    """Name what such a file holds besides the picture and its EXIF and XMP data."""
-    info = image.info
-    return ["further pictures in the file (depth, gain map)"] * bool(info["depth_images"] or info["aux"]) + [
-        "further metadata"
-    ] * bool(info["metadata"])

@@ -18,7 +18,8 @@ from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
 from srcli.media.exif import entries, exchanged, patched, without_preview
 from srcli.media.heic import read_deep_heic
-from srcli.media.metadata import losses_of, metadata_of, quality_of, text_of, without_motion
+from srcli.media.losses import losses_of
+from srcli.media.metadata import metadata_of, quality_of, text_of, without_motion
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16

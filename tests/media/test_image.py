@@ -571,6 +571,37 @@ def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):
     assert read_image(tmp_path / "a.png").notes == ("not kept: content credentials (C2PA), the PNG chunks bKGD",)
 
 
+@pytest.mark.parametrize(("height", "notes"), [(3, ("not kept: the shape of the px (pHYs)",)), (2, ())])
+def test_px_of_a_png_that_are_not_square_are_said(tmp_path, height, notes):
+    chunk = b"pHYs" + struct.pack(">IIB", 2, height, 0)
+    content = packed("PNG")
+    chunk = struct.pack(">I", 9) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])  # behind the header
+    assert read_image(tmp_path / "a.png").notes == notes
+
+
+@pytest.mark.parametrize(
+    ("format", "extra", "said"),
+    [
+        ("webp", b"C2PA" + struct.pack("<I", 5) + b"jumb\0\0", ("not kept: content credentials (C2PA)",)),
+        ("webp", b"none" + struct.pack("<I", 2) + b"ab", ("not kept: the WebP chunks none",)),
+        (
+            "avif",
+            bytes.fromhex("0000001c 75756964 d8fec3d61b0e483c92975828877ec481") + b"jumb",
+            ("not kept: content credentials (C2PA)",),
+        ),
+        ("avif", struct.pack(">I4s8x", 16, b"free"), ()),
+    ],
+)
+def test_content_credentials_and_chunks_that_are_not_known_are_said(tmp_path, format, extra, said):
+    Image.fromarray(smooth()).save(tmp_path / "a", format)
+    content = (tmp_path / "a").read_bytes() + extra
+    if format == "webp":
+        content = content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
+    (tmp_path / "a").write_bytes(content)
+    assert read_image(tmp_path / "a").notes == said
+
+
 @pytest.mark.parametrize(("last", "notes"), [(7, ("not kept: the fourth byte of each px",)), (0, ())])
 def test_the_fourth_byte_of_a_bmp_is_said_where_it_tells_something(tmp_path, last, notes):
     rows = np.dstack([smooth(), np.zeros((HEIGHT, WIDTH), np.uint8)])
