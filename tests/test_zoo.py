@@ -49,6 +49,7 @@ def test_names_lead_to_files(shipped, reference, scale, file):
     [
         ("rfdn", 3, "at x3; there is x2, x4"),
         ("rdfn", None, "did you mean 'rfdn'"),
+        ("rfdn_x2", 4, "'rfdn_x2' is of x2, not x4: 'rfdn' names the weights of every scale"),
         ("mfdn", None, "srcli train --arch mfdn --scale 4"),
         ("none.safetensors", None, "no weights file 'none.safetensors'"),
         ("none.xml", None, "no weights file 'none.xml'"),
