@@ -34,7 +34,7 @@ class Board:
         """Add the point of each curve that `event` gives."""
         match event:
             case Step():
-                values = {"train/loss": event.loss, "train/rate": event.lr, "train/steps_per_s": event.steps_per_s}
+                values = {f"loss/{event.loss_name}": event.loss, "train/rate": event.lr, "train/steps_per_s": event.steps_per_s}
             case Validated():
                 values = {"validation/psnr": event.psnr, "validation/ssim": event.ssim}
             case _:

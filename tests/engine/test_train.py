@@ -907,7 +907,7 @@ def test_a_run_is_drawn_for_tensorboard(config, pictures, tmp_path, degradation)
     config = replace(config, steps=1, val=str(pictures), degradation=degradation)
     list(train(config, tmp_path / "run", device="cpu", tensorboard=True))
     read = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
-    assert {"train/loss", "validation/psnr"} <= set(read.Tags()["scalars"])
+    assert {"loss/l1", "validation/psnr"} <= set(read.Tags()["scalars"])
     assert len(read.Tags()["images"]) == 3
     assert read.Images(read.Tags()["images"][0])[0].width == 3 * 76
 
