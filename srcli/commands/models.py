@@ -140,9 +140,10 @@ def push(
     """
     from srcli import hub, modelcard
 
-    source, file = hub.parse(hub.PREFIX + repo.removeprefix(hub.PREFIX))
-    if file or source.revision:
+    name = repo.removeprefix(hub.PREFIX)
+    if name.count("/") != 1 or "@" in name:
         raise UsageError(f"the repository is OWNER/REPO, not '{repo}'")
+    source, _ = hub.parse(hub.PREFIX + name)
     sent = {path.name: _entry(path.name, path, licence) for path in files}
     if len(sent) < len(files):
         raise UsageError("two of the files have the same name, and one would replace the other")
@@ -168,7 +169,8 @@ def push(
     else:
         content[hub.CARD] = page.encode()
     console.result(hub.push(source.repo, content, f"Upload {', '.join(sent)} with srcli", private=private))
-    console.note(f"use them with: -m hf:{source.repo}" + (f"/{next(iter(sent))}" if len(sent) > 1 else ""))
+    weights = {*sent, *(n for n in names if n.endswith(".safetensors"))}
+    console.note(f"use them with: -m hf:{source.repo}" + (f"/{next(iter(sent))}" if len(weights) > 1 else ""))
 
 
 @app.command()
