@@ -118,7 +118,7 @@ def test_bicubic_needs_no_file():
 
 def test_bicubic_is_bicubic_however_it_is_written():
     for reference in ("bicubic_x2", "Bicubic"):
-        assert srcli("models", "info", reference).stdout.startswith("licence:")
+        assert srcli("models", "info", reference).stdout.startswith("network:     Bicubic")
     with pytest.raises(WeightsNotFound, match="'bicubic' is computed, and has no weights"):
         zoo.find_weights("Bicubic")
 

@@ -82,7 +82,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
         )
         return
     lines = {
-        "licence": card.licence or "not stated, ask its author",
+        "licence": card.licence or ("not stated, ask its author" if path else ""),  # bicubic has no author to ask
         "network": f"{label_of(card.arch)} ({card.arch})",
         "scale": f"x{card.scale}",
         "parameters": f"{parameters:,}" if parameters else "",  # an exported file tells of none
@@ -95,7 +95,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
             s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s.get('protocol', 'protocol not stated')})"
             for s in card.scores
         },
-        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k != "parts"),
+        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k != "parts" and v not in (None, [])),
         "recipe": "\n".join(f"# {steps}:\n{line}" if steps else line for steps, line in parts(card)) if card.training else "",
     }
     for name, value in lines.items():
