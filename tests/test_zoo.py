@@ -47,11 +47,14 @@ def test_names_lead_to_files(shipped, reference, scale, file):
 @pytest.mark.parametrize(
     ("reference", "scale", "text"),
     [
-        ("rfdn", 3, "at x3; there is x2, x4"),
+        ("rfdn", 3, "at x3; there are x2, x4"),
         ("rdfn", None, "did you mean 'rfdn'"),
         ("mfdn", None, "srcli train --arch mfdn --scale 4"),
         ("none.safetensors", None, "no weights file 'none.safetensors'"),
         ("none.xml", None, "no weights file 'none.xml'"),
+        ("owner/net-v1.0", None, "no weights file 'owner/net-v1.0'; if the Hub has it: hf:owner/net-v1.0$"),
+        ("runs/best.safetensors", None, "no weights file 'runs/best.safetensors'$"),
+        ("./net", None, "no weights file './net'$"),
     ],
 )
 def test_a_name_that_leads_nowhere_says_what_there_is(shipped, reference, scale, text):
