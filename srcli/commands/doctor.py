@@ -21,9 +21,9 @@ def doctor(json: Json = False) -> None:
             console.record(finding)
         else:
             mark = "" if finding.state == "ok" else f"  [{finding.state}]"
-            console.result(f"{finding.name + ':':<18} {finding.found}{mark}")
+            console.result(f"{finding.name + ':':<19} {finding.found}{mark}")
             if finding.advice:
-                console.result(f"{'':<18} {finding.advice}")
+                console.result(f"{'':<19} {finding.advice}")
         if finding.state == "broken":
             broken.append(finding)
     for finding in broken:
