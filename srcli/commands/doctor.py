@@ -7,9 +7,9 @@ from srcli.commands.options import Json
 
 
 def doctor(json: Json = False) -> None:
-    """Check the installation and time one tile; exit 1 where something is broken.
+    """Check the installation and time one tile.
 
-    Torch, devices, codecs, extras, folders, the Hub and the weights are looked at.
+    Exit 1 where something is broken. Torch, devices, codecs, extras, folders, the Hub and the weights are looked at.
 
     Example: srcli doctor
     """

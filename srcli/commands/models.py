@@ -27,7 +27,7 @@ Reference = Annotated[
 
 @app.command("list")
 def list_models(json: Json = False) -> None:
-    """List the weights that ship with srcli and those that were downloaded.
+    """List the weights that ship with srcli or were downloaded.
 
     Example: srcli models list
     """
@@ -105,7 +105,9 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
 
 @app.command()
 def pull(reference: Reference, scale: Scale = None, offline: Offline = False, json: Json = False) -> None:
-    """Download weights into the Hub's cache, check them, and say where they lie and under which licence.
+    """Download weights into the Hub's cache, and check them.
+
+    Where they lie and under which licence is said.
 
     Example: srcli models pull hf:owner/repo -s 2
     """
@@ -134,7 +136,9 @@ def push(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a README.md that srcli did not write.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the README.md, and send nothing.")] = False,
 ) -> None:
-    """Send weights to the Hub with a README.md of their licence, scores, recipe and use; files already there stay in it.
+    """Send weights to the Hub with a README.md.
+
+    It has their licence, scores, recipe and use; files already there stay in it.
 
     Example: srcli models push me/my-upscaler runs/rfdn/best.safetensors --licence mit --dry-run
     """
@@ -175,7 +179,9 @@ def push(
 
 @app.command()
 def verify(json: Json = False) -> None:
-    """Compare every shipped file with its hash; exit 1 where one differs.
+    """Compare every shipped file with its hash.
+
+    Exit 1 where one differs.
 
     Example: srcli models verify
     """
@@ -204,7 +210,9 @@ def convert(
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="Factor, where the tensors do not tell it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")] = False,
 ) -> None:
-    """Turn the authors' own checkpoint, or bare tensors of a network of srcli, into a weights file of srcli.
+    """Turn the authors' checkpoint into a weights file of srcli.
+
+    Bare tensors of a network of srcli are taken too.
 
     Example: srcli models convert RFDN_AIM.pth -o rfdn-authors.safetensors
     """

@@ -55,7 +55,9 @@ def profile(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Print parameters, multiply-accumulates and, with --time, milliseconds; without MODEL also what the papers print.
+    """Print what networks cost: parameters, operations, milliseconds.
+
+    Operations are multiply-accumulates; --time measures. Without MODEL also what the papers print.
 
     Example: srcli profile rfdn mfdn --output 720x1280 --published
     """
