@@ -8,7 +8,7 @@ from typing import Any, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from srcli.errors import BadCheckpoint, UserError, WeightsNotFound, last_line, quoted
@@ -41,10 +41,11 @@ def card_of(model: SRModel, **facts: Any) -> Card:
 
 
 def save(path: Path, model: SRModel, card: Card, dtype: torch.dtype = torch.float32) -> None:
-    """Write the model's weights and card to `path`, whole or not at all; floats are stored as `dtype`."""
+    """Write the model's weights and card to `path`, whole or not at all; floats are stored as `dtype`. Raises OSError."""
     state = {k: _stored(v, dtype) for k, v in model.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(state, temporary, metadata={"format": "pt", _KEY: json.dumps(asdict(card))})
+        # save_file hides why it cannot write
+        temporary.write_bytes(serialised(state, metadata={"format": "pt", _KEY: json.dumps(asdict(card))}))
 
 
 def checksum(network: nn.Module) -> int:

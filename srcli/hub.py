@@ -198,7 +198,7 @@ def pick_scale(source: Source, scale: int | None, default: int) -> Callable[[lis
         for choice in (files, of_scale):
             if len(choice) == 1:
                 return choice[0]
-        advice = f"name one: {PREFIX}{source.repo}/FILE" if of_scale else "choose with -s, or name one"
+        advice = f"name one: {PREFIX}{source.repo}/FILE" if of_scale or scale else "choose with -s, or name one"
         raise WeightsNotFound(f"'{source}' holds several weights files, {_listed(files)}; {advice}")
 
     return pick

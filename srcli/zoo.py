@@ -88,7 +88,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
             return _fetched(source, hub.pick_file(source, file), offline, say).path
         return _picked(source, hub.pick_scale(source, scale, DEFAULT_SCALE), offline, say)
     if _like_path(reference):
-        raise WeightsNotFound(_without_weights(reference) or f"no weights file '{reference}'")
+        raise WeightsNotFound(_without_weights(reference) or f"no weights file '{reference}'{_hub_hint(reference)}")
     files = shipped()
     name, wanted = _split(reference, scale)
     same = {f.scale: f.path for f in files if f.name == name}
@@ -104,7 +104,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
         scales = ", ".join(f"x{s}" for s in sorted(same))
         trained = name in ARCHS and wanted in ARCHS[name].scales
         hint = f", or train with: srcli train --arch {name} --scale {wanted}" if trained else ""
-        raise WeightsNotFound(f"no weights for '{name}' at x{wanted}; there is {scales}{hint}")
+        raise WeightsNotFound(f"no weights for '{name}' at x{wanted}; there {'are' if len(same) > 1 else 'is'} {scales}{hint}")
     _verify(same[wanted])
     return same[wanted]
 
@@ -324,9 +324,17 @@ def _pick_name(source: hub.Source, name: str, scale: int | None) -> Callable[[li
 
 
 def _like_path(reference: str) -> bool:
-    return Path(reference).suffix.lower() in (".safetensors", ".pth", ".pt", ".onnx", *FOREIGN) or bool(
-        {"/", os.sep} & set(reference)
-    )
+    return _like_file(reference) or bool({"/", os.sep} & set(reference))
+
+
+def _like_file(reference: str) -> bool:
+    return Path(reference).suffix.lower() in (".safetensors", ".pth", ".pt", ".onnx", *FOREIGN)
+
+
+def _hub_hint(reference: str) -> str:
+    """Say how owner/repo is written; nothing of what is a path here, or names a file."""
+    owner = None if _like_file(reference) else re.fullmatch(r"(\w[\w.-]*)/\w[\w.-]*", reference)
+    return f"; if the Hub has it: {hub.PREFIX}{reference}" if owner and not Path(owner[1]).exists() else ""
 
 
 def _ships(reference: str) -> bool:

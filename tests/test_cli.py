@@ -370,7 +370,7 @@ def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
 def test_samples_are_drawn_without_a_run(folder, tmp_path):
     flags = ["--scale", 2, "--patch", 10, "--degradation", "photo", "--samples", tmp_path / "grid.png"]
     result = srcli("train", "--data", folder, *flags)
-    assert result.exit_code == 0, result.output
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'grid.png'}\n"), result.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
 

@@ -9,6 +9,7 @@ import typer
 
 from srcli.cli import app
 from srcli.models import ARCHS, _class
+from tests.program import srcli
 
 
 def commands() -> dict[str, object]:
@@ -30,6 +31,13 @@ def test_every_command_shows_an_example_of_itself(name):
 def test_what_may_be_given_several_times_has_a_name_of_its_own(name):
     for parameter in commands()[name].params:
         assert parameter.metavar or not (getattr(parameter, "multiple", False) or parameter.nargs == -1), parameter.name
+
+
+@pytest.mark.parametrize("group", [(), ("models",)])
+def test_the_list_of_commands_cuts_no_sentence_short_at_80_columns(group):
+    listed = srcli(*group, "--help", env={"COLUMNS": "80"}).stdout.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
 
 
 def test_completion_completes_commands():

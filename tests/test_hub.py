@@ -68,6 +68,7 @@ def test_the_file_is_chosen_by_scale(names, scale, choice):
     [
         (["a_x4.pth", "b_x4.pth"], None, "a_x4.pth, b_x4.pth; name one: hf:me/nets/FILE"),
         (["a_x2.pth", "b_x3.pth"], None, "a_x2.pth, b_x3.pth; choose with -s, or name one"),
+        (["a_x2.pth", "b_x3.pth"], 4, "a_x2.pth, b_x3.pth; name one: hf:me/nets/FILE"),
         (["README.md"], None, "holds no .safetensors"),
     ],
 )

@@ -47,12 +47,15 @@ def test_names_lead_to_files(shipped, reference, scale, file):
 @pytest.mark.parametrize(
     ("reference", "scale", "text"),
     [
-        ("rfdn", 3, "at x3; there is x2, x4"),
+        ("rfdn", 3, "at x3; there are x2, x4"),
         ("rdfn", None, "did you mean 'rfdn'"),
         ("rfdn_x2", 4, "'rfdn_x2' is of x2, not x4: 'rfdn' names the weights of every scale"),
         ("mfdn", None, "srcli train --arch mfdn --scale 4"),
         ("none.safetensors", None, "no weights file 'none.safetensors'"),
         ("none.xml", None, "no weights file 'none.xml'"),
+        ("owner/net-v1.0", None, "no weights file 'owner/net-v1.0'; if the Hub has it: hf:owner/net-v1.0$"),
+        ("runs/best.safetensors", None, "no weights file 'runs/best.safetensors'$"),
+        ("./net", None, "no weights file './net'$"),
     ],
 )
 def test_a_name_that_leads_nowhere_says_what_there_is(shipped, reference, scale, text):
@@ -119,7 +122,7 @@ def test_bicubic_needs_no_file():
 
 def test_bicubic_is_bicubic_however_it_is_written():
     for reference in ("bicubic_x2", "Bicubic"):
-        assert srcli("models", "info", reference).stdout.startswith("licence:")
+        assert srcli("models", "info", reference).stdout.startswith("network:     Bicubic")
     with pytest.raises(WeightsNotFound, match="'bicubic' is computed, and has no weights"):
         zoo.find_weights("Bicubic")
 

@@ -49,7 +49,9 @@ def compare(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Write a page that compares bicubic, models and HR: a slider, zoom, crops where they differ most, times and scores.
+    """Write a page that compares bicubic, models and HR.
+
+    It has a slider, zoom, crops where they differ most, times and scores.
 
     Example: srcli compare photo.jpg -m rfdn -m mfdn -o page.html
     """

@@ -7,9 +7,9 @@ from srcli.commands.options import Json
 
 
 def doctor(json: Json = False) -> None:
-    """Check the installation and time one tile; exit 1 where something is broken.
+    """Check the installation and time one tile.
 
-    Torch, devices, codecs, extras, folders, the Hub and the weights are looked at.
+    Exit 1 where something is broken. Torch, devices, codecs, extras, folders, the Hub and the weights are looked at.
 
     Example: srcli doctor
     """
@@ -21,9 +21,9 @@ def doctor(json: Json = False) -> None:
             console.record(finding)
         else:
             mark = "" if finding.state == "ok" else f"  [{finding.state}]"
-            console.result(f"{finding.name + ':':<18} {finding.found}{mark}")
+            console.result(f"{finding.name + ':':<19} {finding.found}{mark}")
             if finding.advice:
-                console.result(f"{'':<18} {finding.advice}")
+                console.result(f"{'':<19} {finding.advice}")
         if finding.state == "broken":
             broken.append(finding)
     for finding in broken:

@@ -74,7 +74,9 @@ def evaluate(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Score models against HR pictures, bicubic first, as the papers do.
+    """Score models against HR pictures as the papers do.
+
+    Bicubic comes first.
 
     Example: srcli eval Set5 Set14 -m rfdn -m mfdn
     """

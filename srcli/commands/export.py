@@ -25,7 +25,9 @@ def export(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Write a network as ONNX, pt2 or OpenVINO, once its file computes what torch does.
+    """Write a network as ONNX, pt2 or OpenVINO.
+
+    The file is there once it computes what torch does.
 
     Examples: srcli export rfdn -s 4 rfdn.onnx; srcli export mfdn mfdn.onnx --fp16; srcli export rfdn --format openvino
     """

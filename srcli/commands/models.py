@@ -27,7 +27,7 @@ Reference = Annotated[
 
 @app.command("list")
 def list_models(json: Json = False) -> None:
-    """List the weights that ship with srcli and those that were downloaded.
+    """List the weights that ship with srcli or were downloaded.
 
     Example: srcli models list
     """
@@ -82,7 +82,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
         )
         return
     lines = {
-        "licence": card.licence or "not stated, ask its author",
+        "licence": card.licence or ("not stated, ask its author" if path else ""),  # bicubic has no author to ask
         "network": f"{label_of(card.arch)} ({card.arch})",
         "scale": f"x{card.scale}",
         "parameters": f"{parameters:,}" if parameters else "",  # an exported file tells of none
@@ -95,7 +95,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
             s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s.get('protocol', 'protocol not stated')})"
             for s in card.scores
         },
-        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k != "parts"),
+        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k != "parts" and v not in (None, [])),
         "recipe": "\n".join(f"# {steps}:\n{line}" if steps else line for steps, line in parts(card)) if card.training else "",
     }
     for name, value in lines.items():
@@ -105,7 +105,9 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
 
 @app.command()
 def pull(reference: Reference, scale: Scale = None, offline: Offline = False, json: Json = False) -> None:
-    """Download weights into the Hub's cache, check them, and say where they lie and under which licence.
+    """Download weights into the Hub's cache, and check them.
+
+    Where they lie and under which licence is said.
 
     Example: srcli models pull hf:owner/repo -s 2
     """
@@ -134,15 +136,18 @@ def push(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a README.md that srcli did not write.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the README.md, and send nothing.")] = False,
 ) -> None:
-    """Send weights to the Hub with a README.md of their licence, scores, recipe and use; files already there stay in it.
+    """Send weights to the Hub with a README.md.
+
+    It has their licence, scores, recipe and use; files already there stay in it.
 
     Example: srcli models push me/my-upscaler runs/rfdn/best.safetensors --licence mit --dry-run
     """
     from srcli import hub, modelcard
 
-    source, file = hub.parse(hub.PREFIX + repo.removeprefix(hub.PREFIX))
-    if file or source.revision:
+    name = repo.removeprefix(hub.PREFIX)
+    if name.count("/") != 1 or "@" in name:
         raise UsageError(f"the repository is OWNER/REPO, not '{repo}'")
+    source, _ = hub.parse(hub.PREFIX + name)
     sent = {path.name: _entry(path.name, path, licence) for path in files}
     if len(sent) < len(files):
         raise UsageError("two of the files have the same name, and one would replace the other")
@@ -168,12 +173,15 @@ def push(
     else:
         content[hub.CARD] = page.encode()
     console.result(hub.push(source.repo, content, f"Upload {', '.join(sent)} with srcli", private=private))
-    console.note(f"use them with: -m hf:{source.repo}" + (f"/{next(iter(sent))}" if len(sent) > 1 else ""))
+    weights = {*sent, *(n for n in names if n.endswith(".safetensors"))}
+    console.note(f"use them with: -m hf:{source.repo}" + (f"/{next(iter(sent))}" if len(weights) > 1 else ""))
 
 
 @app.command()
 def verify(json: Json = False) -> None:
-    """Compare every shipped file with its hash; exit 1 where one differs.
+    """Compare every shipped file with its hash.
+
+    Exit 1 where one differs.
 
     Example: srcli models verify
     """
@@ -202,7 +210,9 @@ def convert(
     scale: Annotated[int | None, typer.Option("-s", "--scale", help="Factor, where the tensors do not tell it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")] = False,
 ) -> None:
-    """Turn the authors' own checkpoint, or bare tensors of a network of srcli, into a weights file of srcli.
+    """Turn the authors' checkpoint into a weights file of srcli.
+
+    Bare tensors of a network of srcli are taken too.
 
     Example: srcli models convert RFDN_AIM.pth -o rfdn-authors.safetensors
     """

@@ -47,7 +47,7 @@ def profile(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="File that takes every figure.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw PSNR over cost as .png or .svg.")] = None,
-    plot_axis: Annotated[str, typer.Option("--plot-axis", help="parameters, milliseconds or macs.")] = "parameters",
+    plot_axis: Annotated[str, typer.Option("--plot-axis", help="With --plot: parameters, milliseconds, macs.")] = "parameters",
     dataset: Annotated[str, typer.Option("--dataset", help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",
     dark: Annotated[bool, typer.Option("--dark", help="With --plot: on a dark ground.")] = False,
     precision: Precision = "fp32",
@@ -55,7 +55,9 @@ def profile(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Print parameters, multiply-accumulates and, with --time, milliseconds; without MODEL also what the papers print.
+    """Print what networks cost: parameters, operations, milliseconds.
+
+    Operations are multiply-accumulates; --time measures. Without MODEL also what the papers print.
 
     Example: srcli profile rfdn mfdn --output 720x1280 --published
     """
@@ -69,6 +71,8 @@ def profile(
         raise UsageError("--tiling goes with --picture, --markdown and --json only, and measures in fp32")
     if picture and not tiling:
         raise UsageError("--picture needs --tiling")
+    if not plot and (dark or (plot_axis, dataset) != ("parameters", "Set5")):
+        raise UsageError("--plot-axis, --dataset and --dark need --plot")
     for file, begin in ((csv, _CSV), (plot, DRAWING)):
         if file:
             check_output(file, own=begin)

@@ -208,6 +208,7 @@ def train(
         check_output(samples, own=DRAWING)
         for line in draw_samples(TrainConfig(**values), samples):
             console.note(line)
+        console.result(str(samples))
         return
     assert out is not None
     if not resume:  # what a run has is not refused

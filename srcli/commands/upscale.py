@@ -25,6 +25,7 @@ from srcli.commands.options import (
     Precision,
     Threads,
     Tile,
+    need_folder,
     one_of,
     parse_bytes,
     parse_tile,
@@ -397,8 +398,9 @@ def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, sho
         raise UsageError("--watch goes on for ever and --show is for its end: choose one")
     if str(output) == "-":
         raise UsageError("-o - takes one picture, --watch gives many: name a folder with -o")
-    if len(sources) != 1 or not Path(sources[0]).is_dir():
+    if len(sources) != 1:
         raise UsageError("--watch takes one folder")
+    need_folder(Path(sources[0]))
     if output and output.resolve() == Path(sources[0]).resolve():
         raise UsageError(f"'{output}' is the folder that is watched: results in it would be pictures that came")
 

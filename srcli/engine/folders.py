@@ -35,9 +35,10 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def hr_folder(folder: Path, *, training: bool = False) -> Path:
-    """Return the folder of the HR pictures in a download that has LR beside them (HR, GT, DIV2K_train_HR), else `folder`.
+    """Return the folder of the HR pictures in a download that has LR beside them, else `folder`.
 
-    Of DIV2K_train_HR and DIV2K_valid_HR the second, `training` the first. Raises BadFolder where it cannot be told.
+    It is called HR, GT, DIV2K_train_HR, DIV2K_train_HR_sub or the like. Of DIV2K_train_HR and DIV2K_valid_HR the second,
+    `training` the first. Raises BadFolder where it cannot be told.
     """
     if not folder.is_dir():
         return folder
@@ -46,7 +47,8 @@ def hr_folder(folder: Path, *, training: bool = False) -> Path:
         return folder
     inside = {path.name.lower(): path for path in there if path.is_dir()}
     called = [inside[name] for name in HR_FOLDERS if name in inside]
-    ending = [path for name, path in inside.items() if name.endswith("_hr")]
+    by_ending = ([path for name, path in inside.items() if name.endswith(end)] for end in ("_hr", "_hr_sub"))
+    ending = next(filter(None, by_ending), [])
     if len({_PART.sub("_hr", path.name.lower()) for path in ending}) == 1:  # parts of one data set
         ending = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")] or ending
     if called or len(ending) == 1:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from srcli import __version__, checkpoint
@@ -321,9 +320,8 @@ def writing(out: Path) -> Iterator[None]:
     """Raise TrainingFailed where the disk is full or gone; files are replaced whole, so the last ones stand."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise TrainingFailed(f"cannot write to '{out}': {reason}; {kept(out)}") from error
+    except OSError as error:
+        raise TrainingFailed(f"cannot write to '{out}': {error.strerror}; {kept(out)}") from error
 
 
 def diverged(run: Run, out: Path) -> str:

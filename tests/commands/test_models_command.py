@@ -111,6 +111,14 @@ def test_info_prints_the_card(shipped):
     assert (record["arch"], record["scale"], record["parameters"], record["scores"]) == ("fsrcnn", 2, 12_809, SCORES)
 
 
+def test_info_says_what_there_is_and_no_more(tmp_path):
+    assert srcli("models", "info", "bicubic", "-s", 2).stdout.startswith("network:     Bicubic (MATLAB) (bicubic)\n")
+    model = create("fsrcnn", 2)
+    card = checkpoint.card_of(model, training={"steps": 3, "minutes": None, "stage": [], "finish": 0.0})
+    checkpoint.save(tmp_path / "w.safetensors", model, card)
+    assert "\ntraining:    steps=3, finish=0.0\n" in srcli("models", "info", tmp_path / "w.safetensors").stdout
+
+
 def test_whole_files_pass_verification(shipped):
     result = srcli("models", "verify")
     assert (result.exit_code, result.stdout) == (0, "fsrcnn_x2.safetensors: ok\nfsrcnn_x4-photo.safetensors: ok\n")

@@ -118,7 +118,7 @@ def test_a_second_push_keeps_what_is_there_on_the_page(server, trained, monkeypa
     assert srcli("models", "push", "me/nets", trained / "fsrcnn_x4.safetensors", "--private").exit_code == 0
     assert server.private == {"me/nets"}
     result = srcli("models", "push", "me/nets", trained / "fsrcnn_x2.safetensors")
-    assert result.exit_code == 0, result.stderr
+    assert (result.exit_code, result.stderr) == (0, "use them with: -m hf:me/nets/fsrcnn_x2.safetensors\n")
     assert set(server.repos["me/nets"]) == {"fsrcnn_x2.safetensors", "fsrcnn_x4.safetensors", "README.md"}
     page = server.repos["me/nets"]["README.md"].decode()
     assert "| `fsrcnn_x2.safetensors` |" in page
@@ -205,7 +205,8 @@ def test_push_without_a_network_says_so(server, trained, monkeypatch):
 @pytest.mark.parametrize(
     ("repo", "file", "code", "text"),
     [
-        ("nets", "fsrcnn_x4.safetensors", 2, "hf:owner/repo"),
+        ("nets", "fsrcnn_x4.safetensors", 2, "the repository is OWNER/REPO, not 'nets'"),
+        ("me/nets@v2", "fsrcnn_x4.safetensors", 2, "the repository is OWNER/REPO"),
         ("me/nets/x", "fsrcnn_x4.safetensors", 2, "the repository is OWNER/REPO"),
         ("me/nets", "none.safetensors", 1, "no weights file"),
         ("me/nets", "bare.safetensors", 1, "carries no srcli card"),

@@ -708,7 +708,8 @@ def test_a_watched_folder_gives_each_picture_once_and_survives_broken_ones(folde
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["{folder}/p0.png"], "--watch takes one folder"),
+        (["{folder}/p0.png"], "p0.png' is not a folder"),
+        (["{folder}/none"], "no folder '"),
         (["{folder}", "{folder}"], "--watch takes one folder"),
         (["{folder}", "-o", "{folder}", "--suffix", "_big"], "is the folder that is watched"),
         (["{folder}", "--dry-run"], "choose one"),

@@ -40,6 +40,7 @@ def test_damaged_weights_are_told_and_end_in_1(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "weights_folder", lambda: tmp_path)
     result = srcli("doctor")
     assert result.exit_code == 1
+    assert [line for line in result.stdout.splitlines() if line[19] != " " or line[20] == " "] == []  # columns
     assert "mfdn_x4.safetensors" in result.stderr
     assert "reinstall srcli" in result.stderr
 

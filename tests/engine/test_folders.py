@@ -65,6 +65,8 @@ def test_pictures_are_read_as_upscale_reads_them(tmp_path):
         (["GTmod12", "LRbicx2", "original"], "GTmod12"),
         (["DIV2K_train_HR", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
         (["DIV2K_train_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_HR", "DIV2K_valid_LR_bicubic"], "DIV2K_valid_HR"),
+        (["DIV2K_train_HR", "DIV2K_train_HR_sub", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR"),
+        (["DIV2K_train_HR_sub", "DIV2K_train_LR_bicubic"], "DIV2K_train_HR_sub"),
         (["a_HR", "b_HR"], "."),
         (["DIV2K_train_HR", "Flickr2K_HR"], "."),
         (["cats", "dogs"], "."),
