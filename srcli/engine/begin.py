@@ -111,11 +111,11 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     else:
         source = Stream(files, s, config.patch, where, making, mebibytes=config.cache_mib)
     notes = [
-        f"{len(names)} {what}: {', '.join(names[:5])}"
-        for names, what in (
-            (source.unreadable, "unreadable pictures skipped"),
-            (source.unlike, f"pictures skipped, {_unlike(config)}"),
-            (source.small, "pictures smaller than a patch skipped"),
+        f"pictures skipped{why}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+        for names, why in (
+            (source.unreadable, " as unreadable"),
+            (source.unlike, f", {_unlike(config)}"),
+            (source.small, " as smaller than a patch"),
         )
         if names
     ]

@@ -765,7 +765,7 @@ def test_ready_sr_of_another_size_or_missing_is_told(config, pictures, tmp_path)
             hr.resize((40, 40) if path.stem == "2" else hr.size).save(ready / path.name)
     taught = replace(config, teacher_dir=str(ready))
     started = next(train(taught, tmp_path / "run", device="cpu"))
-    assert started.notes == ("1 pictures skipped, their SR is not of their size: 2.png", f"taught by the SR in '{ready}'")
+    assert started.notes == ("pictures skipped, their SR is not of their size: 1 (2.png)", f"taught by the SR in '{ready}'")
     (ready / "2.png").unlink()
     with pytest.raises(BadFolder, match=r"no partner of '2.png' in '.*sr'"):
         next(train(taught, tmp_path / "other", device="cpu"))
@@ -989,8 +989,8 @@ def test_pictures_that_cannot_be_used_are_counted(config, pictures, tmp_path):
     started = next(train(config, tmp_path / "run", device="cpu"))
     assert started.pictures == 3
     assert started.notes == (
-        "1 unreadable pictures skipped: broken.png",
-        "1 pictures smaller than a patch skipped: small.png",
+        "pictures skipped as unreadable: 1 (broken.png)",
+        "pictures skipped as smaller than a patch: 1 (small.png)",
     )
 
 
@@ -1002,7 +1002,7 @@ def test_lr_pictures_that_are_given_are_trained_on(config, pictures, tmp_path):
             hr.resize((38, 45) if path.stem != "2" else (30, 30)).save(lr / f"{path.stem}x2.png")
     started = next(train(replace(config, lr_dir=str(tmp_path / "lr")), tmp_path / "run", device="cpu"))
     assert started.pictures == 2
-    assert started.notes == ("1 pictures skipped, their LR is not 1/2 of their size: 2.png",)
+    assert started.notes == ("pictures skipped, their LR is not 1/2 of their size: 1 (2.png)",)
     list(train(replace(config, lr_dir=str(tmp_path / "lr"), steps=1), tmp_path / "other", device="cpu"))
 
 
