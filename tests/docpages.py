@@ -112,8 +112,6 @@ def run(command: str, folder: Path) -> str:
     if parts[0] == "srcli" and not any(set(word) <= set("|&;<>()") for word in parts):
         result = srcli(*parts[1:])
         code, printed = result.exit_code, result.output
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
     else:
         ran = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", command], cwd=folder, env=_environment(folder), capture_output=True

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import Result
 
 from srcli import checkpoint, zoo
 from srcli.engine.published import ABLATIONS, ROWS
 from srcli.models import ARCHS, create
 from tests.conftest import photograph
-from tests.program import srcli
+from tests.program import Result, srcli
 
 KEYS = ["model", "scale", "input", "parameters", "macs", "flops", "ntire_flops", "activations", "convolutions"]
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from typer.testing import Result
 
 from srcli.engine import video as engine
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
@@ -23,7 +22,7 @@ from srcli.media.segments import Parts
 from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph
-from tests.program import srcli, upscale
+from tests.program import Result, srcli, upscale
 
 WORDS = [(0, 200, "Hallo"), (200, 400, "Welt")]
 
