@@ -95,22 +95,6 @@ def test_parameters_are_those_of_the_paper(arch):
 
 
 @pytest.mark.parametrize(
-    ("arch", "counts"), [("carn", (964_163, 1_148_803, 1_111_875)), ("carn-m", (257_027, 303_427, 294_147))]
-)
-def test_one_scale_uses_one_upsampler(arch, counts):
-    assert tuple(create(arch, s).single_scale_parameters() for s in (2, 3, 4)) == counts
-
-
-@pytest.mark.parametrize(
-    ("recursions", "split", "count"),
-    [(1, 0.5, 675_944), (3, 0.5, 684_136), (9, 0.5, 708_712), (3, 0.25, 1_007_272), (3, 0.75, 490_024)],
-)
-def test_rdsrn_has_the_parameters_of_each_ablation(recursions, split, count):
-    model = create("rdsrn", 4, recursions=recursions, split=split)
-    assert sum(p.numel() for p in model.parameters()) == count
-
-
-@pytest.mark.parametrize(
     ("arch", "config"),
     [
         ("mfdn", {"upsampler": "shuffle"}),
