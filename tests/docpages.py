@@ -114,7 +114,8 @@ def run(command: str, folder: Path) -> str:
         at = parts.index(way)
         files[way] = folder / parts[at + 1]
         del parts[at : at + 2]
-    if parts[0] == "srcli" and not any(set(word) <= set("|&;<>()") for word in parts):
+    joined = any(set(word) <= set("|&;<>()") for word in parts)
+    if parts[0] == "srcli" and not joined and files.get("<", folder).exists():
         result = srcli(*parts[1:], input=files["<"].read_bytes() if "<" in files else None)
         if ">" in files:
             files[">"].write_bytes(result.stdout_bytes)
