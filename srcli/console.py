@@ -171,9 +171,9 @@ def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[
         yield Bar(drawn, total, quiet)
 
 
-def short(path: Path, width: int = 40) -> str:
-    """Return the end of a path's name that fits `width`."""
-    return path.name if len(path.name) <= width else "…" + path.name[1 - width :]
+def short(path: Path) -> str:
+    """Return the end of a path's name, of 40 letters at most."""
+    return path.name if len(path.name) <= 40 else "…" + path.name[-39:]
 
 
 def _spelt(text: str) -> str:

@@ -1,11 +1,13 @@
 """Writing files whole or not at all."""
 
+import csv
 import errno
+import io
 import os
 import re
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -48,6 +50,19 @@ def writing_to(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritten(path, error) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, file names that are not as escapes; raise BadFolder, or DiskFull where no more fits."""
+    with writing_to(path), atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as `write_text` does a text."""
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows(rows)
+    write_text(path, table.getvalue())
 
 
 def unwritten(path: Path | str, error: Exception, kind: type[UserError] = BadFolder) -> UserError:

@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,10 +50,16 @@ def weights_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "weights"
 
 
-def shipped() -> list[Shipped]:
+def shipped() -> tuple[Shipped, ...]:
     """List the shipped weights; `rfdn_x4-photo.safetensors` is `rfdn-photo` at x4."""
-    paths = sorted(weights_folder().glob("*.safetensors"))
-    return [Shipped(*named, path) for path in paths if (named := _named(path.name))]
+    return _within(weights_folder())
+
+
+@cache
+def _within(folder: Path) -> tuple[Shipped, ...]:
+    """List the weights in a folder once in a program's life, which asks for them dozens of times a command."""
+    paths = sorted(folder.glob("*.safetensors"))
+    return tuple(Shipped(*named, path) for path in paths if (named := _named(path.name)))
 
 
 def on_disk(reference: str) -> Path | None:
@@ -419,7 +425,7 @@ def _parts(name: str) -> tuple[str, int] | None:
     return (match["arch"] + (f"-{match['kind']}" if match["kind"] else ""), int(match["scale"])) if match else None
 
 
-@lru_cache
+@cache
 def _verify(path: Path) -> None:
     """Check a shipped file once in a program's life."""
     _check(path)
@@ -452,7 +458,7 @@ def _without_weights(reference: str) -> str:
     return f"the folder '{reference}' holds no {SAVED} and no {TRAINED}; name the file of weights"
 
 
-def _unknown(reference: str, name: str, files: list[Shipped], scale: int) -> str:
+def _unknown(reference: str, name: str, files: Sequence[Shipped], scale: int) -> str:
     names = sorted({f.name for f in files} | {"bicubic"})
     if automatic(reference):
         return f"'{reference}' is for srcli upscale, which chooses weights for each file; here name one of {', '.join(names)}"

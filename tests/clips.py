@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,7 +137,7 @@ def held(path: Path) -> Held:
     return Held(kinds, [sorted(t) for t in times.values()], list(sound.values()), list(texts.values()), chapters, metadata)
 
 
-def decoded(path: Path, track: int = 0, format: str = "rgb24") -> list[np.ndarray]:
-    """Decode the frames of a track."""
+def decoded(path: Path, track: int = 0, format: str = "rgb24", most: int | None = None) -> list[np.ndarray]:
+    """Decode the frames of a track, or the first of them."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format=format) for frame in container.decode(video=track)]
+        return [frame.to_ndarray(format=format) for frame in islice(container.decode(video=track), most)]

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ def data() -> Path:
 
 def photograph(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> np.ndarray:
     """Make (height, width, 3) uint8 that looks like a picture to a network: slopes, edges and a little noise."""
+    return _photograph(height, width, seed).copy()
+
+
+@lru_cache(maxsize=64)
+def _photograph(height: int, width: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float64)
     waves = [128 + 60 * np.sin(x / (3 + c) + seed) * np.cos(y / (5 - c)) for c in range(3)]

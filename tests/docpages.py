@@ -104,16 +104,22 @@ def words(command: str) -> list[str]:
 def run(command: str, folder: Path) -> str:
     """Run a command in the working folder and return what it printed; raise AssertionError where it fails or leaves no file.
 
-    One of srcli alone runs in this process, which spares an import of torch; the rest in bash.
+    One of srcli alone, between files too, runs in this process, which spares an import of torch; the rest in bash.
     """
     for long, short in SHORTER.items():
         command = re.sub(long, short, command)
     parts = words(command)
-    if parts[0] == "srcli" and not any(set(word) <= set("|&;<>()") for word in parts):
-        result = srcli(*parts[1:])
+    files = {}
+    for way in {"<", ">"} & {*parts}:
+        at = parts.index(way)
+        files[way] = folder / parts[at + 1]
+        del parts[at : at + 2]
+    joined = any(set(word) <= set("|&;<>()") for word in parts)
+    if parts[0] == "srcli" and not joined and files.get("<", folder).exists():
+        result = srcli(*parts[1:], input=files["<"].read_bytes() if "<" in files else None)
+        if ">" in files:
+            files[">"].write_bytes(result.stdout_bytes)
         code, printed = result.exit_code, result.output
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
     else:
         ran = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", command], cwd=folder, env=_environment(folder), capture_output=True

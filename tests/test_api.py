@@ -177,7 +177,7 @@ def test_threads_that_share_a_pooling_network_take_turns():
             np.testing.assert_array_equal(got, alone)
 
 
-@pytest.mark.parametrize("arch", ["rdsrn", "fdiwn", "standard"])
+@pytest.mark.parametrize("arch", ["rdsrn", "standard"])
 def test_an_upscaler_goes_to_other_processes(arch):
     model = create(arch, 2)
     up = srcli.Upscaler(model, card_of(model), device=torch.device("cpu"), precision="fp32")

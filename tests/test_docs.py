@@ -10,12 +10,11 @@ import pytest
 import typer
 
 from srcli import checkpoint, zoo
-from srcli.cli import app
 from srcli.commands.run_file import merge
 from srcli.models import ARCHS, create
 from tests.docpages import ROOT, Block, blocks, commands, prepare, promised, run, run_python, shapes
+from tests.program import PROGRAM
 
-COMMAND = typer.main.get_command(app)
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "weights/README.md", ROOT / "examples/README.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(srcli [^`]+)`")
@@ -48,7 +47,7 @@ def words(call: str) -> list[str]:
 
 def parse(arguments: list[str]) -> None:
     """Find the command and check its flags, as Typer would before it calls anything. Raises ValueError."""
-    command: Any = COMMAND
+    command: Any = PROGRAM
     context = typer.Context(command, info_name="srcli")
     while subcommands := getattr(command, "commands", None):
         if not arguments or arguments[0].startswith("-"):

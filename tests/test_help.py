@@ -5,17 +5,15 @@ import subprocess
 import sys
 
 import pytest
-import typer
 
-from srcli.cli import app
 from srcli.models import ARCHS, _class
-from tests.program import srcli
+from tests.program import PROGRAM, srcli
 
 
 def commands() -> dict[str, object]:
     """List every command, those of groups under both names."""
     found = {}
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in PROGRAM.commands.items():
         inner = getattr(command, "commands", None)
         found |= {f"{name} {k}": v for k, v in inner.items()} if inner else {name: command}
     return found

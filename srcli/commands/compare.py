@@ -21,7 +21,7 @@ from srcli.commands.options import (
 )
 from srcli.commands.video import parse_time
 from srcli.errors import BadPicture, UsageError
-from srcli.files import atomic, writing_to
+from srcli.files import write_text
 
 
 def compare(
@@ -98,9 +98,7 @@ def compare(
     part = choose_part(still, factor, wanted)
     with console.bar(len(entrants), quiet=json) as bar:
         compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
-    html = render(compared, device=str(where))
-    with writing_to(target), atomic(target) as temporary:
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+    write_text(target, render(compared, device=str(where)))
     for v in compared.versions if json else ():
         facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
         console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])

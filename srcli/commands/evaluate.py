@@ -1,6 +1,5 @@
 """srcli eval: PSNR and SSIM against folders of HR pictures, with intervals, a report and the papers' rows."""
 
-import csv as csv_module
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from srcli.commands.options import (
     parse_tile,
 )
 from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
-from srcli.files import atomic, make_folder, writing_to
+from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
@@ -166,9 +165,7 @@ def evaluate(
     if report:
         from srcli.engine.report import render
 
-        page = render(results, protocol, computed=computed, published=against is not None)
-        with writing_to(report), atomic(report) as temporary:
-            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+        write_text(report, render(results, protocol, computed=computed, published=against is not None))
     if figure:
         from srcli.engine.drawing import signature
         from srcli.engine.figure import draw_figure
@@ -348,18 +345,13 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str, Any]]) -> None:
-    with (
-        writing_to(path),
-        atomic(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv_module.writer(file)
-        rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
-        writer.writerow([*_COLUMNS, *rgb, "seconds", *_MADE, "protocol"])
-        for r in results:
-            for s in r.scores:
-                pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])
-                scores = [cell for psnr, ssim in pairs for cell in (f"{psnr:.4f}", f"{ssim:.5f}")]
-                how = [{"precision": s.precision, **made.get(r.entry.name, {})}.get(fact, "") for fact in _MADE]
-                names = [r.entry.name, r.summary.dataset, s.picture, r.summary.scale]
-                writer.writerow([*names, *scores, f"{s.seconds:.3f}", *how, r.summary.protocol])
+    rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
+    rows: list[list[Any]] = [[*_COLUMNS, *rgb, "seconds", *_MADE, "protocol"]]
+    for r in results:
+        for s in r.scores:
+            pairs = [(s.psnr, s.ssim)] + ([s.rgb] if s.rgb else [])
+            scores = [cell for psnr, ssim in pairs for cell in (f"{psnr:.4f}", f"{ssim:.5f}")]
+            how = [{"precision": s.precision, **made.get(r.entry.name, {})}.get(fact, "") for fact in _MADE]
+            names = [r.entry.name, r.summary.dataset, s.picture, r.summary.scale]
+            rows.append([*names, *scores, f"{s.seconds:.3f}", *how, r.summary.protocol])
+    write_csv(path, rows)

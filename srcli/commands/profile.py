@@ -1,6 +1,5 @@
 """srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
-import csv as csv_module
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,7 +9,7 @@ import typer
 from srcli import console
 from srcli.commands.options import DRAWING, Device, Json, Offline, Precision, Scale, check_output, one_of, parse_size
 from srcli.errors import UsageError
-from srcli.files import atomic, writing_to
+from srcli.files import write_csv
 
 if TYPE_CHECKING:
     from srcli.engine.profile import Comparison, Profile
@@ -274,14 +273,7 @@ def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
     flat = [_flat(record) for record in records]
     keys = dict.fromkeys(key for record in flat for key in record)
     columns = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    with (
-        writing_to(path),
-        atomic(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv_module.DictWriter(file, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(flat)
+    write_csv(path, [columns, *([record.get(key, "") for key in columns] for record in flat)])
 
 
 def _flat(record: dict[str, Any], lead: str = "") -> dict[str, Any]:

@@ -25,18 +25,18 @@ class Interval(NamedTuple):
 NOTHING = Interval(math.nan, math.nan)
 
 
-def mean_interval(values: Sequence[float], *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """Return the interval of the mean of `values`; equal calls return equal intervals."""
     sample = np.asarray(values, np.float64)
     if len(sample) < 2 or not np.isfinite(sample).all():
         return NOTHING
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     at_once = max(_AT_ONCE // len(sample), 1)
     means = [
-        sample[rng.integers(len(sample), size=(min(at_once, resamples - start), len(sample)))].mean(1)
-        for start in range(0, resamples, at_once)
+        sample[rng.integers(len(sample), size=(min(at_once, RESAMPLES - start), len(sample)))].mean(1)
+        for start in range(0, RESAMPLES, at_once)
     ]
-    tail = 50 * (1 - level)
+    tail = 50 * (1 - LEVEL)
     low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
     return Interval(float(low), float(high))
 

@@ -176,11 +176,8 @@ def render(comparison: Comparison, *, device: str) -> str:
             "--crop X,Y,WIDTH,HEIGHT chooses another."
         )
     addresses = [large_uri(v.pixels) for v in c.versions]
-    shown = viewer(
-        [Layer(v.name, address) for v, address in zip(c.versions, addresses, strict=True)],
-        c.versions[0].pixels.shape[:2],
-        right=1 if len(c.versions) > 1 else 0,
-    )
+    layers = [Layer(v.name, address) for v, address in zip(c.versions, addresses, strict=True)]
+    shown = viewer(layers, c.versions[0].pixels.shape[:2])
     lead = element("p", " ".join(said), class_="faint")
     parts = [shown, section("Results", _results(c, addresses))]
     if c.boxes:

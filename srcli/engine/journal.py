@@ -27,7 +27,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.likeness import Likeness
 from srcli.engine.runner import Work
 from srcli.errors import BadFolder, OutputExists, UsageError, UserError
-from srcli.files import atomic, hold, is_held, writing_to
+from srcli.files import hold, is_held, write_text, writing_to
 from srcli.media.image import probe
 from srcli.media.jobs import LONGEST
 from srcli.models.base import SRModel
@@ -108,9 +108,7 @@ class Journal:
             **jsonable(self._head),
             "files": sorted(files, key=lambda record: (record["input"]["path"], record["output"]["path"])),
         }
-        with atomic(self._path) as temporary:
-            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8: JSON's escapes
+        write_text(self._path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")  # backslashes: JSON's escapes
 
     def _append(self, line: str) -> None:
         with self._noticing_loss():

@@ -268,23 +268,6 @@ class Upscaler:
                 band = None
                 tick(where.stop / (height * s))
 
-    def tensor(self, x: Tensor, precision: Precision | None = None) -> Tensor:
-        """Upscale (N, C, H, W) in [0, 1] to float32 on the host, neither clamped nor rounded; no precision is proven."""
-        height, width, least = x.shape[-2], x.shape[-1], self.model.min_side
-        x = F.pad(x, (0, max(least - width, 0), 0, max(least - height, 0)), mode="replicate")
-        s = self.scale
-        out = torch.empty(*x.shape[:2], x.shape[-2] * s, x.shape[-1] * s)
-
-        def read(tile: Tile) -> Tensor:
-            return x[..., tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last].to(self.device)
-
-        precision = precision or self.precision
-        for tile, values in self.runner.run(
-            read, x.shape[-2], x.shape[-1], precision, lambda out, _: out.float(), count=len(x)
-        ):
-            out[..., *_output(tile, s)] = values
-        return out[..., : height * s, : width * s]
-
     def _tiles(
         self,
         pictures: Sequence[np.ndarray],

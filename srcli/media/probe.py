@@ -60,10 +60,10 @@ class Header(NamedTuple):
     orientation: int  # still to be applied
 
 
-def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
+def probe(path: Path) -> Probe:
     """Read size and kind from the header, decoding no pixels; raise BadPicture."""
     with reading(path), opened(path) as file:
-        return open_header(file, path, max_pixels).facts
+        return open_header(file, path, MAX_PIXELS).facts
 
 
 def opened(path: Path) -> BinaryIO:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.files import atomic, hold, make_folder, publish, writing_to
+from srcli.files import hold, make_folder, publish, write_text, writing_to
 from srcli.media.encoding import AnyPacket, Encoder
 from srcli.media.jobs import PARTS
 from srcli.media.video import Timed
@@ -141,7 +141,7 @@ class Parts:
             raise BadFolder(f"another process is at work on '{self.target}'")
 
     def _write_manifest(self, folder: Path, published: list[int] | None) -> None:
-        _write(folder / _MANIFEST, json.dumps({"work": self.work, "published": published}, indent=1))
+        write_text(folder / _MANIFEST, json.dumps({"work": self.work, "published": published}, indent=1))
 
     @property
     def joined(self) -> Path:
@@ -186,7 +186,7 @@ class Parts:
 
     def note_end(self, track: int, facts: Mapping[str, Any]) -> None:
         """Note that the track was read to its end, and what of it is to be known."""
-        _write(self.folder / f"track{track}.end", json.dumps(facts))
+        write_text(self.folder / f"track{track}.end", json.dumps(facts))
 
     def remove(self) -> None:
         """Delete what this run or another left; the manifest last, so that what a kill leaves is known for what it is."""
@@ -198,11 +198,6 @@ class Parts:
             manifest.unlink(missing_ok=True)
             with suppress(OSError):
                 self.folder.rmdir()
-
-
-def _write(path: Path, text: str) -> None:
-    with writing_to(path), atomic(path) as temporary:
-        temporary.write_text(text)
 
 
 def published(target: Path) -> bool:

@@ -88,9 +88,9 @@ def whisker(value: float, low: float, high: float, *, least: float, most: float,
     return element("svg", *parts, class_=f"whisker {_series(series)}", viewBox="0 0 200 24", role="img", aria_label=text)
 
 
-def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Return round numbers from `low` to `high`, a step of 1, 2 or 5 times a power of ten apart."""
-    rough = (high - low) / about
+def ticks(low: float, high: float) -> list[float]:
+    """Return about 6 round numbers from `low` to `high`, a step of 1, 2 or 5 times a power of ten apart."""
+    rough = (high - low) / 6
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -31,9 +31,9 @@ class Layer(NamedTuple):
     address: str
 
 
-def viewer(layers: Sequence[Layer], size: tuple[int, int], *, left: int = 0, right: int = 1) -> Html:
-    """Return the viewer of `layers` of `size` (height, width); `left` and `right` are shown first."""
-    height, width = size
+def viewer(layers: Sequence[Layer], size: tuple[int, int]) -> Html:
+    """Return the viewer of `layers` of `size` (height, width); the first two are shown first."""
+    (height, width), right = size, min(1, len(layers) - 1)
     images = [
         Html(
             f'<img src="{layer.address}" width="{width}" height="{height}" alt="{markup(layer.name)}" '
@@ -52,7 +52,7 @@ def viewer(layers: Sequence[Layer], size: tuple[int, int], *, left: int = 0, rig
         aria_valuemax="100",
         aria_valuenow="50",
     )
-    first = {"left": layers[left].name, "right": layers[right].name}
+    first = {"left": layers[0].name, "right": layers[right].name}
     names = [element("div", name, class_=f"name {side}", aria_hidden="true") for side, name in first.items()]
     canvas = element("canvas", role="img", aria_label="Both versions, one on each side of the line")
     stage = element(
@@ -69,13 +69,13 @@ def viewer(layers: Sequence[Layer], size: tuple[int, int], *, left: int = 0, rig
         aria_describedby="keys",
     )
     status = element("output", class_="status", role="status")
-    return element("div", _bar(layers, left, right), stage, status, _keys(), _NO_SCRIPT, class_="viewer")
+    return element("div", _bar(layers, right), stage, status, _keys(), _NO_SCRIPT, class_="viewer")
 
 
 _NO_SCRIPT = Html("<noscript><p>The viewer needs JavaScript; the crops and tables below do without.</p></noscript>")
 
 
-def _bar(layers: Sequence[Layer], left: int, right: int) -> Html:
+def _bar(layers: Sequence[Layer], right: int) -> Html:
     def choice(side: str, label: str, first: int) -> Html:
         options = [
             element("option", f"{i + 1} {layer.name}", value=i, selected="" if i == first else None)
@@ -85,7 +85,7 @@ def _bar(layers: Sequence[Layer], left: int, right: int) -> Html:
 
     versions = element(
         "span",
-        choice("left", "Left version", left),
+        choice("left", "Left version", 0),
         _button("swap", "\u21c4", "Swap both versions"),
         choice("right", "Right version", right),
     )

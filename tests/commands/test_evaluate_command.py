@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import Result
 
 from tests.conftest import photograph
-from tests.program import srcli
+from tests.program import Result, srcli
 
 
 def _records(result: Result) -> list[dict]:

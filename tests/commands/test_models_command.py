@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from typer.testing import Result
 
 from srcli import checkpoint, zoo
 from srcli.models import create
 from tests.conftest import photograph
-from tests.program import srcli
+from tests.program import Result, srcli
 
 SCORES = [
     {"dataset": "Set5", "pictures": 5, "psnr": 37.8, "ssim": 0.9597, "protocol": "Y"},

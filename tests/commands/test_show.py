@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import Result
 
 from srcli.commands.show import way_to_show
 from tests.conftest import photograph
-from tests.program import srcli
+from tests.program import Result, srcli
 
 SCALE = 2
 TERMINAL = {"COLORTERM": "truecolor", "COLUMNS": "42", "LINES": "30"}

@@ -30,33 +30,45 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]
 
 
-PARTING = """
+RANKS = """
 import os
 from pathlib import Path
 import torch
+import torch._dynamo  # DistributedDataParallel would import it, in each rank anew
+import srcli.engine.train
+from srcli.cli import main
 from srcli.engine.distributed import team
 
-second = os.fork()  # two ranks of one import
-os.environ.update(RANK="01"[not second], LOCAL_RANK="01"[not second])
+for rank in "01":
+    if not os.fork():  # two ranks of one import
+        os.environ.update(RANK=rank, LOCAL_RANK=rank)
+        break
+else:
+    raise SystemExit(any(os.wait()[1] for _ in "01"))
+"""
+PARTING = """
 with team("cpu") as ranks:
     network = ranks.network(torch.nn.Linear(2, 2), whole=True)
     network(torch.ones(1, 2)).sum().backward()
     del network
 print([name for task in Path("/proc/self/task").iterdir() if "gloo" in (name := (task / "comm").read_text())], flush=True)
-if second:
-    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))
 """
+
+
+def two_ranks(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run code in two ranks, which takes one import of torch where torchrun takes three."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", RANKS + code, *arguments]
+    return subprocess.run(command, env={**os.environ, **ranks}, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts threads in /proc")
 def test_no_thread_of_the_ranks_outlives_the_team(tmp_path):
     # a thread of gloo that still holds a tensor when the interpreter ends aborts the process
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-c", PARTING]
-    run = subprocess.run(command, env={**os.environ, **ranks}, capture_output=True, text=True, timeout=120)
+    run = two_ranks(PARTING)
     assert run.returncode == 0, run.stderr
     assert run.stdout.replace("\n", "") == "[][]"  # the ranks may write into each other's lines
 
@@ -75,7 +87,7 @@ def _gradients(out: Path) -> list[torch.Tensor]:
 
 
 def test_two_ranks_have_the_gradients_of_one_with_twice_the_batch(pictures, tmp_path):
-    run = subprocess.run([*TRAIN, *_flags(pictures, tmp_path / "two", 1)], capture_output=True, text=True, timeout=120)
+    run = two_ranks("main()", "train", *_flags(pictures, tmp_path / "two", 1))
     assert run.returncode == 0, run.stderr
     assert "2 ranks of 2 patches: 4 a step" in run.stderr
     assert run.stderr.count("done: weights") == 1

@@ -18,7 +18,7 @@ NETWORKS = [  # FDIWN takes seconds to count, whatever its scale and size
     for scale in arch.scales
 ]
 
-SINGLE_SCALE_PARAMETERS = {"carn": (964_163, 1_148_803, 1_111_875), "carn-m": (257_027, 303_427, 294_147)}
+SINGLE_SCALE_PARAMETERS = PARAMETERS | {"carn": (964_163, 1_148_803, 1_111_875), "carn-m": (257_027, 303_427, 294_147)}
 
 GIGAMACS = {  # for a 1280x720 output, x2, x3, x4, to the digits that are printed; x3 from 426x240
     "bicubic": ("0.0", "0.0", "0.0"),
@@ -54,18 +54,11 @@ def test_every_network_has_its_expected_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "scale"), NETWORKS)
-def test_parameters_are_the_computed_ones(name: str, scale: int) -> None:
-    counted = at_720p(name, scale)
-    expected = PARAMETERS[name][SCALES.index(scale)]
-    single = SINGLE_SCALE_PARAMETERS.get(name, PARAMETERS[name])[SCALES.index(scale)]
-    assert (counted.parameters, counted.single_scale_parameters) == (expected, single)
-
-
-@pytest.mark.parametrize(("name", "scale"), NETWORKS)
-def test_multiply_accumulates_at_720p_are_the_computed_ones(name: str, scale: int) -> None:
-    counts = at_720p(name, scale)
-    expected = GIGAMACS[name][SCALES.index(scale)]
-    assert _printed(counts.macs, like=expected) == expected
+def test_parameters_and_multiply_accumulates_at_720p_are_the_computed_ones(name: str, scale: int) -> None:
+    counted, at = at_720p(name, scale), SCALES.index(scale)
+    parameters, single, macs = (table[name][at] for table in (PARAMETERS, SINGLE_SCALE_PARAMETERS, GIGAMACS))
+    assert (counted.parameters, counted.single_scale_parameters) == (parameters, single)
+    assert _printed(counted.macs, like=macs) == macs
 
 
 @pytest.mark.parametrize(("name", "scale"), [row for row in NETWORKS if row.values[0] in GIGAMACS_WITHOUT_WEIGHT_NORM])
