@@ -469,7 +469,8 @@ def _unknown(reference: str, name: str, files: Sequence[Shipped], scale: int) ->
         )
     if hint := _without_weights(reference):
         return hint
-    if (parts := _parts(reference)) and parts[0] in names:  # another scale is asked for, else it would have been found
+    # it is there, and was not found because another scale is asked for
+    if (parts := _parts(reference)) and any((f.name, f.scale) == parts for f in files):
         return f"'{reference}' is of x{parts[1]}, not x{scale}: '{parts[0]}' names the weights of every scale"
     close = get_close_matches(name, [*names, *ARCHS], n=1)
     unknown = f"no weights file or shipped model is called '{reference}'"

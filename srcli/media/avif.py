@@ -1,6 +1,8 @@
 """AVIF of more than 8 bits, which Pillow reduces, and what it does not tell of any AVIF."""
 
+import os
 import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,10 +13,15 @@ from srcli.media.picture import Array
 
 
 def avif_color(file: BinaryIO) -> dict[bytes, bytes]:
-    """Give the colour box of AVIF or HEIC, which Pillow drops (BT.2020, PQ, HLG), as PNG has it: without the matrix."""
+    """Give the colour box that Pillow drops (BT.2020, PQ, HLG) as PNG has it; the matrix belongs to YCbCr and goes."""
     head = _boxes(file)
     start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix, range
     primaries, transfer = struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else (2, 2)
+    return color_tag(primaries, transfer)
+
+
+def color_tag(primaries: int, transfer: int) -> dict[bytes, bytes]:
+    """Give code points of H.273 as PNG has them; nothing of those that everyone takes for granted."""
     # 2 is unspecified; 1 with 1, 6 or 13 is what everyone takes for sRGB
     plain = primaries in (1, 2) and transfer in (1, 2, 6, 13)
     return {} if plain or max(primaries, transfer) > 255 else {b"cICP": bytes([primaries, transfer, 0, 1])}
@@ -91,6 +98,18 @@ def _rgb(y: Array, blue: Array, red: Array, *, matrix: int) -> list[Array]:
     kr, kb = _LUMA[matrix]
     r, b = y + 2 * (1 - kr) * red, y + 2 * (1 - kb) * blue
     return [r, (y - kr * r - kb * b) / (1 - kr - kb), b]
+
+
+def outer_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, start, end) of the boxes of an AVIF or HEIC at the outmost level; the file may end before the last does."""
+    at, size = 0, os.fstat(file.fileno()).st_size
+    while at < size:
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[:4])
+        length = int.from_bytes(head[8:]) if length == 1 else length or size - at
+        yield head[4:8], at, at + max(length, 8)
+        at += max(length, 8)
 
 
 def _boxes(file: BinaryIO) -> bytes:

@@ -5,7 +5,7 @@ import math
 from srcli.media.jobs import Job
 
 # Peaks in times the bytes of the pixels, measured at 2000 x 3000 px, rounded up; beyond the array itself for writing
-_READING = {"webp": 5.5, "heic": 4.0}
+_READING = {"webp": 5.5, "heic": 4.0, "tga": 5.5}
 _USUAL = 3.0
 _WRITING = {"png": 0.8, "tiff": 1.0, "jpeg": 1.4, "bmp": 1.4, "ppm": 1.0, "webp": 4.2, "avif": 12.0, "gif": 1.4, "tga": 1.4}
 _GRAY = {"webp": 15.6, "avif": 18.4}  # which are coded as colours, or with planes for them

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from srcli.media.avif import outer_boxes
+from srcli.media.dds import dds_bits
 from srcli.media.png import is_complete_png, png_type
 
 _DEFLATE = 1032  # bytes that one byte can unpack to (zlib's technical details); LZW of 12 bits no more than that
@@ -36,8 +38,12 @@ def refuse_hollow(file: BinaryIO, image: ImageFile.ImageFile, format: str) -> No
         bits = file.read(1)[0]
         # a packet of 8 bits and a px can stand for 128 px
         needed = image.tile[0].offset + height * width * (bits / 8 if image.tile[0].codec_name == "raw" else (8 + bits) / 1024)
-    elif format == "dds":
+    elif format == "dds" and image.tile and image.tile[0].codec_name == "bcn":
         needed = 128 + -(-height // 4) * -(-width // 4) * 8  # of blocks of 4 x 4 px, as the smallest kind has them
+    elif format == "dds":
+        needed = 128 + height * width * dds_bits(file) / 8
+    elif format in ("avif", "heic"):  # whose libraries pass over tiles that are missing
+        needed = max((end for _, _, end in outer_boxes(file)), default=0)
     else:
         return
     if needed > size:

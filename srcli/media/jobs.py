@@ -24,8 +24,8 @@ Fit = Literal["contain", "cover"]
 
 LARGEST = 16  # times the input's side; more is a slip of the hand, and a network has nothing left to add
 
-# Taken from folders so that their refusal is seen: a photo that is passed over in silence is a photo lost.
-_UNREADABLE = {".heic", ".heif", ".jxl", ".jp2"}
+# Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
+_UNREADABLE = {".heic", ".heif", ".hif", ".heics", ".heifs", ".jxl", ".jp2"}
 
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
@@ -315,7 +315,8 @@ def numbered_there(pattern: Path) -> list[Path]:
 
 def is_sequence(path: Path) -> bool:
     """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
-    return bool(_NUMBER.search(path.name)) and path.suffix.lower() in SUFFIXES and not os.path.lexists(path)
+    known = path.suffix.lower() in {*SUFFIXES, *_UNREADABLE}
+    return bool(_NUMBER.search(path.name)) and known and not os.path.lexists(path)
 
 
 def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:

@@ -15,6 +15,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TgaImagePlugin import TgaImageFile
 
+from srcli.media.avif import outer_boxes
+from srcli.media.dds import losses_of_dds
 from srcli.media.hollow import bmp_bits
 from srcli.media.png import png_walk
 
@@ -64,16 +66,19 @@ def _losses(file: BinaryIO, image: ImageFile.ImageFile) -> list[str]:
     if isinstance(image, TgaImageFile):
         return ["the image ID"] * ("id_section" in image.info) + ["the extension area"] * _has_extension(file)
     if isinstance(image, DdsImageFile):
-        return _of_dds(file)
+        return losses_of_dds(file, image)
     if image.format == "WEBP":
         return _others(_of_webp(file), _RIFF, "WebP")
     if image.format == "AVIF":
         return [_CREDENTIALS] * _has_credentials(file)
     if image.format == "HEIF":
-        further = bool(image.info["depth_images"] or image.info["aux"])
+        info = image.info
+        light = {"content_light_level", "mastering_display_colour_volume", "ambient_viewing_environment"} & set(info)
         return [
-            *["further pictures in the file (depth, gain map)"] * further,
-            *["further metadata"] * bool(image.info["metadata"]),
+            *["further pictures in the file (depth, gain map)"] * bool(info["depth_images"] or info["aux"]),
+            *["further metadata"] * bool(info["metadata"]),
+            *["the shape of the px"] * (len(set(info.get("pixel_aspect_ratio", ()))) > 1),
+            *["how bright the picture is meant to be shown (HDR)"] * bool(light),
             *[_CREDENTIALS] * _has_credentials(file),
         ]
     return []
@@ -101,15 +106,10 @@ def _of_webp(file: BinaryIO) -> Iterator[bytes]:
 
 def _has_credentials(file: BinaryIO) -> bool:
     """Tell whether a box of an AVIF or HEIC, at the outmost level, holds content credentials."""
-    file.seek(at := 0)
-    while len(head := file.read(24)) >= 8:
-        size, name = struct.unpack(">I4s", head[:8])
-        if name == b"uuid" and head[8:24] == _C2PA:
+    for name, start, _ in list(outer_boxes(file)):
+        file.seek(start + 8)
+        if name == b"uuid" and file.read(16) == _C2PA:
             return True
-        size = int.from_bytes(head[8:16]) if size == 1 else size
-        if size < 8:  # 0: the last one
-            return False
-        file.seek(at := at + size)
     return False
 
 
@@ -135,17 +135,6 @@ def _uses_fourth(file: BinaryIO, image: ImageFile.ImageFile) -> bool:
 
 def _has_extension(file: BinaryIO) -> bool:
     """Tell whether a TGA of the second version has more to say: author, software, gamma, a thumbnail, and so on."""
-    file.seek(-26, os.SEEK_END)
+    file.seek(max(file.seek(0, os.SEEK_END) - 26, 0))
     footer = file.read()
     return footer[8:24] == b"TRUEVISION-XFILE" and any(footer[:8])
-
-
-def _of_dds(file: BinaryIO) -> list[str]:
-    file.seek(8)
-    flags, *_, mipmaps = struct.unpack("<6I", file.read(24))
-    file.seek(112)
-    (further,) = struct.unpack("<I", file.read(4))
-    names = {0x200: "further sides of the cube", 0x200000: "further slices of the volume"}
-    return ["the smaller copies (mipmaps)"] * (bool(flags & 0x20000) and mipmaps > 1) + [
-        name for bit, name in names.items() if further & bit
-    ]

@@ -16,8 +16,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk
+from srcli.media.dds import has_bit_fields, read_bit_fields
 from srcli.media.exif import entries, exchanged, patched, without_preview
-from srcli.media.heic import read_deep_heic
+from srcli.media.heic import heic_color, read_deep_heic
 from srcli.media.losses import losses_of
 from srcli.media.metadata import metadata_of, quality_of, text_of, without_motion
 from srcli.media.picture import Array, Picture
@@ -45,7 +46,10 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             notes = []
         elif facts.format == "heic" and facts.depth == 16:
             pixels, alpha = read_deep_heic(file, image)
-            notes = []
+            notes = _of_several(image)
+        elif has_bit_fields(image):
+            levels = read_bit_fields(file, image)
+            pixels, alpha, notes = levels[..., :3], _seen(image, levels[..., 3:]), []
         elif facts.format == "ppm" and facts.depth == 16:
             pixels, alpha, notes = read_ppm16(file), None, []
         else:
@@ -91,7 +95,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         dpi=dpi[::-1] if dpi and turned >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),
-        chunks=png_color(file) if facts.format == "png" else avif_color(file) if facts.format in ("avif", "heic") else {},
+        chunks=_color(file, header),
         format=facts.format,
         quality=quality_of(file, image),
         notes=tuple(notes),
@@ -99,12 +103,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
 
 
 def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
-    notes = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        among = "pages" if isinstance(image, TiffImageFile) else "frames"
-        which = f"main one of {frames} pictures" if image.format == "HEIF" else f"first of {frames} {among}"
-        notes.append(f"only the {which} is read")
+    notes = _of_several(image)
     image.load()
     still: Image.Image = image
     if image.mode == "CMYK":
@@ -120,13 +119,40 @@ def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, lis
     if still.has_transparency_data:
         array = _array(still, "RGBA")
         # gray + transparency goes through RGBA: Pillow's direct way to LA forgets the transparent level of some modes
-        alpha = array[..., 3].copy()
-        seen = image.format != "TGA" or bool(alpha.any())  # some programs leave their fourth byte at 0
-        if not seen:
+        alpha = _seen(image, array[..., 3:])
+        if alpha is None and image.format == "TGA":
             notes.append("its alpha, 0 all over, is taken for none")
-        opaque = image.format == "DDS" and alpha.min() == 255  # whose usual kinds cannot do without
-        return array[..., : 1 if gray else 3].copy(), None if opaque or not seen else alpha, notes
+        return array[..., : 1 if gray else 3].copy(), alpha, notes
     return _array(still, "L" if gray else "RGB"), None, notes
+
+
+def _of_several(image: ImageFile.ImageFile) -> list[str]:
+    """Say that there are pages, frames or pictures that are not read."""
+    several = getattr(image, "n_frames", 1)
+    if several == 1:
+        return []
+    among = "pages" if isinstance(image, TiffImageFile) else "frames"
+    which = f"main one of {several} pictures" if image.format == "HEIF" else f"first of {several} {among}"
+    return [f"only the {which} is read"]
+
+
+def _seen(image: ImageFile.ImageFile, alpha: Array) -> Array | None:
+    """(H, W) of an alpha of (H, W, 0 or 1), and None of one that means nothing: 0 all over in a TGA, 255 in a DDS."""
+    if not alpha.size or (image.format == "TGA" and not alpha.any()) or (image.format == "DDS" and alpha.min() == 255):
+        return None
+    return alpha[..., 0].copy()
+
+
+def _color(file: BinaryIO, header: Header) -> dict[bytes, bytes]:
+    """Give the chunks that say in a PNG what colours are meant."""
+    match header.facts.format, header.image:
+        case "png", _:
+            return png_color(file)
+        case "avif", _:
+            return avif_color(file)
+        case "heic", image if image:
+            return heic_color(image)
+    return {}
 
 
 def _array(image: Image.Image, mode: str) -> Array:

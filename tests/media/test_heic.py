@@ -61,11 +61,35 @@ def test_further_pictures_are_said(tmp_path):
     assert read_image(tmp_path / "a.heic").notes == ("only the main one of 2 pictures is read",)
 
 
-def test_a_cut_file_is_truncated(tmp_path):
+def test_further_pictures_are_said_of_10_bits(tmp_path):
+    several = pillow_heif.HeifFile()
+    for _ in range(2):
+        several.add_frombytes("RGB;16", (80, 64), (PIXELS.astype(np.uint16) << 8).tobytes())
+    several.save(tmp_path / "a.heic")
+    assert read_image(tmp_path / "a.heic").notes == ("only the main one of 2 pictures is read",)
+
+
+def test_a_cut_file_is_truncated_though_its_library_reads_the_rest(tmp_path):
     save(tmp_path / "a.heic", PIXELS)
-    (tmp_path / "b.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:-200])
-    with pytest.raises(BadPicture, match="is truncated"):
-        read_image(tmp_path / "b.heic")
+    for cut in (1, 200):
+        (tmp_path / "b.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:-cut])
+        with pytest.raises(BadPicture, match="is truncated"):
+            probe(tmp_path / "b.heic")
+
+
+def test_alpha_that_is_multiplied_in_is_taken_out_of_10_bits(tmp_path):
+    levels = np.full((64, 80, 4), 16384, np.uint16)
+    levels[..., 3] = 32768
+    stored = pillow_heif.from_bytes("RGBa;16", (80, 64), levels.tobytes())
+    stored.save(tmp_path / "a.heic", quality=-1, chroma=444)
+    picture = read_image(tmp_path / "a.heic")
+    assert np.abs(picture.pixels / 65535 - 0.5).max() < 0.01
+    assert np.abs(picture.alpha / 65535 - 0.5).max() < 0.01
+
+
+def test_colours_of_hdr_are_tagged_as_png_has_them(tmp_path):
+    save(tmp_path / "a.heic", PIXELS, color_primaries=9, transfer_characteristics=16)
+    assert read_image(tmp_path / "a.heic").chunks == {b"cICP": bytes([9, 16, 0, 1])}
 
 
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):

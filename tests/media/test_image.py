@@ -387,7 +387,10 @@ def packed(format: str, **options) -> bytes:
 
 REFUSED = {
     "empty": (b"", "is empty"),
-    "text": (b"hello", "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, TGA or DDS"),
+    "text": (
+        b"hello",
+        "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga",
+    ),
     "svg": (b'<?xml version="1.0"?>\n<svg/>', "is SVG, which srcli cannot read; convert it to PNG or JPEG first"),
     "hevc in mp4": (
         b"\0\0\0\x1cftypisom\0\0\0\0isomhev1mp41",

@@ -147,8 +147,9 @@ def test_hidden_and_other_files_of_a_folder_are_passed_over():
 
 def test_photos_that_cannot_be_read_are_not_passed_over():
     Path("in").mkdir()
-    Path("in/a.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    assert targets("in") == ["in_x4/a.heic"]
+    for name in ("a.heic", "b.HIF"):
+        Path("in", name).write_bytes(b"\0\0\0\x18ftypheic")
+    assert targets("in") == ["in_x4/a.heic", "in_x4/b.HIF"]
 
 
 @pytest.mark.parametrize("source", ["in", "in/*"])

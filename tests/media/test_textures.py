@@ -1,5 +1,7 @@
 """TGA and DDS, as games have their textures."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,10 +52,39 @@ def test_a_dds_is_read_and_an_alpha_of_255_all_over_is_none(tmp_path, kind):
     assert picture.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("bits", "masks", "levels"),
+    [
+        (16, (0xF800, 0x07E0, 0x001F), (31, 63, 31)),
+        (24, (0xFF0000, 0xFF00, 0xFF), (255, 255, 255)),
+        (32, (0x3FF00000, 0xFFC00, 0x3FF), (1023, 1023, 1023)),
+    ],
+)
+def test_bit_fields_of_a_dds_are_read_to_the_nearest_level(tmp_path, bits, masks, levels):
+    image().save(tmp_path / "a.dds")
+    head = bytearray((tmp_path / "a.dds").read_bytes()[:128])
+    head[88:104] = struct.pack("<4I", bits, *masks)
+    fields = np.stack([np.arange(40 * 52).reshape(40, 52) * (c + 3) % (most + 1) for c, most in enumerate(levels)])
+    values = sum(field * (mask & -mask) for field, mask in zip(fields, masks, strict=True)).astype("<u4")
+    (tmp_path / "a.dds").write_bytes(head + values[..., None].view(np.uint8)[..., : bits // 8].tobytes())
+    picture = read_image(tmp_path / "a.dds")
+    np.testing.assert_array_equal(
+        picture.pixels, np.stack([np.round(f * (255 / m)) for f, m in zip(fields, levels, strict=True)], -1)
+    )
+    assert picture.notes == (("not kept: levels between those of 8 bits",) if bits == 32 else ())
+
+
+def test_the_smallest_textures_are_read(tmp_path):
+    for name in ("a.tga", "a.dds"):
+        Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content.removesuffix(b"\0" * 8 + b"TRUEVISION-XFILE.\0"))
+        assert read_image(tmp_path / name).pixels.tolist() == [[[1, 2, 3]]]
+
+
 def test_smaller_copies_and_further_sides_of_a_dds_are_named(tmp_path):
     image().save(tmp_path / "a.dds")
     content = bytearray((tmp_path / "a.dds").read_bytes())
-    content[10] |= 2  # DDSD_MIPMAPCOUNT
     content[28], content[113] = 6, 2  # DDSCAPS2_CUBEMAP
     (tmp_path / "a.dds").write_bytes(content)
     assert read_image(tmp_path / "a.dds").notes == ("not kept: the smaller copies (mipmaps), further sides of the cube",)

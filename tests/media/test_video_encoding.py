@@ -286,7 +286,7 @@ def test_what_appeared_meanwhile_is_replaced_only_where_that_was_asked_for(tmp_p
 
 
 def test_a_disk_that_is_full_at_once_is_said_in_one_line(tmp_path, monkeypatch):
-    def full(self: Path, text: str) -> None:
+    def full(self: Path, text: str, **more: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_text", full)
