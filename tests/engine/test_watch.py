@@ -73,11 +73,13 @@ def test_a_link_to_nothing_hides_no_other(folder, looks):
 
 def test_one_refusal_does_not_refuse_the_others(folder):
     picture("in/a.png")
-    picture(f"in/{'n' * 240}.png")
-    plan = partial(plan_jobs, ["in"], Path("out"), scale=2, suffix="_twice as large")
+    picture("in/b.png")
+    Path("out").mkdir()
+    picture("out/b.png")
+    plan = partial(plan_jobs, ["in"], Path("out"), scale=2)
     jobs, refused = plan_arrivals(sorted(folder.iterdir()), plan, {})
     assert [job.source.name for job in jobs] == ["a.png"]
-    assert "name of" in refused[0].error
+    assert "already there: 'out/b.png'" in refused[0].error
 
 
 def test_what_an_earlier_file_made_is_no_others(folder):
