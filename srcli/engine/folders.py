@@ -16,7 +16,7 @@ from srcli.media.ahead import read_ahead
 from srcli.media.pixels import reduced
 from srcli.media.read import read_image
 
-SUFFIXES = {suffix for suffix, format in formats.SUFFIXES.items() if format != "gif"}  # which is an animation
+SUFFIXES = {*formats.SUFFIXES, *formats.HEIC} - {".gif"}  # which is an animation
 
 # what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
 HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")

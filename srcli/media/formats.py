@@ -31,6 +31,8 @@ SUFFIXES = {
     ".dds": "dds",
 }
 
+HEIC = (".heic", ".heif", ".hif")  # which the extra srcli[heic] reads
+
 
 class Format(NamedTuple):
     name: str

@@ -17,6 +17,7 @@ from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, Us
 from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
+from srcli.media.formats import HEIC
 from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
@@ -25,7 +26,7 @@ Fit = Literal["contain", "cover"]
 LARGEST = 16  # times the input's side; more is a slip of the hand, and a network has nothing left to add
 
 # Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
-_UNREADABLE = {".heic", ".heif", ".hif", ".heics", ".heifs", ".jxl", ".jp2"}
+_UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
 
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from srcli.engine.folders import counterpart, hr_folder, list_pictures, partner, read_pictures
 from srcli.errors import BadFolder
-from srcli.media.formats import SUFFIXES
+from srcli.media.formats import HEIC, SUFFIXES
 from tests.conftest import photograph
 
 
@@ -108,10 +108,10 @@ def test_links_are_followed_once_and_hidden_files_are_none(folder, tmp_path):
 
 
 def test_whatever_upscale_reads_as_a_picture_is_listed(tmp_path):
-    for suffix in SUFFIXES:
+    for suffix in (*SUFFIXES, *HEIC):
         (tmp_path / f"a{suffix.upper()}").touch()
     listed = {path.suffix.lower() for path in list_pictures(tmp_path)}
-    assert listed == set(SUFFIXES) - {".gif"}  # which is read as an animation
+    assert listed == {*SUFFIXES, *HEIC} - {".gif"}  # which is read as an animation
 
 
 def test_pictures_are_decoded_a_bounded_number_ahead(tmp_path, monkeypatch):
