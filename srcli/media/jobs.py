@@ -27,6 +27,7 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 
 # Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
 _UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
+_PICTURES = frozenset((*SUFFIXES, *_UNREADABLE))
 
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
@@ -316,8 +317,7 @@ def numbered_there(pattern: Path) -> list[Path]:
 
 def is_sequence(path: Path) -> bool:
     """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
-    known = path.suffix.lower() in {*SUFFIXES, *_UNREADABLE}
-    return bool(_NUMBER.search(path.name)) and known and not os.path.lexists(path)
+    return bool(_NUMBER.search(path.name)) and path.suffix.lower() in _PICTURES and not os.path.lexists(path)
 
 
 def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:
@@ -384,7 +384,7 @@ def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in sniff.DOUBTFUL:
         return sniff.is_video(path)
-    return suffix in SUFFIXES or suffix in _UNREADABLE or suffix in sniff.SUFFIXES
+    return suffix in _PICTURES or suffix in sniff.SUFFIXES
 
 
 # Outputs

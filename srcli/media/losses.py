@@ -2,7 +2,6 @@
 
 import mmap
 import os
-import struct
 from collections.abc import Collection, Iterator
 from itertools import takewhile
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from srcli.media.avif import outer_boxes
 from srcli.media.dds import losses_of_dds
 from srcli.media.hollow import bmp_bits
 from srcli.media.png import png_walk
+from srcli.media.webp import chunks
 
 # What segments of a JPEG begin with, and what is said of those that are not read; a checksum of the IPTC data has no use alone
 _SEGMENTS = {
@@ -68,7 +68,7 @@ def _losses(file: BinaryIO, image: ImageFile.ImageFile) -> list[str]:
     if isinstance(image, DdsImageFile):
         return losses_of_dds(file, image)
     if image.format == "WEBP":
-        return _others(_of_webp(file), _RIFF, "WebP")
+        return _others((name for name, _ in chunks(file)), _RIFF, "WebP")
     if image.format == "AVIF":
         return [_CREDENTIALS] * _has_credentials(file)
     if image.format == "HEIF":
@@ -84,24 +84,15 @@ def _losses(file: BinaryIO, image: ImageFile.ImageFile) -> list[str]:
     return []
 
 
-def _others(chunks: Iterator[bytes], known: Collection[bytes], format: str) -> list[str]:
+def _others(found: Iterator[bytes], known: Collection[bytes], format: str) -> list[str]:
     """Name chunks that are not among the known ones."""
-    names = dict.fromkeys(name.decode().strip() for name in chunks if name not in known and name.strip().isalnum())
+    names = dict.fromkeys(name.decode().strip() for name in found if name not in known and name.strip().isalnum())
     others = [name for name in names if name not in _SIGNED][:_NAMED]
     return [_CREDENTIALS] * any(name in _SIGNED for name in names) + [f"the {format} chunks {' '.join(others)}"] * bool(others)
 
 
 def _of_png(file: BinaryIO) -> Iterator[bytes]:
     return takewhile(b"IEND".__ne__, (name for name, _ in png_walk(file)))
-
-
-def _of_webp(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the names of the chunks, those of the frames of an animation aside."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", head)
-        yield name
-        file.seek(size + size % 2, os.SEEK_CUR)
 
 
 def _has_credentials(file: BinaryIO) -> bool:

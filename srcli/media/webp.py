@@ -1,7 +1,7 @@
 """How a WebP file was coded, by the first bytes of its frame: VP8 as RFC 6386 has it, or lossless."""
 
-import io
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 _SHOWN = 10  # bytes of a key frame before what is coded bit by bit: its tag, a start code and the size
@@ -13,18 +13,24 @@ def coding(file: BinaryIO) -> tuple[bool, int | None]:
 
     The quantizer is the base index of section 9.6, which libwebp sets to about 36 at quality 75 and to 27 at 80.
     """
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", head)
+    for name, size in chunks(file, of_frames=True):
         if name == b"VP8L":
             return True, None
         if name == b"VP8 ":
             return False, _quantizer(file.read(min(size, _ENOUGH))[_SHOWN:])
-        if name == b"ANMF":  # the first frame, whose own chunks follow its place and duration
-            file.seek(16, io.SEEK_CUR)
-            continue
-        file.seek(size + size % 2, io.SEEK_CUR)
     return False, None
+
+
+def chunks(file: BinaryIO, *, of_frames: bool = False) -> Iterator[tuple[bytes, int]]:
+    """Yield name and size of the chunks, the file at their data; `of_frames`: also those within the frames of an animation."""
+    at = 12
+    file.seek(at)
+    while len(head := file.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        yield name, size
+        inside = of_frames and name == b"ANMF"  # whose own chunks follow its place and duration
+        at += 8 + (16 if inside else size + size % 2)
+        file.seek(at)
 
 
 def _quantizer(data: bytes) -> int | None:
