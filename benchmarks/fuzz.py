@@ -1,4 +1,4 @@
-"""Feed damaged files to everything that reads them: python benchmarks/fuzz.py [COUNT] [--seed N] [--keep FOLDER] [--only INDEX]
+"""Feed damaged files to everything that reads them: python benchmarks/fuzz.py [COUNT] [OPTIONS]
 
 Small files of every kind, made here and (up to 20 kB) taken from SRCLI_DATA/nasty, are mutated: bits, bytes and numbers
 changed, cut, spliced, repeated; half of the PNG files get their checksums mended, to come further. A picture is probed, read,
@@ -6,8 +6,9 @@ read as an animation and in strips, and what was read is written again; a weight
 2 s of processor time a file and 1 GiB of address space more than it began with.
 
 A crash is anything but a result or a UserError, the death of the worker included; a hang is more time; "memory" is a file
-that was refused, but for lack of memory only. File number INDEX of seed N is the same in every run of one version; --only
-shows what becomes of one, with its traceback, and --keep stores what failed. Exits 1 if anything crashed or hung.
+that was refused, but for lack of memory only. File number INDEX of seed N is the same in every run of one version with the
+same kinds; --only shows what becomes of one, with its traceback, and --keep stores what failed. Exits 1 if anything crashed
+or hung.
 """
 
 import argparse
@@ -55,9 +56,8 @@ class Start(NamedTuple):
     data: bytes
 
 
-def main(count: int, seed: int, keep: Path | None) -> int:
+def main(starts: list[Start], count: int, seed: int, keep: Path | None) -> int:
     """Run all files and print what became of them, by kind."""
-    starts = [*_starts(), *_nasty()]
     table: dict[str, Counter[str]] = {}
     began = time.monotonic()
     for done, (index, status) in enumerate(_outcomes(starts, seed, count), 1):
@@ -79,9 +79,9 @@ def main(count: int, seed: int, keep: Path | None) -> int:
     return int(any(table["all"][name] for name in ("crash", "hang")))
 
 
-def show(index: int, seed: int) -> None:
+def show(starts: list[Start], index: int, seed: int) -> None:
     """Tell what becomes of one file, with the traceback of a crash."""
-    start, data = _file([*_starts(), *_nasty()], seed, index)
+    start, data = _file(starts, seed, index)
     with tempfile.TemporaryDirectory() as folder:
         print(start.kind, len(data), "bytes")
         _limit()
@@ -174,14 +174,16 @@ def _outcome(run: Callable[[Path], object], path: Path, tell: bool) -> str:
 def _still(path: Path) -> None:
     facts = probe(path)
     picture = read_image(path)
-    channels = (picture.pixels.shape[2], picture.alpha is not None)
+    unused = facts.format in ("dds", "tga") and picture.alpha is None  # 0 or 255 all over
+    channels = (picture.pixels.shape[2], picture.alpha is not None or (unused and facts.alpha))
     if (*picture.pixels.shape[:2], *channels) != (facts.height, facts.width, facts.channels, facts.alpha):
         raise AssertionError(f"the header says {facts}, the pixels are {picture.pixels.shape}")
     if picture.pixels.size < 2**17:
-        # AVIF takes its encoder a hundred times as long as all the rest
-        format = "png" if picture.format in ("avif", "gif") else picture.format
-        write_image(picture, path.with_name("out"), format=format)
-        read_image(path.with_name("out"))
+        # AVIF takes its encoder a hundred times as long as all the rest; the others cannot be written
+        format = "png" if picture.format in ("avif", "gif", "dds", "heic") else picture.format
+        out = path.with_name(f"out.{format}")
+        write_image(picture, out, format=format)
+        read_image(out)
 
 
 def _film(path: Path) -> None:
@@ -344,7 +346,16 @@ def _starts() -> Iterator[Start]:
     yield Start("ppm", b"Pf\n2 2\n-1.0\n" + struct.pack("<4f", 0, 0.5, 0.25, 1))
     yield _saved(palette, "gif", transparency=3)
     yield _saved(frames[0].convert("RGB").quantize(16), "gif", save_all=True, append_images=[palette, palette.rotate(180)])
+    for image in (rgb, gray, rgba, palette, gray.convert("LA")):
+        yield _saved(image, "tga")
+        yield _saved(image, "tga", rle=True)
+    yield _saved(rgb, "tga", id_section=b"text")
+    for image in (rgb, gray, rgba, gray.convert("LA")):
+        yield _saved(image, "dds")
+    for kind in ("DXT1", "DXT3", "DXT5", "BC2", "BC3", "BC5"):
+        yield _saved(rgb if kind == "BC5" else rgba, "dds", pixel_format=kind)
     yield from _deep()
+    yield from _heic()
     yield from _weights()
 
 
@@ -389,6 +400,20 @@ def _deep() -> Iterator[Start]:
         yield Start("tiff", path.read_bytes())
 
 
+def _heic() -> Iterator[Start]:
+    """Yield HEIC of 8 and 10 bits, where the extra srcli[heic] is there."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    for channels, mode in ((3, "RGB"), (1, "L"), (4, "RGBA")):
+        for dtype, suffix in (("uint8", ""), ("uint16", ";16")):
+            stored = pillow_heif.from_bytes(mode + suffix, (WIDTH, HEIGHT), _noise(channels, dtype).tobytes())
+            buffer = io.BytesIO()
+            stored.save(buffer, format="HEIF", exif=_metadata()["exif"], xmp=b"<x:xmpmeta/>")
+            yield Start("heic", buffer.getvalue())
+
+
 def _weights() -> Iterator[Start]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
@@ -416,8 +441,10 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--only", type=int, metavar="INDEX")
+    parser.add_argument("--kind", action="append", help="start from files of this kind alone; may be repeated")
     given = parser.parse_args()
+    starts = [start for start in (*_starts(), *_nasty()) if not given.kind or start.kind in given.kind]
     if given.only is not None:
-        show(given.only, given.seed)
+        show(starts, given.only, given.seed)
     else:
-        sys.exit(main(given.count, given.seed, given.keep))
+        sys.exit(main(starts, given.count, given.seed, given.keep))

@@ -57,6 +57,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         rest = carried(file, header)
         pixels = upright(pixels, header.orientation)
         alpha = None if alpha is None else upright(alpha, header.orientation)
+        if pixels.shape[:2] != (facts.height, facts.width):  # a HEIC whose boxes were changed
+            raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} px where the header says {facts.width} x {facts.height}")
         return replace(rest, pixels=pixels, alpha=alpha, notes=(*notes, *rest.notes))
 
 

@@ -77,6 +77,14 @@ def test_a_cut_file_is_truncated_though_its_library_reads_the_rest(tmp_path):
             probe(tmp_path / "b.heic")
 
 
+def test_a_header_of_another_size_is_damage(tmp_path):
+    save(tmp_path / "a.heic", PIXELS[:17, :29])
+    before, clap, after = (tmp_path / "a.heic").read_bytes().partition(b"clap\0\0\0")  # the width to show follows
+    (tmp_path / "a.heic").write_bytes(before + clap + bytes([40]) + after[1:])
+    with pytest.raises(BadPicture, match="is damaged: 35 x 17 px where the header says 40 x 17"):
+        read_image(tmp_path / "a.heic")
+
+
 def test_alpha_that_is_multiplied_in_is_taken_out_of_10_bits(tmp_path):
     levels = np.full((64, 80, 4), 16384, np.uint16)
     levels[..., 3] = 32768
