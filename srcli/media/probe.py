@@ -198,5 +198,7 @@ def _open_tiff(file: BinaryIO) -> Header:
     if orientation in (5, 6, 7, 8):
         height, width = width, height
     depth = 32 if 3 in kinds or bits > 16 else 16 if bits > 8 else 8
-    facts = Probe(height, width, 3 if photometric == 2 else 1, meaning in (1, 2), depth, "tiff")
+    colours = 3 if photometric == 2 else 1
+    alpha = meaning in (1, 2) and tags.get(277, 1) > colours  # there are files that name a sample they do not have
+    facts = Probe(height, width, colours, alpha, depth, "tiff")
     return Header(None, facts, orientation)

@@ -761,6 +761,19 @@ def test_what_a_tiff_has_that_is_not_read_is_named(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
+def test_a_tiff_that_names_an_alpha_it_does_not_have_has_none(tmp_path):
+    pixels = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", extratags=[(340, 3, 1, 1, True)])
+    data = (tmp_path / "a.tif").read_bytes()
+    named, extra = struct.pack("<HHI", 340, 3, 1), struct.pack("<HHI", 338, 3, 1)
+    assert data.count(named) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(named, extra))
+    assert not probe(tmp_path / "a.tif").alpha
+    picture = read_image(tmp_path / "a.tif")
+    assert picture.alpha is None
+    np.testing.assert_array_equal(picture.pixels[..., 0], pixels)
+
+
 def test_what_is_made_to_take_long_does_not(tmp_path):
     (tmp_path / "a.ppm").write_bytes(b"P6" + b" " * 200 + b"+1 1 255\n" + bytes(3))
     with pytest.raises(BadPicture, match="its header cannot be read"):  # took minutes, and longer by the byte
