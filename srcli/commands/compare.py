@@ -98,10 +98,10 @@ def compare(
     part = choose_part(still, factor, wanted)
     with console.bar(len(entrants), quiet=json) as bar:
         compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
-    write_text(target, render(compared, device=str(where)))
     for v in compared.versions if json else ():
         facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
         console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])
+    write_text(target, render(compared, device=str(where)))
     if not json:
         console.result(str(target))
     if not compared.whole and not json:

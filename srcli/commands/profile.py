@@ -117,6 +117,19 @@ def profile(
     ablations = [r for r in ABLATIONS if r.scale == factor] if beside and not models else []
     changed = [measured(create(r.name, r.scale, **r.config), time=False) for r in ablations]
 
+    if json:
+        for r in rows + changed:
+            console.record(_record(r))
+    else:
+        _show_counts(rows, draw, time=time)
+        if time:
+            console.result(f"median of repeated passes on {where} in {exact}")
+        if beside:
+            _show_published(rows + changed, draw)
+            if size == CHALLENGE_INPUT and not output:
+                _show_challenge(rows, draw)
+        if published and not models:
+            _show_scores(factor, draw)
     if csv:
         _write_csv(csv, [_record(r) for r in rows + changed])
     if plot:
@@ -130,19 +143,6 @@ def profile(
         if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
             console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
         plot_tradeoff(points, plot, axis=plot_axis, title=title, dark=dark)  # type: ignore[arg-type]
-    if json:
-        for r in rows + changed:
-            console.record(_record(r))
-        return
-    _show_counts(rows, draw, time=time)
-    if time:
-        console.result(f"median of repeated passes on {where} in {exact}")
-    if beside:
-        _show_published(rows + changed, draw)
-        if size == CHALLENGE_INPUT and not output:
-            _show_challenge(rows, draw)
-    if published and not models:
-        _show_scores(factor, draw)
 
 
 def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from srcli import checkpoint, zoo
 from srcli.engine.published import ABLATIONS, ROWS
 from srcli.models import ARCHS, create
-from tests.conftest import photograph
+from tests.conftest import photograph, small_files
 from tests.program import Result, srcli
 
 KEYS = ["model", "scale", "input", "parameters", "macs", "flops", "ntire_flops", "activations", "convolutions"]
@@ -52,6 +52,17 @@ def test_a_named_network_is_counted_and_no_more():
     (record,) = _records(srcli("profile", "imdn-baseline", "--json"))
     assert [key for key in KEYS if key not in record] == []
     assert "published" not in record
+
+
+@pytest.mark.parametrize("flag", [["--csv", "all.csv"], ["--plot", "plot.png"]])
+def test_a_file_that_cannot_be_written_is_said_after_the_figures(tmp_path, monkeypatch, flag):
+    monkeypatch.chdir(tmp_path)
+    whole = srcli("profile", "fsrcnn")
+    with small_files(64):
+        result = srcli("profile", "fsrcnn", *flag)
+    assert (result.exit_code, result.stdout) == (1, whole.stdout)
+    assert result.stderr.splitlines()[-1] == f"error: cannot write '{flag[1]}': File too large"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_published_figures_stand_beside_ours_with_the_deviation():
