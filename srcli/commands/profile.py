@@ -72,6 +72,9 @@ def profile(
         raise UsageError("--picture needs --tiling")
     if not plot and (dark or (plot_axis, dataset) != ("parameters", "Set5")):
         raise UsageError("--plot-axis, --dataset and --dark need --plot")
+    time = time or (plot is not None and plot_axis == "milliseconds")
+    if precision != "fp32" and not (time or tiling):
+        raise UsageError("--precision needs --time")
     for file, begin in ((csv, _CSV), (plot, DRAWING)):
         if file:
             check_output(file, own=begin)
@@ -98,7 +101,6 @@ def profile(
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
-    time = time or (plot is not None and plot_axis == "milliseconds")
     networks = [open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
     factor = scale or (networks[0].scale if models else DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:

@@ -208,6 +208,7 @@ def test_tiling_is_measured_on_the_picture_given(tmp_path):
     [
         (["--tiling", "--published"], 2, "--tiling goes with"),
         (["--tiling", "--precision", "bf16"], 2, "measures in fp32"),
+        (["--precision", "bf16"], 2, "--precision needs --time"),
         (["--csv", "."], 2, "'.' is a folder"),
         (["--picture", "p.png"], 2, "--picture needs --tiling"),
         (["--dark"], 2, "need --plot"),
