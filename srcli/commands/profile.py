@@ -124,6 +124,8 @@ def profile(
             console.record(_record(r))
     else:
         _show_counts(rows, draw, time=time)
+        if not (models or scale):
+            console.result(f"the scale is x{factor} unless -s says otherwise")
         if time:
             console.result(f"median of repeated passes on {where} in {exact}")
         if beside:
@@ -160,9 +162,7 @@ def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:
             line += [f"{c.milliseconds:.1f}", f"{c.spread[0]:.1f}-{c.spread[1]:.1f}", _or_dash(c.peak_mib, ".0f")]
         cells.append(line)
     draw("", columns, cells)
-    console.result(
-        "GFLOP = 2 GMAC; NTIRE G counts as the challenge's script; without MODEL the scale is x4 unless -s says otherwise"
-    )
+    console.result("GFLOP = 2 GMAC; NTIRE G counts as the challenge's script")
 
 
 def _show_published(rows: Sequence[_Row], draw: Any) -> None:

@@ -48,7 +48,7 @@ def shipped(tmp_path, monkeypatch):
 def test_a_named_network_is_counted_and_no_more():
     lines = _cells(srcli("profile", "imdn-baseline"))
     assert lines[1] == ["IMDN (NTIRE 2022 baseline)", "x4", "256x256", "893,936", "58.43", "116.86", "58.53", "154.14", "43"]
-    assert len(lines) == 3
+    assert lines[2:] == [["GFLOP = 2 GMAC; NTIRE G counts as the challenge's script"]]
     (record,) = _records(srcli("profile", "imdn-baseline", "--json"))
     assert [key for key in KEYS if key not in record] == []
     assert "published" not in record
@@ -114,6 +114,13 @@ def test_without_a_model_the_papers_figures_are_there_unless_unwanted(monkeypatc
     monkeypatch.setattr("srcli.models.ARCHS", {"srcnn": ARCHS["srcnn"]})
     assert "Beside the papers" in srcli("profile", "-s", 3).stdout
     assert "Beside the papers" not in srcli("profile", "-s", 3, "--no-published").stdout
+
+
+def test_the_scale_of_all_networks_is_told_where_none_is_named(monkeypatch):
+    monkeypatch.setattr("srcli.models.ARCHS", {"srcnn": ARCHS["srcnn"]})
+    said = "the scale is x4 unless -s says otherwise"
+    assert said in srcli("profile", "--no-published").stdout
+    assert said not in srcli("profile", "--no-published", "-s", 4).stdout
 
 
 def test_json_and_csv_have_the_same_figures(tmp_path):
