@@ -123,4 +123,4 @@ def kind_of(head: bytes, path: Path) -> str:
 
 def _begins_as_tga(head: bytes) -> bool:
     """Tell whether a header can be that of a TGA, which has no signature: its kinds of palette, of coding, and bits a px."""
-    return len(head) >= 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11) and head[16] in (1, 8, 16, 24, 32)
+    return len(head) >= 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11) and head[16] in (1, 8, 15, 16, 24, 32)

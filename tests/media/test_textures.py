@@ -98,6 +98,39 @@ def test_a_dds_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_pat
         probe(tmp_path / "a.dds")
 
 
+@pytest.mark.parametrize(
+    ("palette_bits", "kind", "bits", "said"),
+    [
+        (24, 1, 16, "TGA of type 1, 16 bits a px, a palette of 24"),
+        (15, 9, 8, "TGA of type 9, 8 bits a px, a palette of 15"),
+        (24, 2, 24, "TGA of type 2, 24 bits a px, a palette of 24"),
+        (0, 2, 15, "TGA of type 2, 15 bits a px"),
+        (0, 3, 24, "TGA of type 3, 24 bits a px"),
+    ],
+)
+def test_a_tga_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_path, palette_bits, kind, bits, said):
+    head = struct.pack("<3B2HB4H2B", 0, palette_bits > 0, kind, 0, 16, palette_bits, 0, 0, 20, 8, bits, 0)
+    (tmp_path / "a.tga").write_bytes(head + bytes(2000))
+    with pytest.raises(BadPicture, match=f"of a kind that srcli cannot read; convert it to PNG first: {said}$"):
+        probe(tmp_path / "a.tga")
+
+
+def test_a_tga_whose_runs_go_beyond_a_row_is_not_called_damaged(tmp_path):
+    head = struct.pack("<3B2HB4H2B", 0, 0, 11, 0, 0, 0, 0, 0, 20, 8, 8, 0)
+    (tmp_path / "a.tga").write_bytes(head + b"\x9f\x07" * 5)  # five runs of 32 px
+    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: TGA with runs of px that go beyond a row"):
+        read_image(tmp_path / "a.tga")
+
+
+def test_a_dds_of_16_bits_a_luminance_is_not_called_damaged(tmp_path):
+    Image.new("L", (20, 8)).save(tmp_path / "a.dds")
+    content = bytearray((tmp_path / "a.dds").read_bytes())
+    content[88] = 16
+    (tmp_path / "a.dds").write_bytes(content)
+    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: Unsupported bitcount 16"):
+        probe(tmp_path / "a.dds")
+
+
 @pytest.mark.parametrize("name", ["raw.tga", "packed.tga", "a.dds"])
 def test_a_texture_that_is_cut_is_truncated(tmp_path, name):
     path = tmp_path / name
