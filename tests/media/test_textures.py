@@ -43,6 +43,16 @@ def test_what_else_a_tga_holds_is_named(tmp_path):
     assert read_image(tmp_path / "b.tga").notes == ("not kept: the image ID, the extension area",)
 
 
+def test_a_tga_without_its_suffix_is_told_by_its_end(tmp_path):
+    image().save(tmp_path / "a.tga")
+    content = (tmp_path / "a.tga").read_bytes()
+    (tmp_path / "whole").write_bytes(content)
+    (tmp_path / "old").write_bytes(content[:-26])
+    np.testing.assert_array_equal(read_image(tmp_path / "whole").pixels, PIXELS)
+    with pytest.raises(BadPicture, match="is no picture that srcli knows"):
+        probe(tmp_path / "old")
+
+
 @pytest.mark.parametrize("kind", ["DXT1", "DXT5", None])
 def test_a_dds_is_read_and_an_alpha_of_255_all_over_is_none(tmp_path, kind):
     image(255 + 0 * ALPHA).save(tmp_path / "a.dds", pixel_format=kind)
