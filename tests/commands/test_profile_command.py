@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,7 @@ def test_tiling_is_measured_on_the_picture_given(tmp_path):
         (["--tiling", "--precision", "bf16"], 2, "measures in fp32"),
         (["--precision", "bf16"], 2, "--precision needs --time"),
         (["--csv", "."], 2, "'.' is a folder"),
+        (["--csv", "/dev/nowhere"], 2, "is a device or a pipe, and would be replaced"),
         (["--picture", "p.png"], 2, "--picture needs --tiling"),
         (["--dark"], 2, "need --plot"),
         (["--plot-axis", "macs"], 2, "need --plot"),
@@ -235,3 +237,10 @@ def test_flags_that_do_not_fit_are_refused_before_the_work(tmp_path, monkeypatch
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
     assert text in result.stderr
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "table")
+    assert "is a device or a pipe" in srcli("profile", "fsrcnn", "--csv", tmp_path / "table").stderr
+    assert (tmp_path / "table").is_fifo()
