@@ -273,7 +273,7 @@ def _normalised(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, T
 
 
 def _first_line(error: Exception) -> str:
-    # an unpickler tells a bare number or nothing, and torch's own words advise to run the code in the file
-    if isinstance(error, (KeyError, EOFError, pickle.UnpicklingError)) or not str(error):
+    # an unpickler tells a bare number, nothing, or where it broke down; torch's own words advise to run the code in the file
+    if not isinstance(error, (RuntimeError, OSError)):
         return "neither safetensors nor a torch file of tensors alone"
-    return first_line(error, 120)
+    return first_line(error, 120).partition(". ")[0]

@@ -66,7 +66,8 @@ def page(repo: str, entries: Sequence[Entry]) -> str:
     lines += [f"Super-resolution weights for srcli: {networks}.", "", "## Use", ""]
     first = entries[0]
     reference = f"hf:{repo}" if len(entries) == 1 else f"hf:{repo}/{first.name}"
-    lines += ["```sh", "pip install srcli", f"srcli upscale photo.jpg -m {reference}", "```", ""]
+    lines += ["In a copy of srcli's repository, with Python 3.11 to 3.13: install, and upscale.", ""]
+    lines += ["```sh", "pip install -c constraints.txt .", f"srcli upscale photo.jpg -m {reference}", "```", ""]
     lines += ["```python", "import srcli", "", f'up = srcli.load("{reference}")']
     lines += ["large = up(image)  # a PIL image, a numpy array or a torch tensor", "```", "", "## Files", ""]
     sets = list(dict.fromkeys(score["dataset"] for e in entries for score in e.card.scores))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.errors import HFValidationError
 from torch import Tensor, nn
 
 from srcli import checkpoint, zoo
 from srcli.checkpoint import Card
-from srcli.errors import BadCheckpoint, UsageError
+from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.modelcard import LICENCES
 from srcli.models import create
 
@@ -35,6 +36,15 @@ class Model(nn.Module, PyTorchModelHubMixin, library_name="srcli", pipeline_tag=
         if network.learnt and not network.state_dict():
             raise BadCheckpoint(f"'{reference}' is exported, and holds no tensors; name the weights it was made from")
         return cls(card.arch, card.scale, **card.config)._filled(network.state_dict(), card)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """Load what save_pretrained wrote: a folder, or owner/name on the Hub; raise WeightsNotFound where neither can be."""
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **options)
+        except HFValidationError as error:
+            named = pretrained_model_name_or_path
+            raise WeightsNotFound(f"no folder '{named}'; Model.of takes weights files") from error
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """Return the mixin's README.md with the licence of the weights, where they state one."""

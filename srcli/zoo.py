@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -150,6 +150,24 @@ def open_model(
         model = create("bicubic", _split(reference, scale)[1] or DEFAULT_SCALE)
         return model.eval(), checkpoint.card_of(model)
     return open_file(find_weights(reference, scale, offline=offline, say=say), scale, called=reference, say=say)
+
+
+def open_models(
+    references: Iterable[str], scale: int | None = None, *, offline: bool = False, say: Say = lambda line: None
+) -> dict[str, "SRModel"]:
+    """Open what each reference stands for, as `open_model` does; what is a file of one before counts once, which is said."""
+    models: dict[str, SRModel] = {}
+    opened: dict[Path, str] = {}
+    for reference in dict.fromkeys(references):
+        if computed(reference, scale):
+            models[reference] = open_model(reference, scale)[0]
+            continue
+        path = find_weights(reference, scale, offline=offline, say=say)
+        if (first := opened.setdefault(path.resolve(), reference)) != reference:
+            say(f"'{reference}' is the same file as '{first}', and counts once")
+            continue
+        models[reference] = open_file(path, scale, called=reference, say=say)[0]
+    return models
 
 
 def open_file(

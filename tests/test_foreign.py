@@ -192,6 +192,13 @@ def test_files_of_any_other_content_are_refused(tmp_path, seed):
             read_state(path)
 
 
+@pytest.mark.parametrize("content", ["#!/bin/sh\nset -e\n", "Read me first\n", "srcli\n", "network: rfdn\n", "h\1"])
+def test_text_for_weights_is_refused_in_our_own_words(tmp_path, content):
+    (tmp_path / "x.pt").write_text(content)
+    with pytest.raises(BadCheckpoint, match=r"neither safetensors nor a torch file of tensors alone|holds no table of tensors"):
+        read_state(tmp_path / "x.pt")
+
+
 @pytest.mark.parametrize("content", [{0: torch.zeros(3)}, torch.zeros(3), {}, []])
 def test_what_is_no_table_of_names_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.pt")

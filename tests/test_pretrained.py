@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 import srcli
 from srcli import checkpoint, zoo
-from srcli.errors import UnknownArchitecture, UsageError
+from srcli.errors import UnknownArchitecture, UsageError, WeightsNotFound
 from tests.hubserver import TOKEN, serving
 
 
@@ -29,6 +29,12 @@ def test_weights_that_were_trained_on_have_not_the_scores_of_what_they_were(tmp_
 def test_a_network_takes_all_of_its_weights_or_none(tmp_path):
     with pytest.raises(UsageError, match="strict=False"):
         srcli.Model.from_pretrained(tmp_path, strict=False)
+
+
+@pytest.mark.parametrize("place", ["/missing/path", "./net", "runs/net/best"])
+def test_a_folder_that_is_not_there_is_told_in_a_line(place):
+    with pytest.raises(WeightsNotFound, match=f"no folder '{place}'; Model.of takes weights files"):
+        srcli.Model.from_pretrained(place)
 
 
 def test_a_side_that_is_too_short_is_told_in_a_line():

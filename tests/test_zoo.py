@@ -44,6 +44,16 @@ def test_names_lead_to_files(shipped, reference, scale, file):
     assert zoo.find_weights(reference, scale) == shipped / f"{file}.safetensors"
 
 
+def test_a_file_that_two_references_lead_to_is_opened_once(shipped):
+    said = []
+    models = zoo.open_models(["rfdn", "rfdn", "E-RFDN_x4", "rfdn-photo", str(shipped / "rfdn_x4.safetensors")], say=said.append)
+    assert list(models) == ["rfdn", "rfdn-photo"]
+    assert said == [
+        "'E-RFDN_x4' is the same file as 'rfdn', and counts once",
+        f"'{shipped / 'rfdn_x4.safetensors'}' is the same file as 'rfdn', and counts once",
+    ]
+
+
 @pytest.mark.parametrize(
     ("reference", "scale", "text"),
     [

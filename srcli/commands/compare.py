@@ -73,20 +73,19 @@ def compare(
     from srcli.engine.figure import parse_box
     from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
-    from srcli.zoo import DEFAULT, DEFAULT_SCALE, open_model
+    from srcli.zoo import DEFAULT, DEFAULT_SCALE, open_model, open_models
 
     where = pick_device(device)
     wanted = parse_box(crop, "--crop") if crop else None
     still = read_still(source, moment)
     made = hr and hr.resolve() == source.resolve()  # LR from it, which nothing compressed
     taken = models or [DEFAULT if made else _suited(source, scale or DEFAULT_SCALE, video=moves, offline=offline)]
-    references = [name for name in dict.fromkeys(taken) if name != BASELINE]
-    networks = [open_model(name, scale, offline=offline, say=console.note)[0] for name in references]
-    factor = common_scale([network.scale for network in networks]) if networks else scale or DEFAULT_SCALE
-    names = [BASELINE, *short_names([BASELINE, *references, "HR"])[1:-1]]  # no model is taken for either of these
+    networks = open_models([name for name in taken if name != BASELINE], scale, offline=offline, say=console.note)
+    factor = common_scale([network.scale for network in networks.values()]) if networks else scale or DEFAULT_SCALE
+    names = [BASELINE, *short_names([BASELINE, *networks, "HR"])[1:-1]]  # no model is taken for either of these
     entrants = [
         Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)  # type: ignore[arg-type]
-        for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks], strict=True)
+        for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks.values()], strict=True)
         for parameters in [network.single_scale_parameters()]
     ]
     reference = None
@@ -98,10 +97,10 @@ def compare(
     part = choose_part(still, factor, wanted)
     with console.bar(len(entrants), quiet=json) as bar:
         compared = compare_models(still, entrants, hr=fitted, part=part, tick=bar.update)
-    write_text(target, render(compared, device=str(where)))
     for v in compared.versions if json else ():
         facts = {"version": v.name, "precision": v.precision, "seconds": v.seconds, "psnr": v.psnr, "ssim": v.ssim}
         console.record(facts, parameters=v.parameters, height=v.pixels.shape[0], width=v.pixels.shape[1])
+    write_text(target, render(compared, device=str(where)))
     if not json:
         console.result(str(target))
     if not compared.whole and not json:

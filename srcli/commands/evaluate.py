@@ -110,13 +110,13 @@ def evaluate(
     from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets
     from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
-    from srcli.zoo import open_model
+    from srcli.zoo import open_model, open_models
 
     datasets = open_datasets(folders, lr_dir or ())
     if picture:
         datasets = [_only(picture, datasets)]
     where = pick_device(device)
-    networks = {name: open_model(name, scale, offline=offline, say=console.note)[0] for name in models or []}
+    networks = open_models(models or [], scale, offline=offline, say=console.note)
     factor = common_scale([network.scale for network in networks.values()]) if networks else scale
     if factor is None:
         raise UsageError("--sr needs the scale: -s 2, 3 or 4")

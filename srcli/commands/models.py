@@ -212,7 +212,7 @@ def convert(
 ) -> None:
     """Turn the authors' checkpoint into a weights file of srcli.
 
-    Bare tensors of a network of srcli are taken too.
+    Bare tensors of a network of srcli are taken too, and the last.pt of a run.
 
     Example: srcli models convert RFDN_AIM.pth -o rfdn-authors.safetensors
     """
@@ -225,6 +225,7 @@ def convert(
     check_output(out)
 
     from srcli import checkpoint, zoo
+    from srcli.engine.run import is_state
     from srcli.models import ARCHS, arch_name
 
     wanted = arch_name(arch) if arch else None
@@ -235,8 +236,10 @@ def convert(
         raise BadCheckpoint(f"'{file}' is {model.arch}: networks of the community are run as they are, not converted")
     if wanted not in (None, model.arch):
         raise BadCheckpoint(f"'{file}' is of '{model.arch}', not of '{wanted}'")
+    ours = checkpoint.has_card(file) if file.suffix.lower() == ".safetensors" else is_state(file)
+    licence = card.licence or ("" if ours else THEIRS)
     with writing_to(out):
-        checkpoint.save(out, model, replace(card, source=card.source or file.name, licence=card.licence or THEIRS))
+        checkpoint.save(out, model, replace(card, source=card.source or file.name, licence=licence))
     console.result(f"{out}  {model.arch} x{model.scale}")
 
 

@@ -51,6 +51,8 @@ def check_output(path: Path, *, own: bytes | None = None) -> None:
     """
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder; name a file")
+    if (path.exists() and not path.is_file()) or path.parent == Path("/dev"):  # /dev/stdout may lead to a file
+        raise UsageError(f"'{path}' is a device or a pipe, and would be replaced; name a file")
     if not path.parent.is_dir():
         raise BadFolder(f"no folder '{path.parent}' for '{path.name}'")
     make_folder(path.parent)  # is there, but may not be written to

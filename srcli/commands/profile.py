@@ -72,6 +72,9 @@ def profile(
         raise UsageError("--picture needs --tiling")
     if not plot and (dark or (plot_axis, dataset) != ("parameters", "Set5")):
         raise UsageError("--plot-axis, --dataset and --dark need --plot")
+    time = time or (plot is not None and plot_axis == "milliseconds")
+    if precision != "fp32" and not (time or tiling):
+        raise UsageError("--precision needs --time")
     for file, begin in ((csv, _CSV), (plot, DRAWING)):
         if file:
             check_output(file, own=begin)
@@ -98,7 +101,6 @@ def profile(
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
-    time = time or (plot is not None and plot_axis == "milliseconds")
     networks = [open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
     factor = scale or (networks[0].scale if models else DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
@@ -117,6 +119,21 @@ def profile(
     ablations = [r for r in ABLATIONS if r.scale == factor] if beside and not models else []
     changed = [measured(create(r.name, r.scale, **r.config), time=False) for r in ablations]
 
+    if json:
+        for r in rows + changed:
+            console.record(_record(r))
+    else:
+        _show_counts(rows, draw, time=time)
+        if not (models or scale):
+            console.result(f"the scale is x{factor} unless -s says otherwise")
+        if time:
+            console.result(f"median of repeated passes on {where} in {exact}")
+        if beside:
+            _show_published(rows + changed, draw)
+            if size == CHALLENGE_INPUT and not output:
+                _show_challenge(rows, draw)
+        if published and not models:
+            _show_scores(factor, draw)
     if csv:
         _write_csv(csv, [_record(r) for r in rows + changed])
     if plot:
@@ -130,19 +147,6 @@ def profile(
         if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
             console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
         plot_tradeoff(points, plot, axis=plot_axis, title=title, dark=dark)  # type: ignore[arg-type]
-    if json:
-        for r in rows + changed:
-            console.record(_record(r))
-        return
-    _show_counts(rows, draw, time=time)
-    if time:
-        console.result(f"median of repeated passes on {where} in {exact}")
-    if beside:
-        _show_published(rows + changed, draw)
-        if size == CHALLENGE_INPUT and not output:
-            _show_challenge(rows, draw)
-    if published and not models:
-        _show_scores(factor, draw)
 
 
 def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:
@@ -158,9 +162,7 @@ def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:
             line += [f"{c.milliseconds:.1f}", f"{c.spread[0]:.1f}-{c.spread[1]:.1f}", _or_dash(c.peak_mib, ".0f")]
         cells.append(line)
     draw("", columns, cells)
-    console.result(
-        "GFLOP = 2 GMAC; NTIRE G counts as the challenge's script; without MODEL the scale is x4 unless -s says otherwise"
-    )
+    console.result("GFLOP = 2 GMAC; NTIRE G counts as the challenge's script")
 
 
 def _show_published(rows: Sequence[_Row], draw: Any) -> None:

@@ -206,7 +206,7 @@ def upscale(
     box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
-        keeping(None if dry_run else report, ranks, console.error) as journal,
+        keeping(None if dry_run else report, ranks, console.error, output=output) as journal,
     ):
         weights = Weights(model, scale, several=box is not None, offline=offline)
         if journal and ranks.leads:

@@ -21,16 +21,23 @@ SUFFIXES = {*formats.SUFFIXES, *formats.HEIC} - {".gif"}  # which is an animatio
 # what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
 HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 
+_HR = re.compile(rf"^({'|'.join(HR_FOLDERS)})$|_hr(_sub)?$")
+_LR = re.compile(r"(^|_)lr(bic|[^a-z]|$)")  # LR, LRbicx4, LR_bicubic, DIV2K_train_LR_bicubic
 _PART = re.compile("_(train|valid|test)_hr$")
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """List the pictures below `folder` in order; raise BadFolder where there are none."""
+    """List the pictures below `folder` in order; raise BadFolder where there are none, or some lie in HR and some in LR."""
     if not folder.is_dir():
         raise BadFolder(f"no folder '{folder}'")
     files = sorted(p for p in files_in(folder, whole=False) if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise BadFolder(f"no pictures in '{folder}'")
+    one_each = {file.parent: file for file in files}.values()
+    below = sorted({place for file in one_each for place in file.relative_to(folder).parents})
+    hr = [str(folder / place) for place in below if _HR.search(place.name.lower())]
+    if hr and any(_LR.search(place.name.lower()) for place in below):
+        raise BadFolder(f"'{folder}' holds LR beside HR; name the HR alone: {', '.join(hr)}")
     return files
 
 
@@ -38,7 +45,7 @@ def hr_folder(folder: Path, *, training: bool = False) -> Path:
     """Return the folder of the HR pictures in a download that has LR beside them, else `folder`.
 
     It is called HR, GT, DIV2K_train_HR, DIV2K_train_HR_sub or the like. Of DIV2K_train_HR and DIV2K_valid_HR the second,
-    `training` the first. Raises BadFolder where it cannot be told.
+    `training` the first. Where it cannot be told it is `folder`, and `list_pictures` refuses that.
     """
     if not folder.is_dir():
         return folder
@@ -51,11 +58,7 @@ def hr_folder(folder: Path, *, training: bool = False) -> Path:
     ending = next(filter(None, by_ending), [])
     if len({_PART.sub("_hr", path.name.lower()) for path in ending}) == 1:  # parts of one data set
         ending = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")] or ending
-    if called or len(ending) == 1:
-        return (called or ending)[0]
-    if ending and any("_lr" in name for name in inside):
-        raise BadFolder(f"'{folder}' holds {', '.join(path.name for path in ending)}; name one of them")
-    return folder
+    return (called or ending)[0] if called or len(ending) == 1 else folder
 
 
 def read_rgb(path: Path) -> np.ndarray:

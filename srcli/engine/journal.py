@@ -27,7 +27,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.likeness import Likeness
 from srcli.engine.runner import Work
 from srcli.errors import BadFolder, OutputExists, UsageError, UserError
-from srcli.files import hold, is_held, write_text, writing_to
+from srcli.files import hold, is_held, make_folder, write_text, writing_to
 from srcli.media.image import probe
 from srcli.media.jobs import LONGEST
 from srcli.models.base import SRModel
@@ -140,18 +140,20 @@ class Journal:
 
 
 @contextmanager
-def keeping(path: Path | None, team: Team, say: Callable[[str], None] = lambda line: None) -> Iterator[Journal | None]:
+def keeping(
+    path: Path | None, team: Team, say: Callable[[str], None] = lambda line: None, *, output: Path | None = None
+) -> Iterator[Journal | None]:
     """Keep a report at `path` for the run in this block, and write it however the block ends; None without a path.
 
-    Raises UsageError, BadFolder and OutputExists for a path that is no place for a report; what goes wrong with it later
-    is for `say`.
+    Its folder is made where it is `output`, which the run makes, or lies below. Raises UsageError, BadFolder and OutputExists
+    for a path that is no place for a report; what goes wrong with it later is for `say`.
     """
     if path is None:
         yield None
         return
     with team.together():
         if team.leads:
-            _refuse(path, team.world)
+            _refuse(path, team.world, output)
         journal = Journal(path, team.rank, team.world, say)
     status, reason = "stopped", None
     try:
@@ -211,9 +213,11 @@ def _part(path: Path, rank: int) -> Path:
     return path.parent / f".{path.name}.rank{rank}"
 
 
-def _refuse(path: Path, world: int) -> None:
+def _refuse(path: Path, world: int, output: Path | None) -> None:
     if path.suffix != ".json":
         raise UsageError(f"--report is a name that ends in .json, not '{path}'")
+    if output and path.parent.resolve().is_relative_to(output.resolve()):
+        make_folder(path.parent)
     if not os.access(path.parent, os.W_OK | os.X_OK):  # false for what is not there, too
         raise BadFolder(f"the report '{path}' cannot be written: no permission in, or no folder '{path.parent}'")
     if (length := len(os.fsencode(_part(path, world - 1).name))) > LONGEST:

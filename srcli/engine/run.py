@@ -311,6 +311,12 @@ def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:
     return state
 
 
+def is_state(path: Path) -> bool:
+    """Tell whether a torch file is the last.pt of a run."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return isinstance(state, dict) and state.keys() >= _KEPT
+
+
 def busy(out: Path) -> str:
     return f"another process trains in '{out}'; stop it, or name another --out"
 

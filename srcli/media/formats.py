@@ -1,5 +1,6 @@
 """The formats: their names, suffixes and limits, and what tells one by its first bytes."""
 
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,7 +108,7 @@ def kind_of(head: bytes, path: Path) -> str:
         kind = "ppm"
     elif re.match(rb"\s*(\xef\xbb\xbf)?<(svg|\?xml[^>]*>\s*(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg|<svg))", head, re.DOTALL):
         kind = "SVG"
-    elif not kind and path.suffix.lower() == ".tga" and _begins_as_tga(head):
+    elif not kind and _begins_as_tga(head) and (path.suffix.lower() == ".tga" or _ends_as_tga(path)):
         kind = "tga"
     if kind in SUFFIXES.values():
         return kind
@@ -122,5 +123,12 @@ def kind_of(head: bytes, path: Path) -> str:
 
 
 def _begins_as_tga(head: bytes) -> bool:
-    """Tell whether a header can be that of a TGA, which has no signature: its kinds of palette, of coding, and bits a px."""
-    return len(head) >= 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11) and head[16] in (1, 8, 16, 24, 32)
+    """Tell whether a header, which has no signature, can be that of a TGA: its kinds of palette, of coding, and bits a px."""
+    return len(head) >= 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11) and head[16] in (1, 8, 15, 16, 24, 32)
+
+
+def _ends_as_tga(path: Path) -> bool:
+    """Tell whether a file has the signature of a TGA of the second version."""
+    with path.open("rb") as file:
+        file.seek(-18, os.SEEK_END)
+        return file.read() == b"TRUEVISION-XFILE.\0"

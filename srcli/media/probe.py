@@ -15,7 +15,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
-from PIL.TgaImagePlugin import TgaImageFile
+from PIL.TgaImagePlugin import MODES, TgaImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
@@ -90,16 +90,14 @@ def reading(path: Path) -> Iterator[None]:
     except BadPicture as error:
         text = str(error)
         raise error if str(path) in text else BadPicture(f"'{path}' has {text}") from error
-    except NotImplementedError as error:  # of Pillow, of a DDS
-        raise BadPicture(
-            f"'{path}' is of a kind that srcli cannot read; convert it to PNG first: {first_line(error)}"
-        ) from error
     except MemoryError as error:
         raise BadPicture(f"'{path}' needs more memory than there is") from error
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise BadPicture(f"cannot read '{path}': {error.strerror}") from error
         reason = first_line(error)
+        if isinstance(error, NotImplementedError) or reason.startswith("Unsupported "):  # of Pillow, of a DDS or BMP
+            raise BadPicture(f"'{path}' is of a kind that srcli cannot read; convert it to PNG first: {reason}") from error
         truncated = "truncated" in reason or "end of file" in reason or isinstance(error, EOFError)
         raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
@@ -137,6 +135,17 @@ def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
     return header
 
 
+def _open_tga(file: BinaryIO) -> ImageFile.ImageFile:
+    """Open a TGA; raise NotImplementedError for one of those that Pillow opens, but cannot load."""
+    head = file.read(18)
+    file.seek(0)
+    palette, kind, palette_bits, bits = head[1], head[2] & 7, head[7], head[16]
+    if (kind, bits) not in MODES or palette != (kind == 1) or (palette and palette_bits not in (16, 24, 32)):
+        colours = f", a palette of {palette_bits}" if palette else ""
+        raise NotImplementedError(f"TGA of type {head[2]}, {bits} bits a px{colours}")
+    return TgaImageFile(file)
+
+
 _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "png": PngImageFile,
     "jpeg": JpegImageFile,
@@ -144,7 +153,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "bmp": BmpImageFile,
     "ppm": PpmImageFile,
     "gif": GifImageFile,
-    "tga": TgaImageFile,
+    "tga": _open_tga,
     "dds": DdsImageFile,
     "heic": open_heic,
 }

@@ -106,7 +106,12 @@ def carried(file: BinaryIO, header: Header) -> Picture:
 
 def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
     notes = _of_several(image)
-    image.load()
+    try:
+        image.load()
+    except OSError as error:
+        if image.format == "TGA" and "overrun" in str(error):
+            raise NotImplementedError("TGA with runs of px that go beyond a row") from error
+        raise
     still: Image.Image = image
     if image.mode == "CMYK":
         still, note = from_cmyk(image)

@@ -9,7 +9,7 @@ from PIL import Image
 from srcli import checkpoint
 from srcli.models import create
 from tests.clips import make_clip
-from tests.conftest import photograph
+from tests.conftest import photograph, small_files
 from tests.program import srcli
 
 
@@ -65,6 +65,13 @@ def test_weights_called_bicubic_or_hr_are_told_apart_from_the_real_ones(picture,
     names = [json.loads(line)["version"] for line in result.stdout.splitlines()]
     assert names == ["bicubic", "w/HR", "w/bicubic", "HR"]
     assert "<title>p 1.png x2: w/HR, w/bicubic</title>" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_is_said_after_the_records(picture):
+    with small_files(64):
+        result = srcli("compare", picture, "-m", "bicubic", "-s", 2, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["version"]) == (1, "bicubic")
+    assert result.stderr.splitlines()[-1].endswith("p 1_compare.html': File too large")
 
 
 def test_the_frame_of_a_video_is_compared(tmp_path):

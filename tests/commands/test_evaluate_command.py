@@ -52,6 +52,12 @@ def test_the_folder_of_a_benchmark_stands_for_its_hr_pictures(sets, folder):
     assert (record["dataset"], record["pictures"]) == ("Set5", 3)
 
 
+def test_one_file_under_two_names_is_scored_once(folder):
+    result = srcli("eval", folder, "-m", "standard", "-m", "standard_x4", "--json")
+    assert [record["model"] for record in _records(result)] == ["bicubic", "standard"]
+    assert result.stderr == "'standard_x4' is the same file as 'standard', and counts once\n"
+
+
 def test_the_table_says_who_beats_whom(sets):
     folder = sets / "Set5" / "HR"
     result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--sr", sets / "perfect")

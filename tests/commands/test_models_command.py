@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
+from srcli.engine.run import _KEPT
 from srcli.models import create
 from tests.conftest import photograph
 from tests.program import Result, srcli
@@ -157,7 +158,10 @@ def test_bare_tensors_and_our_own_files_convert_unchanged(tmp_path, named):
     model, out = create("rfdn", 2), tmp_path / "out.safetensors"
     torch.save(model.state_dict(), tmp_path / "bare.pth")
     checkpoint.save(tmp_path / "own.safetensors", model, checkpoint.card_of(model, licence="mit", training={"steps": 3}))
-    for name, licence in (("bare.pth", "the authors'"), ("own.safetensors", "mit")):
+    torch.save(dict.fromkeys(_KEPT) | {"averaged": model.state_dict()}, tmp_path / "last.pt")
+    checkpoint.save(tmp_path / "best.safetensors", model, checkpoint.card_of(model, training={"steps": 3}))
+    files = {"bare.pth": "the authors'", "own.safetensors": "mit", "last.pt": "", "best.safetensors": ""}
+    for name, licence in files.items():
         result = srcli("models", "convert", tmp_path / name, *named, "-o", out, "--overwrite")
         assert result.exit_code == 0, result.stderr
         converted, card = checkpoint.load(out)

@@ -104,7 +104,7 @@ def test_the_page_has_licence_scores_recipe_and_use(server, trained, monkeypatch
         ("Set5 x4", "psnr", 30.5),
         ("Set5 x4", "ssim", 0.86),
     ]
-    assert "srcli upscale photo.jpg -m hf:me/nets\n" in page
+    assert "\n```sh\npip install -c constraints.txt .\nsrcli upscale photo.jpg -m hf:me/nets\n" in page
     assert "| `fsrcnn_x4.safetensors` | FSRCNN (56, 12, 4) | x4 | 12,809 | 0.05 | 30.50 / 0.8600 | MIT |" in page
     assert "srcli train --arch fsrcnn --scale 4 --out run --data photos --steps 40 --lr 0.001\n" in page
     assert zoo.hash_of(trained / "fsrcnn_x4.safetensors") in page

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from srcli import checkpoint, zoo
 from srcli.engine.published import ABLATIONS, ROWS
 from srcli.models import ARCHS, create
-from tests.conftest import photograph
+from tests.conftest import photograph, small_files
 from tests.program import Result, srcli
 
 KEYS = ["model", "scale", "input", "parameters", "macs", "flops", "ntire_flops", "activations", "convolutions"]
@@ -48,10 +49,21 @@ def shipped(tmp_path, monkeypatch):
 def test_a_named_network_is_counted_and_no_more():
     lines = _cells(srcli("profile", "imdn-baseline"))
     assert lines[1] == ["IMDN (NTIRE 2022 baseline)", "x4", "256x256", "893,936", "58.43", "116.86", "58.53", "154.14", "43"]
-    assert len(lines) == 3
+    assert lines[2:] == [["GFLOP = 2 GMAC; NTIRE G counts as the challenge's script"]]
     (record,) = _records(srcli("profile", "imdn-baseline", "--json"))
     assert [key for key in KEYS if key not in record] == []
     assert "published" not in record
+
+
+@pytest.mark.parametrize("flag", [["--csv", "all.csv"], ["--plot", "plot.png"]])
+def test_a_file_that_cannot_be_written_is_said_after_the_figures(tmp_path, monkeypatch, flag):
+    monkeypatch.chdir(tmp_path)
+    whole = srcli("profile", "fsrcnn")
+    with small_files(64):
+        result = srcli("profile", "fsrcnn", *flag)
+    assert (result.exit_code, result.stdout) == (1, whole.stdout)
+    assert result.stderr.splitlines()[-1] == f"error: cannot write '{flag[1]}': File too large"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_published_figures_stand_beside_ours_with_the_deviation():
@@ -103,6 +115,13 @@ def test_without_a_model_the_papers_figures_are_there_unless_unwanted(monkeypatc
     monkeypatch.setattr("srcli.models.ARCHS", {"srcnn": ARCHS["srcnn"]})
     assert "Beside the papers" in srcli("profile", "-s", 3).stdout
     assert "Beside the papers" not in srcli("profile", "-s", 3, "--no-published").stdout
+
+
+def test_the_scale_of_all_networks_is_told_where_none_is_named(monkeypatch):
+    monkeypatch.setattr("srcli.models.ARCHS", {"srcnn": ARCHS["srcnn"]})
+    said = "the scale is x4 unless -s says otherwise"
+    assert said in srcli("profile", "--no-published").stdout
+    assert said not in srcli("profile", "--no-published", "-s", 4).stdout
 
 
 def test_json_and_csv_have_the_same_figures(tmp_path):
@@ -197,7 +216,9 @@ def test_tiling_is_measured_on_the_picture_given(tmp_path):
     [
         (["--tiling", "--published"], 2, "--tiling goes with"),
         (["--tiling", "--precision", "bf16"], 2, "measures in fp32"),
+        (["--precision", "bf16"], 2, "--precision needs --time"),
         (["--csv", "."], 2, "'.' is a folder"),
+        (["--csv", "/dev/nowhere"], 2, "is a device or a pipe, and would be replaced"),
         (["--picture", "p.png"], 2, "--picture needs --tiling"),
         (["--dark"], 2, "need --plot"),
         (["--plot-axis", "macs"], 2, "need --plot"),
@@ -216,3 +237,10 @@ def test_flags_that_do_not_fit_are_refused_before_the_work(tmp_path, monkeypatch
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
     assert text in result.stderr
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "table")
+    assert "is a device or a pipe" in srcli("profile", "fsrcnn", "--csv", tmp_path / "table").stderr
+    assert (tmp_path / "table").is_fifo()

@@ -589,6 +589,14 @@ def test_a_report_says_what_was_done_and_with_what(folder, tmp_path):
     assert names(tmp_path) == ["my pictures", "my pictures_x2", "report.json"]
 
 
+def test_a_report_may_lie_in_the_folder_that_the_run_makes(folder, tmp_path):
+    assert upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", tmp_path / "out" / "told" / "r.json").exit_code == 0
+    assert names(tmp_path / "out") == ["p0.png", "p1.png", "p2.png", "told"]
+    assert len(read_report(tmp_path / "out" / "told" / "r.json")["files"]) == 3
+    assert upscale(folder, "-s", 2, "-o", tmp_path / "out", "--report", tmp_path / "no" / "r.json").exit_code == 1
+    assert names(tmp_path) == ["my pictures", "out"]
+
+
 def test_a_result_that_hardly_resembles_its_input_is_pointed_out(folder, tmp_path, monkeypatch):
     honest = Upscaler.several
     monkeypatch.setattr(Upscaler, "several", lambda *given, **more: [255 - pixels for pixels in honest(*given, **more)])

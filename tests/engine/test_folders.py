@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +83,30 @@ def test_the_hr_of_a_download_is_found(tmp_path, made, found):
     assert hr_folder(tmp_path) == tmp_path
 
 
-def test_a_download_whose_hr_cannot_be_told_is_refused(tmp_path):
-    for name in ("a_HR", "b_HR", "a_LR"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(BadFolder, match=r"holds a_HR, b_HR; name one of them"):
-        hr_folder(tmp_path)
+@pytest.mark.parametrize(
+    ("made", "hr"),
+    [
+        (["a_HR", "b_HR", "a_LR"], ["a_HR", "b_HR"]),
+        (["DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_train_LR_bicubic/X2", "Set5/GTmod12"], ["DIV2K/DIV2K_train_HR", "Set5/GTmod12"]),
+        (["sets/Set5/HR", "sets/Set5/LRbicx4"], ["sets/Set5/HR"]),
+    ],
+)
+def test_lr_is_not_taken_for_hr_where_several_downloads_lie(tmp_path, made, hr):
+    for name in made:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "p.png").touch()
+    assert hr_folder(tmp_path) == tmp_path
+    named = ", ".join(str(tmp_path / name) for name in hr)
+    with pytest.raises(BadFolder, match=re.escape(f"'{tmp_path}' holds LR beside HR; name the HR alone: {named}")):
+        list_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("made", [["Set5/HR", "Set14/HR"], ["X4/LR_bicubic", "more"], ["portraits_hr", "allrounders"]])
+def test_folders_of_one_kind_are_pooled(tmp_path, made):
+    for name in made:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "p.png").touch()
+    assert len(list_pictures(tmp_path)) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")

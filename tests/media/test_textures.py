@@ -43,6 +43,16 @@ def test_what_else_a_tga_holds_is_named(tmp_path):
     assert read_image(tmp_path / "b.tga").notes == ("not kept: the image ID, the extension area",)
 
 
+def test_a_tga_without_its_suffix_is_told_by_its_end(tmp_path):
+    image().save(tmp_path / "a.tga")
+    content = (tmp_path / "a.tga").read_bytes()
+    (tmp_path / "whole").write_bytes(content)
+    (tmp_path / "old").write_bytes(content[:-26])
+    np.testing.assert_array_equal(read_image(tmp_path / "whole").pixels, PIXELS)
+    with pytest.raises(BadPicture, match="is no picture that srcli knows"):
+        probe(tmp_path / "old")
+
+
 @pytest.mark.parametrize("kind", ["DXT1", "DXT5", None])
 def test_a_dds_is_read_and_an_alpha_of_255_all_over_is_none(tmp_path, kind):
     image(255 + 0 * ALPHA).save(tmp_path / "a.dds", pixel_format=kind)
@@ -95,6 +105,39 @@ def test_a_dds_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_pat
     content = (tmp_path / "a.dds").read_bytes()
     (tmp_path / "a.dds").write_bytes(content.replace(b"DXT5", b"ZZZZ"))
     with pytest.raises(BadPicture, match="of a kind that srcli cannot read; convert it to PNG first"):
+        probe(tmp_path / "a.dds")
+
+
+@pytest.mark.parametrize(
+    ("palette_bits", "kind", "bits", "said"),
+    [
+        (24, 1, 16, "TGA of type 1, 16 bits a px, a palette of 24"),
+        (15, 9, 8, "TGA of type 9, 8 bits a px, a palette of 15"),
+        (24, 2, 24, "TGA of type 2, 24 bits a px, a palette of 24"),
+        (0, 2, 15, "TGA of type 2, 15 bits a px"),
+        (0, 3, 24, "TGA of type 3, 24 bits a px"),
+    ],
+)
+def test_a_tga_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_path, palette_bits, kind, bits, said):
+    head = struct.pack("<3B2HB4H2B", 0, palette_bits > 0, kind, 0, 16, palette_bits, 0, 0, 20, 8, bits, 0)
+    (tmp_path / "a.tga").write_bytes(head + bytes(2000))
+    with pytest.raises(BadPicture, match=f"of a kind that srcli cannot read; convert it to PNG first: {said}$"):
+        probe(tmp_path / "a.tga")
+
+
+def test_a_tga_whose_runs_go_beyond_a_row_is_not_called_damaged(tmp_path):
+    head = struct.pack("<3B2HB4H2B", 0, 0, 11, 0, 0, 0, 0, 0, 20, 8, 8, 0)
+    (tmp_path / "a.tga").write_bytes(head + b"\x9f\x07" * 5)  # five runs of 32 px
+    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: TGA with runs of px that go beyond a row"):
+        read_image(tmp_path / "a.tga")
+
+
+def test_a_dds_of_16_bits_a_luminance_is_not_called_damaged(tmp_path):
+    Image.new("L", (20, 8)).save(tmp_path / "a.dds")
+    content = bytearray((tmp_path / "a.dds").read_bytes())
+    content[88] = 16
+    (tmp_path / "a.dds").write_bytes(content)
+    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: Unsupported bitcount 16"):
         probe(tmp_path / "a.dds")
 
 
