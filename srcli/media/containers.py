@@ -28,7 +28,7 @@ from srcli.errors import BadVideo
 from srcli.files import unwritten
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
-from srcli.media.video import SETBACK, Clip, Track, decoding, real_videos
+from srcli.media.video import SETBACK, Clip, Track, decoding, open_video, real_videos
 
 _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
 _SOUNDS = {"webm": "libopus"}  # what sound is encoded as where it cannot be copied, else AAC
@@ -223,7 +223,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
 
 def _other_languages(path: Path, languages: Sequence[str | None]) -> list[str]:
     """Say which languages of streams a container has no code for."""
-    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with decoding(path), open_video(path) as container:
         if len(container.streams) != len(languages):
             return []  # with cover pictures and chapters, which have none
         found = [stream.metadata.get("language", "und") for stream in container.streams]
@@ -246,7 +246,7 @@ def verify(
     Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing,
     which pixels have another shape, and which of the `sounds` last longer or shorter than they were copied.
     """
-    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with decoding(path), open_video(path) as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
         if sorted(found) != sorted(kinds):
             raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
@@ -330,7 +330,7 @@ def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
     if source is None:
         return None
     with decoding(source):
-        return stack.enter_context(av.open(str(source.absolute()), metadata_errors="replace"))
+        return stack.enter_context(open_video(source))
 
 
 def _start(output: OutputContainer, container: str) -> None:
@@ -450,7 +450,7 @@ class _Plan:
         name = _name(stream)
         if self._container == "mkv" and name in _PICTURES:
             assert isinstance(stream.container, InputContainer)
-            with av.open(stream.container.name, metadata_errors="replace") as again:
+            with open_video(stream.container.name) as again:
                 packet = next((p for p in again.demux(again.streams[stream.index]) if p.size), None)
             if packet:
                 file, kind = _PICTURES[name]
@@ -491,10 +491,7 @@ class _Plan:
 def _takes(container: str, stream: Stream) -> bool:
     """Tell by writing one packet into memory: some are refused only when they come, or at the end."""
     try:
-        with (
-            av.open(stream.container.name, metadata_errors="replace") as again,
-            _Output(io.BytesIO(), container) as output,
-        ):
+        with open_video(stream.container.name) as again, _Output(io.BytesIO(), container) as output:
             source = again.streams[stream.index]
             target = output.container.add_stream_from_template(source)
             packet = next((p for p in again.demux(source) if p.size and p.dts is not None), None)
@@ -509,10 +506,7 @@ def _takes(container: str, stream: Stream) -> bool:
 def _decoded(container: str, stream: AudioStream) -> AudioFrame | None:
     """Return the first of a stream's sound, None where it does not decode or cannot be encoded for the container."""
     try:
-        with (
-            av.open(stream.container.name, metadata_errors="replace") as again,
-            _Output(io.BytesIO(), container) as output,
-        ):
+        with open_video(stream.container.name) as again, _Output(io.BytesIO(), container) as output:
             first = next(again.decode(again.streams[stream.index]), None)
             if isinstance(first, AudioFrame):
                 target = _encoder(output.container, container, stream, first)
@@ -712,7 +706,7 @@ def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) ->
     FFmpeg seeks in the video: where no key frame lies before the time, it goes to the first one behind it.
     """
     at = max(int((time - 1) * av.time_base), given.start_time or 0)  # some sound comes a little before its picture
-    with suppress(av.FFmpegError), av.open(given.name, metadata_errors="replace") as again:
+    with suppress(av.FFmpegError), open_video(given.name) as again:
         again.seek(at)
         packets = again.demux([again.streams[stream.index] for stream in streams])
         first = next((packet for packet in packets if packet.size and packet.pts is not None), None)

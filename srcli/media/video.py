@@ -164,6 +164,12 @@ def upright(frame: Timed, track: Track) -> Timed:
     return frame._replace(pixels=turn(frame.pixels), alpha=None if frame.alpha is None else turn(frame.alpha))
 
 
+def open_video(path: Path | str) -> InputContainer:
+    """Open a file for FFmpeg to read; raise what PyAV does, which `decoding` turns into BadVideo."""
+    # absolute: FFmpeg would take a name such as 12:30.mkv for an address
+    return av.open(str(Path(path).absolute()), metadata_errors="replace")
+
+
 @contextmanager
 def decoding(path: Path | str) -> Iterator[None]:
     """Turn what PyAV raises of a file into BadVideo."""
@@ -176,12 +182,11 @@ def decoding(path: Path | str) -> Iterator[None]:
 
 def probe_video(path: Path) -> Video:
     """Read the headers and the first frame of every video track; raise BadVideo in one line."""
-    # here and elsewhere absolute: FFmpeg would take a name such as 12:30.mkv for an address
     with decoding(path):
         empty = not path.stat().st_size
     if empty:
         raise BadVideo(f"'{path}' is empty")
-    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with decoding(path), open_video(path) as container:
         tracks = [track for stream in real_videos(container) if (track := _probe(path, stream))]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
@@ -202,7 +207,7 @@ def _probe(path: Path, stream: VideoStream) -> Track | None:
     if stream.codec_context is None:
         raise BadVideo(f"'{path}': no decoder for the codec of stream {stream.index}")
     # once more for each: not every file lets itself be sought to its beginning
-    with av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with open_video(path) as container:
         again = container.streams[stream.index]
         assert isinstance(again, VideoStream)
         decoder = _decoder(again)
@@ -489,7 +494,7 @@ class VideoReader:
     @contextmanager
     def _opened(self, at: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file at its beginning, or at a time in ticks of the track."""
-        with decoding(self.path), av.open(str(self.path.absolute()), metadata_errors="replace") as container:
+        with decoding(self.path), open_video(self.path) as container:
             stream = next(stream for stream in container.streams.video if stream.index == self.track.index)
             if at is not None:
                 container.seek(at, stream=stream)
