@@ -97,6 +97,15 @@ class _Span:
         return 0.0 if self.start is None else float(self.stop - self.start)
 
 
+class _Written(NamedTuple):
+    """What went into a file beside its upscaled frames, and is looked for when it is read back."""
+
+    kinds: Sequence[str]  # of its streams, without data streams
+    tags: Mapping[str, str]
+    languages: Sequence[str | None]  # of its streams
+    sounds: Sequence[_Span]
+
+
 class _Copy(NamedTuple):
     """How packets of a source's stream reach the result."""
 
@@ -213,43 +222,25 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
                 output.container.mux_one(packet)
         except (av.FFmpegError, ValueError) as error:
             raise unwritten(target, error, BadVideo) from error
-        kinds, tags = plan.kinds, dict(output.container.metadata)
         languages = [stream.metadata.get("language") for stream in output.container.streams]
-    notes = [*(note for each in plan.converters for note in each.notes), *_other_languages(target, languages)]
+        written = _Written(plan.kinds, dict(output.container.metadata), languages, list(sounds.values()))
+    notes = [note for each in plan.converters for note in each.notes]
     for index, seconds in silenced.items():
         notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
-    return (*notes, *verify(target, tracks, kinds, begin, tags, list(sounds.values())))
+    return (*notes, *verify(target, tracks, begin, written))
 
 
-def _other_languages(path: Path, languages: Sequence[str | None]) -> list[str]:
-    """Say which languages of streams a container has no code for."""
-    with decoding(path), open_video(path) as container:
-        if len(container.streams) != len(languages):
-            return []  # with cover pictures and chapters, which have none
-        found = [stream.metadata.get("language", "und") for stream in container.streams]
-    lost = sorted(
-        {said for said, kept in zip(languages, found, strict=True) if said not in (None, "und", kept) and kept == "und"}
-    )
-    return [f"languages that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
-
-
-def verify(
-    path: Path,
-    tracks: Sequence[Done],
-    kinds: Sequence[str],
-    begin: Fraction,
-    tags: Mapping[str, str],
-    sounds: Sequence[_Span],
-) -> tuple[str, ...]:
+def verify(path: Path, tracks: Sequence[Done], begin: Fraction, written: _Written) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
-    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing,
-    which pixels have another shape, and which of the `sounds` last longer or shorter than they were copied.
+    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which languages and tags are
+    missing, which pixels have another shape, and which sounds last longer or shorter than they were copied.
     """
     with decoding(path), open_video(path) as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
-        if sorted(found) != sorted(kinds):
-            raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
+        if sorted(found) != sorted(written.kinds):
+            due = ", ".join(written.kinds)
+            raise BadVideo(f"the result has the streams {', '.join(found)} instead of {due}: please report this")
         videos = real_videos(container)
         times: dict[int, list[int]] = {stream.index: [] for stream in videos}
         ends: dict[int, tuple[int, Fraction]] = {}  # the largest time stamp, and when its frame ends
@@ -268,16 +259,28 @@ def verify(
             for stream, done in zip(videos, tracks, strict=True)
         ]
         there = {key.lower() for key in container.metadata}
-    lost = sorted(key for key in tags if key.lower() not in there)
-    notes = [f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
+        languages = [stream.metadata.get("language", "und") for stream in container.streams]
+    lost = {
+        "languages": _lost_languages(written.languages, languages),
+        "tags": sorted(key for key in written.tags if key.lower() not in there),
+    }
+    notes = [f"{what} that {path.suffix[1:]} does not keep: {', '.join(each)}" for what, each in lost.items() if each]
     for shape, wanted in shapes:
         if abs(shape / wanted - 1) > _SHAPE_OFF:
             notes.append(f"the pixels have the shape {shape} in the result, {wanted} in the source: please report this")
-    for number, (kept, copied) in enumerate(zip(heard.values(), sounds, strict=True), 1):
+    for number, (kept, copied) in enumerate(zip(heard.values(), written.sounds, strict=True), 1):
         if abs(kept.seconds - copied.seconds) > _SOUND_OFF:
             length = f"lasts {kept.seconds:.2f} s in the result, but {copied.seconds:.2f} s were copied"
             notes.append(f"sound track {number} {length}: listen to its end, and please report this")
     return tuple(notes)
+
+
+def _lost_languages(said: Sequence[str | None], kept: Sequence[str]) -> list[str]:
+    """Return the languages of streams that a container has no code for."""
+    if len(said) != len(kept):
+        return []  # with cover pictures and chapters, which have none
+    pairs = zip(said, kept, strict=True)
+    return sorted({language for language, found in pairs if found == "und" and language not in (None, "und")})
 
 
 def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fraction, begin: Fraction) -> None:
