@@ -106,6 +106,40 @@ class _Written(NamedTuple):
     sounds: Sequence[_Span]
 
 
+class _Window(NamedTuple):
+    """The part of a source that is copied, in seconds of its clock."""
+
+    begin: Fraction  # becomes the result's zero
+    end: Fraction | None
+    late: bool  # what lies before is cut off; else nothing does
+
+    @property
+    def cut(self) -> bool:
+        return self.late or self.end is not None
+
+    def holds(self, start: Fraction, stop: Fraction, *, sound: bool) -> bool:
+        """Tell whether a packet is copied; of cut sound only what begins within."""
+        if self.end is not None and start >= self.end:
+            return False
+        return not self.begin or start >= self.begin or (stop > self.begin and not (self.late and sound))
+
+    def placed(self, packet: AnyPacket, target: Stream, *, still: bool = False) -> AnyPacket:
+        """Put a packet into a stream, moved as the window is, `still` ones but for that; a subtitle is cut to it."""
+        words = target.type == "subtitle"
+        if self.begin and not still:
+            _shift(packet, self.begin)
+            if packet.pts is not None and packet.pts < 0 and words:
+                packet.duration = (packet.duration or 0) + packet.pts
+                packet.pts = packet.dts = 0
+        if self.end is not None and packet.pts is not None and words:
+            left = math.ceil((self.end - self.begin) / packet.time_base) - packet.pts
+            packet.duration = max(min(packet.duration or 0, left), 1)
+        if packet.dts is None:
+            packet.dts = packet.pts
+        packet.stream = target
+        return packet
+
+
 class _Copy(NamedTuple):
     """How packets of a source's stream reach the result."""
 
@@ -209,14 +243,14 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
         output = stack.enter_context(_Output(str(target.absolute()), container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
-        begin, end = _window(given, tracks, clip)
-        sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
+        window = _window(given, tracks, clip)
+        sources = [_video_packets(stream, done, window.begin) for stream, done in plan.videos]
         silenced: dict[int, Fraction] = {}
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            copied = _copied(given, plan.copies, tracks[0].anew, begin, end, silenced, late=bool(clip.start))
+            copied = _copied(given, plan.copies, tracks[0].anew, window, silenced)
             sources.append(_measured(copied, sounds))
-            _add_chapters(output.container, given, begin, end)
+            _add_chapters(output.container, given, window)
         try:
             for packet in heapq.merge(*sources, key=_time):
                 output.container.mux_one(packet)
@@ -227,7 +261,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
     notes = [note for each in plan.converters for note in each.notes]
     for index, seconds in silenced.items():
         notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
-    return (*notes, *verify(target, tracks, begin, written))
+    return (*notes, *verify(target, tracks, window.begin, written))
 
 
 def verify(path: Path, tracks: Sequence[Done], begin: Fraction, written: _Written) -> tuple[str, ...]:
@@ -569,18 +603,15 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> tuple[Fraction, Fraction | None]:
-    """Return the time of the source that becomes the result's zero, where that moves, and the time at which copies end."""
+def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> _Window:
     tick = tracks[0].track.time_base  # of an AVI a whole frame: all streams move by as many
     begin, first = Fraction(0), Fraction((given.start_time if given else 0) or 0, av.time_base)
     if clip.start:
         begin = math.ceil((max(first, begin) + clip.start) / tick) * tick
     elif given and given.format.name in _CLOCKED:
         begin = round(first / tick) * tick
-    if clip.end is None and clip.frames is None:
-        return begin, None
     ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]
-    return begin, max(ends)
+    return _Window(begin, None if clip.end is None and clip.frames is None else max(ends), late=bool(clip.start))
 
 
 def _time(packet: AnyPacket) -> Fraction:
@@ -610,41 +641,19 @@ def _copied(
     given: InputContainer,
     copies: Mapping[int, _Copy],
     anew: Sequence[Fraction],
-    begin: Fraction,
-    end: Fraction | None,
+    window: _Window,
     silenced: dict[int, Fraction],
-    *,
-    late: bool,
 ) -> Iterator[AnyPacket]:
-    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within.
-
-    `late`: what lies before `begin` is cut off, rather than that nothing does.
-    """
+    """Yield what is copied and lies within the window."""
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
         return
-    if late and not anew:  # else a later part could be taken for the first
+    if window.late and not anew:  # else a later part could be taken for the first
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
-        if (at := _sought(given, streams, begin - back)) is not None:
+        if (at := _sought(given, streams, window.begin - back)) is not None:
             given.seek(at)
-
-    def placed(converted: AnyPacket, copy: _Copy, *, still: bool) -> AnyPacket:
-        """Move a packet as the window is, and cut a subtitle to it."""
-        if begin and not still:
-            _shift(converted, begin)
-            if converted.pts is not None and converted.pts < 0 and copy.target.type == "subtitle":
-                converted.duration = (converted.duration or 0) + converted.pts
-                converted.pts = converted.dts = 0
-        if end is not None and copy.target.type == "subtitle" and converted.pts is not None:
-            left = math.ceil((end - begin) / converted.time_base) - converted.pts
-            converted.duration = max(min(converted.duration or 0, left), 1)
-        if converted.dts is None:
-            converted.dts = converted.pts
-        converted.stream = copy.target
-        return converted
-
     with suppress(av.FFmpegError):  # the data end early, which the reader of the video track has said
-        for packet in _continued(given.demux(streams), anew, late or end is not None, silenced):
+        for packet in _continued(given.demux(streams), anew, window.cut, silenced):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -652,16 +661,14 @@ def _copied(
             if not packet.size or time is None:
                 continue
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
-            if not still and end is not None and start >= end:
-                continue
-            if not still and begin and start < begin and (stop <= begin or (late and packet.stream.type == "audio")):
+            if not still and not window.holds(start, stop, sound=packet.stream.type == "audio"):
                 continue
             copy = copies[packet.stream.index]
             for converted in copy.convert(packet):
-                yield placed(converted, copy, still=still)
+                yield window.placed(converted, copy.target, still=still)
     for copy in copies.values():
         for converted in copy.finish():
-            yield placed(converted, copy, still=False)
+            yield window.placed(converted, copy.target)
 
 
 def _continued(
@@ -726,7 +733,8 @@ def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, _Span]) -> Iter
         yield packet
 
 
-def _add_chapters(output: OutputContainer, given: InputContainer, begin: Fraction, end: Fraction | None) -> None:
+def _add_chapters(output: OutputContainer, given: InputContainer, window: _Window) -> None:
+    begin, end, _ = window
     chapters = []
     for chapter in given.chapters():
         base = chapter["time_base"] or Fraction(1, 1000)
