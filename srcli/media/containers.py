@@ -233,7 +233,7 @@ def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tup
         output = stack.enter_context(_Output(io.BytesIO(), container))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
-        return plan.notes
+        return tuple(plan.notes)
 
 
 def join(source: Path | None, target: Path, container: str, tracks: Sequence[Done], clip: Clip) -> tuple[str, ...]:
@@ -385,7 +385,7 @@ class _Plan:
         self.videos: list[tuple[VideoStream, Done]] = []
         self.copies: dict[int, _Copy] = {}
         self.converters: list[_Words | _Sound] = []
-        self._notes: list[str] = []
+        self.notes: list[str] = []
         upscaled = {done.track.index: done for done in tracks}
         if given is None:
             for done in tracks:
@@ -398,7 +398,7 @@ class _Plan:
             if stream.index in upscaled:
                 self._add_video(upscaled[stream.index])
             elif isinstance(stream, VideoStream) and stream in films:
-                self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
+                self.notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
             elif isinstance(stream, VideoStream):
                 self._add_cover(stream)
             elif isinstance(stream, AudioStream):
@@ -413,10 +413,6 @@ class _Plan:
                 self._lost(stream)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        return tuple(self._notes)
-
-    @property
     def kinds(self) -> list[str]:
         """The types of the streams, without data streams."""
         # Matroska's cover pictures are attachments, which FFmpeg reads as video
@@ -427,7 +423,7 @@ class _Plan:
 
     def _lost(self, stream: Stream, hint: str = "") -> None:
         what = f"stream {stream.index} ({stream.type}, {_name(stream)})"
-        self._notes.append(f"{what} cannot be carried by {self._container}{hint}")
+        self.notes.append(f"{what} cannot be carried by {self._container}{hint}")
 
     def _add_video(self, done: Done) -> None:
         encoding, track = done.encoding, done.track
@@ -445,10 +441,9 @@ class _Plan:
             matrix[6] = matrix[6] * encoding.width // track.width
             matrix[7] = matrix[7] * encoding.height // track.height
             stream.set_display_matrix(matrix)
-        stream.metadata.update(_of_stream(track.metadata or {}, self._container))
+        self._describe(stream, track.metadata or {}, Disposition(track.disposition))
         if encoding.pix_fmt.startswith("yuva") and encoding.codec == "libvpx-vp9":
             stream.metadata["alpha_mode"] = "1"
-        stream.disposition = Disposition(track.disposition)
         self.videos.append((stream, done))
 
     def _template(self, stream: Stream) -> Stream | None:
@@ -456,9 +451,12 @@ class _Plan:
             target = self._output.add_stream_from_template(stream)
         except (ValueError, av.FFmpegError):
             return None
-        target.metadata.update(_of_stream(stream.metadata, self._container))
-        target.disposition = stream.disposition
+        self._describe(target, stream.metadata, stream.disposition)
         return target
+
+    def _describe(self, target: Stream, metadata: Mapping[str, str], disposition: Disposition) -> None:
+        target.metadata.update(_of_stream(metadata, self._container))
+        target.disposition = disposition
 
     def _add_copy(self, stream: Stream) -> bool:
         if not _takes(self._container, stream) or (target := self._template(stream)) is None:
@@ -475,11 +473,10 @@ class _Plan:
             self._lost(stream, hint)
             return
         target = _encoder(self._output, self._container, stream, first)
-        target.metadata.update(_of_stream(stream.metadata, self._container))
-        target.disposition = stream.disposition
+        self._describe(target, stream.metadata, stream.disposition)
         sound = _Sound(stream, target)
         what = f"{_name(stream)} sound, which {self._container} cannot carry, encoded as {_name(target)}"
-        self._notes.append(f"stream {stream.index}: {what}{hint}")
+        self.notes.append(f"stream {stream.index}: {what}{hint}")
         self.converters.append(sound)
         self.copies[stream.index] = _Copy(target, sound.convert, sound.finish)
 
@@ -504,7 +501,7 @@ class _Plan:
             self._output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
         else:
             name = stream.metadata.get("filename", "")
-            self._notes.append(f"the attachment '{name}' cannot be carried by {self._container}; mkv carries it")
+            self.notes.append(f"the attachment '{name}' cannot be carried by {self._container}; mkv carries it")
 
     def _add_subtitles(self, stream: SubtitleStream) -> None:
         if (target := self._template(stream)) is not None:
@@ -517,10 +514,9 @@ class _Plan:
         target = self._output.add_stream(wanted)
         assert isinstance(target.codec_context, SubtitleCodecContext)
         words = _Words(stream, target.codec_context)
-        target.metadata.update(_of_stream(stream.metadata, self._container))
-        target.disposition = stream.disposition
+        self._describe(target, stream.metadata, stream.disposition)
         styled = ": their styles may be simpler" if name in ("ass", "ssa") else ""
-        self._notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
+        self.notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
         self.converters.append(words)
         self.copies[stream.index] = _Copy(target, words.convert)
 
