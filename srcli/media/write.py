@@ -159,8 +159,8 @@ def _write_png(picture: Picture, path: Path, level: int) -> None:
     (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
     with path.open("wb") as file:
         writer = PngWriter(file, (height, width, channels), picture.pixels.dtype, chunks=png_chunks(picture), level=level)
-        for strip in strips_of(picture):
-            writer.write(stacked(strip))
+        for rows in strips_of(picture):
+            writer.write(rows)
         writer.finish()
 
 
