@@ -26,6 +26,7 @@ from srcli.media.animation import Animation, Frame
 from srcli.media.image import Picture
 from srcli.models.base import SRModel
 from srcli.ops.alpha import REACH, Blend, blend, bounds, unblend, unweigh, weigh
+from srcli.ops.metrics import decibels
 from srcli.ops.pixels import MAXIMA, to_array, to_levels, to_tensor
 from srcli.ops.resize import Edge, resize_strips
 from srcli.ops.tiles import Tile
@@ -151,9 +152,7 @@ class Upscaler:
         x = to_tensor(_at_least(pixels, self.model.min_side), self.device)
         fast, exact = (to_array(self.runner.whole(x, p)).astype(int) for p in (self.precision, "fp32"))
         error = np.abs(fast - exact)
-        mean = float((error**2).mean())
-        psnr = 10 * math.log10(255**2 / mean) if mean else math.inf
-        return Agreement(psnr, float((error <= 2).mean()))
+        return Agreement(decibels(float(((error / 255) ** 2).mean())), float((error <= 2).mean()))
 
     def pixels(
         self,
