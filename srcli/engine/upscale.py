@@ -418,11 +418,7 @@ class Resizer:
         shares = [math.prod(chain[:i]) ** 2 for i in range(len(chain))]  # a pass costs what it reads
         for i, s in enumerate(chain):
             precision = precision or self.upscalers[s].choose(picture.pixels)
-            before, share, total = sum(shares[:i]), shares[i], sum(shares)
-
-            def part(fraction: float, before: int = before, share: int = share, total: int = total) -> None:
-                tick((before + share * fraction) / total)
-
+            part = partial(_within, tick, sum(shares[:i]), sum(shares), share=shares[i])
             run = self.upscalers[s]
             picture = run(picture, part, precision) if self.edge == "mirror" else _seamless(run, picture, part, precision)
         return resampled(picture, *size, edge=self.edge, separate=self._separate), precision
@@ -459,8 +455,9 @@ def _seamless(upscaler: Upscaler, picture: Picture, tick: Tick, precision: Preci
     return replace(wide, pixels=wide.pixels[rows, columns].copy(), alpha=alpha)
 
 
-def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
-    tick((index + fraction) / count)
+def _within(tick: Tick, done: int, total: int, fraction: float, *, share: int = 1) -> None:
+    """Tell how much of a total is done where so much was before, and a fraction of a share of it is."""
+    tick((done + share * fraction) / total)
 
 
 def _bounded(result: np.ndarray, alpha: np.ndarray) -> np.ndarray:
