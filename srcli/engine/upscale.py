@@ -23,7 +23,7 @@ from srcli.engine.memory import off_heap
 from srcli.engine.runner import Runner, Work
 from srcli.errors import BadCheckpoint, UsageError
 from srcli.media.animation import Animation, Frame
-from srcli.media.image import Picture
+from srcli.media.image import Array, Picture
 from srcli.models.base import SRModel
 from srcli.ops.alpha import REACH, Blend, blend, bounds, unblend, unweigh, weigh
 from srcli.ops.metrics import decibels
@@ -431,7 +431,7 @@ class Resizer:
         precision, before = None, None
         count = len(animation.frames)
         for i, frame in enumerate(animation.frames):
-            if before is None or not _same(frame, before):
+            if before is None or not same(frame[:2], before[:2]):
                 part = partial(_within, tick, i, count)
                 result, precision = self(Picture(frame.pixels, frame.alpha), size, part, precision)
             frames.append(Frame(result.pixels, result.alpha, frame.duration))
@@ -456,7 +456,7 @@ def _seamless(upscaler: Upscaler, picture: Picture, tick: Tick, precision: Preci
 
 
 def _within(tick: Tick, done: int, total: int, fraction: float, *, share: int = 1) -> None:
-    """Tell how much of a total is done where so much was before, and a fraction of a share of it is."""
+    """Tell how much of `total` is done: `done` before, and a fraction of `share`."""
     tick((done + share * fraction) / total)
 
 
@@ -491,11 +491,9 @@ def _in_gray(x: Tensor) -> Tensor:
     return x.mean(0, keepdim=True).expand_as(x)
 
 
-def _same(frame: Frame, other: Frame) -> bool:
-    return np.array_equal(frame.pixels, other.pixels) and (
-        frame.alpha is other.alpha is None
-        or (frame.alpha is not None and other.alpha is not None and np.array_equal(frame.alpha, other.alpha))
-    )
+def same(frame: tuple[Array, Array | None], other: tuple[Array, Array | None]) -> bool:
+    """Tell whether frames have the same pixels and alpha."""
+    return all(np.array_equal(a, b) for a, b in zip(frame, other, strict=True))  # type: ignore[arg-type]  # None is itself
 
 
 def passes(factor: float, scales: Collection[int]) -> tuple[int, ...]:

@@ -15,14 +15,13 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-import numpy as np
 import torch
 
 from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
-from srcli.engine.upscale import Resizer
+from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
@@ -457,7 +456,7 @@ def upscaled(
             if item is None:
                 return
             number, frame = item
-            repeated = before is not None and _same(frame, before)
+            repeated = before is not None and same(frame[:2], before[:2])
             if not repeated or result is None:
                 picture, precision = compute(Picture(frame.pixels, frame.alpha), size, precision=precision)
                 result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
@@ -502,12 +501,6 @@ def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
     frame = next(_reader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
     chain = resizer.chain((track.track.height, track.track.width), (track.encoding.height, track.encoding.width))
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
-
-
-def _same(frame: Timed, other: Timed) -> bool:
-    if frame.alpha is not None and not np.array_equal(frame.alpha, other.alpha):  # type: ignore[arg-type]
-        return False
-    return np.array_equal(frame.pixels, other.pixels)
 
 
 def _size(source: Source, scale: float | Box) -> tuple[int, int]:
