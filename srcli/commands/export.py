@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from srcli import console
+from srcli import console, zoo
 from srcli.commands.options import Json, Offline, Scale, check_output, one_of
 from srcli.errors import OutputExists, UsageError
 
@@ -34,7 +34,6 @@ def export(
     if format is not None:
         one_of("--format", format, FORMATS)
 
-    from srcli import zoo
     from srcli.engine.export import FORMATS as KINDS
     from srcli.engine.export import export, format_of, need, parts_of
 

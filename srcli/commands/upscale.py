@@ -35,6 +35,7 @@ from srcli.commands.weights import Weights
 from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
+from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
@@ -196,7 +197,6 @@ def upscale(
     from srcli.media.jobs import Box, Job, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
     from srcli.media.sniff import CONTAINERS
-    from srcli.zoo import PHOTO, VIDEO
 
     if stream and rank_and_world()[1] > 1:
         raise UsageError("frames go to stdout from one process, not from torchrun: name a file with -o")
