@@ -8,6 +8,7 @@ import typer
 from srcli import console, zoo
 from srcli.commands.options import (
     PAGE,
+    PRECISIONS,
     Device,
     Json,
     Offline,
@@ -55,7 +56,7 @@ def compare(
 
     Example: srcli compare photo.jpg -m rfdn -m mfdn -o page.html
     """
-    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    precision = one_of("--precision", precision, PRECISIONS)
     side = parse_tile(tile)
     moment = parse_time("--at", at)
     target = output or source.with_name(f"{source.stem}_compare.html")
@@ -84,7 +85,7 @@ def compare(
     factor = common_scale([network.scale for network in networks]) if networks else scale or zoo.DEFAULT_SCALE
     names = [BASELINE, *short_names([BASELINE, *references, "HR"])[1:-1]]  # no model is taken for either of these
     entrants = [
-        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)  # type: ignore[arg-type]
+        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)
         for name, network in zip(names, [zoo.open_model(BASELINE, factor)[0], *networks], strict=True)
         for parameters in [network.single_scale_parameters()]
     ]

@@ -15,6 +15,8 @@ from srcli import console
 from srcli.commands import video
 from srcli.commands.forecast import Forecast, mib
 from srcli.commands.options import (
+    PRECISIONS,
+    AnyPrecision,
     AnyScale,
     Compile,
     Device,
@@ -39,12 +41,15 @@ from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
+    from srcli.engine.pipeline import Icc
     from srcli.engine.upscale import Resizer
-    from srcli.media.jobs import Box
+    from srcli.media.jobs import Box, Exists, Fit
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
-EXISTS = ("error", "skip", "overwrite", "rename")
+EXISTS: "tuple[Exists, ...]" = ("error", "skip", "overwrite", "rename")
+ICC: "tuple[Icc, ...]" = ("keep", "convert-srgb")
+FITS: "tuple[Fit, ...]" = ("contain", "cover")
 
 
 def upscale(
@@ -158,9 +163,9 @@ def upscale(
     one_of("--format", format, FORMATS)
     watch = watch or watch_idle is not None
     exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
-    one_of("--icc", icc, ("keep", "convert-srgb"))
-    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
-    one_of("--fit", fit or "contain", ("contain", "cover"))
+    icc = one_of("--icc", icc, ICC)
+    precision = one_of("--precision", precision, PRECISIONS)
+    fit = one_of("--fit", fit, FITS) if fit else None
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
@@ -203,7 +208,7 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
-    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
+    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
         keeping(None if dry_run else report, ranks, console.error) as journal,
@@ -223,7 +228,7 @@ def upscale(
             format=format,
             suffix=suffix,
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
-            exists=exists,  # type: ignore[arg-type]
+            exists=exists,
             say=(lambda line: None) if quiet else cache(console.note),  # once: --watch plans at every arrival
         )
         planned: list[Job] = []
@@ -323,7 +328,7 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
 class _Computing:
     """How the networks compute."""
 
-    precision: str
+    precision: AnyPrecision
     tile: int | None
     memory: int | None
     ensemble: bool
@@ -369,7 +374,7 @@ def _resizer(
         network.scale: Upscaler(
             network,
             device=ranks.device,
-            precision=how.precision,  # type: ignore[arg-type]
+            precision=how.precision,
             tile=how.tile,
             memory=how.memory,
             ensemble=how.ensemble,

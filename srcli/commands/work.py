@@ -17,6 +17,7 @@ from srcli.files import sweep
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
+    from srcli.engine.pipeline import Icc
     from srcli.engine.suit import Choice
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Job
@@ -28,7 +29,7 @@ class Writing:
 
     quality: int | None
     png_level: int
-    icc: str
+    icc: "Icc"
     fail_fast: bool
     json: bool
     quiet: bool
@@ -177,7 +178,7 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             work,
             quality=how.quality,
             png_level=how.png_level,
-            icc=how.icc,  # type: ignore[arg-type]
+            icc=how.icc,
             fail_fast=how.fail_fast,
             journal=how.journal,
             advice=how.advice,
