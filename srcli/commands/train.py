@@ -7,28 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from srcli import console
 from srcli.commands.options import DRAWING, Device, Json, check_output, need_folder, one_of
-from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
+from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
 from srcli.errors import INTERRUPTED, UsageError, UserError
 from srcli.models import ARCHS
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
 _TRAINED = [name for name in ARCHS if name != "bicubic"]  # which has nothing to train
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
-CHOICES = {
-    "loss": LOSSES,
-    "finish_loss": LOSSES,
-    "degradation": ("bicubic", "photo", "video"),
-    "optimizer": ("adam", "adamw", "muon"),
-    "schedule": ("cosine", "step", "constant"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-    "compile": ("auto", "on", "off"),
-}
 
 
 def train(
@@ -173,7 +164,7 @@ def train(
     several = {"data": data, "lr_dir": lr_dir, "teacher_dir": teacher_dir, "val": val}
     if val and len(val) > 1:
         raise UsageError(f"--val is one folder, not {len(val)}: 'srcli eval' scores the weights on others")
-    from srcli.engine.settings import FOLDERS, TrainConfig, each, listed
+    from srcli.engine.settings import FOLDERS, TrainConfig, each, flag, listed
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
     given |= {name: each(tuple(map(str, folders or ())), str) for name, folders in several.items()}
@@ -188,9 +179,9 @@ def train(
             raise UsageError(f"--{name} is missing; {_EXAMPLE}")
     if out is None and not samples:
         raise UsageError(f"--out is missing; {_EXAMPLE}")
-    for name, choices in CHOICES.items():
-        if name in values:
-            one_of(f"--{name.replace('_', '-')}", values[name], choices)
+    for name, hint in get_type_hints(TrainConfig).items():
+        if name in values and (choices := choices_of(hint)):
+            one_of(flag(name), values[name], choices)
     for name in FOLDERS if os.environ.get("RANK", "0") == "0" else ():  # others may lack what rank 0 alone reads
         for folder in listed(values.get(name)):
             need_folder(Path(folder))
