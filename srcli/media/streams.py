@@ -44,7 +44,6 @@ class Y4mReader:
     """The frames of a YUV4MPEG2 stream, read once and as they come."""
 
     damage: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, clip: Clip) -> None:
         self.count = 0
@@ -79,7 +78,6 @@ class Y4mReader:
 class RgbReader:
     """Frames of bare 8-bit RGB, three bytes a pixel and no header."""
 
-    notes: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, raw: Raw, clip: Clip) -> None:

@@ -115,8 +115,6 @@ class Track:
 class Video:
     """A file with at least one video track that decodes."""
 
-    path: Path
-    format: str  # FFmpeg's name, such as "mov,mp4,m4a,3gp,3g2,mj2"
     tracks: tuple[Track, ...]
     start: Fraction  # seconds at which its time line begins
     seconds: float | None  # by the header
@@ -194,7 +192,7 @@ def probe_video(path: Path) -> Video:
             raise BadVideo(f"'{path}': {what if kinds else 'it has no streams'}")
         start = Fraction(max(container.start_time or 0, 0), av.time_base)
         seconds = container.duration / av.time_base if container.duration else None
-        return Video(path, container.format.name, tuple(tracks), start, seconds)
+        return Video(tuple(tracks), start, seconds)
 
 
 def real_videos(container: InputContainer) -> list[VideoStream]:
