@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -40,7 +40,7 @@ class Score:
     seconds: float
     gray: bool = False
     rgb: tuple[float, float] | None = None
-    precision: str | None = None
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Scor
     if isinstance(entry.source, Path):
         scale = pair.hr.shape[0] // pair.lr.shape[0]
         return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale, dataset.folder)
-    return entry.source.pixels(pair.lr, precision=cast(Precision | None, scored.precision))
+    return entry.source.pixels(pair.lr, precision=scored.precision)
 
 
 def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, root: Path | None = None) -> Pair:
@@ -294,13 +294,13 @@ def shrink(hr: np.ndarray, scale: int) -> np.ndarray:
     return to_array(quantize(lr), UINT8)
 
 
-def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score]) -> Summary:
+def summarize(model: str, dataset: str, protocol: Protocol, scores: list[Score]) -> Summary:
     """Return the means of `scores`; pictures too small for SSIM do not count in its mean."""
     psnrs, ssims = [s.psnr for s in scores], [s.ssim for s in scores if not math.isnan(s.ssim)]
     rgb = [s.rgb for s in scores if s.rgb]
     return Summary(
         model,
-        dataset_name(folder),
+        dataset,
         protocol.scale,
         len(scores),
         _mean(psnrs),
@@ -346,8 +346,7 @@ def versus(a: Result, b: Result) -> Versus:
 
 def conclude(entry: Entry, dataset: Dataset, protocol: Protocol, scores: list[Score]) -> Result:
     """Gather the scores of an entry on a data set with their means."""
-    summary = summarize(entry.name, dataset.folder, protocol, scores)
-    return Result(entry, dataset, scores, replace(summary, dataset=dataset.name))
+    return Result(entry, dataset, scores, summarize(entry.name, dataset.name, protocol, scores))
 
 
 def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
