@@ -1,6 +1,5 @@
 """The only module that draws: results on stdout, progress and messages on stderr, bars only on a terminal."""
 
-import dataclasses
 import json
 import re
 import sys
@@ -88,8 +87,7 @@ def picture(text: str) -> None:
 
 def record(item: Any, **more: Any) -> None:
     """Print a dataclass, or a mapping, as one JSON line; nan and inf become null."""
-    content = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else dict(item)
-    result(json.dumps(jsonable({**content, **more})))
+    result(json.dumps(jsonable(item) | jsonable(more)))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
