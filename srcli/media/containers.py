@@ -59,10 +59,10 @@ _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """One track upscaled: how it was encoded, and its closed segments."""
+class UpscaledTrack:
+    """A track of a result: what it is made of, how it is encoded, and its closed segments."""
 
-    track: Track
+    source: Track
     encoding: Encoding
     segments: Sequence[Segment] = ()
     anew: Sequence[Fraction] = ()  # seconds by which it is later, from each time on that the source's clock begins anew
@@ -226,7 +226,7 @@ class _Words:
         return [text] if text.size else []
 
 
-def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tuple[str, ...]:
+def rehearse(source: Path | None, container: str, tracks: Sequence[UpscaledTrack]) -> tuple[str, ...]:
     """Write the header into memory and say what cannot be carried; raise BadVideo where the container refuses."""
     with ExitStack() as stack:
         given = _open(stack, source)
@@ -236,7 +236,7 @@ def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tup
         return tuple(plan.notes)
 
 
-def join(source: Path | None, target: Path, container: str, tracks: Sequence[Done], clip: Clip) -> tuple[str, ...]:
+def join(source: Path | None, target: Path, container: str, tracks: Sequence[UpscaledTrack], clip: Clip) -> tuple[str, ...]:
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
@@ -264,7 +264,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Don
     return (*notes, *verify(target, tracks, window.begin, written))
 
 
-def verify(path: Path, tracks: Sequence[Done], begin: Fraction, written: _Written) -> tuple[str, ...]:
+def verify(path: Path, tracks: Sequence[UpscaledTrack], begin: Fraction, written: _Written) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
     Time stamps may differ by the rounding of the container, a duration by one frame. Returns which languages and tags are
@@ -317,27 +317,27 @@ def _lost_languages(said: Sequence[str | None], kept: Sequence[str]) -> list[str
     return sorted({language for language, found in pairs if found == "und" and language not in (None, "und")})
 
 
-def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fraction, begin: Fraction) -> None:
+def _verify_track(stream: VideoStream, done: UpscaledTrack, times: list[int], stop: Fraction, begin: Fraction) -> None:
     base = stream.time_base or Fraction(1)
     if len(times) != done.frames:
         raise BadVideo(f"the result has {len(times)} frames, the source {done.frames}: please report this")
-    wanted = [pts * done.track.time_base - begin for pts in sorted(done.shown)]
+    wanted = [pts * done.source.time_base - begin for pts in sorted(done.shown)]
     worst = max((abs(pts * base - time) for pts, time in zip(times, wanted, strict=True)), default=Fraction(0))
     if worst > base:
         raise BadVideo(f"a frame of the result is shown {float(worst):.4f} s beside its time: please report this")
-    frame = done.segments[-1].last_duration * done.track.time_base
+    frame = done.segments[-1].last_duration * done.source.time_base
     off = abs(stop - (wanted[-1] + frame))
     # MP4 gives a frame the time until the next is decoded, which is the step between two shown before it
     steps = (after - before for before, after in pairwise(wanted[-2 * _HELD_BACK - 1 :]))
-    if off > max(frame, 1 / done.track.rate, *steps) + base:
+    if off > max(frame, 1 / done.source.rate, *steps) + base:
         raise BadVideo(f"the result ends {float(off):.3f} s beside the source: please report this")
 
 
 class _Output:
     """An output container whose file goes where something went wrong."""
 
-    def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
-        ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))
+    def __init__(self, file: Any, container: str, tracks: Sequence[UpscaledTrack] = ()) -> None:
+        ticks = math.lcm(*(done.source.time_base.denominator for done in tracks))
         # MP4 counts the time before a track begins in ticks of its own, which are ms unless said
         precise = {"movie_timescale": str(ticks)} if ticks < 2**31 else {}
         flags = {
@@ -380,13 +380,15 @@ def _start(output: OutputContainer, container: str) -> None:
 class _Plan:
     """Which stream of the result comes from where, in the order of the source."""
 
-    def __init__(self, output: OutputContainer, given: InputContainer | None, container: str, tracks: Sequence[Done]) -> None:
+    def __init__(
+        self, output: OutputContainer, given: InputContainer | None, container: str, tracks: Sequence[UpscaledTrack]
+    ) -> None:
         self._output, self._container = output, container
-        self.videos: list[tuple[VideoStream, Done]] = []
+        self.videos: list[tuple[VideoStream, UpscaledTrack]] = []
         self.copies: dict[int, _Copy] = {}
         self.converters: list[_Words | _Sound] = []
         self.notes: list[str] = []
-        upscaled = {done.track.index: done for done in tracks}
+        upscaled = {done.source.index: done for done in tracks}
         if given is None:
             for done in tracks:
                 self._add_video(done)
@@ -425,8 +427,8 @@ class _Plan:
         what = f"stream {stream.index} ({stream.type}, {_name(stream)})"
         self.notes.append(f"{what} cannot be carried by {self._container}{hint}")
 
-    def _add_video(self, done: Done) -> None:
-        encoding, track = done.encoding, done.track
+    def _add_video(self, done: UpscaledTrack) -> None:
+        encoding, track = done.encoding, done.source
         try:
             stream = self._output.add_stream(encoding.codec, rate=encoding.rate, options=encoding.options)
         except ValueError as error:
@@ -599,14 +601,14 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> _Window:
-    tick = tracks[0].track.time_base  # of an AVI a whole frame: all streams move by as many
+def _window(given: InputContainer | None, tracks: Sequence[UpscaledTrack], clip: Clip) -> _Window:
+    tick = tracks[0].source.time_base  # of an AVI a whole frame: all streams move by as many
     begin, first = Fraction(0), Fraction((given.start_time if given else 0) or 0, av.time_base)
     if clip.start:
         begin = math.ceil((max(first, begin) + clip.start) / tick) * tick
     elif given and given.format.name in _CLOCKED:
         begin = round(first / tick) * tick
-    ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]
+    ends = [(max(done.shown) + done.segments[-1].last_duration) * done.source.time_base for done in tracks]
     return _Window(begin, None if clip.end is None and clip.frames is None else max(ends), late=bool(clip.start))
 
 
@@ -620,7 +622,7 @@ def _shift(packet: AnyPacket, begin: Fraction) -> None:
     packet.dts = None if packet.dts is None else packet.dts - by
 
 
-def _video_packets(stream: VideoStream, done: Done, begin: Fraction) -> Iterator[AnyPacket]:
+def _video_packets(stream: VideoStream, done: UpscaledTrack, begin: Fraction) -> Iterator[AnyPacket]:
     extradata = stream.codec_context.extradata or b""
     times = decode_times(done.shown)
     for segment in done.segments:

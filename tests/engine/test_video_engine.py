@@ -638,7 +638,7 @@ def test_where_the_track_does_not_say_its_frames_are_those_of_the_files_duration
     clip = make_clip(tmp_path / "clip.mp4", frames=12)
     plan = plan_video(Job(clip, tmp_path / "out.mp4", "mp4", None, 2, None, video=True), Choices())
     assert plan.frames == 12
-    silent = replace(plan.tracks[0], track=replace(plan.tracks[0].track, frames=0, seconds=None))
+    silent = replace(plan.tracks[0], source=replace(plan.tracks[0].source, frames=0, seconds=None))
     plan = replace(plan, tracks=(silent,))
     assert plan.frames == 12
     assert [job.frames for job in measured(plan)] == [12]
