@@ -574,20 +574,25 @@ class VideoReader:
                     self._damaged += 1
         except av.FFmpegError:
             self._damaged += 1
-        if not self.clip.start:
-            start = (
-                float((stream.start_time or 0) * self.track.time_base) if own else (container.start_time or 0) / av.time_base
-            )
-            seconds = self.track.seconds if own else (container.duration or 0) / av.time_base
-            if container.format.name == "avi" and self.track.frames:
-                # FFmpeg cuts the duration by the size of the file; the count is of ticks, with those of dropped frames
-                seconds = float(self.track.frames * self.track.time_base)
-            missing = (seconds or 0.0) - (reached - start)
-            # the count alone proves nothing: an edit list may not show all
-            fewer = packets < self.track.frames
-            most = 1.5 * (reached - start) / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
-            self._ends_early = missing > most if seconds else fewer
-        self._ends_early |= cut_short(self.path)
+        short = not self.clip.start and self._falls_short(container, stream, packets, reached)
+        self._ends_early = short or cut_short(self.path)
+
+    def _falls_short(self, container: InputContainer, stream: VideoStream, packets: int, reached: float) -> bool:
+        """Tell whether so many packets, the last of which ends at `reached` seconds, are fewer than the header says."""
+        if self.track.seconds is not None:
+            start, seconds = float((stream.start_time or 0) * self.track.time_base), self.track.seconds
+        else:
+            start, seconds = ((time or 0) / av.time_base for time in (container.start_time, container.duration))
+        if container.format.name == "avi" and self.track.frames:
+            # FFmpeg cuts the duration by the size of the file; the count is of ticks, with those of dropped frames
+            seconds = float(self.track.frames * self.track.time_base)
+        fewer = packets < self.track.frames
+        if not seconds:
+            return fewer
+        length = reached - start
+        # the count alone proves nothing: an edit list may not show all
+        most = 1.5 * length / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
+        return seconds - length > most
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
         """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""
