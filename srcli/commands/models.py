@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -252,7 +252,7 @@ def _entry(name: str, path: Path, licence: str = "") -> "Entry":
     return Entry(name, card, parameters, path.stat().st_size, zoo.hash_of(path), licence or card.licence)
 
 
-def _there(source: Any, names: Sequence[str], page: str) -> list["Entry"]:
+def _there(source: hub.Source, names: Sequence[str], page: str) -> list["Entry"]:
     """Read the weights of srcli that a repository has already, with the licences that its `page` states."""
     from srcli.modelcard import licence_on
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
@@ -16,6 +16,9 @@ from srcli.commands.options import DRAWING, Device, Json, check_output, need_fol
 from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
 from srcli.errors import INTERRUPTED, UsageError, UserError
 from srcli.models import ARCHS
+
+if TYPE_CHECKING:
+    from srcli.engine.events import Event, Saved, Step, Validated
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
 _TRAINED = [name for name in ARCHS if name != "bicubic"]  # which has nothing to train
@@ -233,7 +236,7 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-def _tell(event: Any, stop: "_StopSignal", bar: Any, *, json: bool) -> None:
+def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) -> None:
     """Print what became of a run, or draw it."""
     from srcli.engine.events import Noted, Saved, Started, Step, Validated
 
@@ -298,9 +301,9 @@ class _StopSignal:
     def __init__(self) -> None:
         self.was_asked = False
         self.unheard = False  # nobody reads what is told
-        self.latest: Any = None
-        self.validated: Any = None
-        self.saved: Any = None
+        self.latest: Step | None = None
+        self.validated: Validated | None = None
+        self.saved: Saved | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
         hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; Windows has none

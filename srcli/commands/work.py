@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,7 +17,7 @@ from srcli.files import sweep
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
-    from srcli.engine.pipeline import Icc
+    from srcli.engine.pipeline import Done, Icc
     from srcli.engine.suit import Choice
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Job
@@ -48,7 +48,7 @@ class Tally:
     finished: int = 0
     exact: int = 0  # computed in float32
     films: int = 0  # videos, whose time is told by each
-    failures: list[Any] = field(default_factory=list)
+    failures: "list[Done | VideoDone]" = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
     stopped: bool = False  # by --fail-fast; the same on every rank
@@ -70,7 +70,7 @@ def show_plan(
         _tell(done, json)
     plans = _film_plans(jobs, flags)
     left, lost = video.show_plans(forecast.choice, plans, quality=quality, json=json, quiet=quiet)
-    failures = [*(done for done in shown if done.error), *lost]
+    failures: list[Done | VideoDone] = [*(done for done in shown if done.error), *lost]
     list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
@@ -273,7 +273,7 @@ def _film_plans(jobs: "list[Job]", flags: video.Flags, *, refuse: bool = True) -
     return video.plan(films, flags, refuse=refuse) if films else []
 
 
-def _planned(job: Any) -> Any:
+def _planned(job: "Job") -> "Done":
     from srcli.engine.pipeline import Done
     from srcli.media.image import probe
 
@@ -289,7 +289,7 @@ def _planned(job: Any) -> Any:
     return done
 
 
-def _tell(done: Any, json: bool, *, quiet: bool = False) -> None:
+def _tell(done: "Done", json: bool, *, quiet: bool = False) -> None:
     """Print what became of a picture."""
     if json:
         console.record(

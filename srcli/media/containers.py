@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 from av.audio.frame import AudioFrame
@@ -240,7 +240,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Ups
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
-        output = stack.enter_context(_Output(str(target.absolute()), container, tracks))
+        output = stack.enter_context(_Output(target, container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
         window = _window(given, tracks, clip)
@@ -336,7 +336,7 @@ def _verify_track(stream: VideoStream, done: UpscaledTrack, times: list[int], st
 class _Output:
     """An output container whose file goes where something went wrong."""
 
-    def __init__(self, file: Any, container: str, tracks: Sequence[UpscaledTrack] = ()) -> None:
+    def __init__(self, file: Path | io.BytesIO, container: str, tracks: Sequence[UpscaledTrack] = ()) -> None:
         ticks = math.lcm(*(done.source.time_base.denominator for done in tracks))
         # MP4 counts the time before a track begins in ticks of its own, which are ms unless said
         precise = {"movie_timescale": str(ticks)} if ticks < 2**31 else {}
@@ -344,9 +344,10 @@ class _Output:
             "mp4": {"movflags": "+faststart", **precise},
             "mov": {"movflags": "+faststart+use_metadata_tags", **precise},
         }
-        self._path = Path(file) if isinstance(file, str) else None
-        options = {} if self._path is None else flags.get(container, {"avoid_negative_ts": "disabled"})
-        self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)
+        self._path = file if isinstance(file, Path) else None
+        options = flags.get(container, {"avoid_negative_ts": "disabled"}) if self._path else {}
+        opened = str(file.absolute()) if isinstance(file, Path) else file
+        self.container: OutputContainer = av.open(opened, "w", format=MUXERS[container], options=options)
 
     def __enter__(self) -> "_Output":
         return self
