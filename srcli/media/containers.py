@@ -41,14 +41,8 @@ _SOUND_PAUSE = Fraction(1, 20)  # seconds from which on a step of the time stamp
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
-_IN_MOV = {
-    "deu": "ger",
-    "zho": "chi",
-    "nld": "dut",
-    "ell": "gre",
-    "isl": "ice",
-    "fre": "fra",
-}  # languages, as QuickTime has them
+# Languages, as QuickTime has them
+_IN_MOV = {"deu": "ger", "zho": "chi", "nld": "dut", "ell": "gre", "isl": "ice", "fre": "fra"}
 _CLOCKED = ("mpegts", "mpeg")  # whose time stamps are those of the clock of who sent them
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay

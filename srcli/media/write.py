@@ -101,9 +101,8 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
     if bits > depth:
         pixels, alpha = reduced(pixels, depth), None if alpha is None else reduced(alpha, depth)
         notes.append(f"{name} has {depth} bits: reduced from {'float' if bits == 32 else bits}")
-    gray = "gray" in carries and (
-        alpha is None or format not in ("avif", "tga")
-    )  # Pillow turns LA into RGBA for AVIF; few read TGA
+    # Pillow turns gray with alpha into RGBA for AVIF; few read it in TGA
+    gray = "gray" in carries and (alpha is None or format not in ("avif", "tga"))
     lost = uncarried(picture, carries)
     if pixels.shape[2] == 1 and not gray:
         pixels = np.repeat(pixels, 3, axis=2)
