@@ -211,7 +211,7 @@ def _score(
                     if path in failed:
                         continue
                     try:
-                        (scores[path],) = score(entry, dataclasses.replace(dataset, pictures=[path]), counted, save=target)
+                        scores[path] = score(entry.source, dataset, path, counted, save=target)
                     except (BadPicture, OutOfMemory) as error:
                         failed[path] = error
                     bar.update(done, f"{entry.label} {dataset.name}")

@@ -163,44 +163,34 @@ class Protocol:
 
 
 def evaluate(
-    upscaler: Upscaler,
-    folder: Path,
-    protocol: Protocol,
-    *,
-    pictures: Sequence[Path] | None = None,
-    lr_folder: Path | None = None,
-    save: Path | None = None,
+    source: Upscaler | Path, folder: Path, protocol: Protocol, *, lr_folder: Path | None = None, save: Path | None = None
 ) -> Iterator[Score]:
-    """Upscale the LR of every HR picture in `folder` and score it; LR is made by bicubic where no folder has it.
+    """Score a network, or the folder of a tool's ready pictures, on every HR picture in `folder`, as `score` does one."""
+    dataset = Dataset("", folder, list_pictures(folder), lr_folder)
+    for path in dataset.pictures:
+        yield score(source, dataset, path, protocol, save=save)
 
-    `pictures`: only these of the folder. `save`: a folder that takes the SR pictures as PNG. Raises BadFolder, BadPicture.
+
+def score(source: Upscaler | Path, dataset: Dataset, path: Path, protocol: Protocol, *, save: Path | None = None) -> Score:
+    """Score a network, or the folder of a tool's ready pictures, on one HR picture of a data set.
+
+    LR is made by bicubic where no folder has it. `save`: a folder that takes a network's SR as PNG. Raises BadFolder,
+    BadPicture.
     """
-    for path in list_pictures(folder) if pictures is None else pictures:
-        pair = read_pair(path, protocol, lr_folder, folder)
-        started = time.monotonic()
-        precision = upscaler.choose(pair.lr)
-        sr = upscaler.pixels(pair.lr, precision=precision)
-        seconds = time.monotonic() - started
-        if save:
-            write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
-        yield replace(_score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray), precision=precision)
-
-
-def evaluate_pictures(
-    sr_folder: Path, folder: Path, protocol: Protocol, *, pictures: Sequence[Path] | None = None
-) -> Iterator[Score]:
-    """Score ready SR pictures, of any tool, that carry the names of the HR pictures in `folder`."""
-    for path in list_pictures(folder) if pictures is None else pictures:
+    folder = dataset.folder
+    if isinstance(source, Path):
         hr, gray = _read_hr(path, protocol.scale)
-        sr = read_ready(path, sr_folder, hr, protocol.scale, folder)
-        yield _score(within(path, folder), sr, hr, protocol, 0.0, gray)
-
-
-def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | None = None) -> Iterator[Score]:
-    """Score an entry on a data set; as `evaluate` and `evaluate_pictures`."""
-    if isinstance(entry.source, Path):
-        return evaluate_pictures(_of_dataset(entry.source, dataset), dataset.folder, protocol, pictures=dataset.pictures)
-    return evaluate(entry.source, dataset.folder, protocol, pictures=dataset.pictures, lr_folder=dataset.lr_folder, save=save)
+        sr = read_ready(path, _of_dataset(source, dataset), hr, protocol.scale, folder)
+        return _score(within(path, folder), sr, hr, protocol, gray)
+    pair = read_pair(path, protocol, dataset.lr_folder, folder)
+    started = time.monotonic()
+    precision = source.choose(pair.lr)
+    sr = source.pixels(pair.lr, precision=precision)
+    seconds = time.monotonic() - started
+    if save:
+        write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
+    scored = _score(within(path, folder), sr, pair.hr, protocol, pair.gray)
+    return replace(scored, seconds=seconds, precision=precision)
 
 
 def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protocol: Protocol) -> None:
@@ -418,9 +408,9 @@ def within(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _score(picture: str, sr: np.ndarray, hr: np.ndarray, protocol: Protocol, seconds: float, gray: bool) -> Score:
+def _score(picture: str, sr: np.ndarray, hr: np.ndarray, protocol: Protocol, gray: bool) -> Score:
     rgb = compare(sr, hr, replace(protocol, channel="rgb")) if protocol.channel == "both" else None
-    return Score(picture, *compare(sr, hr, protocol), seconds, gray, rgb)
+    return Score(picture, *compare(sr, hr, protocol), 0.0, gray, rgb)
 
 
 def _channel(x: Tensor, channel: Channel) -> Tensor:

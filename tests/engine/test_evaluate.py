@@ -16,7 +16,6 @@ from srcli.engine.evaluate import (
     conclude,
     duels,
     evaluate,
-    evaluate_pictures,
     open_datasets,
     read_pair,
     restore,
@@ -59,8 +58,8 @@ def test_lr_that_is_given_scores_like_lr_that_is_made(upscaler, folder, tmp_path
 
 
 def test_saved_pictures_score_like_the_model_that_made_them(upscaler, folder, tmp_path):
-    of_model = list(evaluate(upscaler, folder, Protocol(2), save=tmp_path))
-    of_files = list(evaluate_pictures(tmp_path, folder, Protocol(2, sr_given=True)))
+    of_model = list(evaluate(upscaler, folder, Protocol(2), save=tmp_path / "sr"))
+    of_files = list(evaluate(tmp_path / "sr", folder, Protocol(2, sr_given=True)))
     assert [(s.picture, s.psnr, s.ssim) for s in of_model] == [(s.picture, s.psnr, s.ssim) for s in of_files]
 
 
@@ -190,11 +189,12 @@ def test_the_labels_of_folders_are_their_names(tmp_path, monkeypatch):
 
 
 def test_sr_of_another_scale_is_refused(folder, tmp_path):
+    (tmp_path / "sr").mkdir()
     for path in folder.iterdir():
         with Image.open(path) as hr:
-            hr.resize((hr.width * 2, hr.height * 2)).save(tmp_path / path.name)
+            hr.resize((hr.width * 2, hr.height * 2)).save(tmp_path / "sr" / path.name)
     with pytest.raises(BadPicture, match=r"no SR at x2 of its HR"):
-        list(evaluate_pictures(tmp_path, folder, Protocol(2)))
+        list(evaluate(tmp_path / "sr", folder, Protocol(2)))
 
 
 def test_sr_of_lr_that_was_rounded_up_is_cut(tmp_path):
@@ -204,7 +204,7 @@ def test_sr_of_lr_that_was_rounded_up_is_cut(tmp_path):
     pixels = photograph(33, 33)
     Image.fromarray(pixels).save(hr / "p.png")
     Image.fromarray(np.pad(pixels, ((0, 3), (0, 3), (0, 0)))).save(sr / "p.png")
-    (score,) = evaluate_pictures(sr, hr, Protocol(4))
+    (score,) = evaluate(sr, hr, Protocol(4))
     assert score.psnr == math.inf
 
 
