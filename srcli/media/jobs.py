@@ -631,16 +631,16 @@ def _refuse_inputs(jobs: list[Job], others: list[Job]) -> None:
     """Raise UsageError where one of `jobs` would be written over the source of any job."""
     every = [*jobs, *others]
     inputs = {path: job for job in every for path in (os.path.realpath(job.source), _resolved(job.source))}
-    files = {mark: job for job in every if (mark := _file(job.source))}
+    files = {mark: job for job in every if (mark := _inode(job.source))}
     for job in jobs:
-        mark = _file(job.target)
+        mark = _inode(job.target)
         input = inputs.get(_resolved(job.target)) or (files.get(mark) if mark else None)
         if input and not (job.skip and input.probe and job.size == (input.probe.height, input.probe.width)):
             what = "itself" if input is job else f"the input '{input.source}'"
             raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
 
 
-def _file(path: Path) -> tuple[int, int] | None:
+def _inode(path: Path) -> tuple[int, int] | None:
     """Tell which file a name is of that no other name is of: on some disks a name is the same in other case."""
     try:
         status = path.lstat()
