@@ -43,8 +43,7 @@ class Tally:
     """What became of the files so far, by this rank or, for the one that leads, by all."""
 
     planned: int = 0
-    tried: int = 0  # of them, those that were not to be skipped
-    late: int = 0  # of those tried, skipped in the end: another run was quicker
+    tried: int = 0  # of them, those that were not skipped
     finished: int = 0
     exact: int = 0  # computed in float32
     films: int = 0  # videos, whose time is told by each
@@ -54,7 +53,7 @@ class Tally:
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "Tally") -> "Tally":
-        for name in ("planned", "tried", "late", "finished", "exact", "films", "failures", "elapsed"):
+        for name in ("planned", "tried", "finished", "exact", "films", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -106,8 +105,6 @@ def upscale_all(
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
     tally = _upscale_stills(choice, jobs, ranks, how)
-    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
-    tally.finished -= tally.late
     if not tally.stopped:
         _upscale_films(choice, plans, ranks, how, tally, watching=watching)
     return tally
@@ -154,13 +151,14 @@ def upscale_arrivals(
 
 
 def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
-    """Upscale this rank's share of the pictures, with a bar; return what became of all."""
+    """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried."""
     from srcli.engine.pipeline import Done, upscale_files
     from srcli.engine.share import share_of
     from srcli.media import pipes
 
     work = share_of(stills(jobs), ranks.rank, ranks.world)
-    tally, quiet = Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
+    tally, quiet = Tally(planned=len(jobs)), how.quiet or not ranks.leads  # every rank names its results, one talks
+    late = 0  # skipped in the end: another run was quicker
     started = time.monotonic()
     for job in jobs:
         if job.skip and ranks.leads:
@@ -188,7 +186,7 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
-            tally.late += done.status == "skipped"
+            late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
             if not quiet:
@@ -199,8 +197,9 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             else:
                 _tell(done, how.json, quiet=how.quiet or done.status == "skipped")
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures))  # the ranks' shares, one summary
-    tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    told = ranks.gathered((tally.finished - late, tally.exact, late, tally.failures))  # the ranks' shares, one summary
+    tally.finished, tally.exact, late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    tally.tried = sum(not job.skip for job in jobs) - late
     tally.stopped = how.fail_fast and any(share[3] for share in told)
     tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
     return tally
