@@ -80,10 +80,9 @@ class VideoPlan:
 
 
 class Progress(NamedTuple):
-    """How far a video is; `total` is 0 where nobody knows."""
+    """How far a video is."""
 
     done: int
-    total: int
     per_second: float  # frames, of this run
     realtime: float  # 1 is as fast as it plays
 
@@ -353,7 +352,7 @@ class _Run:
 
     def _report(self, track: UpscaledTrack) -> None:
         pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)
-        self._tick(Progress(self._done, max(self._plan.frames, self._done), pace, pace / float(track.source.rate)))
+        self._tick(Progress(self._done, pace, pace / float(track.source.rate)))
 
 
 class Result(NamedTuple):
@@ -481,7 +480,7 @@ def upscale_stream(
     for result, _ in write_behind(results, lambda result: writer.write(upright(result.frame, track)), depth=AHEAD):
         done, repeated = done + 1, repeated + result.repeated
         pace = done / max(time.monotonic() - started, 1e-9)
-        tick(Progress(done, 0, pace, pace / float(reader.track.rate)))
+        tick(Progress(done, pace, pace / float(reader.track.rate)))
     return StreamDone(done, repeated, round(time.monotonic() - started, 3), "; ".join(reader.damage) or None)
 
 
