@@ -16,7 +16,7 @@ from srcli.engine import upscale
 from srcli.engine.device import Precision, pick_device
 from srcli.errors import UsageError
 from srcli.media.exif import orientation_of, patched
-from srcli.media.image import Picture
+from srcli.media.picture import Picture
 from srcli.media.pixels import stacked, upright
 from srcli.models.base import SRModel
 from srcli.zoo import DEFAULT, open_model

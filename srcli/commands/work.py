@@ -274,7 +274,7 @@ def _film_plans(jobs: "list[Job]", flags: video.Flags, *, refuse: bool = True) -
 
 def _planned(job: "Job") -> "Done":
     from srcli.engine.pipeline import Done
-    from srcli.media.image import probe
+    from srcli.media.probe import probe
 
     height, width = job.size or (None, None)
     done = Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)

@@ -15,8 +15,9 @@ from srcli.engine.device import Precision
 from srcli.engine.folders import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
-from srcli.media.image import Picture, write_image
+from srcli.media.picture import Picture
 from srcli.media.probe import probe
+from srcli.media.write import write_image
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.media.image import Picture
+from srcli.media.picture import Picture
 from srcli.ops.metrics import decibels
 from srcli.ops.pixels import MAXIMA, to_tensor
 from srcli.ops.resize import resize, resize_strips

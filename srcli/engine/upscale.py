@@ -23,7 +23,7 @@ from srcli.engine.memory import off_heap
 from srcli.engine.runner import Runner, Work
 from srcli.errors import BadCheckpoint, UsageError
 from srcli.media.animation import Animation, Frame
-from srcli.media.image import Array, Picture
+from srcli.media.picture import Array, Picture
 from srcli.models.base import SRModel
 from srcli.ops.alpha import REACH, Blend, blend, bounds, unblend, unweigh, weigh
 from srcli.ops.metrics import decibels

@@ -17,8 +17,8 @@ from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, Us
 from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import HEIC
-from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
+from srcli.media.formats import HEIC, SUFFIXES, formats, size_limit, suffix_of
+from srcli.media.probe import Probe, probe
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
 Fit = Literal["contain", "cover"]

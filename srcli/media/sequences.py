@@ -11,11 +11,12 @@ import numpy as np
 from srcli.errors import BadPicture, BadVideo
 from srcli.media.animation import ANIMATED, Animation, read_animation
 from srcli.media.formats import kind_of
-from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import is_sequence, numbered, numbered_path, numbers_missing
+from srcli.media.picture import Picture
 from srcli.media.pixels import reduced
+from srcli.media.read import read_image
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
-from srcli.media.write import fitted
+from srcli.media.write import fitted, write_image
 
 # Code points of H.273 with which values look wrong where sRGB is taken for granted
 _PRIMARIES, _TRANSFERS = {9: "BT.2020"}, {16: "PQ", 18: "HLG"}

@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from srcli.errors import BadVideo
 from srcli.files import writing_to_stdout
 from srcli.media.encoding import Encoding, to_frame
-from srcli.media.image import Array
+from srcli.media.picture import Array
 from srcli.media.video import FULL, UNSPECIFIED, Clip, Colors, Timed, Track, decoding, rgb, track_of
 
 Kind = Literal["y4m", "rgb"]

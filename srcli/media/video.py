@@ -25,8 +25,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
-from srcli.media.image import Array
 from srcli.media.matroska import cut_short
+from srcli.media.picture import Array
 from srcli.media.restart import is_restart
 
 if TYPE_CHECKING:
