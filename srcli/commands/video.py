@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from srcli.media.jobs import Box, Job
     from srcli.media.streams import Kind
 
-_PANEL = "Video"
 STAGES = ("decode", "network", "encode")  # whose work overlaps
 
 Codec = Annotated[
@@ -31,40 +30,24 @@ Codec = Annotated[
     typer.Option(
         "--codec",
         help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores_ks, h264_nvenc, hevc_nvenc; by default the container's.",
-        rich_help_panel=_PANEL,
     ),
 ]
 Crf = Annotated[
     int | None,
     typer.Option(
-        "--crf",
-        help="Quality: the smaller, the better and the larger the file; by default the codec's (docs/video.md).",
-        rich_help_panel=_PANEL,
+        "--crf", help="Quality: the smaller, the better and the larger the file; by default the codec's (docs/video.md)."
     ),
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.", rich_help_panel=_PANEL)]
-PixFmt = Annotated[
-    str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.", rich_help_panel=_PANEL)
-]
-Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.", rich_help_panel=_PANEL)]
-End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.", rich_help_panel=_PANEL)]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only so many frames: a trial.", rich_help_panel=_PANEL)]
-Deinterlace = Annotated[
-    bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.", rich_help_panel=_PANEL)
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.", rich_help_panel=_PANEL),
-]
-Segment = Annotated[
-    int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
-]
-
-Fps = Annotated[
-    str | None,
-    typer.Option("--fps", help="Of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]", rich_help_panel=_PANEL),
-]
-Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.", rich_help_panel=_PANEL)]
+Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.")]
+PixFmt = Annotated[str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.")]
+Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.")]
+End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.")]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only so many frames: a trial.")]
+Deinterlace = Annotated[bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.")]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.")]
+Segment = Annotated[int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.")]
+Fps = Annotated[str | None, typer.Option("--fps", help="Of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]")]
+Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.")]
 
 
 class Stream(NamedTuple):
