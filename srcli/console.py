@@ -44,7 +44,7 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """Say in one line what happens."""
+    """Say in one line what happens, above a bar where one is drawn."""
     _err.print(escape(one_line(message)), soft_wrap=True)
 
 
@@ -145,10 +145,6 @@ class Bar:
     def update(self, done: float, text: str = "") -> None:
         """`done` of the total; `text` stands beside the bar."""
         self._progress.update(self._task, completed=done, description=one_line(text))
-
-    def message(self, line: str) -> None:
-        """Print a line above the bar."""
-        note(line)
 
     def instead(self, line: str) -> None:
         """Print a line where progress is wanted and no bar is drawn."""

@@ -245,12 +245,12 @@ def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) 
         return
     match event:
         case Started():
-            bar.message(
+            console.note(
                 f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
                 f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
             )
             for line in event.notes:
-                bar.message(line)
+                console.note(line)
         case Step():
             stop.latest = event
             bar.update(
@@ -261,9 +261,9 @@ def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) 
         case Validated():
             stop.validated = event
             best = ", the best so far" if event.best else ""
-            bar.message(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
+            console.note(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
         case Noted():
-            bar.message(event.text)
+            console.note(event.text)
         case Saved():
             if (now := stop.latest) and now.fraction < 1:
                 done = f"{now.fraction:.0%} done, loss {now.loss:.5f}, {now.steps_per_s:.2f} steps/s"

@@ -191,7 +191,7 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
                 tally.failures.append(done)
             if not quiet:
                 for line in done.notes:
-                    bar.message(f"{done.input}: {line}")
+                    console.note(f"{done.input}: {line}")
             if how.piped and not done.error:
                 pipes.send(done.output)
             else:
