@@ -726,7 +726,7 @@ def _refuse_unwritable(jobs: list[Job]) -> None:
             raise BadFolder(f"cannot write to '{folder}': no permission in '{there}'")
 
 
-def _listed(paths: Iterable[Path], most: int = 3) -> str:
+def _listed(paths: Iterable[Path]) -> str:
     names = [f"'{path}'" for path in paths]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
