@@ -11,7 +11,7 @@ from srcli import console, hub, zoo
 from srcli.commands.options import Json, Offline, Scale, check_output
 from srcli.errors import BadCheckpoint, OutputExists, UsageError, WeightsNotFound
 from srcli.files import writing_to
-from srcli.models import ARCHS, arch_name, label_of
+from srcli.models import label_of
 
 if TYPE_CHECKING:
     from srcli.modelcard import Entry
@@ -217,7 +217,8 @@ def convert(
         raise OutputExists(f"'{out}' exists; replace it with --overwrite")
     check_output(out)
 
-    from srcli import checkpoint
+    from srcli import checkpoint, zoo
+    from srcli.models import ARCHS, arch_name
 
     wanted = arch_name(arch) if arch else None
     model, card = zoo.open_file(file, scale)
