@@ -37,13 +37,14 @@ from srcli.commands.weights import Weights
 from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
+from srcli.media.sniff import CONTAINERS
 from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.pipeline import Icc
     from srcli.engine.upscale import Resizer
-    from srcli.media.jobs import Box, Exists, Fit
+    from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
@@ -185,11 +186,11 @@ def upscale(
         raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
         _refuse_watch(sources, output, dry_run=dry_run, show=show is not None, fps=fps)
+    received = "-" in sources
     if stream:
         video.refuse_of_files(stream, format, flags)
         pipes.refuse_terminal()
     else:
-        received = "-" in sources
         sources, output = _through_pipes(context, sources, output)
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
@@ -199,9 +200,8 @@ def upscale(
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.watch import arrivals
-    from srcli.media.jobs import Box, Job, Naming, plan_jobs
+    from srcli.media.jobs import Box, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.media.sniff import CONTAINERS
 
     if stream and rank_and_world()[1] > 1:
         raise UsageError("frames go to stdout from one process, not from torchrun: name a file with -o")
@@ -236,23 +236,13 @@ def upscale(
             if ranks.leads and not stream and not watch:
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
-        if piped and any(job.video for job in jobs):
-            if received:
-                raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
-            raise UsageError("-o - takes the frames of one video, named by itself; give a folder as output")
-        if format in CONTAINERS.values() and jobs and not any(job.video for job in jobs):
-            raise UsageError(f"--format {format} is of videos, and there is none")
-        if piped and len(jobs) > 1:
-            raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
+        _refuse_jobs(jobs, format, piped=piped, received=received)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
         choice = weights.choice(ready, quiet=quiet)
         if stream:
-            resizer = choice.of_video(stream.path)
-            if resizer is not choice.plain and not quiet:
-                console.note(f"{stream.path} was compressed a lot: {weights.hint(VIDEO)}")
-            done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
-            if journal and ranks.leads:
+            done = video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet)
+            if journal:
                 journal.add(done)
             if done.error:
                 raise BadVideo(done.error)
@@ -408,6 +398,19 @@ def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, sho
     need_folder(Path(sources[0]))
     if output and output.resolve() == Path(sources[0]).resolve():
         raise UsageError(f"'{output}' is the folder that is watched: results in it would be pictures that came")
+
+
+def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool) -> None:
+    """Refuse what cannot go to stdout, be it `received` from stdin, and a container without a video."""
+    films = any(job.video for job in jobs)
+    if piped and films and received:
+        raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
+    if piped and films:
+        raise UsageError("-o - takes the frames of one video, named by itself; give a folder as output")
+    if format in CONTAINERS.values() and jobs and not films:
+        raise UsageError(f"--format {format} is of videos, and there is none")
+    if piped and len(jobs) > 1:
+        raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
 
 
 def _refuse_sizes(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from srcli.engine.distributed import Team
     from srcli.engine.suit import Choice
-    from srcli.engine.upscale import Resizer
     from srcli.engine.video import Progress, VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
     from srcli.media.streams import Kind
@@ -142,8 +141,13 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
         raise UsageError("--deinterlace is of files, not of stdin")
 
 
-def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", flags: Flags, *, quiet: bool) -> "VideoDone":
-    """Upscale frames into stdout; what was lost of the source is the result's `error`."""
+def upscale_stream(
+    choice: "Choice", stream: Stream, scale: "float | Box", flags: Flags, hint: str, *, quiet: bool
+) -> "VideoDone":
+    """Upscale frames into stdout; what was lost of the source is the result's `error`.
+
+    `hint`: what is to be said where the weights for compressed videos are taken.
+    """
     from srcli.engine import video as engine
     from srcli.media.streams import Raw, RgbReader, Y4mReader
     from srcli.media.video import Clip, VideoReader, probe_video
@@ -152,6 +156,9 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
     if stream.path is None and (first or last is not None):
         raise UsageError("--start and --end are of files; of stdin --frames takes the first")
     clip = Clip(first, last, flags.frames)
+    resizer = choice.of_video(stream.path)
+    if resizer is not choice.plain and not quiet:
+        console.note(f"{stream.path} was compressed a lot: {hint}")
     reader: VideoReader | Y4mReader | RgbReader
     if stream.path:
         reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip, deinterlace=flags.deinterlace)
