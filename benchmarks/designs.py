@@ -187,7 +187,7 @@ def score_run(design: Design, run: Run, weights: Path, folders: Sequence[Path], 
     }
     upscaler = Upscaler(model, device=pick_device(device), precision="fp32")
     for dataset in open_datasets(folders):
-        scores = list(evaluate(upscaler, dataset.folder, Protocol(run.scale), pictures=dataset.pictures))
+        scores = list(evaluate(upscaler, dataset.folder, Protocol(run.scale)))
         yield {
             **run._asdict(),
             "arch": design.arch,

@@ -38,8 +38,11 @@ from PIL import Image, ImageCms, PngImagePlugin
 from srcli.checkpoint import card_of, read_card, save
 from srcli.errors import UserError
 from srcli.media.animation import frame_count, read_animation, write_animation
-from srcli.media.image import Picture, probe, read_image, write_image
+from srcli.media.picture import Picture
+from srcli.media.probe import probe
+from srcli.media.read import read_image
 from srcli.media.strips import open_strips
+from srcli.media.write import write_image
 from srcli.models import create
 
 SECONDS = 2.0  # of the processor, a file

@@ -78,7 +78,7 @@ def _make(folder: str, target: str, height: int, width: int) -> None:
     import numpy as np
     from PIL import Image, ImageOps
 
-    from srcli.media.image import Picture
+    from srcli.media.picture import Picture
     from srcli.media.strips import StripWriter
 
     paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))

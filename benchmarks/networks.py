@@ -19,7 +19,7 @@ from benchmarks.designs import Design, read_designs
 from srcli.commands.options import parse_size
 from srcli.engine.upscale import Upscaler
 from srcli.errors import UserError
-from srcli.models import ARCHS, create
+from srcli.models import create
 
 WAYS = {"fp32": ("fp32", False), "bf16": ("bf16", False), "bf16 compiled": ("bf16", True)}
 
@@ -40,7 +40,7 @@ def main() -> None:
     for scale in map(int, a.scales.split(",")):
         print(f"\n| x{scale} | parameters |" + "".join(f" {way} ms |" for way in ways) + " best to the first's |")
         print("|---|---:|" + "---:|" * (len(ways) + 1))
-        times = measure([d for d in designs if scale in ARCHS[d.arch].scales], scale, ways, pixels, a.rounds)
+        times = measure(designs, scale, ways, pixels, a.rounds)
         best = {name: min(of.values()) for name, (_, of) in times.items()}
         for name, (parameters, of) in times.items():
             cells = [f"{of[way]:,.1f}" for way in ways]

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw, features
 
 import srcli
-from srcli.media.image import Picture, write_image
+from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
+from srcli.media.write import write_image
 
 SIDE = 256
 LEVELS = (0, 1, 2, 3, 4, 6, 9)

@@ -16,8 +16,8 @@ from srcli.engine import upscale
 from srcli.engine.device import Precision, pick_device
 from srcli.errors import UsageError
 from srcli.media.exif import orientation_of, patched
-from srcli.media.image import Picture
-from srcli.media.pixels import upright
+from srcli.media.picture import Picture
+from srcli.media.pixels import stacked, upright
 from srcli.models.base import SRModel
 from srcli.zoo import DEFAULT, open_model
 
@@ -156,8 +156,7 @@ class Upscaler:
         with self._turn:
             self._engine.runner.look_at_memory()
             out = self._engine(Picture(levels[..., :channels], alpha))
-        pixels = out.pixels if out.alpha is None else np.concatenate([out.pixels, out.alpha[..., None]], axis=2)
-        return pixels.astype(array.dtype, copy=False)
+        return stacked(out).astype(array.dtype, copy=False)
 
 
 def _pixels(image: Image.Image) -> npt.NDArray[Any]:

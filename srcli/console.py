@@ -1,6 +1,5 @@
 """The only module that draws: results on stdout, progress and messages on stderr, bars only on a terminal."""
 
-import dataclasses
 import json
 import re
 import sys
@@ -45,7 +44,7 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """Say in one line what happens."""
+    """Say in one line what happens, above a bar where one is drawn."""
     _err.print(escape(one_line(message)), soft_wrap=True)
 
 
@@ -88,8 +87,7 @@ def picture(text: str) -> None:
 
 def record(item: Any, **more: Any) -> None:
     """Print a dataclass, or a mapping, as one JSON line; nan and inf become null."""
-    content = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else dict(item)
-    result(json.dumps(jsonable({**content, **more})))
+    result(json.dumps(jsonable(item) | jsonable(more)))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -147,10 +145,6 @@ class Bar:
     def update(self, done: float, text: str = "") -> None:
         """`done` of the total; `text` stands beside the bar."""
         self._progress.update(self._task, completed=done, description=one_line(text))
-
-    def message(self, line: str) -> None:
-        """Print a line above the bar."""
-        note(line)
 
     def instead(self, line: str) -> None:
         """Print a line where progress is wanted and no bar is drawn."""

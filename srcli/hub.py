@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound, first_line, quoted
@@ -87,7 +87,7 @@ def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = F
         known = _look(source, offline=offline)
         name = _chosen(source, known, pick)
         path = _download(source, name, offline=known.info is None)
-        config = name.rpartition("/")[0] + "/" + CONFIG if "/" in name else CONFIG
+        config = PurePosixPath(name).with_name(CONFIG).as_posix()
         if config in known.names:
             _download(source, config, offline=known.info is None)
         if known.info and CARD in known.names and CARD not in known.cached:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from srcli import hub
 from srcli.errors import BadCheckpoint, SeveralScales, UsageError, UserError, WeightsNotFound
-from srcli.models import ALIASES, ARCHS
+from srcli.models import ALIASES, ARCHS, SCALES
 
 if TYPE_CHECKING:
     from srcli import foreign
@@ -108,7 +108,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
         wanted = DEFAULT_SCALE if DEFAULT_SCALE in same else min(same)
     if wanted not in same:
         scales = ", ".join(f"x{s}" for s in sorted(same))
-        trained = name in ARCHS and wanted in ARCHS[name].scales
+        trained = name in ARCHS and wanted in SCALES
         hint = f", or train with: srcli train --arch {name} --scale {wanted}" if trained else ""
         raise WeightsNotFound(f"no weights for '{name}' at x{wanted}; there {'are' if len(same) > 1 else 'is'} {scales}{hint}")
     _verify(same[wanted])
@@ -118,7 +118,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
 def scales_of(reference: str, *, offline: bool = False, say: Say = lambda line: None) -> list[int]:
     """List the scales at which a name has weights, shipped or in the repository SRCLI_HUB; none of another reference."""
     if computed(reference):
-        return list(ARCHS["bicubic"].scales)
+        return list(SCALES)
     if _like_path(reference):
         return []
     files = shipped()

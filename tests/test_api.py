@@ -40,7 +40,7 @@ def test_the_public_names_are_these():
 
 def test_a_shipped_network_is_what_the_program_runs():
     from srcli.engine.upscale import Upscaler
-    from srcli.media.image import Picture
+    from srcli.media.picture import Picture
     from srcli.zoo import open_model
 
     picture = photograph()

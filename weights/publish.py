@@ -20,7 +20,7 @@ from srcli.checkpoint import Card
 from srcli.engine.data import Degradation, Making, Patches
 from srcli.engine.degrade import Kind
 from srcli.engine.device import pick_device
-from srcli.engine.evaluate import Protocol, evaluate, summarize
+from srcli.engine.evaluate import Protocol, dataset_name, evaluate, summarize
 from srcli.engine.folders import degrade_folder, list_pictures, read_rgb
 from srcli.engine.published import published_for
 from srcli.engine.upscale import Upscaler
@@ -117,7 +117,7 @@ def draw_folder(folder: Path, hr: Path, lr: Path, scale: int) -> None:
 def _scored(model: SRModel, folder: Path, lr: Path | None = None, made: str = "") -> dict[str, Any]:
     upscaler = Upscaler(model, device=pick_device("auto"), precision="fp32")
     protocol = Protocol(model.scale, lr_given=lr is not None)
-    summary = summarize("", folder, protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr)))
+    summary = summarize("", dataset_name(folder), protocol, list(evaluate(upscaler, folder, protocol, lr_folder=lr)))
     return {
         "dataset": summary.dataset,
         "pictures": summary.pictures,

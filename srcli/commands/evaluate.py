@@ -12,6 +12,7 @@ from srcli import console
 from srcli.commands.options import (
     DRAWING,
     PAGE,
+    PRECISIONS,
     Device,
     Ensemble,
     Json,
@@ -30,9 +31,10 @@ from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
-    from srcli.engine.evaluate import Dataset, Entry, Protocol, Result, Score
+    from srcli.engine.evaluate import Channel, Dataset, Entry, Protocol, Result, Score
     from srcli.models.base import SRModel
 
+CHANNELS: "tuple[Channel, ...]" = ("y", "rgb", "both")
 _COLUMNS = ("model", "dataset", "picture", "scale", "psnr", "ssim")
 _CSV = ",".join(_COLUMNS).encode()
 _MADE = ("precision", "device", "ensemble")  # what is known of how a network's SR was made
@@ -79,8 +81,8 @@ def evaluate(
 
     Example: srcli eval Set5 Set14 -m rfdn -m mfdn
     """
-    one_of("--channel", channel, ("y", "rgb", "both"))
-    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    channel = one_of("--channel", channel, CHANNELS)
+    precision = one_of("--precision", precision, PRECISIONS)
     if against is not None:
         one_of("--against", against, ("published",))
     if not models and not sr:
@@ -123,7 +125,7 @@ def evaluate(
     networks = {BASELINE: open_model(BASELINE, factor)[0], **networks}
     names = [*networks, *dict.fromkeys(str(folder.resolve()) for folder in sr or [])]
     labels = short_names(names)
-    protocol = Protocol(factor, channel, shave, lr_dir is not None)  # type: ignore[arg-type]
+    protocol = Protocol(factor, channel, shave, lr_dir is not None)
     if against:
         from srcli.engine.against import check_comparable
 
@@ -141,7 +143,7 @@ def evaluate(
     def made_ready(network: "SRModel") -> Upscaler:
         # what comes in a file of one precision is in that one; fp32 is what is asked for where nothing is said
         wanted = "auto" if precision == "fp32" and network.precision else precision
-        return Upscaler(network, device=where, precision=wanted, tile=side, ensemble=ensemble)  # type: ignore[arg-type]
+        return Upscaler(network, device=where, precision=wanted, tile=side, ensemble=ensemble)
 
     entries = [
         Entry(name, label, made_ready(networks[name])) if name in networks else Entry(label, label, Path(name))
@@ -209,7 +211,7 @@ def _score(
                     if path in failed:
                         continue
                     try:
-                        (scores[path],) = score(entry, dataclasses.replace(dataset, pictures=[path]), counted, save=target)
+                        scores[path] = score(entry.source, dataset, path, counted, save=target)
                     except (BadPicture, OutOfMemory) as error:
                         failed[path] = error
                     bar.update(done, f"{entry.label} {dataset.name}")

@@ -2,15 +2,18 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srcli import console
+from srcli import console, zoo
 from srcli.commands.options import Json, Offline, Scale, check_output, one_of
 from srcli.errors import OutputExists, UsageError
 
-FORMATS = ("onnx", "pt2", "openvino")
+if TYPE_CHECKING:
+    from srcli.engine.export import Format
+
+FORMATS: "tuple[Format, ...]" = ("onnx", "pt2", "openvino")
 
 
 def export(
@@ -31,16 +34,14 @@ def export(
 
     Examples: srcli export rfdn -s 4 rfdn.onnx; srcli export mfdn mfdn.onnx --fp16; srcli export rfdn --format openvino
     """
-    if format is not None:
-        one_of("--format", format, FORMATS)
+    kind = None if format is None else one_of("--format", format, FORMATS)
 
-    from srcli import zoo
     from srcli.engine.export import FORMATS as KINDS
     from srcli.engine.export import export, format_of, need, parts_of
 
-    kind = format or (format_of(output) if output else "onnx")
-    suffix = KINDS[kind].suffix  # type: ignore[index]
-    need(kind)  # type: ignore[arg-type]
+    kind = kind or (format_of(output) if output else "onnx")
+    suffix = KINDS[kind].suffix
+    need(kind)
     if output and output.suffix != suffix:
         raise UsageError(f"--format {kind} writes a file that ends in {suffix}, not '{output.name}'")
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srcli import console
+from srcli import console, hub, zoo
 from srcli.commands.options import Json, Offline, Scale, check_output
 from srcli.errors import BadCheckpoint, OutputExists, UsageError, WeightsNotFound
 from srcli.files import writing_to
@@ -31,7 +31,6 @@ def list_models(json: Json = False) -> None:
 
     Example: srcli models list
     """
-    from srcli import zoo
     from srcli.checkpoint import read_card
 
     found = [(file.name, "shipped", file.path, read_card(file.path)) for file in zoo.shipped()]
@@ -67,8 +66,6 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
 
     Example: srcli models info rfdn
     """
-    from srcli import zoo
-
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
 
     from srcli.modelcard import parts  # imports torch
@@ -111,8 +108,6 @@ def pull(reference: Reference, scale: Scale = None, offline: Offline = False, js
 
     Example: srcli models pull hf:owner/repo -s 2
     """
-    from srcli import zoo
-
     path = zoo.find_weights(reference, scale, offline=offline)
 
     _, card = zoo.open_file(path, scale, called=reference)
@@ -142,7 +137,7 @@ def push(
 
     Example: srcli models push me/my-upscaler runs/rfdn/best.safetensors --licence mit --dry-run
     """
-    from srcli import hub, modelcard
+    from srcli import modelcard
 
     name = repo.removeprefix(hub.PREFIX)
     if name.count("/") != 1 or "@" in name:
@@ -185,8 +180,6 @@ def verify(json: Json = False) -> None:
 
     Example: srcli models verify
     """
-    from srcli import zoo
-
     found = list(zoo.verify())
     if not found:
         raise WeightsNotFound(f"no weights ship with this srcli: '{zoo.weights_folder()}' holds none")
@@ -251,7 +244,7 @@ def _tiling(network: "SRModel") -> str:
 
 def _entry(name: str, path: Path, licence: str = "") -> "Entry":
     """Read what the page says of a file; raise BadCheckpoint where it is not one of srcli. `licence`: else what it states."""
-    from srcli import checkpoint, zoo
+    from srcli import checkpoint
     from srcli.modelcard import Entry
 
     if not path.is_file():
@@ -263,9 +256,8 @@ def _entry(name: str, path: Path, licence: str = "") -> "Entry":
     return Entry(name, card, parameters, path.stat().st_size, zoo.hash_of(path), licence or card.licence)
 
 
-def _there(source: Any, names: Sequence[str], page: str) -> list["Entry"]:
+def _there(source: hub.Source, names: Sequence[str], page: str) -> list["Entry"]:
     """Read the weights of srcli that a repository has already, with the licences that its `page` states."""
-    from srcli import hub
     from srcli.modelcard import licence_on
 
     entries = []

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar, get_args
 
 import typer
 
 from srcli.errors import BadFolder, OutputExists, UsageError
 from srcli.files import DRAWN, make_folder
+
+Choice = TypeVar("Choice", bound=str)
 
 Scale = Annotated[
     int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own, of several x4.")
@@ -25,6 +27,8 @@ AnyScale = Annotated[
 ]
 Tile = Annotated[str, typer.Option("-t", "--tile", help="Px a side of a tile: auto, 0 for the whole picture, or a number.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+AnyPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+PRECISIONS: tuple[AnyPrecision, ...] = get_args(AnyPrecision)
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing: of hf: weights only what is in the cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
@@ -70,11 +74,11 @@ def _begins(path: Path, own: bytes) -> bool:
     return not head or own in head
 
 
-def one_of(flag: str, value: str, choices: tuple[str, ...]) -> str:
-    """Return `value` where it is one of `choices`; raise UsageError with all of them."""
+def one_of(flag: str, value: str, choices: Sequence[Choice]) -> Choice:
+    """Return the one of `choices` that `value` is; raise UsageError with all of them."""
     if value not in choices:
         raise UsageError(f"{flag} is one of {', '.join(choices)}, not '{value}'")
-    return value
+    return choices[choices.index(value)]
 
 
 def parse_tile(value: str) -> int | None:

@@ -1,12 +1,17 @@
 """srcli plot: loss and PSNR of training runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from srcli import console
 from srcli.commands.options import DRAWING, check_output, one_of
+
+if TYPE_CHECKING:
+    from srcli.engine.curves import Axis
+
+AXES: "tuple[Axis, ...]" = ("steps", "hours")
 
 
 def plot(
@@ -19,7 +24,7 @@ def plot(
 
     Example: srcli plot runs/rfdn runs/mfdn -o curves.png
     """
-    one_of("--by", by, ("steps", "hours"))
+    by = one_of("--by", by, AXES)
     check_output(output, own=DRAWING)
 
     from srcli.engine.curves import plot_curves, read_curves
@@ -27,5 +32,5 @@ def plot(
 
     labels = short_names([str(run) for run in runs])
     curves = [read_curves(run)._replace(label=label) for run, label in zip(runs, labels, strict=True)]
-    plot_curves(curves, output, by=by, dark=dark)  # type: ignore[arg-type]
+    plot_curves(curves, output, by=by, dark=dark)
     console.result(str(output))

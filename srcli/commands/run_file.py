@@ -98,13 +98,18 @@ def _checked(table: Mapping[str, Any], hints: Mapping[str, Any], what: str, need
             there = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(hints) or 'none'}"
             raise UsageError(f"{what} has an unknown key '{key}'; {there}")
         if not _fits(value, hints[key]):
-            parts = (hints[key], *get_args(hints[key]))
-            choices = ", ".join(choice for part in parts if get_origin(part) is Literal for choice in get_args(part))
+            choices = ", ".join(choices_of(hints[key]))
             raise UsageError(f"{what} has {key} = {value!r}, " + (f"not one of {choices}" if choices else "of the wrong type"))
     for key in needed:
         if key not in values:
             raise UsageError(f"{what} needs '{key}'")
     return values
+
+
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """List the words that a type allows; none of a type of another kind."""
+    parts = (hint, *get_args(hint))
+    return tuple(choice for part in parts if get_origin(part) is Literal for choice in get_args(part))
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -7,28 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
 from srcli import console
 from srcli.commands.options import DRAWING, Device, Json, check_output, need_folder, one_of
-from srcli.commands.run_file import assignments, check_used, length, merge, read, setting_names
+from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
 from srcli.errors import INTERRUPTED, UsageError, UserError
 from srcli.models import ARCHS
+
+if TYPE_CHECKING:
+    from srcli.engine.events import Event, Saved, Step, Validated
 
 _EXAMPLE = "as in: srcli train --arch rfdn --scale 4 --data FOLDER --out RUN --minutes 60"
 _TRAINED = [name for name in ARCHS if name != "bicubic"]  # which has nothing to train
 LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
-CHOICES = {
-    "loss": LOSSES,
-    "finish_loss": LOSSES,
-    "degradation": ("bicubic", "photo", "video"),
-    "optimizer": ("adam", "adamw", "muon"),
-    "schedule": ("cosine", "step", "constant"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-    "compile": ("auto", "on", "off"),
-}
 
 
 def train(
@@ -173,7 +167,7 @@ def train(
     several = {"data": data, "lr_dir": lr_dir, "teacher_dir": teacher_dir, "val": val}
     if val and len(val) > 1:
         raise UsageError(f"--val is one folder, not {len(val)}: 'srcli eval' scores the weights on others")
-    from srcli.engine.settings import FOLDERS, TrainConfig, each, listed
+    from srcli.engine.settings import FOLDERS, TrainConfig, each, flag, listed
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
     given |= {name: each(tuple(map(str, folders or ())), str) for name, folders in several.items()}
@@ -188,9 +182,9 @@ def train(
             raise UsageError(f"--{name} is missing; {_EXAMPLE}")
     if out is None and not samples:
         raise UsageError(f"--out is missing; {_EXAMPLE}")
-    for name, choices in CHOICES.items():
-        if name in values:
-            one_of(f"--{name.replace('_', '-')}", values[name], choices)
+    for name, hint in get_type_hints(TrainConfig).items():
+        if name in values and (choices := choices_of(hint)):
+            one_of(flag(name), values[name], choices)
     for name in FOLDERS if os.environ.get("RANK", "0") == "0" else ():  # others may lack what rank 0 alone reads
         for folder in listed(values.get(name)):
             need_folder(Path(folder))
@@ -242,7 +236,7 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-def _tell(event: Any, stop: "_StopSignal", bar: Any, *, json: bool) -> None:
+def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) -> None:
     """Print what became of a run, or draw it."""
     from srcli.engine.events import Noted, Saved, Started, Step, Validated
 
@@ -251,12 +245,12 @@ def _tell(event: Any, stop: "_StopSignal", bar: Any, *, json: bool) -> None:
         return
     match event:
         case Started():
-            bar.message(
+            console.note(
                 f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
                 f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
             )
             for line in event.notes:
-                bar.message(line)
+                console.note(line)
         case Step():
             stop.latest = event
             bar.update(
@@ -267,9 +261,9 @@ def _tell(event: Any, stop: "_StopSignal", bar: Any, *, json: bool) -> None:
         case Validated():
             stop.validated = event
             best = ", the best so far" if event.best else ""
-            bar.message(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
+            console.note(f"step {event.step:,}: {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{best}")
         case Noted():
-            bar.message(event.text)
+            console.note(event.text)
         case Saved():
             if (now := stop.latest) and now.fraction < 1:
                 done = f"{now.fraction:.0%} done, loss {now.loss:.5f}, {now.steps_per_s:.2f} steps/s"
@@ -307,9 +301,9 @@ class _StopSignal:
     def __init__(self) -> None:
         self.was_asked = False
         self.unheard = False  # nobody reads what is told
-        self.latest: Any = None
-        self.validated: Any = None
-        self.saved: Any = None
+        self.latest: Step | None = None
+        self.validated: Validated | None = None
+        self.saved: Saved | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
         hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; Windows has none

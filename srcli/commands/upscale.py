@@ -15,6 +15,8 @@ from srcli import console
 from srcli.commands import video
 from srcli.commands.forecast import Forecast, mib
 from srcli.commands.options import (
+    PRECISIONS,
+    AnyPrecision,
     AnyScale,
     Compile,
     Device,
@@ -35,15 +37,20 @@ from srcli.commands.weights import Weights
 from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
+from srcli.media.sniff import CONTAINERS
+from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
+    from srcli.engine.pipeline import Icc
     from srcli.engine.upscale import Resizer
-    from srcli.media.jobs import Box
+    from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
-EXISTS = ("error", "skip", "overwrite", "rename")
+EXISTS: "tuple[Exists, ...]" = ("error", "skip", "overwrite", "rename")
+ICC: "tuple[Icc, ...]" = ("keep", "convert-srgb")
+FITS: "tuple[Fit, ...]" = ("contain", "cover")
 
 
 def upscale(
@@ -157,9 +164,9 @@ def upscale(
     one_of("--format", format, FORMATS)
     watch = watch or watch_idle is not None
     exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
-    one_of("--icc", icc, ("keep", "convert-srgb"))
-    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
-    one_of("--fit", fit or "contain", ("contain", "cover"))
+    icc = one_of("--icc", icc, ICC)
+    precision = one_of("--precision", precision, PRECISIONS)
+    fit = one_of("--fit", fit, FITS) if fit else None
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
     _refuse_sizes(scale, width, height, long_side, min_side, fit)
@@ -179,11 +186,11 @@ def upscale(
         raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
         _refuse_watch(sources, output, dry_run=dry_run, show=show is not None, fps=fps)
+    received = "-" in sources
     if stream:
         video.refuse_of_files(stream, format, flags)
         pipes.refuse_terminal()
     else:
-        received = "-" in sources
         sources, output = _through_pipes(context, sources, output)
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
@@ -193,17 +200,15 @@ def upscale(
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.watch import arrivals
-    from srcli.media.jobs import Box, Job, Naming, plan_jobs
+    from srcli.media.jobs import Box, Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
-    from srcli.media.sniff import CONTAINERS
-    from srcli.zoo import PHOTO, VIDEO
 
     if stream and rank_and_world()[1] > 1:
         raise UsageError("frames go to stdout from one process, not from torchrun: name a file with -o")
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
-    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None  # type: ignore[arg-type]
+    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
         keeping(None if dry_run else report, ranks, console.error, output=output) as journal,
@@ -223,7 +228,7 @@ def upscale(
             format=format,
             suffix=suffix,
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
-            exists=exists,  # type: ignore[arg-type]
+            exists=exists,
             say=(lambda line: None) if quiet else cache(console.note),  # once: --watch plans at every arrival
         )
         planned: list[Job] = []
@@ -231,23 +236,13 @@ def upscale(
             if ranks.leads and not stream and not watch:
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
-        if piped and any(job.video for job in jobs):
-            if received:
-                raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
-            raise UsageError("-o - takes the frames of one video, named by itself; give a folder as output")
-        if format in CONTAINERS.values() and jobs and not any(job.video for job in jobs):
-            raise UsageError(f"--format {format} is of videos, and there is none")
-        if piped and len(jobs) > 1:
-            raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
+        _refuse_jobs(jobs, format, piped=piped, received=received)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
         choice = weights.choice(ready, quiet=quiet)
         if stream:
-            resizer = choice.of_video(stream.path)
-            if resizer is not choice.plain and not quiet:
-                console.note(f"{stream.path} was compressed a lot: {weights.hint(VIDEO)}")
-            done = video.upscale_stream(resizer, stream, goal, flags, quiet=quiet)
-            if journal and ranks.leads:
+            done = video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet)
+            if journal:
                 journal.add(done)
             if done.error:
                 raise BadVideo(done.error)
@@ -323,7 +318,7 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
 class _Computing:
     """How the networks compute."""
 
-    precision: str
+    precision: AnyPrecision
     tile: int | None
     memory: int | None
     ensemble: bool
@@ -369,7 +364,7 @@ def _resizer(
         network.scale: Upscaler(
             network,
             device=ranks.device,
-            precision=how.precision,  # type: ignore[arg-type]
+            precision=how.precision,
             tile=how.tile,
             memory=how.memory,
             ensemble=how.ensemble,
@@ -403,6 +398,19 @@ def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, sho
     need_folder(Path(sources[0]))
     if output and output.resolve() == Path(sources[0]).resolve():
         raise UsageError(f"'{output}' is the folder that is watched: results in it would be pictures that came")
+
+
+def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool) -> None:
+    """Refuse what cannot go to stdout, be it `received` from stdin, and a container without a video."""
+    films = any(job.video for job in jobs)
+    if piped and films and received:
+        raise UsageError("stdin is a video in a file's form: name the file, or pipe it in as YUV4MPEG2 (docs/video.md)")
+    if piped and films:
+        raise UsageError("-o - takes the frames of one video, named by itself; give a folder as output")
+    if format in CONTAINERS.values() and jobs and not films:
+        raise UsageError(f"--format {format} is of videos, and there is none")
+    if piped and len(jobs) > 1:
+        raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
 
 
 def _refuse_sizes(

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
     from srcli.engine.distributed import Team
     from srcli.engine.suit import Choice
-    from srcli.engine.upscale import Resizer
     from srcli.engine.video import Progress, VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
     from srcli.media.streams import Kind
 
-_PANEL = "Video"
 STAGES = ("decode", "network", "encode")  # whose work overlaps
 
 Codec = Annotated[
@@ -31,40 +29,24 @@ Codec = Annotated[
     typer.Option(
         "--codec",
         help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores_ks, h264_nvenc, hevc_nvenc; by default the container's.",
-        rich_help_panel=_PANEL,
     ),
 ]
 Crf = Annotated[
     int | None,
     typer.Option(
-        "--crf",
-        help="Quality: the smaller, the better and the larger the file; by default the codec's (docs/video.md).",
-        rich_help_panel=_PANEL,
+        "--crf", help="Quality: the smaller, the better and the larger the file; by default the codec's (docs/video.md)."
     ),
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.", rich_help_panel=_PANEL)]
-PixFmt = Annotated[
-    str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.", rich_help_panel=_PANEL)
-]
-Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.", rich_help_panel=_PANEL)]
-End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.", rich_help_panel=_PANEL)]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only so many frames: a trial.", rich_help_panel=_PANEL)]
-Deinterlace = Annotated[
-    bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.", rich_help_panel=_PANEL)
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.", rich_help_panel=_PANEL),
-]
-Segment = Annotated[
-    int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.", rich_help_panel=_PANEL)
-]
-
-Fps = Annotated[
-    str | None,
-    typer.Option("--fps", help="Of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]", rich_help_panel=_PANEL),
-]
-Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.", rich_help_panel=_PANEL)]
+Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.")]
+PixFmt = Annotated[str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.")]
+Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.")]
+End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.")]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only so many frames: a trial.")]
+Deinterlace = Annotated[bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.")]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.")]
+Segment = Annotated[int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.")]
+Fps = Annotated[str | None, typer.Option("--fps", help="Of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]")]
+Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.")]
 
 
 class Stream(NamedTuple):
@@ -159,8 +141,13 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
         raise UsageError("--deinterlace is of files, not of stdin")
 
 
-def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", flags: Flags, *, quiet: bool) -> "VideoDone":
-    """Upscale frames into stdout; what was lost of the source is the result's `error`."""
+def upscale_stream(
+    choice: "Choice", stream: Stream, scale: "float | Box", flags: Flags, hint: str, *, quiet: bool
+) -> "VideoDone":
+    """Upscale frames into stdout; what was lost of the source is the result's `error`.
+
+    `hint`: what is to be said where the weights for compressed videos are taken.
+    """
     from srcli.engine import video as engine
     from srcli.media.streams import Raw, RgbReader, Y4mReader
     from srcli.media.video import Clip, VideoReader, probe_video
@@ -169,6 +156,9 @@ def upscale_stream(resizer: "Resizer", stream: Stream, scale: "float | Box", fla
     if stream.path is None and (first or last is not None):
         raise UsageError("--start and --end are of files; of stdin --frames takes the first")
     clip = Clip(first, last, flags.frames)
+    resizer = choice.of_video(stream.path)
+    if resizer is not choice.plain and not quiet:
+        console.note(f"{stream.path} was compressed a lot: {hint}")
     reader: VideoReader | Y4mReader | RgbReader
     if stream.path:
         reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip, deinterlace=flags.deinterlace)

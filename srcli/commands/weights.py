@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from srcli import console
+from srcli import console, zoo
 from srcli.commands.forecast import Swift
 from srcli.errors import UsageError
 
@@ -29,15 +29,13 @@ class Weights:
 
     def __init__(self, reference: str | None, scale: float | None, *, several: bool, offline: bool) -> None:
         """Open what `reference` stands for; `several` at every scale that there is. Raises UserError."""
-        from srcli.zoo import AUTO, DEFAULT, PHOTO, VIDEO, automatic, suited
-
-        self.named = reference or AUTO
-        self._unless = "" if reference else f" (-m {DEFAULT} turns that off)"
-        clean = automatic(reference) if reference else DEFAULT
+        self.named = reference or zoo.AUTO
+        self._unless = "" if reference else f" (-m {zoo.DEFAULT} turns that off)"
+        clean = zoo.automatic(reference) if reference else zoo.DEFAULT
         self.plain = clean or self.named
         self._scale, self._several, self._offline = scale, several, offline
         self.networks = self._open(self.plain, scale)
-        self.kinds = {kind: name for kind in (PHOTO, VIDEO) if (name := suited(self.plain, kind))}
+        self.kinds = {kind: name for kind in (zoo.PHOTO, zoo.VIDEO) if (name := zoo.suited(self.plain, kind))}
         self.others = {kind: self._open(name, self._factor) for kind, name in self.kinds.items()} if clean else {}
         if clean and not self.others:
             raise UsageError(f"'{self.named}': no others ship that suit compressed files better; -m {self.plain} says the same")
@@ -50,10 +48,8 @@ class Weights:
     @property
     def advice(self) -> str:
         """What to say of drawings that went wrong; "" where these weights know them."""
-        from srcli.zoo import DEFAULT, knows_photographs_alone
-
-        alone = knows_photographs_alone(self.plain, {network.scale for network in self.networks})
-        return DRAWN + DEFAULT + self._sized() if alone else ""
+        alone = zoo.knows_photographs_alone(self.plain, {network.scale for network in self.networks})
+        return DRAWN + zoo.DEFAULT + self._sized() if alone else ""
 
     def facts(self) -> list[dict[str, Any]]:
         """Describe every network for a report."""
@@ -71,22 +67,18 @@ class Weights:
 
     def hint(self, kind: str) -> str:
         """Say what takes, or would take, away what compression left in files of a kind; "" where nothing ships for it."""
-        from srcli.zoo import automatic_name
-
         if kind not in self.kinds:
             return ""
         if not self.others:
-            return f"-m {automatic_name(self.plain)} takes blocks and ringing away"
+            return f"-m {zoo.automatic_name(self.plain)} takes blocks and ringing away"
         return f"taken through {self.kinds[kind]}{self._way(kind)}, which removes blocks and ringing{self._unless}"
 
     def swift(self, ready: Ready) -> Swift | None:
         """Return the weights for speed of the same kind, to be opened where they are asked for; None where these are they."""
-        from srcli.zoo import automatic_name, quicker
-
-        quick = quicker(self.plain)
+        quick = zoo.quicker(self.plain)
         if quick is None:
             return None
-        reference = automatic_name(quick) if self.others else quick
+        reference = zoo.automatic_name(quick) if self.others else quick
 
         def choice() -> "Choice":
             return Weights(reference, self._factor, several=self._several, offline=self._offline).choice(ready, quiet=True)
@@ -114,7 +106,5 @@ class Weights:
 
     def _sized(self) -> str:
         """Write the flag that gives other weights the size that a name such as mfdn_x2 gives these."""
-        from srcli.zoo import DEFAULT_SCALE
-
-        own = self._scale is None and not self._several and self.scale != DEFAULT_SCALE
+        own = self._scale is None and not self._several and self.scale != zoo.DEFAULT_SCALE
         return f" -s {self.scale}" if own else ""

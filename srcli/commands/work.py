@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,6 +17,7 @@ from srcli.files import sweep
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
+    from srcli.engine.pipeline import Done, Icc
     from srcli.engine.suit import Choice
     from srcli.engine.video import VideoDone, VideoPlan
     from srcli.media.jobs import Job
@@ -28,7 +29,7 @@ class Writing:
 
     quality: int | None
     png_level: int
-    icc: str
+    icc: "Icc"
     fail_fast: bool
     json: bool
     quiet: bool
@@ -42,18 +43,17 @@ class Tally:
     """What became of the files so far, by this rank or, for the one that leads, by all."""
 
     planned: int = 0
-    tried: int = 0  # of them, those that were not to be skipped
-    late: int = 0  # of those tried, skipped in the end: another run was quicker
+    tried: int = 0  # of them, those that were not skipped
     finished: int = 0
     exact: int = 0  # computed in float32
     films: int = 0  # videos, whose time is told by each
-    failures: list[Any] = field(default_factory=list)
+    failures: "list[Done | VideoDone]" = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
     stopped: bool = False  # by --fail-fast; the same on every rank
 
     def __iadd__(self, other: "Tally") -> "Tally":
-        for name in ("planned", "tried", "late", "finished", "exact", "films", "failures", "elapsed"):
+        for name in ("planned", "tried", "finished", "exact", "films", "failures", "elapsed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         return self
@@ -69,7 +69,7 @@ def show_plan(
         _tell(done, json)
     plans = _film_plans(jobs, flags)
     left, lost = video.show_plans(forecast.choice, plans, quality=quality, json=json, quiet=quiet)
-    failures = [*(done for done in shown if done.error), *lost]
+    failures: list[Done | VideoDone] = [*(done for done in shown if done.error), *lost]
     list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
@@ -105,8 +105,6 @@ def upscale_all(
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
     tally = _upscale_stills(choice, jobs, ranks, how)
-    tally.planned, tally.tried = len(jobs), sum(not job.skip for job in jobs) - tally.late
-    tally.finished -= tally.late
     if not tally.stopped:
         _upscale_films(choice, plans, ranks, how, tally, watching=watching)
     return tally
@@ -153,13 +151,14 @@ def upscale_arrivals(
 
 
 def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
-    """Upscale this rank's share of the pictures, with a bar; return what became of all."""
+    """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried."""
     from srcli.engine.pipeline import Done, upscale_files
     from srcli.engine.share import share_of
     from srcli.media import pipes
 
     work = share_of(stills(jobs), ranks.rank, ranks.world)
-    tally, quiet = Tally(), how.quiet or not ranks.leads  # every rank names its results, one talks
+    tally, quiet = Tally(planned=len(jobs)), how.quiet or not ranks.leads  # every rank names its results, one talks
+    late = 0  # skipped in the end: another run was quicker
     started = time.monotonic()
     for job in jobs:
         if job.skip and ranks.leads:
@@ -177,7 +176,7 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             work,
             quality=how.quality,
             png_level=how.png_level,
-            icc=how.icc,  # type: ignore[arg-type]
+            icc=how.icc,
             fail_fast=how.fail_fast,
             journal=how.journal,
             advice=how.advice,
@@ -187,19 +186,20 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
             bar.update(tally.finished, console.short(done.input))
             tally.exact += done.precision == "fp32"
-            tally.late += done.status == "skipped"
+            late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
             if not quiet:
                 for line in done.notes:
-                    bar.message(f"{done.input}: {line}")
+                    console.note(f"{done.input}: {line}")
             if how.piped and not done.error:
                 pipes.send(done.output)
             else:
                 _tell(done, how.json, quiet=how.quiet or done.status == "skipped")
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished, tally.exact, tally.late, tally.failures))  # the ranks' shares, one summary
-    tally.finished, tally.exact, tally.late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    told = ranks.gathered((tally.finished - late, tally.exact, late, tally.failures))  # the ranks' shares, one summary
+    tally.finished, tally.exact, late = (sum(share[i] for share in told) for i in (0, 1, 2))
+    tally.tried = sum(not job.skip for job in jobs) - late
     tally.stopped = how.fail_fast and any(share[3] for share in told)
     tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
     return tally
@@ -272,9 +272,9 @@ def _film_plans(jobs: "list[Job]", flags: video.Flags, *, refuse: bool = True) -
     return video.plan(films, flags, refuse=refuse) if films else []
 
 
-def _planned(job: Any) -> Any:
+def _planned(job: "Job") -> "Done":
     from srcli.engine.pipeline import Done
-    from srcli.media.image import probe
+    from srcli.media.probe import probe
 
     height, width = job.size or (None, None)
     done = Done(job.source, job.target, "skipped" if job.skip else "planned", width, height, notes=job.notes)
@@ -288,7 +288,7 @@ def _planned(job: Any) -> Any:
     return done
 
 
-def _tell(done: Any, json: bool, *, quiet: bool = False) -> None:
+def _tell(done: "Done", json: bool, *, quiet: bool = False) -> None:
     """Print what became of a picture."""
     if json:
         console.record(

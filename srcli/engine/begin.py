@@ -195,12 +195,8 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
         raise TrainingFailed(f"'{config.init}' cannot be trained: start from the weights that it was made of")
     model.start_as_upsampler()
     own = model.state_dict()
-    fitting = (
-        {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
-        if card.scale != config.scale
-        else source.state_dict()
-    )
-    model.load_state_dict(fitting, strict=card.scale == config.scale)
+    fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}  # at this scale all do
+    model.load_state_dict(fitting, strict=False)
     fresh = [k for k in own if k not in fitting]
     notes.append(f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else ""))
     return model, not fresh, notes

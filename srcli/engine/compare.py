@@ -18,8 +18,9 @@ from srcli.engine.evaluate import compare as scores_of
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, BadVideo, UsageError
 from srcli.media.color import to_srgb
-from srcli.media.image import Picture, read_image
+from srcli.media.picture import Picture
 from srcli.media.pixels import flattened, reduced
+from srcli.media.read import read_image
 from srcli.media.sniff import is_video
 from srcli.media.video import Clip, VideoReader, probe_video, upright
 from srcli.ops.pixels import UINT8

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -15,8 +15,9 @@ from srcli.engine.device import Precision
 from srcli.engine.folders import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, UsageError
-from srcli.media.image import Picture, write_image
+from srcli.media.picture import Picture
 from srcli.media.probe import probe
+from srcli.media.write import write_image
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
 from srcli.ops.pixels import UINT8, quantize, to_array, to_tensor
@@ -40,7 +41,7 @@ class Score:
     seconds: float
     gray: bool = False
     rgb: tuple[float, float] | None = None
-    precision: str | None = None
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,44 +164,34 @@ class Protocol:
 
 
 def evaluate(
-    upscaler: Upscaler,
-    folder: Path,
-    protocol: Protocol,
-    *,
-    pictures: Sequence[Path] | None = None,
-    lr_folder: Path | None = None,
-    save: Path | None = None,
+    source: Upscaler | Path, folder: Path, protocol: Protocol, *, lr_folder: Path | None = None, save: Path | None = None
 ) -> Iterator[Score]:
-    """Upscale the LR of every HR picture in `folder` and score it; LR is made by bicubic where no folder has it.
+    """Score a network, or the folder of a tool's ready pictures, on every HR picture in `folder`, as `score` does one."""
+    dataset = Dataset("", folder, list_pictures(folder), lr_folder)
+    for path in dataset.pictures:
+        yield score(source, dataset, path, protocol, save=save)
 
-    `pictures`: only these of the folder. `save`: a folder that takes the SR pictures as PNG. Raises BadFolder, BadPicture.
+
+def score(source: Upscaler | Path, dataset: Dataset, path: Path, protocol: Protocol, *, save: Path | None = None) -> Score:
+    """Score a network, or the folder of a tool's ready pictures, on one HR picture of a data set.
+
+    LR is made by bicubic where no folder has it. `save`: a folder that takes a network's SR as PNG. Raises BadFolder,
+    BadPicture.
     """
-    for path in list_pictures(folder) if pictures is None else pictures:
-        pair = read_pair(path, protocol, lr_folder, folder)
-        started = time.monotonic()
-        precision = upscaler.choose(pair.lr)
-        sr = upscaler.pixels(pair.lr, precision=precision)
-        seconds = time.monotonic() - started
-        if save:
-            write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
-        yield replace(_score(within(path, folder), sr, pair.hr, protocol, seconds, pair.gray), precision=precision)
-
-
-def evaluate_pictures(
-    sr_folder: Path, folder: Path, protocol: Protocol, *, pictures: Sequence[Path] | None = None
-) -> Iterator[Score]:
-    """Score ready SR pictures, of any tool, that carry the names of the HR pictures in `folder`."""
-    for path in list_pictures(folder) if pictures is None else pictures:
+    folder = dataset.folder
+    if isinstance(source, Path):
         hr, gray = _read_hr(path, protocol.scale)
-        sr = read_ready(path, sr_folder, hr, protocol.scale, folder)
-        yield _score(within(path, folder), sr, hr, protocol, 0.0, gray)
-
-
-def score(entry: Entry, dataset: Dataset, protocol: Protocol, *, save: Path | None = None) -> Iterator[Score]:
-    """Score an entry on a data set; as `evaluate` and `evaluate_pictures`."""
-    if isinstance(entry.source, Path):
-        return evaluate_pictures(_of_dataset(entry.source, dataset), dataset.folder, protocol, pictures=dataset.pictures)
-    return evaluate(entry.source, dataset.folder, protocol, pictures=dataset.pictures, lr_folder=dataset.lr_folder, save=save)
+        sr = read_ready(path, _of_dataset(source, dataset), hr, protocol.scale, folder)
+        return _score(within(path, folder), sr, hr, protocol, gray)
+    pair = read_pair(path, protocol, dataset.lr_folder, folder)
+    started = time.monotonic()
+    precision = source.choose(pair.lr)
+    sr = source.pixels(pair.lr, precision=precision)
+    seconds = time.monotonic() - started
+    if save:
+        write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
+    scored = _score(within(path, folder), sr, pair.hr, protocol, pair.gray)
+    return replace(scored, seconds=seconds, precision=precision)
 
 
 def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protocol: Protocol) -> None:
@@ -242,7 +233,7 @@ def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Scor
     if isinstance(entry.source, Path):
         scale = pair.hr.shape[0] // pair.lr.shape[0]
         return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale, dataset.folder)
-    return entry.source.pixels(pair.lr, precision=cast(Precision | None, scored.precision))
+    return entry.source.pixels(pair.lr, precision=scored.precision)
 
 
 def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, root: Path | None = None) -> Pair:
@@ -294,13 +285,13 @@ def shrink(hr: np.ndarray, scale: int) -> np.ndarray:
     return to_array(quantize(lr), UINT8)
 
 
-def summarize(model: str, folder: Path, protocol: Protocol, scores: list[Score]) -> Summary:
+def summarize(model: str, dataset: str, protocol: Protocol, scores: list[Score]) -> Summary:
     """Return the means of `scores`; pictures too small for SSIM do not count in its mean."""
     psnrs, ssims = [s.psnr for s in scores], [s.ssim for s in scores if not math.isnan(s.ssim)]
     rgb = [s.rgb for s in scores if s.rgb]
     return Summary(
         model,
-        dataset_name(folder),
+        dataset,
         protocol.scale,
         len(scores),
         _mean(psnrs),
@@ -346,8 +337,7 @@ def versus(a: Result, b: Result) -> Versus:
 
 def conclude(entry: Entry, dataset: Dataset, protocol: Protocol, scores: list[Score]) -> Result:
     """Gather the scores of an entry on a data set with their means."""
-    summary = summarize(entry.name, dataset.folder, protocol, scores)
-    return Result(entry, dataset, scores, replace(summary, dataset=dataset.name))
+    return Result(entry, dataset, scores, summarize(entry.name, dataset.name, protocol, scores))
 
 
 def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
@@ -419,9 +409,9 @@ def within(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _score(picture: str, sr: np.ndarray, hr: np.ndarray, protocol: Protocol, seconds: float, gray: bool) -> Score:
+def _score(picture: str, sr: np.ndarray, hr: np.ndarray, protocol: Protocol, gray: bool) -> Score:
     rgb = compare(sr, hr, replace(protocol, channel="rgb")) if protocol.channel == "both" else None
-    return Score(picture, *compare(sr, hr, protocol), seconds, gray, rgb)
+    return Score(picture, *compare(sr, hr, protocol), 0.0, gray, rgb)
 
 
 def _channel(x: Tensor, channel: Channel) -> Tensor:

@@ -12,7 +12,7 @@ from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import Box, busiest, spread
 from srcli.engine.evaluate import BASELINE, Protocol, Result, read_pair, restore
 from srcli.errors import UsageError
-from srcli.media.image import probe
+from srcli.media.probe import probe
 from srcli.pages.palette import SIGNAL
 
 MARK = ImageColor.getrgb(SIGNAL)

@@ -28,8 +28,8 @@ from srcli.engine.likeness import Likeness
 from srcli.engine.runner import Work
 from srcli.errors import BadFolder, OutputExists, UsageError, UserError
 from srcli.files import hold, is_held, make_folder, write_text, writing_to
-from srcli.media.image import probe
 from srcli.media.jobs import LONGEST
+from srcli.media.probe import probe
 from srcli.models.base import SRModel
 from srcli.records import jsonable
 

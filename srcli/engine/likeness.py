@@ -1,13 +1,13 @@
 """How a result, made small again, resembles its input: a sanity figure for pictures that have no reference."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.media.image import Picture
+from srcli.media.picture import Picture
+from srcli.ops.metrics import decibels
 from srcli.ops.pixels import MAXIMA, to_tensor
 from srcli.ops.resize import resize, resize_strips
 
@@ -51,7 +51,7 @@ def likeness(result: Picture, source: Picture) -> Likeness | None:
         squares, shift, count = squares + float(error.square().sum()), shift + error.sum(0), count + len(error)
     if not count:
         return None
-    return Likeness(_psnr(squares / (count * channels)), tuple((255 * shift / count).tolist()))
+    return Likeness(decibels(squares / (count * channels)), tuple((255 * shift / count).tolist()))
 
 
 @torch.inference_mode()
@@ -70,7 +70,7 @@ def nearness(result: Picture, source: Picture, top: int, left: int, side: int) -
     down, across = slice(top - first, top - first + side), slice(left - start, left - start + side)
     alpha = None if source.alpha is None else source.alpha[first:last, start:stop][down, across]
     error = _errors(small[..., down, across], part[down, across], alpha)
-    return _psnr(float(error.square().mean())) if error.numel() else None
+    return decibels(float(error.square().mean())) if error.numel() else None
 
 
 def _errors(small: Tensor, pixels: np.ndarray, alpha: np.ndarray | None) -> Tensor:
@@ -79,7 +79,3 @@ def _errors(small: Tensor, pixels: np.ndarray, alpha: np.ndarray | None) -> Tens
     if alpha is not None:
         error = error[torch.from_numpy(alpha == MAXIMA[alpha.dtype])]
     return error.reshape(-1, pixels.shape[2]).double()
-
-
-def _psnr(mean: float) -> float:
-    return -10 * math.log10(mean) if mean else math.inf

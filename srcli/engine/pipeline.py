@@ -25,11 +25,13 @@ from srcli.engine.upscale import PROBE, Resizer, Upscaler, resampled
 from srcli.errors import BadPicture, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
-from srcli.media.image import Picture, read_image, to_srgb, write_image
+from srcli.media.color import to_srgb
 from srcli.media.jobs import Job, is_result, pixels_of, renamed, result_size
-from srcli.media.picture import COMPRESSED
+from srcli.media.picture import COMPRESSED, Picture
 from srcli.media.png import PNG_LEVEL
+from srcli.media.read import read_image
 from srcli.media.strips import STREAMED, HeldRows, StripReader, StripWriter, open_strips
+from srcli.media.write import write_image
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ from PIL import features
 
 from srcli.engine.data import Degradation
 from srcli.errors import TrainingFailed, UsageError
-from srcli.models import arch_name
+from srcli.models import SCALES, arch_name
 from srcli.zoo import on_disk
 
 Folders = str | tuple[str, ...]  # one, or several that are pooled
@@ -310,7 +310,7 @@ def check_settings(config: TrainConfig) -> None:
 
 def check_source(config: TrainConfig) -> None:
     """Raise UsageError where there is no such scale, or what is given beside the HR does not go with what is made of it."""
-    if config.scale not in (2, 3, 4):
+    if config.scale not in SCALES:
         raise UsageError(f"--scale is 2, 3 or 4, not {config.scale}")
     for name in ("lr_dir", "teacher_dir"):
         if (given := len(listed(getattr(config, name)))) not in (0, folders := len(listed(config.data))):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
-from srcli.media.image import probe
 from srcli.media.jobs import Job, is_sequence, numbered
 from srcli.media.picture import COARSE, COMPRESSED, QUANTIZED
+from srcli.media.probe import probe
 from srcli.zoo import PHOTO, VIDEO
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from srcli.engine.upscale import Upscaler
-from srcli.media.image import read_image
+from srcli.media.read import read_image
 from srcli.models import label_of
 from srcli.models.base import Kind, SRModel, Tiling
 from srcli.ops.pixels import UINT8, to_array, to_tensor

@@ -22,7 +22,7 @@ from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, 
 from srcli.engine.settings import TrainConfig, check_source
 from srcli.engine.validate import crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
-from srcli.files import atomic, hold, make_folder, sweep
+from srcli.files import atomic, hold, make_folder, sweep, writing_to
 from srcli.ops.pixels import to_array
 from srcli.records import jsonable
 
@@ -124,11 +124,8 @@ def draw_samples(config: TrainConfig, path: Path) -> list[str]:
     large = nn.functional.interpolate(lr, scale_factor=config.scale, mode="nearest")
     pairs = nn.functional.pad(torch.cat([large, hr], -1), [4] * 4, value=1.0)  # (N, 3, s*P + 8, 2*s*P + 8)
     rows = [torch.cat(list(pairs[i : i + _ACROSS]), -1) for i in range(0, _SAMPLES, _ACROSS)]
-    try:
-        with atomic(path) as temporary:
-            Image.fromarray(to_array(torch.cat(rows, -2)[None])).save(temporary, pnginfo=signature())
-    except (OSError, ValueError) as error:
-        raise TrainingFailed(f"cannot write '{path}': {error}") from error
+    with writing_to(path), atomic(path) as temporary:
+        Image.fromarray(to_array(torch.cat(rows, -2)[None])).save(temporary, pnginfo=signature())
     return notes
 
 

@@ -23,9 +23,10 @@ from srcli.engine.memory import off_heap
 from srcli.engine.runner import Runner, Work
 from srcli.errors import BadCheckpoint, UsageError
 from srcli.media.animation import Animation, Frame
-from srcli.media.image import Picture
+from srcli.media.picture import Array, Picture
 from srcli.models.base import SRModel
 from srcli.ops.alpha import REACH, Blend, blend, bounds, unblend, unweigh, weigh
+from srcli.ops.metrics import decibels
 from srcli.ops.pixels import MAXIMA, to_array, to_levels, to_tensor
 from srcli.ops.resize import Edge, resize_strips
 from srcli.ops.tiles import Tile
@@ -151,9 +152,7 @@ class Upscaler:
         x = to_tensor(_at_least(pixels, self.model.min_side), self.device)
         fast, exact = (to_array(self.runner.whole(x, p)).astype(int) for p in (self.precision, "fp32"))
         error = np.abs(fast - exact)
-        mean = float((error**2).mean())
-        psnr = 10 * math.log10(255**2 / mean) if mean else math.inf
-        return Agreement(psnr, float((error <= 2).mean()))
+        return Agreement(decibels(float(((error / 255) ** 2).mean())), float((error <= 2).mean()))
 
     def pixels(
         self,
@@ -419,11 +418,7 @@ class Resizer:
         shares = [math.prod(chain[:i]) ** 2 for i in range(len(chain))]  # a pass costs what it reads
         for i, s in enumerate(chain):
             precision = precision or self.upscalers[s].choose(picture.pixels)
-            before, share, total = sum(shares[:i]), shares[i], sum(shares)
-
-            def part(fraction: float, before: int = before, share: int = share, total: int = total) -> None:
-                tick((before + share * fraction) / total)
-
+            part = partial(_within, tick, sum(shares[:i]), sum(shares), share=shares[i])
             run = self.upscalers[s]
             picture = run(picture, part, precision) if self.edge == "mirror" else _seamless(run, picture, part, precision)
         return resampled(picture, *size, edge=self.edge, separate=self._separate), precision
@@ -436,7 +431,7 @@ class Resizer:
         precision, before = None, None
         count = len(animation.frames)
         for i, frame in enumerate(animation.frames):
-            if before is None or not _same(frame, before):
+            if before is None or not same(frame[:2], before[:2]):
                 part = partial(_within, tick, i, count)
                 result, precision = self(Picture(frame.pixels, frame.alpha), size, part, precision)
             frames.append(Frame(result.pixels, result.alpha, frame.duration))
@@ -460,8 +455,9 @@ def _seamless(upscaler: Upscaler, picture: Picture, tick: Tick, precision: Preci
     return replace(wide, pixels=wide.pixels[rows, columns].copy(), alpha=alpha)
 
 
-def _within(tick: Tick, index: int, count: int, fraction: float) -> None:
-    tick((index + fraction) / count)
+def _within(tick: Tick, done: int, total: int, fraction: float, *, share: int = 1) -> None:
+    """Tell how much of `total` is done: `done` before, and a fraction of `share`."""
+    tick((done + share * fraction) / total)
 
 
 def _bounded(result: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -495,11 +491,9 @@ def _in_gray(x: Tensor) -> Tensor:
     return x.mean(0, keepdim=True).expand_as(x)
 
 
-def _same(frame: Frame, other: Frame) -> bool:
-    return np.array_equal(frame.pixels, other.pixels) and (
-        frame.alpha is other.alpha is None
-        or (frame.alpha is not None and other.alpha is not None and np.array_equal(frame.alpha, other.alpha))
-    )
+def same(frame: tuple[Array, Array | None], other: tuple[Array, Array | None]) -> bool:
+    """Tell whether frames have the same pixels and alpha."""
+    return all(np.array_equal(a, b) for a, b in zip(frame, other, strict=True))  # type: ignore[arg-type]  # None is itself
 
 
 def passes(factor: float, scales: Collection[int]) -> tuple[int, ...]:

@@ -86,7 +86,7 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
             if stopping():
                 return None
     run.validated, run.stale = run.step, False
-    summary = summarize("", folder, protocol, scores)
+    summary = summarize("", "", protocol, scores)
     result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
     if result.best:
         run.best, run.best_step = result.psnr, run.step

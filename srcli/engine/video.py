@@ -15,24 +15,23 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-import numpy as np
 import torch
 
 from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch
-from srcli.engine.upscale import Resizer
+from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
-from srcli.media.containers import Done as Track
-from srcli.media.containers import join, rehearse
+from srcli.media.containers import UpscaledTrack, join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.formats import SEGMENT
-from srcli.media.image import Picture, Probe
 from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
+from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
+from srcli.media.probe import Probe
 from srcli.media.segments import Parts, SegmentWriter, begun, published
 from srcli.media.sequences import (
     AnimationReader,
@@ -44,8 +43,7 @@ from srcli.media.sequences import (
     write_numbered,
 )
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
-from srcli.media.video import Clip, Known, Timed, Video, VideoReader, checksum, decoding, probe_video, upright
-from srcli.media.video import Track as Source
+from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, checksum, decoding, probe_video, upright
 from srcli.models.base import SRModel
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
@@ -72,21 +70,20 @@ class VideoPlan:
 
     job: Job
     video: Video
-    tracks: tuple[Track, ...]
+    tracks: tuple[UpscaledTrack, ...]
     choices: Choices
     notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
         """How many frames there are to do, as far as the headers say; 0 where they do not."""
-        return sum(_expected(track.track, self.choices.clip, self.video.seconds) for track in self.tracks)
+        return sum(_expected(track.source, self.choices.clip, self.video.seconds) for track in self.tracks)
 
 
 class Progress(NamedTuple):
-    """How far a video is; `total` is 0 where nobody knows."""
+    """How far a video is."""
 
     done: int
-    total: int
     per_second: float  # frames, of this run
     realtime: float  # 1 is as fast as it plays
 
@@ -137,17 +134,17 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
         else:
             encoding = plan_encoding(source, size, job.format, choices.wishes)
             _try(encoding, job)
-        tracks.append(Track(source, encoding))
+        tracks.append(UpscaledTrack(source, encoding))
         notes += [label + note for note in encoding.notes]
         if source.interlaced:
             what = "deinterlaced, one frame for each" if choices.deinterlace else "upscaled as it is; --deinterlace mends it"
             notes.append(f"{label}interlaced: {what}")
     if is_sequence(job.target):
         notes.append(
-            "pictures carry neither time stamps nor sound" + (f": only video {tracks[0].track.index}" if tracks[1:] else "")
+            "pictures carry neither time stamps nor sound" + (f": only video {tracks[0].source.index}" if tracks[1:] else "")
         )
         tracks = tracks[:1]
-        notes += lost_in_pictures(tracks[0].track, job.format)
+        notes += lost_in_pictures(tracks[0].source, job.format)
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
     return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes))
@@ -284,9 +281,9 @@ class _Run:
         """Count the tiles of this run that were taken over."""
         return self._resizer.spared - self._spared_before
 
-    def compute(self, track: Track) -> None:
+    def compute(self, track: UpscaledTrack) -> None:
         """Do what is missing of a track, or this rank's share of it."""
-        index = track.track.index
+        index = track.source.index
         sink = self._sink(track)
         self.kept += sink.kept
         self._done += sink.kept
@@ -308,7 +305,7 @@ class _Run:
             return ()
         tracks = []
         for track, end in zip(self._plan.tracks, self.ends, strict=True):
-            there = self._parts.closed(track.track.index, choices.segment)
+            there = self._parts.closed(track.source.index, choices.segment)
             segments = tuple(there[number] for number in sorted(there))
             if sum(segment.frames for segment in segments) != end["frames"]:
                 raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
@@ -320,15 +317,15 @@ class _Run:
         self._parts.publish(fresh=job.fresh)
         return lost
 
-    def _sink(self, track: Track) -> "_Segments | _Numbered":
+    def _sink(self, track: UpscaledTrack) -> "_Segments | _Numbered":
         if is_sequence(self._plan.job.target):
-            return _Numbered(track.track, self._parts, self._write)
+            return _Numbered(track.source, self._parts, self._write)
         return _Segments(track, self._parts, self._plan.choices.segment)
 
-    def _through(self, track: Track, sink: "_Segments | _Numbered") -> dict[str, Any]:
+    def _through(self, track: UpscaledTrack, sink: "_Segments | _Numbered") -> dict[str, Any]:
         """Decode, upscale and store the frames that are this rank's and not there yet."""
         choices, job = self._plan.choices, self._plan.job
-        reader = _reader(job.source, track.track, choices.clip, deinterlace=choices.deinterlace)
+        reader = _reader(job.source, track.source, choices.clip, deinterlace=choices.deinterlace)
         team = self._team
 
         def wanted(number: int) -> bool:
@@ -350,13 +347,13 @@ class _Run:
             sink.abandon()
         notes = reader.notes
         if not reader.count:
-            notes = (f"video {track.track.index}: {choices.clip.empty}; it is left out",)
+            notes = (f"video {track.source.index}: {choices.clip.empty}; it is left out",)
         anew = [str(later) for later in reader.anew]
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes), "anew": anew}
 
-    def _report(self, track: Track) -> None:
+    def _report(self, track: UpscaledTrack) -> None:
         pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)
-        self._tick(Progress(self._done, max(self._plan.frames, self._done), pace, pace / float(track.track.rate)))
+        self._tick(Progress(self._done, pace, pace / float(track.source.rate)))
 
 
 class Result(NamedTuple):
@@ -378,11 +375,11 @@ class Clocks:
 class _Segments:
     """Results into segments, but for those that are closed already."""
 
-    def __init__(self, track: Track, parts: Parts, length: int) -> None:
-        self._there = parts.closed(track.track.index, length)
+    def __init__(self, track: UpscaledTrack, parts: Parts, length: int) -> None:
+        self._there = parts.closed(track.source.index, length)
         self._length = length
         self.kept = sum(segment.frames for segment in self._there.values())
-        self._writer = SegmentWriter(parts, track.track.index, partial(Encoder, track.encoding), length)
+        self._writer = SegmentWriter(parts, track.source.index, partial(Encoder, track.encoding), length)
 
     @property
     def known(self) -> Known | None:
@@ -421,7 +418,7 @@ class _Numbered:
 
     known: Known | None = None  # pictures have no time stamps
 
-    def __init__(self, track: Source, parts: Parts, write: Callable[[int, Timed], None]) -> None:
+    def __init__(self, track: Track, parts: Parts, write: Callable[[int, Timed], None]) -> None:
         self._track, self._target, self._write = track, parts.target, write
         began = parts.began
         self._there = {path for path in numbered_there(parts.target) if path.stat().st_mtime_ns >= began}
@@ -457,7 +454,7 @@ def upscaled(
             if item is None:
                 return
             number, frame = item
-            repeated = before is not None and _same(frame, before)
+            repeated = before is not None and same(frame[:2], before[:2])
             if not repeated or result is None:
                 picture, precision = compute(Picture(frame.pixels, frame.alpha), size, precision=precision)
                 result = Timed(picture.pixels, picture.alpha, frame.pts, frame.duration)
@@ -484,12 +481,12 @@ def upscale_stream(
     for result, _ in write_behind(results, lambda result: writer.write(upright(result.frame, track)), depth=AHEAD):
         done, repeated = done + 1, repeated + result.repeated
         pace = done / max(time.monotonic() - started, 1e-9)
-        tick(Progress(done, 0, pace, pace / float(reader.track.rate)))
+        tick(Progress(done, pace, pace / float(reader.track.rate)))
     return StreamDone(done, repeated, round(time.monotonic() - started, 3), "; ".join(reader.damage) or None)
 
 
 def _reader(
-    source: Path, track: Source, clip: Clip, *, deinterlace: bool = False
+    source: Path, track: Track, clip: Clip, *, deinterlace: bool = False
 ) -> VideoReader | SequenceReader | AnimationReader:
     if of_pictures(source):
         return read_pictures(source, track, clip)
@@ -499,18 +496,12 @@ def _reader(
 def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
     """Choose by the first frame of the first track, also where a run goes on in its middle."""
     track = plan.tracks[0]
-    frame = next(_reader(plan.job.source, track.track, Clip(frames=1)).frames(), None)
-    chain = resizer.chain((track.track.height, track.track.width), (track.encoding.height, track.encoding.width))
+    frame = next(_reader(plan.job.source, track.source, Clip(frames=1)).frames(), None)
+    chain = resizer.chain((track.source.height, track.source.width), (track.encoding.height, track.encoding.width))
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
 
 
-def _same(frame: Timed, other: Timed) -> bool:
-    if frame.alpha is not None and not np.array_equal(frame.alpha, other.alpha):  # type: ignore[arg-type]
-        return False
-    return np.array_equal(frame.pixels, other.pixels)
-
-
-def _size(source: Source, scale: float | Box) -> tuple[int, int]:
+def _size(source: Track, scale: float | Box) -> tuple[int, int]:
     """Return the size that a track gets; a size in px is meant as it is shown, so a turned one has its sides swapped."""
     if not source.turned or not isinstance(scale, Box):
         return result_size(source.height, source.width, scale)
@@ -522,10 +513,10 @@ def _shown(plan: VideoPlan) -> tuple[int, int]:
     """Return height and width of the result; pictures are written upright."""
     track = plan.tracks[0]
     height, width = track.encoding.coded
-    return (width, height) if track.track.turned and is_sequence(plan.job.target) else (height, width)
+    return (width, height) if track.source.turned and is_sequence(plan.job.target) else (height, width)
 
 
-def _expected(source: Source, clip: Clip, seconds_of_file: float | None) -> int:
+def _expected(source: Track, clip: Clip, seconds_of_file: float | None) -> int:
     length = source.seconds or seconds_of_file or 0
     whole = source.frames or round(length * source.rate)
     if clip.start or clip.end is not None:
@@ -594,9 +585,9 @@ def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[
     if parts is None:
         return [0] * len(plan.tracks)
     if published(target):
-        return [_expected(track.track, plan.choices.clip, plan.video.seconds) for track in plan.tracks]
+        return [_expected(track.source, plan.choices.clip, plan.video.seconds) for track in plan.tracks]
     if is_sequence(target):
-        return [_Numbered(plan.tracks[0].track, parts, lambda number, frame: None).kept]
+        return [_Numbered(plan.tracks[0].source, parts, lambda number, frame: None).kept]
     return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
 
 
@@ -621,7 +612,7 @@ def measured(plan: VideoPlan) -> list[Job]:
     """Return each track as a job of as many pictures, from which time and disk are estimated."""
     jobs = []
     for track in plan.tracks:
-        source, encoding = track.track, track.encoding
+        source, encoding = track.source, track.encoding
         depth = 8 if source.depth <= 8 else 16
         facts = Probe(source.height, source.width, 3, source.alpha, depth, plan.job.format)
         size = (encoding.height, encoding.width)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 from av.audio.frame import AudioFrame
@@ -28,7 +28,7 @@ from srcli.errors import BadVideo
 from srcli.files import unwritten
 from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
 from srcli.media.segments import Segment
-from srcli.media.video import SETBACK, Clip, Track, decoding, real_videos
+from srcli.media.video import SETBACK, Clip, Track, decoding, open_video, real_videos
 
 _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
 _SOUNDS = {"webm": "libopus"}  # what sound is encoded as where it cannot be copied, else AAC
@@ -41,14 +41,8 @@ _SOUND_PAUSE = Fraction(1, 20)  # seconds from which on a step of the time stamp
 _PICTURES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Tags of a file that are true of that file only
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "bps", "alpha_mode"}
-_IN_MOV = {
-    "deu": "ger",
-    "zho": "chi",
-    "nld": "dut",
-    "ell": "gre",
-    "isl": "ice",
-    "fre": "fra",
-}  # languages, as QuickTime has them
+# Languages, as QuickTime has them
+_IN_MOV = {"deu": "ger", "zho": "chi", "nld": "dut", "ell": "gre", "isl": "ice", "fre": "fra"}
 _CLOCKED = ("mpegts", "mpeg")  # whose time stamps are those of the clock of who sent them
 _NO_DATE = "1970-01-01T00:00:00"
 _SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
@@ -59,10 +53,10 @@ _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """One track upscaled: how it was encoded, and its closed segments."""
+class UpscaledTrack:
+    """A track of a result: what it is made of, how it is encoded, and its closed segments."""
 
-    track: Track
+    source: Track
     encoding: Encoding
     segments: Sequence[Segment] = ()
     anew: Sequence[Fraction] = ()  # seconds by which it is later, from each time on that the source's clock begins anew
@@ -95,6 +89,49 @@ class _Span:
     @property
     def seconds(self) -> float:
         return 0.0 if self.start is None else float(self.stop - self.start)
+
+
+class _Written(NamedTuple):
+    """What went into a file beside its upscaled frames, and is looked for when it is read back."""
+
+    kinds: Sequence[str]  # of its streams, without data streams
+    tags: Mapping[str, str]
+    languages: Sequence[str | None]  # of its streams
+    sounds: Sequence[_Span]
+
+
+class _Window(NamedTuple):
+    """The part of a source that is copied, in seconds of its clock."""
+
+    begin: Fraction  # becomes the result's zero
+    end: Fraction | None
+    late: bool  # what lies before is cut off; else nothing does
+
+    @property
+    def cut(self) -> bool:
+        return self.late or self.end is not None
+
+    def holds(self, start: Fraction, stop: Fraction, *, sound: bool) -> bool:
+        """Tell whether a packet is copied; of cut sound only what begins within."""
+        if self.end is not None and start >= self.end:
+            return False
+        return not self.begin or start >= self.begin or (stop > self.begin and not (self.late and sound))
+
+    def placed(self, packet: AnyPacket, target: Stream, *, still: bool = False) -> AnyPacket:
+        """Put a packet into a stream, moved as the window is, `still` ones but for that; a subtitle is cut to it."""
+        words = target.type == "subtitle"
+        if self.begin and not still:
+            _shift(packet, self.begin)
+            if packet.pts is not None and packet.pts < 0 and words:
+                packet.duration = (packet.duration or 0) + packet.pts
+                packet.pts = packet.dts = 0
+        if self.end is not None and packet.pts is not None and words:
+            left = math.ceil((self.end - self.begin) / packet.time_base) - packet.pts
+            packet.duration = max(min(packet.duration or 0, left), 1)
+        if packet.dts is None:
+            packet.dts = packet.pts
+        packet.stream = target
+        return packet
 
 
 class _Copy(NamedTuple):
@@ -183,73 +220,55 @@ class _Words:
         return [text] if text.size else []
 
 
-def rehearse(source: Path | None, container: str, tracks: Sequence[Done]) -> tuple[str, ...]:
+def rehearse(source: Path | None, container: str, tracks: Sequence[UpscaledTrack]) -> tuple[str, ...]:
     """Write the header into memory and say what cannot be carried; raise BadVideo where the container refuses."""
     with ExitStack() as stack:
         given = _open(stack, source)
         output = stack.enter_context(_Output(io.BytesIO(), container))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
-        return plan.notes
+        return tuple(plan.notes)
 
 
-def join(source: Path | None, target: Path, container: str, tracks: Sequence[Done], clip: Clip) -> tuple[str, ...]:
+def join(source: Path | None, target: Path, container: str, tracks: Sequence[UpscaledTrack], clip: Clip) -> tuple[str, ...]:
     """Write the upscaled tracks and what the source carries, and verify the result; say what could not be kept."""
     with ExitStack() as stack:
         given = _open(stack, source)
-        output = stack.enter_context(_Output(str(target.absolute()), container, tracks))
+        output = stack.enter_context(_Output(target, container, tracks))
         plan = _Plan(output.container, given, container, tracks)
         _start(output.container, container)
-        begin, end = _window(given, tracks, clip)
-        sources = [_video_packets(stream, done, begin) for stream, done in plan.videos]
+        window = _window(given, tracks, clip)
+        sources = [_video_packets(stream, done, window.begin) for stream, done in plan.videos]
         silenced: dict[int, Fraction] = {}
         sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            copied = _copied(given, plan.copies, tracks[0].anew, begin, end, silenced, late=bool(clip.start))
+            copied = _copied(given, plan.copies, tracks[0].anew, window, silenced)
             sources.append(_measured(copied, sounds))
-            _add_chapters(output.container, given, begin, end)
+            _add_chapters(output.container, given, window)
         try:
             for packet in heapq.merge(*sources, key=_time):
                 output.container.mux_one(packet)
         except (av.FFmpegError, ValueError) as error:
             raise unwritten(target, error, BadVideo) from error
-        kinds, tags = plan.kinds, dict(output.container.metadata)
         languages = [stream.metadata.get("language") for stream in output.container.streams]
-    notes = [*(note for each in plan.converters for note in each.notes), *_other_languages(target, languages)]
+        written = _Written(plan.kinds, dict(output.container.metadata), languages, list(sounds.values()))
+    notes = [note for each in plan.converters for note in each.notes]
     for index, seconds in silenced.items():
         notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
-    return (*notes, *verify(target, tracks, kinds, begin, tags, list(sounds.values())))
+    return (*notes, *verify(target, tracks, window.begin, written))
 
 
-def _other_languages(path: Path, languages: Sequence[str | None]) -> list[str]:
-    """Say which languages of streams a container has no code for."""
-    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
-        if len(container.streams) != len(languages):
-            return []  # with cover pictures and chapters, which have none
-        found = [stream.metadata.get("language", "und") for stream in container.streams]
-    lost = sorted(
-        {said for said, kept in zip(languages, found, strict=True) if said not in (None, "und", kept) and kept == "und"}
-    )
-    return [f"languages that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
-
-
-def verify(
-    path: Path,
-    tracks: Sequence[Done],
-    kinds: Sequence[str],
-    begin: Fraction,
-    tags: Mapping[str, str],
-    sounds: Sequence[_Span],
-) -> tuple[str, ...]:
+def verify(path: Path, tracks: Sequence[UpscaledTrack], begin: Fraction, written: _Written) -> tuple[str, ...]:
     """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
 
-    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which tags are missing,
-    which pixels have another shape, and which of the `sounds` last longer or shorter than they were copied.
+    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which languages and tags are
+    missing, which pixels have another shape, and which sounds last longer or shorter than they were copied.
     """
-    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with decoding(path), open_video(path) as container:
         found = [stream.type for stream in container.streams if stream.type != "data"]
-        if sorted(found) != sorted(kinds):
-            raise BadVideo(f"the result has the streams {', '.join(found)} instead of {', '.join(kinds)}: please report this")
+        if sorted(found) != sorted(written.kinds):
+            due = ", ".join(written.kinds)
+            raise BadVideo(f"the result has the streams {', '.join(found)} instead of {due}: please report this")
         videos = real_videos(container)
         times: dict[int, list[int]] = {stream.index: [] for stream in videos}
         ends: dict[int, tuple[int, Fraction]] = {}  # the largest time stamp, and when its frame ends
@@ -268,48 +287,61 @@ def verify(
             for stream, done in zip(videos, tracks, strict=True)
         ]
         there = {key.lower() for key in container.metadata}
-    lost = sorted(key for key in tags if key.lower() not in there)
-    notes = [f"tags that {path.suffix[1:]} does not keep: {', '.join(lost)}"] if lost else []
+        languages = [stream.metadata.get("language", "und") for stream in container.streams]
+    lost = {
+        "languages": _lost_languages(written.languages, languages),
+        "tags": sorted(key for key in written.tags if key.lower() not in there),
+    }
+    notes = [f"{what} that {path.suffix[1:]} does not keep: {', '.join(each)}" for what, each in lost.items() if each]
     for shape, wanted in shapes:
         if abs(shape / wanted - 1) > _SHAPE_OFF:
             notes.append(f"the pixels have the shape {shape} in the result, {wanted} in the source: please report this")
-    for number, (kept, copied) in enumerate(zip(heard.values(), sounds, strict=True), 1):
+    for number, (kept, copied) in enumerate(zip(heard.values(), written.sounds, strict=True), 1):
         if abs(kept.seconds - copied.seconds) > _SOUND_OFF:
             length = f"lasts {kept.seconds:.2f} s in the result, but {copied.seconds:.2f} s were copied"
             notes.append(f"sound track {number} {length}: listen to its end, and please report this")
     return tuple(notes)
 
 
-def _verify_track(stream: VideoStream, done: Done, times: list[int], stop: Fraction, begin: Fraction) -> None:
+def _lost_languages(said: Sequence[str | None], kept: Sequence[str]) -> list[str]:
+    """Return the languages of streams that a container has no code for."""
+    if len(said) != len(kept):
+        return []  # with cover pictures and chapters, which have none
+    pairs = zip(said, kept, strict=True)
+    return sorted({language for language, found in pairs if found == "und" and language not in (None, "und")})
+
+
+def _verify_track(stream: VideoStream, done: UpscaledTrack, times: list[int], stop: Fraction, begin: Fraction) -> None:
     base = stream.time_base or Fraction(1)
     if len(times) != done.frames:
         raise BadVideo(f"the result has {len(times)} frames, the source {done.frames}: please report this")
-    wanted = [pts * done.track.time_base - begin for pts in sorted(done.shown)]
+    wanted = [pts * done.source.time_base - begin for pts in sorted(done.shown)]
     worst = max((abs(pts * base - time) for pts, time in zip(times, wanted, strict=True)), default=Fraction(0))
     if worst > base:
         raise BadVideo(f"a frame of the result is shown {float(worst):.4f} s beside its time: please report this")
-    frame = done.segments[-1].last_duration * done.track.time_base
+    frame = done.segments[-1].last_duration * done.source.time_base
     off = abs(stop - (wanted[-1] + frame))
     # MP4 gives a frame the time until the next is decoded, which is the step between two shown before it
     steps = (after - before for before, after in pairwise(wanted[-2 * _HELD_BACK - 1 :]))
-    if off > max(frame, 1 / done.track.rate, *steps) + base:
+    if off > max(frame, 1 / done.source.rate, *steps) + base:
         raise BadVideo(f"the result ends {float(off):.3f} s beside the source: please report this")
 
 
 class _Output:
     """An output container whose file goes where something went wrong."""
 
-    def __init__(self, file: Any, container: str, tracks: Sequence[Done] = ()) -> None:
-        ticks = math.lcm(*(done.track.time_base.denominator for done in tracks))
+    def __init__(self, file: Path | io.BytesIO, container: str, tracks: Sequence[UpscaledTrack] = ()) -> None:
+        ticks = math.lcm(*(done.source.time_base.denominator for done in tracks))
         # MP4 counts the time before a track begins in ticks of its own, which are ms unless said
         precise = {"movie_timescale": str(ticks)} if ticks < 2**31 else {}
         flags = {
             "mp4": {"movflags": "+faststart", **precise},
             "mov": {"movflags": "+faststart+use_metadata_tags", **precise},
         }
-        self._path = Path(file) if isinstance(file, str) else None
-        options = {} if self._path is None else flags.get(container, {"avoid_negative_ts": "disabled"})
-        self.container: OutputContainer = av.open(file, "w", format=MUXERS[container], options=options)
+        self._path = file if isinstance(file, Path) else None
+        options = flags.get(container, {"avoid_negative_ts": "disabled"}) if self._path else {}
+        opened = str(file.absolute()) if isinstance(file, Path) else file
+        self.container: OutputContainer = av.open(opened, "w", format=MUXERS[container], options=options)
 
     def __enter__(self) -> "_Output":
         return self
@@ -330,7 +362,7 @@ def _open(stack: ExitStack, source: Path | None) -> InputContainer | None:
     if source is None:
         return None
     with decoding(source):
-        return stack.enter_context(av.open(str(source.absolute()), metadata_errors="replace"))
+        return stack.enter_context(open_video(source))
 
 
 def _start(output: OutputContainer, container: str) -> None:
@@ -343,13 +375,15 @@ def _start(output: OutputContainer, container: str) -> None:
 class _Plan:
     """Which stream of the result comes from where, in the order of the source."""
 
-    def __init__(self, output: OutputContainer, given: InputContainer | None, container: str, tracks: Sequence[Done]) -> None:
+    def __init__(
+        self, output: OutputContainer, given: InputContainer | None, container: str, tracks: Sequence[UpscaledTrack]
+    ) -> None:
         self._output, self._container = output, container
-        self.videos: list[tuple[VideoStream, Done]] = []
+        self.videos: list[tuple[VideoStream, UpscaledTrack]] = []
         self.copies: dict[int, _Copy] = {}
         self.converters: list[_Words | _Sound] = []
-        self._notes: list[str] = []
-        upscaled = {done.track.index: done for done in tracks}
+        self.notes: list[str] = []
+        upscaled = {done.source.index: done for done in tracks}
         if given is None:
             for done in tracks:
                 self._add_video(done)
@@ -361,7 +395,7 @@ class _Plan:
             if stream.index in upscaled:
                 self._add_video(upscaled[stream.index])
             elif isinstance(stream, VideoStream) and stream in films:
-                self._notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
+                self.notes.append(f"stream {stream.index} (video, {_name(stream)}) has no frame to upscale, and is left out")
             elif isinstance(stream, VideoStream):
                 self._add_cover(stream)
             elif isinstance(stream, AudioStream):
@@ -376,10 +410,6 @@ class _Plan:
                 self._lost(stream)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        return tuple(self._notes)
-
-    @property
     def kinds(self) -> list[str]:
         """The types of the streams, without data streams."""
         # Matroska's cover pictures are attachments, which FFmpeg reads as video
@@ -390,10 +420,10 @@ class _Plan:
 
     def _lost(self, stream: Stream, hint: str = "") -> None:
         what = f"stream {stream.index} ({stream.type}, {_name(stream)})"
-        self._notes.append(f"{what} cannot be carried by {self._container}{hint}")
+        self.notes.append(f"{what} cannot be carried by {self._container}{hint}")
 
-    def _add_video(self, done: Done) -> None:
-        encoding, track = done.encoding, done.track
+    def _add_video(self, done: UpscaledTrack) -> None:
+        encoding, track = done.encoding, done.source
         try:
             stream = self._output.add_stream(encoding.codec, rate=encoding.rate, options=encoding.options)
         except ValueError as error:
@@ -408,10 +438,9 @@ class _Plan:
             matrix[6] = matrix[6] * encoding.width // track.width
             matrix[7] = matrix[7] * encoding.height // track.height
             stream.set_display_matrix(matrix)
-        stream.metadata.update(_of_stream(track.metadata or {}, self._container))
+        self._describe(stream, track.metadata or {}, Disposition(track.disposition))
         if encoding.pix_fmt.startswith("yuva") and encoding.codec == "libvpx-vp9":
             stream.metadata["alpha_mode"] = "1"
-        stream.disposition = Disposition(track.disposition)
         self.videos.append((stream, done))
 
     def _template(self, stream: Stream) -> Stream | None:
@@ -419,9 +448,12 @@ class _Plan:
             target = self._output.add_stream_from_template(stream)
         except (ValueError, av.FFmpegError):
             return None
-        target.metadata.update(_of_stream(stream.metadata, self._container))
-        target.disposition = stream.disposition
+        self._describe(target, stream.metadata, stream.disposition)
         return target
+
+    def _describe(self, target: Stream, metadata: Mapping[str, str], disposition: Disposition) -> None:
+        target.metadata.update(_of_stream(metadata, self._container))
+        target.disposition = disposition
 
     def _add_copy(self, stream: Stream) -> bool:
         if not _takes(self._container, stream) or (target := self._template(stream)) is None:
@@ -438,11 +470,10 @@ class _Plan:
             self._lost(stream, hint)
             return
         target = _encoder(self._output, self._container, stream, first)
-        target.metadata.update(_of_stream(stream.metadata, self._container))
-        target.disposition = stream.disposition
+        self._describe(target, stream.metadata, stream.disposition)
         sound = _Sound(stream, target)
         what = f"{_name(stream)} sound, which {self._container} cannot carry, encoded as {_name(target)}"
-        self._notes.append(f"stream {stream.index}: {what}{hint}")
+        self.notes.append(f"stream {stream.index}: {what}{hint}")
         self.converters.append(sound)
         self.copies[stream.index] = _Copy(target, sound.convert, sound.finish)
 
@@ -450,7 +481,7 @@ class _Plan:
         name = _name(stream)
         if self._container == "mkv" and name in _PICTURES:
             assert isinstance(stream.container, InputContainer)
-            with av.open(stream.container.name, metadata_errors="replace") as again:
+            with open_video(stream.container.name) as again:
                 packet = next((p for p in again.demux(again.streams[stream.index]) if p.size), None)
             if packet:
                 file, kind = _PICTURES[name]
@@ -467,7 +498,7 @@ class _Plan:
             self._output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
         else:
             name = stream.metadata.get("filename", "")
-            self._notes.append(f"the attachment '{name}' cannot be carried by {self._container}; mkv carries it")
+            self.notes.append(f"the attachment '{name}' cannot be carried by {self._container}; mkv carries it")
 
     def _add_subtitles(self, stream: SubtitleStream) -> None:
         if (target := self._template(stream)) is not None:
@@ -480,10 +511,9 @@ class _Plan:
         target = self._output.add_stream(wanted)
         assert isinstance(target.codec_context, SubtitleCodecContext)
         words = _Words(stream, target.codec_context)
-        target.metadata.update(_of_stream(stream.metadata, self._container))
-        target.disposition = stream.disposition
+        self._describe(target, stream.metadata, stream.disposition)
         styled = ": their styles may be simpler" if name in ("ass", "ssa") else ""
-        self._notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
+        self.notes.append(f"stream {stream.index}: {name} subtitles rewrapped as {wanted}{styled}")
         self.converters.append(words)
         self.copies[stream.index] = _Copy(target, words.convert)
 
@@ -491,10 +521,7 @@ class _Plan:
 def _takes(container: str, stream: Stream) -> bool:
     """Tell by writing one packet into memory: some are refused only when they come, or at the end."""
     try:
-        with (
-            av.open(stream.container.name, metadata_errors="replace") as again,
-            _Output(io.BytesIO(), container) as output,
-        ):
+        with open_video(stream.container.name) as again, _Output(io.BytesIO(), container) as output:
             source = again.streams[stream.index]
             target = output.container.add_stream_from_template(source)
             packet = next((p for p in again.demux(source) if p.size and p.dts is not None), None)
@@ -509,10 +536,7 @@ def _takes(container: str, stream: Stream) -> bool:
 def _decoded(container: str, stream: AudioStream) -> AudioFrame | None:
     """Return the first of a stream's sound, None where it does not decode or cannot be encoded for the container."""
     try:
-        with (
-            av.open(stream.container.name, metadata_errors="replace") as again,
-            _Output(io.BytesIO(), container) as output,
-        ):
+        with open_video(stream.container.name) as again, _Output(io.BytesIO(), container) as output:
             first = next(again.decode(again.streams[stream.index]), None)
             if isinstance(first, AudioFrame):
                 target = _encoder(output.container, container, stream, first)
@@ -572,18 +596,15 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _window(given: InputContainer | None, tracks: Sequence[Done], clip: Clip) -> tuple[Fraction, Fraction | None]:
-    """Return the time of the source that becomes the result's zero, where that moves, and the time at which copies end."""
-    tick = tracks[0].track.time_base  # of an AVI a whole frame: all streams move by as many
+def _window(given: InputContainer | None, tracks: Sequence[UpscaledTrack], clip: Clip) -> _Window:
+    tick = tracks[0].source.time_base  # of an AVI a whole frame: all streams move by as many
     begin, first = Fraction(0), Fraction((given.start_time if given else 0) or 0, av.time_base)
     if clip.start:
         begin = math.ceil((max(first, begin) + clip.start) / tick) * tick
     elif given and given.format.name in _CLOCKED:
         begin = round(first / tick) * tick
-    if clip.end is None and clip.frames is None:
-        return begin, None
-    ends = [(max(done.shown) + done.segments[-1].last_duration) * done.track.time_base for done in tracks]
-    return begin, max(ends)
+    ends = [(max(done.shown) + done.segments[-1].last_duration) * done.source.time_base for done in tracks]
+    return _Window(begin, None if clip.end is None and clip.frames is None else max(ends), late=bool(clip.start))
 
 
 def _time(packet: AnyPacket) -> Fraction:
@@ -596,7 +617,7 @@ def _shift(packet: AnyPacket, begin: Fraction) -> None:
     packet.dts = None if packet.dts is None else packet.dts - by
 
 
-def _video_packets(stream: VideoStream, done: Done, begin: Fraction) -> Iterator[AnyPacket]:
+def _video_packets(stream: VideoStream, done: UpscaledTrack, begin: Fraction) -> Iterator[AnyPacket]:
     extradata = stream.codec_context.extradata or b""
     times = decode_times(done.shown)
     for segment in done.segments:
@@ -613,41 +634,19 @@ def _copied(
     given: InputContainer,
     copies: Mapping[int, _Copy],
     anew: Sequence[Fraction],
-    begin: Fraction,
-    end: Fraction | None,
+    window: _Window,
     silenced: dict[int, Fraction],
-    *,
-    late: bool,
 ) -> Iterator[AnyPacket]:
-    """Yield what is copied and lies within the window; of cut audio whole packets from the first that begins within.
-
-    `late`: what lies before `begin` is cut off, rather than that nothing does.
-    """
+    """Yield what is copied and lies within the window."""
     streams = [stream for stream in given.streams if stream.index in copies]
     if not streams:
         return
-    if late and not anew:  # else a later part could be taken for the first
+    if window.late and not anew:  # else a later part could be taken for the first
         back = _LONGEST_WORDS if any(stream.type == "subtitle" for stream in streams) else 0
-        if (at := _sought(given, streams, begin - back)) is not None:
+        if (at := _sought(given, streams, window.begin - back)) is not None:
             given.seek(at)
-
-    def placed(converted: AnyPacket, copy: _Copy, *, still: bool) -> AnyPacket:
-        """Move a packet as the window is, and cut a subtitle to it."""
-        if begin and not still:
-            _shift(converted, begin)
-            if converted.pts is not None and converted.pts < 0 and copy.target.type == "subtitle":
-                converted.duration = (converted.duration or 0) + converted.pts
-                converted.pts = converted.dts = 0
-        if end is not None and copy.target.type == "subtitle" and converted.pts is not None:
-            left = math.ceil((end - begin) / converted.time_base) - converted.pts
-            converted.duration = max(min(converted.duration or 0, left), 1)
-        if converted.dts is None:
-            converted.dts = converted.pts
-        converted.stream = copy.target
-        return converted
-
     with suppress(av.FFmpegError):  # the data end early, which the reader of the video track has said
-        for packet in _continued(given.demux(streams), anew, late or end is not None, silenced):
+        for packet in _continued(given.demux(streams), anew, window.cut, silenced):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -655,16 +654,14 @@ def _copied(
             if not packet.size or time is None:
                 continue
             start, stop = time * packet.time_base, (time + (packet.duration or 0)) * packet.time_base
-            if not still and end is not None and start >= end:
-                continue
-            if not still and begin and start < begin and (stop <= begin or (late and packet.stream.type == "audio")):
+            if not still and not window.holds(start, stop, sound=packet.stream.type == "audio"):
                 continue
             copy = copies[packet.stream.index]
             for converted in copy.convert(packet):
-                yield placed(converted, copy, still=still)
+                yield window.placed(converted, copy.target, still=still)
     for copy in copies.values():
         for converted in copy.finish():
-            yield placed(converted, copy, still=False)
+            yield window.placed(converted, copy.target)
 
 
 def _continued(
@@ -712,7 +709,7 @@ def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) ->
     FFmpeg seeks in the video: where no key frame lies before the time, it goes to the first one behind it.
     """
     at = max(int((time - 1) * av.time_base), given.start_time or 0)  # some sound comes a little before its picture
-    with suppress(av.FFmpegError), av.open(given.name, metadata_errors="replace") as again:
+    with suppress(av.FFmpegError), open_video(given.name) as again:
         again.seek(at)
         packets = again.demux([again.streams[stream.index] for stream in streams])
         first = next((packet for packet in packets if packet.size and packet.pts is not None), None)
@@ -729,7 +726,8 @@ def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, _Span]) -> Iter
         yield packet
 
 
-def _add_chapters(output: OutputContainer, given: InputContainer, begin: Fraction, end: Fraction | None) -> None:
+def _add_chapters(output: OutputContainer, given: InputContainer, window: _Window) -> None:
+    begin, end, _ = window
     chapters = []
     for chapter in given.chapters():
         base = chapter["time_base"] or Fraction(1, 1000)

@@ -25,7 +25,7 @@ from av.video.reformatter import VideoReformatter
 
 from srcli.errors import BadVideo, UsageError
 from srcli.media.formats import FORMATS
-from srcli.media.image import Array
+from srcli.media.picture import Array
 from srcli.media.video import (
     BT709,
     EXACT,

@@ -44,9 +44,7 @@ class Format(NamedTuple):
 
 FORMATS = {
     "png": Format("PNG", 2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
-    "jpeg": Format(
-        "JPEG", 65500, 8, "gray icc exif xmp dpi iptc comment"
-    ),  # libjpeg's JPEG_MAX_DIMENSION; the format has 65535
+    "jpeg": Format("JPEG", 65500, 8, "gray icc exif xmp dpi iptc comment"),  # libjpeg's most; the format has 65535
     "webp": Format("WebP", 16383, 8, "alpha icc exif xmp"),
     "avif": Format("AVIF", 32768, 8, "gray alpha icc exif xmp"),  # libavif writes 65536 but reads no more than this
     "tiff": Format("TIFF", 2**31 - 1, 32, "gray alpha icc exif xmp dpi iptc"),

@@ -15,7 +15,7 @@ from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
 from srcli.media.encoding import repeatable, siting_left
-from srcli.media.video import EXACT, FULL, LIMITED, real_videos
+from srcli.media.video import EXACT, FULL, LIMITED, open_video, real_videos
 
 RATE = Fraction(25)  # frames/s
 _IN_A_ROW = 12  # frames: of the kinds that differ, some of each
@@ -61,8 +61,7 @@ def quantizer(path: Path) -> float | None:
     beginning and from the middle, the twelve in a row that have the largest: what is black, as films begin, costs nothing.
     """
     means = []
-    address = str(path.absolute())
-    with suppress(av.FFmpegError, OSError, ValueError, LookupError), av.open(address, metadata_errors="replace") as container:
+    with suppress(av.FFmpegError, OSError, ValueError, LookupError), open_video(path) as container:
         stream = next(iter(real_videos(container)), None)
         if stream is None or stream.codec_context is None or stream.codec_context.codec.canonical_name != "h264":
             return None

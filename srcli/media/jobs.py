@@ -17,8 +17,8 @@ from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, Us
 from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import HEIC
-from srcli.media.image import SUFFIXES, Probe, formats, probe, size_limit, suffix_of
+from srcli.media.formats import HEIC, SUFFIXES, formats, size_limit, suffix_of
+from srcli.media.probe import Probe, probe
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
 Fit = Literal["contain", "cover"]
@@ -631,16 +631,16 @@ def _refuse_inputs(jobs: list[Job], others: list[Job]) -> None:
     """Raise UsageError where one of `jobs` would be written over the source of any job."""
     every = [*jobs, *others]
     inputs = {path: job for job in every for path in (os.path.realpath(job.source), _resolved(job.source))}
-    files = {mark: job for job in every if (mark := _file(job.source))}
+    files = {mark: job for job in every if (mark := _inode(job.source))}
     for job in jobs:
-        mark = _file(job.target)
+        mark = _inode(job.target)
         input = inputs.get(_resolved(job.target)) or (files.get(mark) if mark else None)
         if input and not (job.skip and input.probe and job.size == (input.probe.height, input.probe.width)):
             what = "itself" if input is job else f"the input '{input.source}'"
             raise UsageError(f"the output of '{job.source}' would be {what}; choose another folder with -o or a --suffix")
 
 
-def _file(path: Path) -> tuple[int, int] | None:
+def _inode(path: Path) -> tuple[int, int] | None:
     """Tell which file a name is of that no other name is of: on some disks a name is the same in other case."""
     try:
         status = path.lstat()
@@ -726,7 +726,7 @@ def _refuse_unwritable(jobs: list[Job]) -> None:
             raise BadFolder(f"cannot write to '{folder}': no permission in '{there}'")
 
 
-def _listed(paths: Iterable[Path], most: int = 3) -> str:
+def _listed(paths: Iterable[Path]) -> str:
     names = [f"'{path}'" for path in paths]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -48,6 +48,6 @@ class Picture:
     iptc: bytes | None = None  # of a JPEG or PNG without the rest of Photoshop's block
     text: Mapping[str, str] = field(default_factory=dict)  # PNG text chunks, JPEG and GIF comment
     chunks: Mapping[bytes, bytes] = field(default_factory=dict)  # PNG colour chunks besides the profile
-    format: str = ""  # told by content: "png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "gif", "dds"
+    format: str = ""  # told by content: "png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "gif", "dds", "heic"
     quality: Quality | None = None
     notes: tuple[str, ...] = ()

@@ -1,12 +1,13 @@
 """Arithmetic on arrays of pixels: turned upright, checked, rounded, flattened, put together."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from srcli.errors import BadPicture
 from srcli.media.picture import Array, Picture
+
+_STRIP = 512  # rows
 
 
 def upright(array: Array, orientation: int) -> Array:
@@ -51,15 +52,13 @@ def reduced(array: Array, depth: int) -> Array:
     return reduced
 
 
-def stacked(picture: Picture) -> Array:
-    """(H, W, 1 to 4): colours, then alpha."""
+def stacked(picture: Picture, rows: slice = slice(None)) -> Array:
+    """(H, W, 1 to 4) of all rows or some: colours, then alpha."""
     if picture.alpha is None:
-        return picture.pixels
-    return np.concatenate([picture.pixels, picture.alpha[..., None]], axis=2)
+        return picture.pixels[rows]
+    return np.concatenate([picture.pixels[rows], picture.alpha[rows, :, None]], axis=2)
 
 
-def strips_of(picture: Picture, rows: int = 512) -> Iterator[Picture]:
-    """Cut a picture into views of at most `rows` rows."""
-    for top in range(0, len(picture.pixels), rows):
-        part = slice(top, top + rows)
-        yield replace(picture, pixels=picture.pixels[part], alpha=None if picture.alpha is None else picture.alpha[part])
+def strips_of(picture: Picture) -> Iterator[Array]:
+    """Cut a picture into strips of rows, `stacked`."""
+    return (stacked(picture, slice(top, top + _STRIP)) for top in range(0, len(picture.pixels), _STRIP))

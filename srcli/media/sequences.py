@@ -11,11 +11,12 @@ import numpy as np
 from srcli.errors import BadPicture, BadVideo
 from srcli.media.animation import ANIMATED, Animation, read_animation
 from srcli.media.formats import kind_of
-from srcli.media.image import Picture, read_image, write_image
 from srcli.media.jobs import is_sequence, numbered, numbered_path, numbers_missing
+from srcli.media.picture import Picture
 from srcli.media.pixels import reduced
+from srcli.media.read import read_image
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
-from srcli.media.write import fitted
+from srcli.media.write import fitted, write_image
 
 # Code points of H.273 with which values look wrong where sRGB is taken for granted
 _PRIMARIES, _TRANSFERS = {9: "BT.2020"}, {16: "PQ", 18: "HLG"}
@@ -37,14 +38,14 @@ def probe_pictures(source: Path, rate: Fraction) -> Video:
     if is_sequence(source):
         files = numbered(source)
         first = read_image(files[0])
-        return _video(source, first, first.alpha is not None, 1 / (rate * _TICKS), rate, len(files))
+        return _video(first, first.alpha is not None, 1 / (rate * _TICKS), rate, len(files))
     frames = _timed(_animation(source))
     alpha = any(frame.alpha is not None and frame.alpha.min() < 255 for frame in frames)
     rate = (1000 * Fraction(len(frames), frames[-1].pts + frames[-1].duration)).limit_denominator(1000)
-    return _video(source, Picture(frames[0].pixels, frames[0].alpha), alpha, Fraction(1, 1000), rate, len(frames))
+    return _video(Picture(frames[0].pixels, frames[0].alpha), alpha, Fraction(1, 1000), rate, len(frames))
 
 
-def _video(source: Path, first: Picture, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
+def _video(first: Picture, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
     # 4:2:0 is what players play
     pix_fmt = ("yuva420p" if alpha else "yuv420p") + ("10le" if first.pixels.dtype != np.uint8 else "")
     track = Track(
@@ -59,7 +60,7 @@ def _video(source: Path, first: Picture, alpha: bool, time_base: Fraction, rate:
         frames=frames,
         seconds=float(frames / rate),
     )
-    return Video(source, "pictures", (track,), Fraction(0), track.seconds)
+    return Video((track,), Fraction(0), track.seconds)
 
 
 def _animation(path: Path) -> Animation:

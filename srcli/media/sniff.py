@@ -12,23 +12,11 @@ SUFFIXES = frozenset(CONTAINERS).union(
 )
 DOUBTFUL = frozenset((".mod",))  # of videos, and of files of other kinds
 
+# ISO brands of pictures
 _STILLS = (
-    b"avif",
-    b"avis",
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"hevx",
-    b"hevm",
-    b"hevs",
-    b"mif1",
-    b"msf1",
-    b"jxl ",
-    b"jp2 ",
-    b"crx ",
-)  # ISO brands of pictures
+    *(b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+    *(b"mif1", b"msf1", b"jxl ", b"jp2 ", b"crx "),
+)
 _HEADS = (
     b"\x1aE\xdf\xa3",  # Matroska and WebM
     b"FLV\x01",

@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from srcli.errors import BadVideo
 from srcli.files import writing_to_stdout
 from srcli.media.encoding import Encoding, to_frame
-from srcli.media.image import Array
+from srcli.media.picture import Array
 from srcli.media.video import FULL, UNSPECIFIED, Clip, Colors, Timed, Track, decoding, rgb, track_of
 
 Kind = Literal["y4m", "rgb"]
@@ -44,7 +44,6 @@ class Y4mReader:
     """The frames of a YUV4MPEG2 stream, read once and as they come."""
 
     damage: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, clip: Clip) -> None:
         self.count = 0
@@ -79,7 +78,6 @@ class Y4mReader:
 class RgbReader:
     """Frames of bare 8-bit RGB, three bytes a pixel and no header."""
 
-    notes: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, raw: Raw, clip: Clip) -> None:

@@ -78,9 +78,7 @@ class HeldRows:
 
     def rows(self, start: int, stop: int) -> Array:
         """Return rows as (stop - start, W, colours and alpha)."""
-        part = slice(start, stop)
-        alpha = self.carried.alpha
-        return stacked(replace(self.carried, pixels=self.carried.pixels[part], alpha=None if alpha is None else alpha[part]))
+        return stacked(self.carried, slice(start, stop))
 
     def __enter__(self) -> "HeldRows":
         return self

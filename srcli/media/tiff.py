@@ -175,8 +175,8 @@ def _write_bigtiff(picture: Picture, path: Path) -> None:
     (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
     with path.open("wb") as file:
         writer = TileWriter(file, (height, width, channels), picture.pixels.dtype, fields=tiff_fields(picture))
-        for strip in strips_of(picture):
-            writer.write(stacked(strip))
+        for rows in strips_of(picture):
+            writer.write(rows)
         writer.finish()
 
 

@@ -25,8 +25,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
-from srcli.media.image import Array
 from srcli.media.matroska import cut_short
+from srcli.media.picture import Array
 from srcli.media.restart import is_restart
 
 if TYPE_CHECKING:
@@ -115,8 +115,6 @@ class Track:
 class Video:
     """A file with at least one video track that decodes."""
 
-    path: Path
-    format: str  # FFmpeg's name, such as "mov,mp4,m4a,3gp,3g2,mj2"
     tracks: tuple[Track, ...]
     start: Fraction  # seconds at which its time line begins
     seconds: float | None  # by the header
@@ -164,6 +162,12 @@ def upright(frame: Timed, track: Track) -> Timed:
     return frame._replace(pixels=turn(frame.pixels), alpha=None if frame.alpha is None else turn(frame.alpha))
 
 
+def open_video(path: Path | str) -> InputContainer:
+    """Open a file for FFmpeg to read; raise what PyAV does, which `decoding` turns into BadVideo."""
+    # absolute: FFmpeg would take a name such as 12:30.mkv for an address
+    return av.open(str(Path(path).absolute()), metadata_errors="replace")
+
+
 @contextmanager
 def decoding(path: Path | str) -> Iterator[None]:
     """Turn what PyAV raises of a file into BadVideo."""
@@ -176,12 +180,11 @@ def decoding(path: Path | str) -> Iterator[None]:
 
 def probe_video(path: Path) -> Video:
     """Read the headers and the first frame of every video track; raise BadVideo in one line."""
-    # here and elsewhere absolute: FFmpeg would take a name such as 12:30.mkv for an address
     with decoding(path):
         empty = not path.stat().st_size
     if empty:
         raise BadVideo(f"'{path}' is empty")
-    with decoding(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with decoding(path), open_video(path) as container:
         tracks = [track for stream in real_videos(container) if (track := _probe(path, stream))]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
@@ -189,7 +192,7 @@ def probe_video(path: Path) -> Video:
             raise BadVideo(f"'{path}': {what if kinds else 'it has no streams'}")
         start = Fraction(max(container.start_time or 0, 0), av.time_base)
         seconds = container.duration / av.time_base if container.duration else None
-        return Video(path, container.format.name, tuple(tracks), start, seconds)
+        return Video(tuple(tracks), start, seconds)
 
 
 def real_videos(container: InputContainer) -> list[VideoStream]:
@@ -202,7 +205,7 @@ def _probe(path: Path, stream: VideoStream) -> Track | None:
     if stream.codec_context is None:
         raise BadVideo(f"'{path}': no decoder for the codec of stream {stream.index}")
     # once more for each: not every file lets itself be sought to its beginning
-    with av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with open_video(path) as container:
         again = container.streams[stream.index]
         assert isinstance(again, VideoStream)
         decoder = _decoder(again)
@@ -489,7 +492,7 @@ class VideoReader:
     @contextmanager
     def _opened(self, at: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file at its beginning, or at a time in ticks of the track."""
-        with decoding(self.path), av.open(str(self.path.absolute()), metadata_errors="replace") as container:
+        with decoding(self.path), open_video(self.path) as container:
             stream = next(stream for stream in container.streams.video if stream.index == self.track.index)
             if at is not None:
                 container.seek(at, stream=stream)
@@ -571,20 +574,25 @@ class VideoReader:
                     self._damaged += 1
         except av.FFmpegError:
             self._damaged += 1
-        if not self.clip.start:
-            start = (
-                float((stream.start_time or 0) * self.track.time_base) if own else (container.start_time or 0) / av.time_base
-            )
-            seconds = self.track.seconds if own else (container.duration or 0) / av.time_base
-            if container.format.name == "avi" and self.track.frames:
-                # FFmpeg cuts the duration by the size of the file; the count is of ticks, with those of dropped frames
-                seconds = float(self.track.frames * self.track.time_base)
-            missing = (seconds or 0.0) - (reached - start)
-            # the count alone proves nothing: an edit list may not show all
-            fewer = packets < self.track.frames
-            most = 1.5 * (reached - start) / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
-            self._ends_early = missing > most if seconds else fewer
-        self._ends_early |= cut_short(self.path)
+        short = not self.clip.start and self._falls_short(container, stream, packets, reached)
+        self._ends_early = short or cut_short(self.path)
+
+    def _falls_short(self, container: InputContainer, stream: VideoStream, packets: int, reached: float) -> bool:
+        """Tell whether so many packets, the last of which ends at `reached` seconds, are fewer than the header says."""
+        if self.track.seconds is not None:
+            start, seconds = float((stream.start_time or 0) * self.track.time_base), self.track.seconds
+        else:
+            start, seconds = ((time or 0) / av.time_base for time in (container.start_time, container.duration))
+        if container.format.name == "avi" and self.track.frames:
+            # FFmpeg cuts the duration by the size of the file; the count is of ticks, with those of dropped frames
+            seconds = float(self.track.frames * self.track.time_base)
+        fewer = packets < self.track.frames
+        if not seconds:
+            return fewer
+        length = reached - start
+        # the count alone proves nothing: an edit list may not show all
+        most = 1.5 * length / max(packets, 1) if fewer else max(1.0, float(3 / self.track.rate))
+        return seconds - length > most
 
     def _deinterlaced(self, frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
         """Put bwdif between: one frame out for one in, with its time stamp; frames not marked interlaced pass."""

@@ -101,9 +101,8 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
     if bits > depth:
         pixels, alpha = reduced(pixels, depth), None if alpha is None else reduced(alpha, depth)
         notes.append(f"{name} has {depth} bits: reduced from {'float' if bits == 32 else bits}")
-    gray = "gray" in carries and (
-        alpha is None or format not in ("avif", "tga")
-    )  # Pillow turns LA into RGBA for AVIF; few read TGA
+    # Pillow turns gray with alpha into RGBA for AVIF; few read it in TGA
+    gray = "gray" in carries and (alpha is None or format not in ("avif", "tga"))
     lost = uncarried(picture, carries)
     if pixels.shape[2] == 1 and not gray:
         pixels = np.repeat(pixels, 3, axis=2)
@@ -159,8 +158,8 @@ def _write_png(picture: Picture, path: Path, level: int) -> None:
     (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
     with path.open("wb") as file:
         writer = PngWriter(file, (height, width, channels), picture.pixels.dtype, chunks=png_chunks(picture), level=level)
-        for strip in strips_of(picture):
-            writer.write(stacked(strip))
+        for rows in strips_of(picture):
+            writer.write(rows)
         writer.finish()
 
 

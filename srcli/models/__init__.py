@@ -16,9 +16,9 @@ class Arch(NamedTuple):
     path: str
     label: str
     config: dict[str, Any] = {}
-    scales: tuple[int, ...] = (2, 3, 4)
 
 
+SCALES = (2, 3, 4)  # of every network
 ARCHS = {
     "bicubic": Arch("bicubic.Bicubic", "Bicubic (MATLAB)"),
     "srcnn": Arch("srcnn.SRCNN", "SRCNN (9-5-5)"),
@@ -64,10 +64,9 @@ def label_of(name: str) -> str:
 def create(name: str, scale: int, **config: Any) -> "SRModel":
     """Build the network `name` at `scale` with fresh weights; `config` overrides the table's arguments."""
     key = arch_name(name)
-    arch = ARCHS[key]
-    if scale not in arch.scales:
-        raise UnknownArchitecture(f"'{key}' has no x{scale}; there are x{', x'.join(map(str, arch.scales))}")
-    model = _class(key)(scale, **{**arch.config, **config}).float()  # whatever torch makes by default
+    if scale not in SCALES:
+        raise UnknownArchitecture(f"'{key}' has no x{scale}; there are x{', x'.join(map(str, SCALES))}")
+    model = _class(key)(scale, **{**ARCHS[key].config, **config}).float()  # whatever torch makes by default
     model.arch, model.config = key, dict(config)
     return model
 

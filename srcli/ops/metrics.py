@@ -14,8 +14,12 @@ def shave(x: Tensor, border: int) -> Tensor:
 
 def psnr(sr: Tensor, hr: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of (N, C, H, W) in [0, 1]; inf when equal."""
-    error = (sr.double() - hr.double()).square().mean().item()
-    return math.inf if error == 0 else -10 * math.log10(error)
+    return decibels((sr.double() - hr.double()).square().mean().item())
+
+
+def decibels(error: float) -> float:
+    """Return the PSNR in dB of a mean squared error of values in [0, 1]; inf for none."""
+    return -10 * math.log10(error) if error else math.inf
 
 
 def ssim(sr: Tensor, hr: Tensor) -> float:

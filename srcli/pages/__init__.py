@@ -18,6 +18,7 @@ from srcli import __version__
 from srcli.pages import palette
 
 _WEBP_SIDE = 16_383  # px that the format can hold
+_OVERVIEW = 400  # px of the longer side of a picture that is made small
 
 
 class Html(str):
@@ -139,12 +140,12 @@ def looks(where: Html, places: Sequence[Html]) -> Html:
     return element("div", where, element("div", *places, class_="looks"), class_="picture")
 
 
-def overview(pixels: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], alt: str, *, longest: int = 400) -> Html:
+def overview(pixels: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], alt: str) -> Html:
     """Return a picture made small, with numbered boxes of (left, top, width, height) px; it shows where crops lie."""
     height, width = pixels.shape[:2]
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    unit = max(height, width) / longest
+    image.thumbnail((_OVERVIEW, _OVERVIEW), Image.Resampling.LANCZOS)
+    unit = max(height, width) / _OVERVIEW
     drawn = [Html(f'<image href="{data_uri(np.asarray(image), quality=85)}" width="{width}" height="{height}"/>')]
     for number, (x, y, w, h) in enumerate(boxes, 1):
         for kind in ("under", "over"):

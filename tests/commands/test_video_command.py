@@ -17,7 +17,7 @@ from PIL import Image
 
 from srcli.engine import video as engine
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
-from srcli.media.image import Picture
+from srcli.media.picture import Picture
 from srcli.media.segments import Parts
 from srcli.media.video import VideoReader, probe_video
 from tests.clips import decoded, held, make_clip

@@ -16,7 +16,8 @@ from srcli.engine.evaluate import Protocol, shrink
 from srcli.engine.evaluate import compare as scores_of
 from srcli.engine.upscale import Upscaler
 from srcli.errors import BadPicture, BadVideo, UsageError
-from srcli.media.image import Picture, write_image
+from srcli.media.picture import Picture
+from srcli.media.write import write_image
 from srcli.models import create
 from tests.clips import make_clip
 from tests.conftest import HEIGHT, WIDTH, photograph

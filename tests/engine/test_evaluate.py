@@ -16,7 +16,6 @@ from srcli.engine.evaluate import (
     conclude,
     duels,
     evaluate,
-    evaluate_pictures,
     open_datasets,
     read_pair,
     restore,
@@ -39,8 +38,8 @@ def upscaler():
 def test_bicubic_on_set14_scores_as_the_protocol_says(data):
     upscaler = Upscaler(create("bicubic", 4), precision="fp32")
     scores = list(evaluate(upscaler, data / "eval" / "Set14", Protocol(4)))
-    summary = summarize("bicubic", data / "eval" / "Set14", Protocol(4), scores)
-    assert (summary.pictures, summary.dataset) == (14, "Set14")
+    summary = summarize("bicubic", "Set14", Protocol(4), scores)
+    assert summary.pictures == 14
     assert summary.psnr == pytest.approx(26.09, abs=0.01)
     assert summary.ssim == pytest.approx(0.7050, abs=0.0005)
     assert "gray as 3 equal channels" in summary.protocol
@@ -59,8 +58,8 @@ def test_lr_that_is_given_scores_like_lr_that_is_made(upscaler, folder, tmp_path
 
 
 def test_saved_pictures_score_like_the_model_that_made_them(upscaler, folder, tmp_path):
-    of_model = list(evaluate(upscaler, folder, Protocol(2), save=tmp_path))
-    of_files = list(evaluate_pictures(tmp_path, folder, Protocol(2, sr_given=True)))
+    of_model = list(evaluate(upscaler, folder, Protocol(2), save=tmp_path / "sr"))
+    of_files = list(evaluate(tmp_path / "sr", folder, Protocol(2, sr_given=True)))
     assert [(s.picture, s.psnr, s.ssim) for s in of_model] == [(s.picture, s.psnr, s.ssim) for s in of_files]
 
 
@@ -78,7 +77,7 @@ def test_shave_and_channel_change_what_is_counted():
 def test_both_channels_are_scored_as_each_alone(upscaler, folder):
     def means(channel):
         protocol = Protocol(2, channel)
-        return summarize("bicubic", folder, protocol, list(evaluate(upscaler, folder, protocol)))
+        return summarize("bicubic", "a", protocol, list(evaluate(upscaler, folder, protocol)))
 
     y, rgb, both = means("y"), means("rgb"), means("both")
     assert (both.psnr, both.ssim, both.psnr_interval) == (y.psnr, y.ssim, y.psnr_interval)
@@ -92,7 +91,7 @@ def test_a_picture_too_small_for_ssim_counts_for_psnr_alone(upscaler, tmp_path):
     Image.fromarray(photograph(12, 12)).save(tmp_path / "small.png")
     Image.fromarray(photograph(40, 40)).save(tmp_path / "z.png")
     scores = list(evaluate(upscaler, tmp_path, Protocol(2)))
-    summary = summarize("bicubic", tmp_path, Protocol(2), scores)
+    summary = summarize("bicubic", "a", Protocol(2), scores)
     assert math.isnan(scores[0].ssim)
     assert summary.ssim == scores[1].ssim
 
@@ -190,11 +189,12 @@ def test_the_labels_of_folders_are_their_names(tmp_path, monkeypatch):
 
 
 def test_sr_of_another_scale_is_refused(folder, tmp_path):
+    (tmp_path / "sr").mkdir()
     for path in folder.iterdir():
         with Image.open(path) as hr:
-            hr.resize((hr.width * 2, hr.height * 2)).save(tmp_path / path.name)
+            hr.resize((hr.width * 2, hr.height * 2)).save(tmp_path / "sr" / path.name)
     with pytest.raises(BadPicture, match=r"no SR at x2 of its HR"):
-        list(evaluate_pictures(tmp_path, folder, Protocol(2)))
+        list(evaluate(tmp_path / "sr", folder, Protocol(2)))
 
 
 def test_sr_of_lr_that_was_rounded_up_is_cut(tmp_path):
@@ -204,7 +204,7 @@ def test_sr_of_lr_that_was_rounded_up_is_cut(tmp_path):
     pixels = photograph(33, 33)
     Image.fromarray(pixels).save(hr / "p.png")
     Image.fromarray(np.pad(pixels, ((0, 3), (0, 3), (0, 0)))).save(sr / "p.png")
-    (score,) = evaluate_pictures(sr, hr, Protocol(4))
+    (score,) = evaluate(sr, hr, Protocol(4))
     assert score.psnr == math.inf
 
 

@@ -15,6 +15,10 @@ from tests.conftest import photograph
 PROTOCOL = Protocol(2)
 
 
+def _scored(entry, dataset):
+    return conclude(entry, dataset, PROTOCOL, [score(entry.source, dataset, path, PROTOCOL) for path in dataset.pictures])
+
+
 @pytest.fixture
 def results(tmp_path):
     """Score bicubic and two folders on one picture; of the two, `patched` is wrong at 60, 20 alone."""
@@ -28,7 +32,7 @@ def results(tmp_path):
     dataset = Dataset("hr", tmp_path / "hr", [tmp_path / "hr" / "a picture.png"])
     entries = [Entry("bicubic", "bicubic", Upscaler(create("bicubic", 2), precision="fp32"))]
     entries += [Entry(name, name, tmp_path / name) for name in ("good", "patched")]
-    return [conclude(e, dataset, PROTOCOL, list(score(e, dataset, PROTOCOL))) for e in entries]
+    return [_scored(entry, dataset) for entry in entries]
 
 
 def test_the_box_is_where_the_models_differ(results):
@@ -76,7 +80,7 @@ def _alone(folder, height, width):
     Image.fromarray(photograph(height, width)).save(folder / "a picture.png")
     dataset = Dataset("set", folder, [folder / "a picture.png"])
     entry = Entry("bicubic", "bicubic", Upscaler(create("bicubic", 2), precision="fp32"))
-    return draw_figure([conclude(entry, dataset, PROTOCOL, list(score(entry, dataset, PROTOCOL)))], PROTOCOL)
+    return draw_figure([_scored(entry, dataset)], PROTOCOL)
 
 
 def test_a_panorama_is_bounded_so_that_its_crops_can_be_seen(tmp_path):

@@ -8,8 +8,8 @@ from srcli.engine.pipeline import STREAM_FROM
 from srcli.engine.suit import Choice
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.media.footprint import footprint
-from srcli.media.image import Probe
 from srcli.media.jobs import Job
+from srcli.media.probe import Probe
 from srcli.models import create
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from srcli.engine.likeness import likeness
 from srcli.engine.upscale import resampled
-from srcli.media.image import Picture
+from srcli.media.picture import Picture
 from srcli.ops.pixels import to_tensor
 from srcli.ops.resize import resize
 from tests.conftest import photograph

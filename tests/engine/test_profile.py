@@ -7,15 +7,14 @@ from torch import Tensor, nn
 
 from srcli.engine.profile import Profile, count, input_for_output, profile
 from srcli.errors import UsageError
-from srcli.models import ARCHS, create
+from srcli.models import ARCHS, SCALES, create
 from srcli.models.base import SRModel, Tiling, Window
 from tests.counts import PARAMETERS, at_720p
 
-SCALES = (2, 3, 4)
 NETWORKS = [  # FDIWN takes seconds to count, whatever its scale and size
     pytest.param(name, scale, marks=[pytest.mark.slow] if name.startswith("fdiwn") and (name, scale) != ("fdiwn", 4) else [])
-    for name, arch in ARCHS.items()
-    for scale in arch.scales
+    for name in ARCHS
+    for scale in SCALES
 ]
 
 SINGLE_SCALE_PARAMETERS = PARAMETERS | {"carn": (964_163, 1_148_803, 1_111_875), "carn-m": (257_027, 303_427, 294_147)}

@@ -42,6 +42,10 @@ class _Reader(HTMLParser):
         assert self._open.pop() == tag
 
 
+def _scored(entry, dataset):
+    return conclude(entry, dataset, PROTOCOL, [score(entry.source, dataset, path, PROTOCOL) for path in dataset.pictures])
+
+
 def _results(tmp_path, count: int = 9, names: tuple[str, ...] = ("sharp", "<b>noisy"), side: int = 90):
     """Score bicubic and folders of ready pictures; the n-th picture of each is the noisier the larger n is."""
     folder = tmp_path / "pictures"
@@ -57,7 +61,7 @@ def _results(tmp_path, count: int = 9, names: tuple[str, ...] = ("sharp", "<b>no
     dataset = Dataset("pictures", folder, sorted(folder.iterdir()))
     entries = [Entry("bicubic", "bicubic", Upscaler(create("bicubic", 2), precision="fp32"))]
     entries += [Entry(name, name, tmp_path / name) for name in names]
-    return [conclude(e, dataset, PROTOCOL, list(score(e, dataset, PROTOCOL))) for e in entries]
+    return [_scored(entry, dataset) for entry in entries]
 
 
 @pytest.fixture
@@ -105,7 +109,7 @@ def test_a_comparison_that_nothing_decides_claims_no_winner(tmp_path):
     results = _results(tmp_path, count=2)
     for result, exact in zip(results[1:], (0, 1), strict=True):
         (tmp_path / result.entry.label / f"p{exact}.png").write_bytes((tmp_path / "pictures" / f"p{exact}.png").read_bytes())
-    again = [conclude(r.entry, r.dataset, PROTOCOL, list(score(r.entry, r.dataset, PROTOCOL))) for r in results]
+    again = [_scored(result.entry, result.dataset) for result in results]
     page = render(again, PROTOCOL, computed="fp32, cpu")
     assert "sharp ~ &lt;b&gt;noisy</th><td>1 of 2</td><td>-</td>" in page
     assert "nan" not in re.sub(r"base64,[^\"]+", "", page)
@@ -158,5 +162,5 @@ def test_a_perfect_picture_does_not_break_the_page(tmp_path):
     results = _results(tmp_path, 3, ("mine",))
     Image.open(tmp_path / "pictures" / "p1.png").save(tmp_path / "mine" / "p1.png")
     entry, dataset = results[1].entry, results[1].dataset
-    perfect = conclude(entry, dataset, PROTOCOL, list(score(entry, dataset, PROTOCOL)))
+    perfect = _scored(entry, dataset)
     assert "<td>inf</td>" in render([results[0], perfect], PROTOCOL, computed="fp32, cpu")

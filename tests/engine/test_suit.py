@@ -5,9 +5,9 @@ from PIL import Image
 
 from srcli.engine.suit import Choice, coarse, compressed, kind_of
 from srcli.engine.upscale import Resizer
-from srcli.media.image import Probe
 from srcli.media.jobs import Job
 from srcli.media.picture import COARSE, COMPRESSED
+from srcli.media.probe import Probe
 from srcli.zoo import PHOTO, VIDEO
 from tests.clips import make_clip
 from tests.conftest import photograph

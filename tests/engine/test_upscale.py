@@ -12,8 +12,8 @@ from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
 from srcli.engine.upscale import Agreement, Resizer, Upscaler, resampled
 from srcli.errors import DeviceUnavailable
-from srcli.media.image import Picture
 from srcli.media.jobs import plan_jobs
+from srcli.media.picture import Picture
 from srcli.models import ARCHS, create
 from srcli.ops.color import rgb_to_ycbcr
 from srcli.ops.pixels import to_tensor

@@ -6,7 +6,7 @@ from srcli import checkpoint
 from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes, resampled
 from srcli.errors import UsageError
 from srcli.media.animation import Animation, Frame
-from srcli.media.image import Picture
+from srcli.media.picture import Picture
 from srcli.models import create
 from srcli.ops.pixels import to_array, to_tensor
 from srcli.ops.resize import resize, resize_strips

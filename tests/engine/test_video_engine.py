@@ -439,12 +439,10 @@ def test_the_title_of_a_track_goes_along(tmp_path):
             assert made.streams[1].metadata["language"] in ("deu", "ger")
 
 
-def test_languages_that_quicktime_has_no_code_for_are_said(tmp_path):
+def test_languages_that_quicktime_has_no_code_for_are_said():
     assert containers._of_stream({"language": "deu"}, "mov") == {"language": "ger"}
     assert containers._of_stream({"language": "deu"}, "mp4") == {"language": "deu"}
-    clip = make_clip(tmp_path / "clip.mov", tone=True)
-    assert containers._other_languages(clip, [None, "pt-BR"]) == ["languages that mov does not keep: pt-BR"]
-    assert containers._other_languages(clip, [None, None]) == []
+    assert containers._lost_languages([None, "pt-BR", "ger", "und"], ["und", "und", "ger", "und"]) == ["pt-BR"]
 
 
 def test_a_subtitle_ends_with_the_cut(tmp_path):
@@ -640,7 +638,7 @@ def test_where_the_track_does_not_say_its_frames_are_those_of_the_files_duration
     clip = make_clip(tmp_path / "clip.mp4", frames=12)
     plan = plan_video(Job(clip, tmp_path / "out.mp4", "mp4", None, 2, None, video=True), Choices())
     assert plan.frames == 12
-    silent = replace(plan.tracks[0], track=replace(plan.tracks[0].track, frames=0, seconds=None))
+    silent = replace(plan.tracks[0], source=replace(plan.tracks[0].source, frames=0, seconds=None))
     plan = replace(plan, tracks=(silent,))
     assert plan.frames == 12
     assert [job.frames for job in measured(plan)] == [12]

@@ -9,8 +9,8 @@ from PIL import Image
 
 from srcli.errors import BadPicture
 from srcli.media.animation import Animation, Frame, frame_count, read_animation, write_animation
-from srcli.media.image import Picture
 from srcli.media.jobs import plan_jobs
+from srcli.media.picture import Picture
 
 DURATIONS = [40.0, 100.0, 70.0]
 

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.media.image import Picture, probe, read_image, write_image
+from srcli.media.picture import Picture
+from srcli.media.probe import probe
+from srcli.media.read import read_image
+from srcli.media.write import write_image
 
 HEIGHT, WIDTH = 64, 512
 

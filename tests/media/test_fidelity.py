@@ -10,7 +10,10 @@ from PIL import Image, ImageCms
 
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.image import Picture, formats, read_image, suffix_of, write_image
+from srcli.media.formats import formats, suffix_of
+from srcli.media.picture import Picture
+from srcli.media.read import read_image
+from srcli.media.write import write_image
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fidelity.md"
 ROWS, COLUMNS = np.mgrid[0:37, 0:53]

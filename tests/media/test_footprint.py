@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from srcli.media.footprint import footprint
-from srcli.media.image import Picture, write_image
 from srcli.media.jobs import plan_jobs
+from srcli.media.picture import Picture
+from srcli.media.write import write_image
 
 PEAK = """
 import json, resource, sys
 from pathlib import Path
 import numpy as np
-from srcli.media.image import Picture, read_image, write_image
+from srcli.media.picture import Picture
+from srcli.media.read import read_image
+from srcli.media.write import write_image
 
 source, target = map(Path, sys.argv[1:])
 write_image(Picture(read_image(source).pixels[:8, :8].copy()), target)  # the libraries' own memory

@@ -6,7 +6,8 @@ from PIL import Image
 
 from srcli.errors import BadPicture
 from srcli.media import formats
-from srcli.media.image import probe, read_image
+from srcli.media.probe import probe
+from srcli.media.read import read_image
 from tests.conftest import photograph
 from tests.program import upscale
 

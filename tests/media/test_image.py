@@ -11,8 +11,13 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
+from srcli.media.color import to_srgb
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.image import Picture, Quality, formats, probe, read_image, size_limit, suffix_of, to_srgb, write_image
+from srcli.media.formats import formats, size_limit, suffix_of
+from srcli.media.picture import Picture, Quality
+from srcli.media.probe import probe
+from srcli.media.read import read_image
+from srcli.media.write import write_image
 from tests.conftest import photograph
 
 HEIGHT, WIDTH = 37, 53

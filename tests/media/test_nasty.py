@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from srcli.media.image import probe, read_image
+from srcli.media.probe import probe
+from srcli.media.read import read_image
 
 NASTY = Path(os.environ.get("SRCLI_DATA", "/nowhere")) / "nasty"
 REFUSED = {
@@ -32,7 +33,7 @@ PROBES = """
 import json, resource, sys, time
 from pathlib import Path
 from srcli.errors import BadPicture
-from srcli.media.image import probe
+from srcli.media.probe import probe
 
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, 2 * (pages * resource.getpagesize() + 2**30,))

@@ -11,8 +11,10 @@ from PIL import Image
 
 from srcli.errors import BadPicture
 from srcli.media.bigtiff import TILE
-from srcli.media.image import Picture, read_image, write_image
+from srcli.media.picture import Picture
+from srcli.media.read import read_image
 from srcli.media.strips import StripReader, StripWriter, open_strips
+from srcli.media.write import write_image
 
 HEIGHT, WIDTH = 153, 97
 

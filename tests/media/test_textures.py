@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from srcli.errors import BadPicture
-from srcli.media.image import probe, read_image
+from srcli.media.probe import probe
+from srcli.media.read import read_image
 from tests.conftest import photograph
 
 PIXELS = photograph(40, 52)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli import checkpoint, zoo
-from srcli.models import ARCHS, create
+from srcli.models import ARCHS, SCALES, create
 from srcli.models.base import SRModel, Window
 from srcli.models.statistics import measured_over
 from srcli.ops.metrics import psnr, shave
@@ -23,7 +23,7 @@ from tests.conftest import photograph
 from tests.counts import PARAMETERS, skeleton
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-EVERY = [(arch, scale) for arch, row in ARCHS.items() for scale in row.scales]
+EVERY = [(arch, scale) for arch in ARCHS for scale in SCALES]
 LEARNT = [arch for arch in ARCHS if arch != "bicubic"]
 KINDS = list({ARCHS[arch].path: arch for arch in reversed(LEARNT)}.values())  # one of each class, where its size tells nothing
 SMALL = {"drn-plus": {"channels": 32}}  # 20 M parameters tell nothing that fewer would not
@@ -169,7 +169,7 @@ def test_a_saved_network_is_rebuilt_by_its_file(arch, tmp_path):
 
 @pytest.mark.parametrize("arch", LEARNT)
 def test_parameters_are_those_of_the_paper_and_names_and_shapes_the_file_format(arch):
-    networks = {f"x{s}": skeleton(arch, s) for s in ARCHS[arch].scales}
+    networks = {f"x{s}": skeleton(arch, s) for s in SCALES}
     assert tuple(sum(p.numel() for p in network.parameters()) for network in networks.values()) == PARAMETERS[arch]
     golden = json.loads((GOLDEN / "keys.json").read_text())
     assert {scale: fingerprint(network) for scale, network in networks.items()} == golden[arch]
