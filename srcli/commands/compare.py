@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from srcli import console
+from srcli import console, zoo
 from srcli.commands.options import (
     PAGE,
+    PRECISIONS,
     Device,
     Json,
     Offline,
@@ -55,7 +56,7 @@ def compare(
 
     Example: srcli compare photo.jpg -m rfdn -m mfdn -o page.html
     """
-    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    precision = one_of("--precision", precision, PRECISIONS)
     side = parse_tile(tile)
     moment = parse_time("--at", at)
     target = output or source.with_name(f"{source.stem}_compare.html")
@@ -73,19 +74,18 @@ def compare(
     from srcli.engine.figure import parse_box
     from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
-    from srcli.zoo import DEFAULT, DEFAULT_SCALE, open_model, open_models
 
     where = pick_device(device)
     wanted = parse_box(crop, "--crop") if crop else None
     still = read_still(source, moment)
     made = hr and hr.resolve() == source.resolve()  # LR from it, which nothing compressed
-    taken = models or [DEFAULT if made else _suited(source, scale or DEFAULT_SCALE, video=moves, offline=offline)]
-    networks = open_models([name for name in taken if name != BASELINE], scale, offline=offline, say=console.note)
-    factor = common_scale([network.scale for network in networks.values()]) if networks else scale or DEFAULT_SCALE
+    taken = models or [zoo.DEFAULT if made else _suited(source, scale or zoo.DEFAULT_SCALE, video=moves, offline=offline)]
+    networks = zoo.open_models([name for name in taken if name != BASELINE], scale, offline=offline, say=console.note)
+    factor = common_scale([network.scale for network in networks.values()]) if networks else scale or zoo.DEFAULT_SCALE
     names = [BASELINE, *short_names([BASELINE, *networks, "HR"])[1:-1]]  # no model is taken for either of these
     entrants = [
-        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)  # type: ignore[arg-type]
-        for name, network in zip(names, [open_model(BASELINE, factor)[0], *networks.values()], strict=True)
+        Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)
+        for name, network in zip(names, [zoo.open_model(BASELINE, factor)[0], *networks.values()], strict=True)
         for parameters in [network.single_scale_parameters()]
     ]
     reference = None
@@ -112,11 +112,10 @@ def _suited(source: Path, scale: int, *, video: bool, offline: bool) -> str:
     from srcli.engine.suit import kind_of
     from srcli.media.jobs import Job
     from srcli.media.probe import probe
-    from srcli.zoo import DEFAULT, scales_of, suited
 
     job = Job(source, source, "", None if video else probe(source), scale, video=video)
-    name = suited(DEFAULT, kind_of(job)) or DEFAULT
-    return name if scale in scales_of(name, offline=offline, say=console.note) else DEFAULT
+    name = zoo.suited(zoo.DEFAULT, kind_of(job)) or zoo.DEFAULT
+    return name if scale in zoo.scales_of(name, offline=offline, say=console.note) else zoo.DEFAULT
 
 
 def _check_files(source: Path, hr: Path | None, target: Path) -> None:

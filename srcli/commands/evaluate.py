@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srcli import console
+from srcli import console, zoo
 from srcli.commands.options import (
     DRAWING,
     PAGE,
@@ -95,34 +95,23 @@ def evaluate(
         raise UsageError("--figure needs --picture, the name of what it shows")
     if box and not figure:
         raise UsageError("--box needs --figure")
-    if report and report.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"a report is a .html file, not '{report.name}'")
-    if csv and csv.suffix.lower() in SUFFIXES:
-        raise UsageError(f"--csv is a table, not a picture: '{csv}'")
-    outputs = [file.resolve() for file in (csv, report, figure) if file]
-    if len(set(outputs)) < len(outputs):
-        raise UsageError("--csv, --report and --figure write a file each: give them different names")
-    for file, own in ((csv, _CSV), (report, PAGE), (figure, DRAWING)):
-        _check_target(file, own, [*folders, *(lr_dir or []), *(sr or [])])
-    if save and _lies_in(save, [*folders, *(lr_dir or []), *(sr or [])]):
-        raise UsageError(f"--save '{save}' lies in a folder of pictures, which would count them the next time")
+    _refuse_outputs(csv, report, figure, save, [*folders, *(lr_dir or []), *(sr or [])])
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets
     from srcli.engine.labels import short_names
     from srcli.engine.upscale import Upscaler
-    from srcli.zoo import open_model, open_models
 
     datasets = open_datasets(folders, lr_dir or ())
     if picture:
         datasets = [_only(picture, datasets)]
     where = pick_device(device)
-    networks = open_models(models or [], scale, offline=offline, say=console.note)
+    networks = zoo.open_models(models or [], scale, offline=offline, say=console.note)
     factor = common_scale([network.scale for network in networks.values()]) if networks else scale
     if factor is None:
         raise UsageError("--sr needs the scale: -s 2, 3 or 4")
-    networks = {BASELINE: open_model(BASELINE, factor)[0], **networks}
+    networks = {BASELINE: zoo.open_model(BASELINE, factor)[0], **networks}
     names = [*networks, *dict.fromkeys(str(folder.resolve()) for folder in sr or [])]
     labels = short_names(names)
     protocol = Protocol(factor, channel, shave, lr_dir is not None)
@@ -180,10 +169,7 @@ def evaluate(
         if file and not json:
             console.result(str(file))
     if failed:
-        for path, error in failed.items():
-            console.error(str(error) if str(path) in str(error) else f"{path}: {error}")
-        total = sum(len(dataset.pictures) for dataset in datasets)
-        console.error(f"{len(failed)} of {total} pictures could not be scored; all means are over the others")
+        _tell_failed(failed, sum(len(dataset.pictures) for dataset in datasets))
         raise typer.Exit(1)
 
 
@@ -226,6 +212,12 @@ def _score(
     return results, failed
 
 
+def _tell_failed(failed: Mapping[Path, UserError], total: int) -> None:
+    for path, error in failed.items():
+        console.error(str(error) if str(path) in str(error) else f"{path}: {error}")
+    console.error(f"{len(failed)} of {total} pictures could not be scored; all means are over the others")
+
+
 def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], precision: str, where: str) -> str:
     """Say what the networks computed in, and where; with auto what that came to."""
     from srcli.engine.evaluate import precision_of
@@ -235,6 +227,23 @@ def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], pr
     own = {r.entry.label: n.precision for r in results if (n := networks.get(r.entry.name))}
     others = [f"; {label} in {its}" for label, its in own.items() if its not in (None, precision)]
     return f"{asked}, {where}{''.join(others)}"
+
+
+def _refuse_outputs(
+    csv: Path | None, report: Path | None, figure: Path | None, save: Path | None, sources: Sequence[Path]
+) -> None:
+    """Raise a UserError where a file or folder to write is none of its kind, would be lost, or lies in one of `sources`."""
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report is a .html file, not '{report.name}'")
+    if csv and csv.suffix.lower() in SUFFIXES:
+        raise UsageError(f"--csv is a table, not a picture: '{csv}'")
+    outputs = [file.resolve() for file in (csv, report, figure) if file]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("--csv, --report and --figure write a file each: give them different names")
+    for file, own in ((csv, _CSV), (report, PAGE), (figure, DRAWING)):
+        _check_target(file, own, sources)
+    if save and _lies_in(save, sources):
+        raise UsageError(f"--save '{save}' lies in a folder of pictures, which would count them the next time")
 
 
 def _check_target(file: Path | None, own: bytes, sources: Sequence[Path]) -> None:

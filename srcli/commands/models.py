@@ -217,7 +217,7 @@ def convert(
         raise OutputExists(f"'{out}' exists; replace it with --overwrite")
     check_output(out)
 
-    from srcli import checkpoint, zoo
+    from srcli import checkpoint
     from srcli.engine.run import is_state
     from srcli.models import ARCHS, arch_name
 

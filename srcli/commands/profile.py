@@ -1,23 +1,40 @@
 """srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from srcli import console
-from srcli.commands.options import DRAWING, Device, Json, Offline, Precision, Scale, check_output, one_of, parse_size
+from srcli import console, zoo
+from srcli.commands.options import (
+    DRAWING,
+    PRECISIONS,
+    Device,
+    Json,
+    Offline,
+    Precision,
+    Scale,
+    check_output,
+    one_of,
+    parse_size,
+)
 from srcli.errors import UsageError
 from srcli.files import write_csv
 
 if TYPE_CHECKING:
+    import torch
+
+    from srcli.engine.plot import Axis
     from srcli.engine.profile import Comparison, Profile
+    from srcli.engine.tiling import Weights
     from srcli.models.base import SRModel
+
+Draw = Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]  # a table: its title, columns and rows
 
 CHALLENGE_INPUT = (256, 256)
 _CSV = b"model,label,scale,input,"  # what the table of --csv begins with
-AXES = ("parameters", "milliseconds", "macs")
+AXES: "tuple[Axis, ...]" = ("parameters", "milliseconds", "macs")
 
 
 class _Row(NamedTuple):
@@ -60,8 +77,8 @@ def profile(
 
     Example: srcli profile rfdn mfdn --output 720x1280 --published
     """
-    one_of("--precision", precision, ("auto", "fp32", "bf16", "fp16"))
-    one_of("--plot-axis", plot_axis, AXES)
+    precision = one_of("--precision", precision, PRECISIONS)
+    axis = one_of("--plot-axis", plot_axis, AXES)
     if input and output:
         raise UsageError("give --input or --output, not both")
     if json and markdown:
@@ -72,20 +89,19 @@ def profile(
         raise UsageError("--picture needs --tiling")
     if not plot and (dark or (plot_axis, dataset) != ("parameters", "Set5")):
         raise UsageError("--plot-axis, --dataset and --dark need --plot")
-    time = time or (plot is not None and plot_axis == "milliseconds")
+    time = time or (plot is not None and axis == "milliseconds")
     if precision != "fp32" and not (time or tiling):
         raise UsageError("--precision needs --time")
     for file, begin in ((csv, _CSV), (plot, DRAWING)):
         if file:
             check_output(file, own=begin)
     size = parse_size("--input", input) if input else parse_size("--output", output) if output else CHALLENGE_INPUT
-    draw = console.markdown if markdown else console.table
+    draw: Draw = console.markdown if markdown else console.table
 
     from srcli.engine.device import fast_precision, pick_device
     from srcli.engine.profile import compare, input_for_output, profile
     from srcli.engine.published import ABLATIONS, DATASETS
     from srcli.models import ARCHS, create
-    from srcli.zoo import DEFAULT_SCALE, names_network, open_network
 
     one_of("--dataset", dataset, DATASETS)
     where = pick_device(device)
@@ -101,14 +117,14 @@ def profile(
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
-    networks = [open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
-    factor = scale or (networks[0].scale if models else DEFAULT_SCALE)
+    networks = [zoo.open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
+    factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
 
     def measured(network: "SRModel", *, time: bool) -> _Row:
         height, width = input_for_output(network.scale, *size) if output else size
-        counted = profile(network, height, width, time=time, device=where, precision=exact)  # type: ignore[arg-type]
+        counted = profile(network, height, width, time=time, device=where, precision=exact)
         return _Row(counted, compare(network) if beside or plot else None, network.config)
 
     rows = []
@@ -139,17 +155,17 @@ def profile(
     if plot:
         from srcli.engine.plot import plot_tradeoff, tradeoff
 
-        title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if plot_axis == "milliseconds" else "")
-        own = [bool(r.config) or not names_network(name, scale) for r, name in zip(rows, models or ARCHS, strict=True)]
+        title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if axis == "milliseconds" else "")
+        own = [bool(r.config) or not zoo.names_network(name, scale) for r, name in zip(rows, models or ARCHS, strict=True)]
         drawn = [(r.counted, r.beside) for r, its in zip(rows, own, strict=True) if r.beside and not its]
-        points = tradeoff(drawn, factor, dataset, plot_axis)  # type: ignore[arg-type]
+        points = tradeoff(drawn, factor, dataset, axis)
         there = {point.label for point in points}
         if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
             console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
-        plot_tradeoff(points, plot, axis=plot_axis, title=title, dark=dark)  # type: ignore[arg-type]
+        plot_tradeoff(points, plot, axis=axis, title=title, dark=dark)
 
 
-def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:
+def _show_counts(rows: Sequence[_Row], draw: Draw, *, time: bool) -> None:
     columns = ["network", "scale", "input", "parameters", "GMAC", "GFLOP", "NTIRE G", "acts M", "convs"]
     if time:
         columns += ["ms", "quartiles", "peak MiB"]
@@ -165,7 +181,7 @@ def _show_counts(rows: Sequence[_Row], draw: Any, *, time: bool) -> None:
     console.result("GFLOP = 2 GMAC; NTIRE G counts as the challenge's script")
 
 
-def _show_published(rows: Sequence[_Row], draw: Any) -> None:
+def _show_published(rows: Sequence[_Row], draw: Draw) -> None:
     """Print the papers' tables: parameters and multi-adds, the published figure and our deviation, and the notes."""
     notes = list(dict.fromkeys(r.beside.note for r in rows if r.beside and r.beside.note))
     cells = []
@@ -184,7 +200,7 @@ def _show_published(rows: Sequence[_Row], draw: Any) -> None:
     console.footnotes(notes)
 
 
-def _show_challenge(rows: Sequence[_Row], draw: Any) -> None:
+def _show_challenge(rows: Sequence[_Row], draw: Draw) -> None:
     """Print the NTIRE 2022 rows: ours, the published one, and the deviation."""
     from srcli.engine.published import deviation
 
@@ -207,7 +223,7 @@ def _show_challenge(rows: Sequence[_Row], draw: Any) -> None:
         console.result("their memory and time are those of the challenge's GPU; --time measures ours")
 
 
-def _show_scores(scale: int, draw: Any) -> None:
+def _show_scores(scale: int, draw: Draw) -> None:
     """Print the published scores of every network of the papers, those that srcli does not have included."""
     from srcli.engine.published import DATASETS, ROWS
 
@@ -225,7 +241,15 @@ def _show_scores(scale: int, draw: Any) -> None:
     console.footnotes(sources)
 
 
-def _tiling(networks: Iterable[Any], count: int, picture: Path | None, device: Any, draw: Any, *, json: bool) -> None:
+def _tiling(
+    networks: "Iterable[tuple[SRModel, Weights]]",
+    count: int,
+    picture: Path | None,
+    device: "torch.device",
+    draw: Draw,
+    *,
+    json: bool,
+) -> None:
     """Measure and print how far tiles are from the whole."""
     from srcli.engine.tiling import UNTRAINED, measure_tiling, read_levels
 

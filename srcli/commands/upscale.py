@@ -34,7 +34,7 @@ from srcli.commands.options import (
 )
 from srcli.commands.show import Show, show_results, way_to_show
 from srcli.commands.weights import Weights
-from srcli.commands.work import Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
+from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
 from srcli.media.sniff import CONTAINERS
@@ -42,8 +42,10 @@ from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
+    from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Icc
     from srcli.engine.upscale import Resizer
+    from srcli.engine.video import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
 
@@ -205,6 +207,8 @@ def upscale(
 
     if stream and rank_and_world()[1] > 1:
         raise UsageError("frames go to stdout from one process, not from torchrun: name a file with -o")
+    if watch and rank_and_world()[1] > 1:
+        raise UsageError("--watch is of one process, not of torchrun")
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
@@ -241,19 +245,11 @@ def upscale(
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
         choice = weights.choice(ready, quiet=quiet)
         if stream:
-            done = video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet)
-            if journal:
-                journal.add(done)
-            if done.error:
-                raise BadVideo(done.error)
-            if journal and journal.lost:
-                raise typer.Exit(1)
+            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet), journal)
             return
         swift = None if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
         forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
-        if watch and ranks.world > 1:
-            raise UsageError("--watch is of one process, not of torchrun")
         if watch:
             again: set[Path] = set()
             watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
@@ -269,10 +265,25 @@ def upscale(
             if ranks.leads:
                 list_failures(tally)
             if shown and ranks.leads and not piped:
-                failed = {done.input for done in tally.failures}
-                pairs = [(j.source, j.target) for j in jobs if not (j.skip or j.video or j.source in failed)]
-                show_results([pair for pair in pairs if pair[1].is_file()], shown)
+                show_results(_made(jobs, tally), shown)
     sum_up(tally, choice, ranks, writing)
+
+
+def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:
+    """Note what became of frames that went to stdout; raise where some of them, or of the report, are missing."""
+    if journal:
+        journal.add(done)
+    if done.error:
+        raise BadVideo(done.error)
+    if journal and journal.lost:
+        raise typer.Exit(1)
+
+
+def _made(jobs: "list[Job]", tally: Tally) -> list[tuple[Path, Path]]:
+    """Return the pictures of this run, source and result, that came to be."""
+    failed = {done.input for done in tally.failures}
+    pairs = [(job.source, job.target) for job in jobs if not (job.skip or job.video or job.source in failed)]
+    return [pair for pair in pairs if pair[1].is_file()]
 
 
 def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
