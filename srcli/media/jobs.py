@@ -168,6 +168,8 @@ def plan_jobs(
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [entry for entry in _find([*_listed_too(sources)], recursive, output, say) if only is None or entry.path in only]
+    if not found and only is None:
+        raise BadFolder(f"no pictures in any of the {len(sources)} folders")
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = _single(found, output, wanted, scale)
@@ -333,7 +335,11 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
                 below = not recursive and any(child.is_dir() for child in path.iterdir())
-                raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else ""))
+                none = f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else "")
+                if len(sources) == 1:
+                    raise BadFolder(none)
+                say(none)
+                continue
             if deeper := [] if recursive else _deeper(path, output):
                 say(f"left out: sub-folders of '{path}' with pictures ({_listed(deeper)}); -r takes them")
             yield from (_Found(picture, path) for picture in pictures)

@@ -322,6 +322,15 @@ def test_skip_redoes_what_breaks_off(format, part):
     assert not job.skip
 
 
+def test_folders_without_pictures_among_others_are_left_out_with_a_line():
+    picture("in/a.png"), picture("in/cats/deep/b.png"), Path("in/empty").mkdir()
+    said = []
+    assert targets(*sorted(map(str, Path("in").iterdir())), output="out", say=said.append) == ["out/a.png"]
+    assert said == ["no pictures in 'in/cats'; -r takes those of its sub-folders", "no pictures in 'in/empty'"]
+    with pytest.raises(BadFolder, match="no pictures in any of the 2 folders"):
+        targets("in/cats", "in/empty")
+
+
 def test_sub_folders_with_pictures_are_left_out_with_a_line():
     for name in ("in/a.png", "in/cats/b.png", "in/out/a.png", "in/.hidden/c.png"):
         picture(name)
