@@ -472,8 +472,8 @@ def _unknown(reference: str, name: str, files: Sequence[Shipped], scale: int) ->
     # it is there, and was not found because another scale is asked for
     if (parts := _parts(reference)) and any((f.name, f.scale) == parts for f in files):
         return f"'{reference}' is of x{parts[1]}, not x{scale}: '{parts[0]}' names the weights of every scale"
-    close = get_close_matches(name, [*names, *ARCHS], n=1)
+    close = get_close_matches(name, names, n=1) or get_close_matches(name, ARCHS, n=1)
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:
         return f"{unknown}; did you mean '{close[0]}'?"
-    return f"{unknown}, and {ELSEWHERE} names no repository; there are {', '.join(names)}"
+    return f"{unknown}; there are {', '.join(names)}; for others set {ELSEWHERE} to a Hub repository"
