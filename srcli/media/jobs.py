@@ -542,6 +542,8 @@ def _sound(jobs: list[Job], exists: Exists) -> tuple[list[Job], list[Job]]:
         if not reason and (other := targets.setdefault(_key(job.target), job)) is not job and exists != "rename":
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
             outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
+            if other.target == job.target:
+                outputs = f"both would be '{job.target}'"
             reason = f"'{other.source}' and '{job.source}' collide: {outputs}; choose --exists rename or a --name"
             collision = collision or reason
         if reason:

@@ -185,7 +185,7 @@ def test_a_pattern_without_ext_gets_it(folder):
         (["--name", "{stem"], 2, "is no pattern"),
         (["--name", "../{stem}"], 2, "no name of a file"),
         (["--name", "{stem.__class__}"], 2, "not {stem.__class__}"),
-        (["--name", "same{ext}"], 2, "are the same file"),
+        (["--name", "same{ext}"], 2, "both would be"),
         (["--name", "{stem}", "--suffix", "_x"], 2, "choose one"),
         (["--name", "{stem}" + "n" * 250], 2, "name of 256 bytes, 255 is the most"),
     ],
