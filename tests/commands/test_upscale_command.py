@@ -982,7 +982,7 @@ def test_two_networks_are_one_too_many(tmp_path):
     assert "srcli compare" in result.stderr
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("jpeg", ".jpg"), ("tif", ".tif"), ("bmp", ".bmp"), ("ppm", ".ppm")])
+@pytest.mark.parametrize(("name", "suffix"), [("jpeg", ".jpg"), ("JPG", ".jpg"), (".tif", ".tif"), ("ppm", ".ppm")])
 def test_formats_have_their_other_names_too(tmp_path, name, suffix):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     assert upscale(tmp_path / "a.png", "--format", name, "-o", tmp_path / "out").exit_code == 0
