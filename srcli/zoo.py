@@ -51,15 +51,15 @@ def weights_folder() -> Path:
 
 
 def shipped() -> tuple[Shipped, ...]:
-    """List the shipped weights; `rfdn_x4-photo.safetensors` is `rfdn-photo` at x4."""
+    """List the shipped weights by name and scale; `rfdn_x4-photo.safetensors` is `rfdn-photo` at x4."""
     return _within(weights_folder())
 
 
 @cache
 def _within(folder: Path) -> tuple[Shipped, ...]:
     """List the weights in a folder once in a program's life, which asks for them dozens of times a command."""
-    paths = sorted(folder.glob("*.safetensors"))
-    return tuple(Shipped(*named, path) for path in paths if (named := _named(path.name)))
+    paths = folder.glob("*.safetensors")
+    return tuple(sorted(Shipped(*named, path) for path in paths if (named := _named(path.name))))
 
 
 def on_disk(reference: str) -> Path | None:

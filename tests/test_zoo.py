@@ -65,6 +65,10 @@ def test_a_name_that_leads_nowhere_says_what_there_is(shipped, reference, scale,
         zoo.find_weights(reference, scale)
 
 
+def test_what_ships_is_listed_by_name_and_scale(shipped):
+    assert [file[:2] for file in zoo.shipped()] == [("rfdn", 2), ("rfdn", 4), ("rfdn-photo", 4)]
+
+
 def test_a_damaged_shipped_file_is_refused(shipped):
     path = shipped / "rfdn_x4.safetensors"
     content = bytearray(path.read_bytes())
