@@ -495,7 +495,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None
-    if facts and size and isinstance(scale, Box) and size[0] <= facts.height:
+    if facts and size and size[0] <= facts.height:
         kept = size == (facts.height, facts.width)
         what = "is its size already, kept" if kept else "is smaller than it is: resampled, without the network"
         notes = (*notes, f"{size[1]} x {size[0]} px {what}")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
-from srcli.media.jobs import plan_jobs, refuse_unreadable
+from srcli.media.jobs import Box, plan_jobs, refuse_unreadable
 
 
 @pytest.fixture(autouse=True)
@@ -319,6 +319,12 @@ def test_skip_redoes_what_breaks_off(format, part):
     Path(target).write_bytes(whole[: max(int(len(whole) * part), 16)])
     [job] = plan_jobs([picture("in/a.png")], Path(), scale=4, exists="skip")
     assert not job.skip
+
+
+@pytest.mark.parametrize("size", [1, Box(long_side=5)])
+def test_what_has_its_size_already_is_said(size):
+    [job] = plan_jobs([picture("a.png", width=5)], None, scale=size)
+    assert job.notes == ("5 x 3 px is its size already, kept",)
 
 
 def test_folders_without_pictures_among_others_are_left_out_with_a_line():
