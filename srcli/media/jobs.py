@@ -440,7 +440,10 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
     if not film and frame_count(source) == 1:
         raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
-        raise UsageError(f"cannot write '{output}': a video becomes {', '.join(dict.fromkeys(sniff.CONTAINERS.values()))}")
+        still = SUFFIXES.get(output.suffix.lower()) in formats()
+        numbered = f"; numbered pictures: '{output.stem}_%05d{output.suffix}'" if still else ""
+        containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
+        raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
     return Job(source, output, format, None, scale, video=True)

@@ -314,7 +314,7 @@ def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
         (["-o", "out.mp4", "--start", "soon"], 2, "--start is seconds or H:MM:SS"),
         (["-o", "out.mp4", "--start", "99"], 1, "no frame lies between --start and --end"),
         (["-o", "out.mp4", "--fps", "0"], 2, "--fps is above 0"),
-        (["-o", "out.png"], 2, "cannot write 'out.png': a video becomes"),
+        (["-o", "out.png"], 2, "webm; numbered pictures: 'out_%05d.png'"),
     ],
 )
 def test_wrong_flags_are_refused_in_one_line(tmp_path, monkeypatch, flags, code, text):
