@@ -585,7 +585,9 @@ def test_a_report_says_what_was_done_and_with_what(folder, tmp_path):
     assert broken["input"]["sha256"] == hashlib.sha256(whole[: len(whole) // 2]).hexdigest()
     (folder / "p1.png").write_bytes(whole)
     assert upscale(folder, "-s", 2, "--report", report, "--exists", "skip").exit_code == 0
-    assert [f["status"] for f in read_report(report)["files"].values()] == ["skipped", "done", "skipped"]
+    again = read_report(report)
+    assert [f["status"] for f in again["files"].values()] == ["skipped", "done", "skipped"]
+    assert (again["files"]["p0.png"], again["models"]) == (first | {"status": "skipped"}, document["models"])
     assert names(tmp_path) == ["my pictures", "my pictures_x2", "report.json"]
 
 
