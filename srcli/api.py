@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -115,7 +116,8 @@ class Upscaler:
             return self._tensor(image)
         if isinstance(image, np.ndarray):
             return self._array(image)
-        raise TypeError(f"a picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}")
+        hint = "; open the file first: PIL.Image.open" if isinstance(image, str | PathLike) else ""
+        raise TypeError(f"a picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}{hint}")
 
     def _image(self, image: Image.Image) -> Image.Image:
         if image.mode not in MODES:

@@ -30,7 +30,8 @@ _aliases: dict[str, str] = {}  # what is told instead of a path
 _err = Console(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
 _NO_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # which would move the cursor, or tell the terminal to do worse
 _PIPE = 240  # cells that a table in a pipe is spread over
-_NAME, _FIGURE = 12, 24  # cells: what is left of a name at least, and what no figure of a table is longer than
+# cells: what is left of a name at least, standard-video whole, as it is to be typed; what no figure of a table is longer than
+_NAME, _FIGURE = 14, 24
 
 
 def error(message: str) -> None:

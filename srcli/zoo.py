@@ -51,15 +51,15 @@ def weights_folder() -> Path:
 
 
 def shipped() -> tuple[Shipped, ...]:
-    """List the shipped weights; `rfdn_x4-photo.safetensors` is `rfdn-photo` at x4."""
+    """List the shipped weights by name and scale; `rfdn_x4-photo.safetensors` is `rfdn-photo` at x4."""
     return _within(weights_folder())
 
 
 @cache
 def _within(folder: Path) -> tuple[Shipped, ...]:
     """List the weights in a folder once in a program's life, which asks for them dozens of times a command."""
-    paths = sorted(folder.glob("*.safetensors"))
-    return tuple(Shipped(*named, path) for path in paths if (named := _named(path.name)))
+    paths = folder.glob("*.safetensors")
+    return tuple(sorted(Shipped(*named, path) for path in paths if (named := _named(path.name))))
 
 
 def on_disk(reference: str) -> Path | None:
@@ -490,8 +490,8 @@ def _unknown(reference: str, name: str, files: Sequence[Shipped], scale: int) ->
     # it is there, and was not found because another scale is asked for
     if (parts := _parts(reference)) and any((f.name, f.scale) == parts for f in files):
         return f"'{reference}' is of x{parts[1]}, not x{scale}: '{parts[0]}' names the weights of every scale"
-    close = get_close_matches(name, [*names, *ARCHS], n=1)
+    close = get_close_matches(name, names, n=1) or get_close_matches(name, ARCHS, n=1)
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:
         return f"{unknown}; did you mean '{close[0]}'?"
-    return f"{unknown}, and {ELSEWHERE} names no repository; there are {', '.join(names)}"
+    return f"{unknown}; there are {', '.join(names)}; for others set {ELSEWHERE} to a Hub repository"

@@ -134,6 +134,7 @@ def test_a_tensor_returns_to_its_device(up):
     ("image", "error", "text"),
     [
         ([[0, 1]], TypeError, "a PIL image, a numpy array or a torch tensor, not list"),
+        ("photo.jpg", TypeError, "not str; open the file first: PIL.Image.open"),
         (np.zeros((4, 4), np.int64), TypeError, "not int64"),
         (np.zeros((4, 4), bool), TypeError, "not bool"),
         (np.zeros((4, 4, 5), np.uint8), ValueError, r"not \(4, 4, 5\)"),

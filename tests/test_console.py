@@ -46,6 +46,11 @@ def test_names_lose_their_middle_where_that_makes_a_row_fit(terminal):
     assert ROWS[2][0] in terminal(100, "", COLUMNS, ROWS)[3]
 
 
+def test_a_name_that_ships_stays_whole(terminal):
+    lines = terminal(40, "", ("name", "Set5", "Set14", "Kodak24"), [("standard-video", *["36.34/0.9511"] * 3)])
+    assert [line.split()[0] for line in lines if "/" in line] == ["standard-video"] * 2
+
+
 def test_names_that_would_be_the_same_keep_what_tells_them_apart(terminal):
     names = [f"a long name that has its {word} in the middle of everything" for word in ("one", "two")]
     _, one, two = terminal(40, "", ("model", "PSNR"), [(name, "30.21") for name in names])

@@ -59,6 +59,8 @@ def test_a_file_that_two_references_lead_to_is_opened_once(shipped):
     [
         ("rfdn", 3, "at x3; there are x2, x4"),
         ("rdfn", None, "did you mean 'rfdn'"),
+        ("rfdn-x4", None, "did you mean 'rfdn'"),  # not rfdn-c48, of which no weights ship
+        ("nosuch", None, "called 'nosuch'; there are bicubic, rfdn, rfdn-photo; for others set SRCLI_HUB"),
         ("rfdn_x2", 4, "'rfdn_x2' is of x2, not x4: 'rfdn' names the weights of every scale"),
         ("mfdn", None, "srcli train --arch mfdn --scale 4"),
         ("none.safetensors", None, "no weights file 'none.safetensors'"),
@@ -71,6 +73,10 @@ def test_a_file_that_two_references_lead_to_is_opened_once(shipped):
 def test_a_name_that_leads_nowhere_says_what_there_is(shipped, reference, scale, text):
     with pytest.raises(WeightsNotFound, match=text):
         zoo.find_weights(reference, scale)
+
+
+def test_what_ships_is_listed_by_name_and_scale(shipped):
+    assert [file[:2] for file in zoo.shipped()] == [("rfdn", 2), ("rfdn", 4), ("rfdn-photo", 4)]
 
 
 def test_a_damaged_shipped_file_is_refused(shipped):

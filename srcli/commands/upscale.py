@@ -162,6 +162,7 @@ def upscale(
     if models and len(models) > 1:
         raise UsageError("one picture goes through one network: srcli compare shows several beside each other")
     model = models[0] if models else None
+    format = format.lower().lstrip(".")
     format = {"jpeg": "jpg", "tif": "tiff"}.get(format, format)
     one_of("--format", format, FORMATS)
     watch = watch or watch_idle is not None

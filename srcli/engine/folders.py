@@ -77,7 +77,8 @@ _SUFFIXES = [case for suffix in (".png", *sorted(SUFFIXES)) for case in (suffix,
 def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> Path:
     """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
 
-    It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it. It lies in `folder`, or where
+    It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it, or alone begins with the name
+    and "_" (BasicSR puts the network's name behind it). It lies in `folder`, or where
     DIV2K and EDSR (X4), BasicSR (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the
     sub-folder that the HR has below `root`.
     """
@@ -85,14 +86,17 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
     of_scale = (f"x{scale}", f"_x{scale}", f"x{scale}m", f"_x{scale}_LR", f"_x{scale}_SR")
     stems = [path.name] + [path.stem + ending for ending in ("", *of_scale, "_LR", "_lr", "_SR", "_sr", "_out")]
     places = ("", f"X{scale}", f"x{scale}", f"X{scale}_sub", f"x{scale}_sub", f"LRbicx{scale}", f"LR_bicubic/X{scale}")
-    for below in dict.fromkeys((within, Path())):
-        for where in [folder / place / below for place in places]:
-            if not where.is_dir():
-                continue
-            for stem in stems:
-                for suffix in dict.fromkeys((path.suffix, *_SUFFIXES)):
-                    if (candidate := where / f"{stem}{suffix}").is_file():
-                        return candidate
+    wheres = [folder / place / below for below in dict.fromkeys((within, Path())) for place in places]
+    wheres = [where for where in wheres if where.is_dir()]
+    for where in wheres:
+        for stem in stems:
+            for suffix in dict.fromkeys((path.suffix, *_SUFFIXES)):
+                if (candidate := where / f"{stem}{suffix}").is_file():
+                    return candidate
+    for where in wheres:
+        longer = [file for file in where.glob(f"{escape(path.stem)}_*") if file.suffix.lower() in SUFFIXES]
+        if len(longer) == 1:
+            return longer[0]
     raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")
 
 

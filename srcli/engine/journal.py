@@ -98,6 +98,14 @@ class Journal:
 
     def _write(self, status: str, error: str | None) -> None:
         files = [record for rank in range(self._world) for record in self._read(rank, wait=status != "finished")]
+        before = _document(self._path)
+        made = {record["output"]["path"]: record for record in before.get("files", ())}
+        for at, record in enumerate(files):
+            old = made.get(record["output"]["path"])
+            if record["status"] == "skipped" and old and old["output"] == record["output"]:
+                files[at] = old | {"status": "skipped"}  # it says how the file was made
+        models = self._head.get("models", [])
+        self.head(models=models + [model for model in before.get("models", ()) if model not in models])
         document = {
             "kind": _KIND,
             "version": VERSION,
@@ -224,12 +232,17 @@ def _refuse(path: Path, world: int, output: Path | None) -> None:
         raise UsageError(f"the name of the report '{path}' is {length - LONGEST} bytes too long")
     if is_held(_part(path, 0)):
         raise UsageError(f"another run is writing the report '{path}'; choose another name for --report")
-    if not path.exists():
-        return
+    if path.exists() and not _document(path):
+        raise OutputExists(f"'{path}' is there and is no report of srcli; choose another name for --report")
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Return the report that an earlier run wrote; {} of what is none."""
     with suppress(OSError, ValueError, AttributeError):
-        if json.loads(path.read_text(encoding="utf-8")).get("kind") == _KIND:
-            return  # of an earlier run
-    raise OutputExists(f"'{path}' is there and is no report of srcli; choose another name for --report")
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if document.get("kind") == _KIND:
+            return document
+    return {}
 
 
 def _file(reference: str, network: SRModel) -> dict[str, Any]:

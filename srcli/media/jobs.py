@@ -168,6 +168,8 @@ def plan_jobs(
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [entry for entry in _find([*_listed_too(sources)], recursive, output, say) if only is None or entry.path in only]
+    if not found and only is None:
+        raise BadFolder(f"no pictures in any of the {len(sources)} folders")
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
     if output is not None and _is_file(output):
         jobs = _single(found, output, wanted, scale)
@@ -333,7 +335,11 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
                 below = not recursive and any(child.is_dir() for child in path.iterdir())
-                raise BadFolder(f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else ""))
+                none = f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else "")
+                if len(sources) == 1:
+                    raise BadFolder(none)
+                say(none)
+                continue
             if deeper := [] if recursive else _deeper(path, output):
                 say(f"left out: sub-folders of '{path}' with pictures ({_listed(deeper)}); -r takes them")
             yield from (_Found(picture, path) for picture in pictures)
@@ -434,7 +440,10 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
     if not film and frame_count(source) == 1:
         raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
-        raise UsageError(f"cannot write '{output}': a video becomes {', '.join(dict.fromkeys(sniff.CONTAINERS.values()))}")
+        still = SUFFIXES.get(output.suffix.lower()) in formats()
+        numbered = f"; numbered pictures: '{output.stem}_%05d{output.suffix}'" if still else ""
+        containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
+        raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
     return Job(source, output, format, None, scale, video=True)
@@ -489,7 +498,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None
-    if facts and size and isinstance(scale, Box) and size[0] <= facts.height:
+    if facts and size and size[0] <= facts.height:
         kept = size == (facts.height, facts.width)
         what = "is its size already, kept" if kept else "is smaller than it is: resampled, without the network"
         notes = (*notes, f"{size[1]} x {size[0]} px {what}")
@@ -536,6 +545,8 @@ def _sound(jobs: list[Job], exists: Exists) -> tuple[list[Job], list[Job]]:
         if not reason and (other := targets.setdefault(_key(job.target), job)) is not job and exists != "rename":
             how = "are the same file" if other.target.name == job.target.name else "differ only by case"
             outputs = f"their outputs '{other.target}' and '{job.target}' {how}"
+            if other.target == job.target:
+                outputs = f"both would be '{job.target}'"
             reason = f"'{other.source}' and '{job.source}' collide: {outputs}; choose --exists rename or a --name"
             collision = collision or reason
         if reason:

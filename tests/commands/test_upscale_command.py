@@ -185,7 +185,7 @@ def test_a_pattern_without_ext_gets_it(folder):
         (["--name", "{stem"], 2, "is no pattern"),
         (["--name", "../{stem}"], 2, "no name of a file"),
         (["--name", "{stem.__class__}"], 2, "not {stem.__class__}"),
-        (["--name", "same{ext}"], 2, "are the same file"),
+        (["--name", "same{ext}"], 2, "both would be"),
         (["--name", "{stem}", "--suffix", "_x"], 2, "choose one"),
         (["--name", "{stem}" + "n" * 250], 2, "name of 256 bytes, 255 is the most"),
     ],
@@ -585,7 +585,9 @@ def test_a_report_says_what_was_done_and_with_what(folder, tmp_path):
     assert broken["input"]["sha256"] == hashlib.sha256(whole[: len(whole) // 2]).hexdigest()
     (folder / "p1.png").write_bytes(whole)
     assert upscale(folder, "-s", 2, "--report", report, "--exists", "skip").exit_code == 0
-    assert [f["status"] for f in read_report(report)["files"].values()] == ["skipped", "done", "skipped"]
+    again = read_report(report)
+    assert [f["status"] for f in again["files"].values()] == ["skipped", "done", "skipped"]
+    assert (again["files"]["p0.png"], again["models"]) == (first | {"status": "skipped"}, document["models"])
     assert names(tmp_path) == ["my pictures", "my pictures_x2", "report.json"]
 
 
@@ -990,7 +992,7 @@ def test_two_networks_are_one_too_many(tmp_path):
     assert "srcli compare" in result.stderr
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("jpeg", ".jpg"), ("tif", ".tif"), ("bmp", ".bmp"), ("ppm", ".ppm")])
+@pytest.mark.parametrize(("name", "suffix"), [("jpeg", ".jpg"), ("JPG", ".jpg"), (".tif", ".tif"), ("ppm", ".ppm")])
 def test_formats_have_their_other_names_too(tmp_path, name, suffix):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     assert upscale(tmp_path / "a.png", "--format", name, "-o", tmp_path / "out").exit_code == 0

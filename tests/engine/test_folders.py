@@ -159,3 +159,11 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
 def test_a_partner_is_found_whatever_its_suffix(tmp_path, name):
     (tmp_path / name).touch()
     assert partner(Path("hr/p.png"), tmp_path, 2) == tmp_path / name
+
+
+def test_a_partner_with_the_networks_name_behind_it_is_taken_where_no_other_begins_so(tmp_path):
+    for name in ("a_HAT_SRx4.png", "ab_HAT_SRx4.png", "a_log.txt", "b_one.png", "b_two.png"):
+        (tmp_path / name).touch()
+    assert partner(Path("hr/a.png"), tmp_path, 4) == tmp_path / "a_HAT_SRx4.png"
+    with pytest.raises(BadFolder, match=r"no partner of 'b.png'"):
+        partner(Path("hr/b.png"), tmp_path, 4)

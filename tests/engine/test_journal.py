@@ -39,6 +39,23 @@ def test_the_ranks_files_become_one_document(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
 
+def test_what_is_skipped_keeps_what_an_earlier_report_says_of_it_unless_it_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    for name in ("a.png", "b.png"):
+        Path("out", name).write_bytes(b"made")
+    for model, status in (("rfdn", "done"), (None, "skipped")):
+        journal = Journal(Path("report.json"), 0, 1)
+        journal.head(models=[{"name": model}] if model else [])
+        for name in ("a.png", "b.png"):
+            journal.add(done(name, status=status, model=model))
+        journal.close("finished")
+        Path("out/b.png").write_bytes(b"changed")
+    document = json.loads(Path("report.json").read_text())
+    assert [(f["status"], f["model"]) for f in document["files"]] == [("skipped", "rfdn"), ("skipped", None)]
+    assert document["models"] == [{"name": "rfdn"}]
+
+
 def test_a_killed_ranks_whole_lines_count_and_the_next_run_takes_them_away(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.engine.journal._LINGER", 0.0)
     path = tmp_path / "report.json"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
-from srcli.media.jobs import plan_jobs, refuse_unreadable
+from srcli.media.jobs import Box, plan_jobs, refuse_unreadable
 
 
 @pytest.fixture(autouse=True)
@@ -218,8 +218,7 @@ REFUSED = {
         ["a.png", "a.jpg"],
         {"format": "webp"},
         UsageError,
-        "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
-        "choose --exists rename or a --name",
+        "'a.png' and 'a.jpg' collide: both would be 'a_x4.webp'; choose --exists rename or a --name",
     ),
     "case": (
         ["a.png", "A.png"],
@@ -272,7 +271,7 @@ def test_what_collides_only_by_its_format_fails_alone_or_is_numbered():
         Path("in").mkdir(exist_ok=True)
         Path("in", name).touch()
     refused, *_ = plan_jobs(["in"], Path("out"), scale=4)
-    assert "'in/a.3gp' and 'in/a.avi' collide: their outputs 'out/a.mkv' and 'out/a.mkv' are the same" in refused.refused
+    assert "'in/a.3gp' and 'in/a.avi' collide: both would be 'out/a.mkv'; " in refused.refused
     assert targets("in", output="out", exists="rename") == ["out/a.mkv", "out/a_2.mkv", "out/b.mkv"]
     Path("out").mkdir()
     Path("out/a.mkv").touch()
@@ -322,6 +321,21 @@ def test_skip_redoes_what_breaks_off(format, part):
     assert not job.skip
 
 
+@pytest.mark.parametrize("size", [1, Box(long_side=5)])
+def test_what_has_its_size_already_is_said(size):
+    [job] = plan_jobs([picture("a.png", width=5)], None, scale=size)
+    assert job.notes == ("5 x 3 px is its size already, kept",)
+
+
+def test_folders_without_pictures_among_others_are_left_out_with_a_line():
+    picture("in/a.png"), picture("in/cats/deep/b.png"), Path("in/empty").mkdir()
+    said = []
+    assert targets(*sorted(map(str, Path("in").iterdir())), output="out", say=said.append) == ["out/a.png"]
+    assert said == ["no pictures in 'in/cats'; -r takes those of its sub-folders", "no pictures in 'in/empty'"]
+    with pytest.raises(BadFolder, match="no pictures in any of the 2 folders"):
+        targets("in/cats", "in/empty")
+
+
 def test_sub_folders_with_pictures_are_left_out_with_a_line():
     for name in ("in/a.png", "in/cats/b.png", "in/out/a.png", "in/.hidden/c.png"):
         picture(name)
@@ -364,8 +378,7 @@ def test_a_picture_of_which_nothing_can_come_is_refused_alone():
     assert [(str(job.source), job.refused) for job in jobs] == [
         (
             "a.jpg",
-            "'a.png' and 'a.jpg' collide: their outputs 'a_x4.webp' and 'a_x4.webp' are the same file; "
-            "choose --exists rename or a --name",
+            "'a.png' and 'a.jpg' collide: both would be 'a_x4.webp'; choose --exists rename or a --name",
         ),
         (
             "A.png",
