@@ -93,8 +93,11 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
             for suffix in dict.fromkeys((path.suffix, *_SUFFIXES)):
                 if (candidate := where / f"{stem}{suffix}").is_file():
                     return candidate
+    going_on = f"{escape(path.stem)}_*"
+    others = tuple(other.stem for other in path.parent.glob(going_on))  # HR pictures, to which what begins like them belongs
     for where in wheres:
-        longer = [file for file in where.glob(f"{escape(path.stem)}_*") if file.suffix.lower() in SUFFIXES]
+        files = [file for file in where.glob(going_on) if file.suffix.lower() in SUFFIXES]
+        longer = [file for file in files if not file.stem.startswith(others)]
         if len(longer) == 1:
             return longer[0]
     raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")

@@ -167,3 +167,13 @@ def test_a_partner_with_the_networks_name_behind_it_is_taken_where_no_other_begi
     assert partner(Path("hr/a.png"), tmp_path, 4) == tmp_path / "a_HAT_SRx4.png"
     with pytest.raises(BadFolder, match=r"no partner of 'b.png'"):
         partner(Path("hr/b.png"), tmp_path, 4)
+
+
+def test_a_partner_of_another_hr_picture_is_not_taken(tmp_path):
+    hr, sr = tmp_path / "hr", tmp_path / "sr"
+    for file in (hr / "a.png", hr / "a_b.png", sr / "a_b_HAT.png"):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert partner(hr / "a_b.png", sr, 4) == sr / "a_b_HAT.png"
+    with pytest.raises(BadFolder, match=r"no partner of 'a.png'"):
+        partner(hr / "a.png", sr, 4)
