@@ -100,12 +100,15 @@ class Journal:
         files = [record for rank in range(self._world) for record in self._read(rank, wait=status != "finished")]
         before = _document(self._path)
         made = {record["output"]["path"]: record for record in before.get("files", ())}
+        through = set()  # the networks, by name, of what an earlier run made
         for at, record in enumerate(files):
             old = made.get(record["output"]["path"])
             if record["status"] == "skipped" and old and old["output"] == record["output"]:
                 files[at] = old | {"status": "skipped"}  # it says how the file was made
+                through.add(old.get("model"))
         models = self._head.get("models", [])
-        self.head(models=models + [model for model in before.get("models", ()) if model not in models])
+        earlier = [model for model in before.get("models", ()) if model["name"] in through and model not in models]
+        self.head(models=models + earlier)
         document = {
             "kind": _KIND,
             "version": VERSION,

@@ -46,7 +46,7 @@ def test_what_is_skipped_keeps_what_an_earlier_report_says_of_it_unless_it_chang
         Path("out", name).write_bytes(b"made")
     for model, status in (("rfdn", "done"), (None, "skipped")):
         journal = Journal(Path("report.json"), 0, 1)
-        journal.head(models=[{"name": model}] if model else [])
+        journal.head(models=[{"name": model}, {"name": "not used"}] if model else [])
         for name in ("a.png", "b.png"):
             journal.add(done(name, status=status, model=model))
         journal.close("finished")
