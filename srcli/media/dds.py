@@ -5,10 +5,19 @@ from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import ImageFile
+from PIL.DdsImagePlugin import DdsImageFile
 
 from srcli.media.picture import Array
 
 _HEADER = 128  # bytes; DX10 has 20 more
+
+
+def open_dds(file: BinaryIO) -> ImageFile.ImageFile:
+    """Open a DDS; raise NotImplementedError for luminance and alpha of 4 bits each, of which Pillow makes one of 8."""
+    (flags,), bits = _numbers(file, 80, 1), dds_bits(file)
+    if flags & 0x20001 == 0x20001 and bits == 8:
+        raise NotImplementedError("DDS of 4 bits of luminance and 4 of alpha")
+    return DdsImageFile(file)
 
 
 def has_bit_fields(image: ImageFile.ImageFile) -> bool:

@@ -10,7 +10,6 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.DdsImagePlugin import DdsImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -21,6 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from srcli.errors import BadPicture, DamagedPicture, first_line
 from srcli.media.avif import is_deep_avif
+from srcli.media.dds import open_dds
 from srcli.media.exif import orientation_of
 from srcli.media.formats import kind_of
 from srcli.media.heic import heic_depth, open_heic
@@ -136,10 +136,12 @@ def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
 
 
 def _open_tga(file: BinaryIO) -> ImageFile.ImageFile:
-    """Open a TGA; raise NotImplementedError for one of those that Pillow opens, but cannot load."""
+    """Open a TGA; raise NotImplementedError for one of those that Pillow opens, but cannot load, or not right."""
     head = file.read(18)
     file.seek(0)
     palette, kind, palette_bits, bits = head[1], head[2] & 7, head[7], head[16]
+    if head[17] >> 6:  # Pillow would take the rows as they come
+        raise NotImplementedError("TGA with interleaved rows")
     if (kind, bits) not in MODES or palette != (kind == 1) or (palette and palette_bits not in (16, 24, 32)):
         colours = f", a palette of {palette_bits}" if palette else ""
         raise NotImplementedError(f"TGA of type {head[2]}, {bits} bits a px{colours}")
@@ -154,7 +156,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "ppm": PpmImageFile,
     "gif": GifImageFile,
     "tga": _open_tga,
-    "dds": DdsImageFile,
+    "dds": open_dds,
     "heic": open_heic,
 }
 

@@ -126,6 +126,24 @@ def test_a_tga_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_pat
         probe(tmp_path / "a.tga")
 
 
+def test_a_tga_of_interleaved_rows_is_not_read_wrong(tmp_path):
+    image().save(tmp_path / "a.tga")
+    content = bytearray((tmp_path / "a.tga").read_bytes())
+    content[17] |= 0x40
+    (tmp_path / "a.tga").write_bytes(content)
+    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: TGA with interleaved rows"):
+        probe(tmp_path / "a.tga")
+
+
+def test_a_dds_of_4_bits_a_channel_is_not_read_as_one_channel(tmp_path):
+    Image.new("L", (20, 8)).save(tmp_path / "a.dds")
+    content = bytearray((tmp_path / "a.dds").read_bytes())
+    content[80] |= 1  # alpha too, in the 8 bits of a px
+    (tmp_path / "a.dds").write_bytes(content)
+    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: DDS of 4 bits of luminance and 4 of alpha"):
+        probe(tmp_path / "a.dds")
+
+
 def test_a_tga_whose_runs_go_beyond_a_row_is_not_called_damaged(tmp_path):
     head = struct.pack("<3B2HB4H2B", 0, 0, 11, 0, 0, 0, 0, 0, 20, 8, 8, 0)
     (tmp_path / "a.tga").write_bytes(head + b"\x9f\x07" * 5)  # five runs of 32 px
