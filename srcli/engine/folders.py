@@ -22,7 +22,7 @@ SUFFIXES = {*formats.SUFFIXES, *formats.HEIC} - {".gif"}  # which is an animatio
 HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 
 _HR = re.compile(rf"^({'|'.join(HR_FOLDERS)})$|_hr(_sub)?$")
-_LR = re.compile(r"(^|_)lr(bic|[^a-z]|$)")  # LR, LRbicx4, LR_bicubic, DIV2K_train_LR_bicubic
+_LR = re.compile(r"(^|_)lr(bic|x\d|[^a-z]|$)")  # LR, LRx4, LRbicx4, DIV2K_train_LR_bicubic
 _PART = re.compile("_(train|valid|test)_hr$")
 
 
@@ -35,9 +35,9 @@ def list_pictures(folder: Path) -> list[Path]:
         raise BadFolder(f"no pictures in '{folder}'")
     one_each = {file.parent: file for file in files}.values()
     below = sorted({place for file in one_each for place in file.relative_to(folder).parents})
-    hr = [str(folder / place) for place in below if _HR.search(place.name.lower())]
-    if hr and any(_LR.search(place.name.lower()) for place in below):
-        raise BadFolder(f"'{folder}' holds LR beside HR; name the HR alone: {', '.join(hr)}")
+    hr, lr = ([place for place in below if kind.search(place.name.lower())] for kind in (_HR, _LR))
+    if {place.parent for place in hr} & {place.parent for place in lr}:
+        raise BadFolder(f"'{folder}' holds LR beside HR; name the HR alone: {', '.join(str(folder / place) for place in hr)}")
     return files
 
 
@@ -94,10 +94,15 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
                 if (candidate := where / f"{stem}{suffix}").is_file():
                     return candidate
     going_on = f"{escape(path.stem)}_*"
-    others = tuple(other.stem for other in path.parent.glob(going_on))  # HR pictures, to which what begins like them belongs
+    others = [other.stem for other in path.parent.glob(going_on) if other.suffix.lower() in SUFFIXES]  # HR pictures too
     for where in wheres:
-        files = [file for file in where.glob(going_on) if file.suffix.lower() in SUFFIXES]
-        longer = [file for file in files if not file.stem.startswith(others)]
+        longer = [
+            file
+            for file in where.glob(going_on)
+            if file.suffix.lower() in SUFFIXES
+            and not any(f"{file.stem}_".startswith(f"{other}_") for other in others)
+            and set(re.findall(r"x(\d+)", file.stem[len(path.stem) :], re.IGNORECASE)) <= {str(scale)}
+        ]
         if len(longer) == 1:
             return longer[0]
     raise BadFolder(f"no partner of '{path.name}' in '{folder}' (tried {', '.join(stems[1:4])} ...)")

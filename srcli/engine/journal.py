@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,17 +98,8 @@ class Journal:
 
     def _write(self, status: str, error: str | None) -> None:
         files = [record for rank in range(self._world) for record in self._read(rank, wait=status != "finished")]
-        before = _document(self._path)
-        made = {record["output"]["path"]: record for record in before.get("files", ())}
-        through = set()  # the networks, by name, of what an earlier run made
-        for at, record in enumerate(files):
-            old = made.get(record["output"]["path"])
-            if record["status"] == "skipped" and old and old["output"] == record["output"]:
-                files[at] = old | {"status": "skipped"}  # it says how the file was made
-                through.add(old.get("model"))
-        models = self._head.get("models", [])
-        earlier = [model for model in before.get("models", ()) if model["name"] in through and model not in models]
-        self.head(models=models + earlier)
+        with suppress(LookupError, TypeError, AttributeError):  # of a report that somebody changed
+            self._take_over(files, _document(self._path))
         document = {
             "kind": _KIND,
             "version": VERSION,
@@ -120,6 +111,18 @@ class Journal:
             "files": sorted(files, key=lambda record: (record["input"]["path"], record["output"]["path"])),
         }
         write_text(self._path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")  # backslashes: JSON's escapes
+
+    def _take_over(self, files: list[dict[str, Any]], before: Mapping[str, Any]) -> None:
+        """Let the records of what was skipped say what the report before says of how it was made, and name the networks."""
+        made = {record["output"]["path"]: record for record in before.get("files", ())}
+        through = set()  # the networks, by name
+        for at, record in enumerate(files):
+            old = made.get(record["output"]["path"])
+            if record["status"] == "skipped" and old and old["output"] == record["output"]:
+                files[at] = record | old | {"status": "skipped", "input": record["input"] | old["input"]}
+                through.add(old.get("model"))
+        models = self._head.get("models", [])
+        self.head(models=models + [model for model in before["models"] if model["name"] in through and model not in models])
 
     def _append(self, line: str) -> None:
         with self._noticing_loss():

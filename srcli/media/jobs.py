@@ -441,7 +441,7 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
         raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
         still = SUFFIXES.get(output.suffix.lower()) in formats()
-        numbered = f"; numbered pictures: '{output.stem}_%05d{output.suffix}'" if still else ""
+        numbered = f"; numbered pictures: '{output.with_name(f'{output.stem}_%05d{output.suffix}')}'" if still else ""
         containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
         raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
     if wanted not in (None, format):

@@ -12,8 +12,8 @@ from srcli.media.picture import Array, Picture
 def ppm_header(file: BinaryIO) -> tuple[bytes, int, int, int, int]:
     """Magic, width, height, maximum and where the samples start, comments skipped; 0 of P1, P4 and Pf. Raises ValueError."""
     file.seek(0)
-    head = file.read(4096)
-    match = re.match(rb"(P[2356])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", head)
+    head = file.read(65536)
+    match = re.match(rb"(P[2356])" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)" + rb"\s", head)
     if match is None:
         if re.match(rb"P[2356]", head):
             raise ValueError("its header cannot be read")

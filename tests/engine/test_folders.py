@@ -177,3 +177,30 @@ def test_a_partner_of_another_hr_picture_is_not_taken(tmp_path):
     assert partner(hr / "a_b.png", sr, 4) == sr / "a_b_HAT.png"
     with pytest.raises(BadFolder, match=r"no partner of 'a.png'"):
         partner(hr / "a.png", sr, 4)
+
+
+@pytest.mark.parametrize("name", ["a_x2.png", "a_x2_SR.png", "a_HAT_SRx2.png"])
+def test_a_partner_of_another_scale_is_not_taken(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(BadFolder, match=r"no partner of 'a.png'"):
+        partner(Path("hr/a.png"), tmp_path, 4)
+
+
+def test_a_name_that_only_begins_like_anothers_is_no_hindrance(tmp_path):
+    hr, sr = tmp_path / "hr", tmp_path / "sr"
+    for file in (hr / "a.png", hr / "a_H.png", hr / "a_HAT.json", sr / "a_HAT.png", sr / "a_H_HAT.png"):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert partner(hr / "a.png", sr, 4) == sr / "a_HAT.png"
+
+
+def test_lr_is_told_beside_hr_alone(tmp_path):
+    for file in ("2020/originals/a.png", "2021/lr/b.png"):  # lr may be of Lightroom
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    assert len(list_pictures(tmp_path)) == 2
+    for file in ("A_HR/a.png", "B_HR/a.png", "A_LRx4/a.png"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    with pytest.raises(BadFolder, match=r"holds LR beside HR; name the HR alone: .*A_HR, .*B_HR"):
+        list_pictures(tmp_path)

@@ -56,6 +56,19 @@ def test_what_is_skipped_keeps_what_an_earlier_report_says_of_it_unless_it_chang
     assert document["models"] == [{"name": "rfdn"}]
 
 
+@pytest.mark.parametrize("changed", [{"files": None}, {"files": [{"output": None}]}, {"models": None}, {"models": [{}]}])
+def test_a_report_that_somebody_changed_is_replaced(tmp_path, changed):
+    for before in (False, True):
+        journal = Journal(tmp_path / "report.json", 0, 1)
+        journal.head(models=[{"name": "rfdn"}])
+        journal.add(done("a.png", status="skipped" if before else "done"))
+        journal.close("finished")
+        document = json.loads((tmp_path / "report.json").read_text())
+        if not before:
+            (tmp_path / "report.json").write_text(json.dumps(document | changed))
+    assert [f["status"] for f in document["files"]] == ["skipped"]
+
+
 def test_a_killed_ranks_whole_lines_count_and_the_next_run_takes_them_away(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.engine.journal._LINGER", 0.0)
     path = tmp_path / "report.json"

@@ -779,6 +779,12 @@ def test_a_tiff_that_names_an_alpha_it_does_not_have_has_none(tmp_path):
     np.testing.assert_array_equal(picture.pixels[..., 0], pixels)
 
 
+@pytest.mark.parametrize("comment", [b"\r# made by x\r", b"\n#" + b"c" * 5000 + b"\n"])
+def test_a_comment_in_a_ppm_is_passed_over(tmp_path, comment):
+    (tmp_path / "a.ppm").write_bytes(b"P6" + comment + b"1 1\n255\n" + bytes([1, 2, 3]))
+    assert read_image(tmp_path / "a.ppm").pixels.tolist() == [[[1, 2, 3]]]
+
+
 def test_what_is_made_to_take_long_does_not(tmp_path):
     (tmp_path / "a.ppm").write_bytes(b"P6" + b" " * 200 + b"+1 1 255\n" + bytes(3))
     with pytest.raises(BadPicture, match="its header cannot be read"):  # took minutes, and longer by the byte

@@ -117,6 +117,7 @@ def test_a_dds_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_pat
         (24, 2, 24, "TGA of type 2, 24 bits a px, a palette of 24"),
         (0, 2, 15, "TGA of type 2, 15 bits a px"),
         (0, 3, 24, "TGA of type 3, 24 bits a px"),
+        (24, 3, 8, "TGA of type 3, 8 bits a px, a palette of 24"),  # of which Pillow would take the palette for px
     ],
 )
 def test_a_tga_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_path, palette_bits, kind, bits, said):
