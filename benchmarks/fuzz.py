@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tifffile
+import torch
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.checkpoint import card_of, read_card, save
@@ -335,7 +336,8 @@ def _starts() -> Iterator[Start]:
     yield _saved(gray, "avif", subsampling="4:0:0")
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         yield _saved(rgb, "tiff", compression=compression)
-    for image in (palette, gray, rgb.convert("1"), rgba, rgb.convert("CMYK"), rgb.convert("LAB")):
+    lab = Image.frombytes("LAB", rgb.size, rgb.tobytes())
+    for image in (palette, gray, rgb.convert("1"), rgba, rgb.convert("CMYK"), lab):
         yield _saved(image, "tiff")
     yield _saved(rgb.convert("1"), "tiff", compression="group4")
     yield _saved(rgb, "tiff", exif=exif, icc_profile=icc, dpi=(300, 300))
@@ -367,7 +369,9 @@ def _metadata() -> dict[str, bytes]:
     exif[0x0112], exif[0x010F] = 6, "maker"
     exif.get_ifd(0x8769)[0x829A] = 0.01
     exif.get_ifd(0x8825)[1] = "N"
-    return {"exif": exif.tobytes(), "icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}
+    icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    icc[24:36] = bytes(12)  # when it was made, which would differ from run to run
+    return {"exif": exif.tobytes(), "icc_profile": bytes(icc)}
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> Start:
@@ -423,6 +427,7 @@ def _weights() -> Iterator[Start]:
         model = create("bicubic", 2)
         save(path, model, card_of(model, licence="MIT", training={"steps": 10}, scores=[{"psnr": 30.0}]))
         yield Start("safetensors", path.read_bytes())
+        torch.manual_seed(0)
         fsrcnn = create("fsrcnn", 2)
         save(path, fsrcnn, card_of(fsrcnn))
         data = path.read_bytes()
