@@ -7,8 +7,8 @@ read as an animation and in strips, and what was read is written again; a weight
 
 A crash is anything but a result or a UserError, the death of the worker included; a hang is more time; "memory" is a file
 that was refused, but for lack of memory only. File number INDEX of seed N is the same in every run of one version with the
-same kinds; --only shows what becomes of one, with its traceback, and --keep stores what failed. Exits 1 if anything crashed
-or hung.
+same kinds, but for weights files, whose library orders the header at random; --only shows what becomes of one, with its
+traceback, and --keep stores what failed. Exits 1 if anything crashed or hung.
 """
 
 import argparse
