@@ -980,9 +980,9 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
         assert result.exit_code == 0, result.stderr
         return [line for line in result.stderr.splitlines() if line.endswith("-m rfdn")]
 
-    (line,) = told("mfdn")
+    (line,) = told("drn")
     assert "text.png: made small again, a part is only" in line
-    assert told("rfdn") == told("rfdn-photo") == told("bicubic") == []
+    assert told("rfdn") == told("rfdn-photo") == told("mfdn") == told("bicubic") == []
 
 
 def test_two_networks_are_one_too_many(tmp_path):
