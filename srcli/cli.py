@@ -46,7 +46,7 @@ class _Boundary(TyperGroup):
 app = typer.Typer(
     cls=_Boundary,
     name="srcli",
-    help="Upscale pictures with lightweight super-resolution networks; train, evaluate and profile them.",
+    help="Upscale pictures and videos with lightweight super-resolution networks; train, score and profile them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -30,7 +30,11 @@ def compare(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            "-m", "--model", "-n", metavar="NAME", help="A name or file of weights, or several; by default what upscale takes."
+            "-m",
+            "--model",
+            "-n",
+            metavar="NAME",
+            help="Weights by name or file, or several; by default what upscale would use.",
         ),
     ] = None,
     output: Annotated[
@@ -42,7 +46,8 @@ def compare(
     scale: Scale = None,
     at: Annotated[str | None, typer.Option("--at", help="The frame of a video: seconds, or H:MM:SS.")] = None,
     crop: Annotated[
-        str | None, typer.Option("--crop", help="Part of INPUT, X,Y,WIDTH,HEIGHT; else all, or of large ones what is finest.")
+        str | None,
+        typer.Option("--crop", help="Part of INPUT, X,Y,WIDTH,HEIGHT; else everything, or the finest detail of a large one."),
     ] = None,
     tile: Tile = "auto",
     precision: Precision = "auto",

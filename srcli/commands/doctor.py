@@ -9,7 +9,7 @@ from srcli.commands.options import Json
 def doctor(json: Json = False) -> None:
     """Check the installation and time one tile.
 
-    Exit 1 where something is broken. Torch, devices, codecs, extras, folders, the Hub and the weights are looked at.
+    Looks at torch, devices, codecs, extras, folders, the Hub and the weights. Exits 1 if something is broken.
 
     Example: srcli doctor
     """

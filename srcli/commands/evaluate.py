@@ -70,8 +70,8 @@ def evaluate(
     device: Device = "auto",
     tile: Tile = "auto",
     ensemble: Ensemble = False,
-    save: Annotated[Path | None, typer.Option("--save", help="Folder that takes the SR pictures.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File that takes every picture's scores.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Folder for the SR pictures.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for every picture's scores.")] = None,
     offline: Offline = False,
     json: Json = False,
 ) -> None:

@@ -13,7 +13,8 @@ from srcli.files import DRAWN, make_folder
 Choice = TypeVar("Choice", bound=str)
 
 Scale = Annotated[
-    int | None, typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own, of several x4.")
+    int | None,
+    typer.Option("-s", "--scale", min=1, max=16, help="Factor; by default the weights' own, x4 if there are several."),
 ]
 AnyScale = Annotated[
     float | None,
@@ -22,25 +23,25 @@ AnyScale = Annotated[
         "--scale",
         min=1,
         max=16,
-        help="Factor, 2.5 too: by the network, then resampled; by default its own, of several x4.",
+        help="Factor, also 2.5 (the rest is resampled); by default the weights' own, x4 if there are several.",
     ),
 ]
-Tile = Annotated[str, typer.Option("-t", "--tile", help="Px a side of a tile: auto, 0 for the whole picture, or a number.")]
+Tile = Annotated[str, typer.Option("-t", "--tile", help="Side of a tile in px: auto, 0 for the whole picture, or a number.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 AnyPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS: tuple[AnyPrecision, ...] = get_args(AnyPrecision)
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Download nothing: of hf: weights only what is in the cache.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Download nothing: use only the hf: weights in the cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
 Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
 
 
 MaxMemory = Annotated[
-    str | None, typer.Option("--max-memory", help="What the process may take, such as 800M or 4G (with CUDA: of the GPU).")
+    str | None, typer.Option("--max-memory", help="Most memory for the process, such as 800M or 4G (with CUDA: of the GPU).")
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Of the processor; by default all its cores.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; by default all cores.")]
 Compile = Annotated[
-    str, typer.Option("--compile", help="Through torch.compile: on, off, or auto (CUDA, where the work repays it).")
+    str, typer.Option("--compile", help="Use torch.compile: on, off, or auto (on CUDA, where the work repays it).")
 ]
 
 

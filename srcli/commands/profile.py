@@ -49,7 +49,9 @@ class _Row(NamedTuple):
 
 
 def profile(
-    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Networks or weights files; all without.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help="Networks or weights files; by default all networks.")
+    ] = None,
     scale: Scale = None,
     input: Annotated[str | None, typer.Option("--input", help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
     output: Annotated[str | None, typer.Option("--output", help="HR size instead; 720x1280 counts as the papers do.")] = None,
@@ -61,7 +63,7 @@ def profile(
     tiling: Annotated[bool, typer.Option("--tiling", help="Measure instead how far tiles are from the whole.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="With --tiling: what is upscaled, else a made one.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File that takes every figure.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for every figure.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw PSNR over cost as .png or .svg.")] = None,
     plot_axis: Annotated[str, typer.Option("--plot-axis", help="With --plot: parameters, milliseconds, macs.")] = "parameters",
     dataset: Annotated[str, typer.Option("--dataset", help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",

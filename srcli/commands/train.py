@@ -28,7 +28,7 @@ LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 def train(
     context: typer.Context,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder that takes last.pt, best.safetensors and log.jsonl.  [required]")
+        Path | None, typer.Option("--out", help="Folder for last.pt, best.safetensors and log.jsonl.  [required]")
     ] = None,
     arch: Annotated[str | None, typer.Option("--arch", help=f"The network: {', '.join(_TRAINED)}.  [required]")] = None,
     settings: Annotated[
@@ -109,7 +109,9 @@ def train(
         float | None, typer.Option("--teacher-weight", help="Its share of the loss.  [default: 0.9]", min=0, max=1)
     ] = None,
     optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or muon.  [default: muon]")] = None,
-    weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="Of adamw and muon.  [default: 0]")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", help="Weight decay of adamw and muon.  [default: 0]")
+    ] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, step or constant.  [default: cosine]")] = None,
     halve_every: Annotated[
         int | None, typer.Option("--halve-every", help="Steps, with schedule step.  [default: 200000]", min=1)
@@ -142,7 +144,7 @@ def train(
     compile: Annotated[
         str | None, typer.Option("--compile", help="Compile the network: auto (on CUDA), on or off.  [default: auto]")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of every draw.  [default: 0]", min=0)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every draw.  [default: 0]", min=0)] = None,
     validate_every: Annotated[
         float | None, typer.Option("--validate-every", help="Minutes between validations.  [default: 10]")
     ] = None,

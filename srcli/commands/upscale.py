@@ -98,19 +98,22 @@ def upscale(
         bool, typer.Option("--separate-alpha", help="Textures: alpha is a channel of its own, colour under it stays.")
     ] = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with their sub-folders.")] = False,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include sub-folders.")] = False,
     format: Annotated[
         str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif, bmp, ppm, tga; mp4, mkv, mov, webm; y4m, rgb.")
     ] = "keep",
     quality: Annotated[
         int | None,
         typer.Option(
-            "--quality", min=1, max=100, help="Of JPEG, WebP and AVIF.  [default: a JPEG's own, or 92, else 95; AVIF 90]"
+            "--quality",
+            min=1,
+            max=100,
+            help="Quality of JPEG, WebP and AVIF.  [default: a JPEG's own, or 92, else 95; AVIF 90]",
         ),
     ] = None,
     png_level: Annotated[
         int | None,
-        typer.Option("--png-level", min=0, max=9, help="How hard PNG is packed: 0 not at all, 9 most; by default 1."),
+        typer.Option("--png-level", min=0, max=9, help="Compression of PNG: 0 none, 9 most; by default 1."),
     ] = None,
     icc: Annotated[
         str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
@@ -129,7 +132,7 @@ def upscale(
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Upscale what arrives in the one folder named, until Ctrl-C.")] = False,
     watch_idle: Annotated[
-        float | None, typer.Option("--watch-idle", min=0, help="--watch, until nothing came for so many seconds.")
+        float | None, typer.Option("--watch-idle", min=0, help="As --watch, until nothing has arrived for this many seconds.")
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what was done, and all it takes to do it again, to a .json file.")

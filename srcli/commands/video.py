@@ -33,19 +33,19 @@ Codec = Annotated[
 ]
 Crf = Annotated[
     int | None,
-    typer.Option(
-        "--crf", help="Quality: the smaller, the better and the larger the file; by default the codec's (docs/video.md)."
-    ),
+    typer.Option("--crf", help="Quality: lower is better and makes larger files; by default the codec's (docs/video.md)."),
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.")]
-PixFmt = Annotated[str | None, typer.Option("--pix-fmt", help="By FFmpeg's name; by default the source's.")]
+PixFmt = Annotated[str | None, typer.Option("--pix-fmt", help="Pixel format, by FFmpeg's name; by default the source's.")]
 Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.")]
 End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.")]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only so many frames: a trial.")]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only this many frames, as a trial.")]
 Deinterlace = Annotated[bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.")]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.")]
 Segment = Annotated[int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.")]
-Fps = Annotated[str | None, typer.Option("--fps", help="Of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]")]
+Fps = Annotated[
+    str | None, typer.Option("--fps", help="Frame rate of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]")
+]
 Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.")]
 
 
