@@ -38,7 +38,7 @@ class Forecast:
     def warn(self, jobs: "list[Job]") -> None:
         """Say which weights suit, or are taken, where pictures or videos were compressed."""
         from srcli.engine.forecast import enlarged
-        from srcli.engine.suit import coarse, compressed, quantized
+        from srcli.engine.suit import coarse, compressed, of_phones, quantized
         from srcli.media.picture import COMPRESSED, LOSSY
 
         read, limits = enlarged(self.choice, jobs), LOSSY if self.choice.kinds else COMPRESSED
@@ -52,7 +52,9 @@ class Forecast:
             if found:
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
-                console.note(f"{len(found)} of {files} {'is' if len(found) == 1 else 'are'} {what} {span} or so: {said}")
+                console.note(f"{_share(len(found), files)} {what} {span} or so: {said}")
+        if self.choice.kinds and self.for_photo and (phones := of_phones(read)):
+            console.note(f"{_share(len(phones), files)} HEIC: {self.for_photo}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
@@ -101,6 +103,10 @@ class Forecast:
         with suppress(UserError):  # of weights that nobody asked for
             return expected_seconds(swift.choice(), jobs)
         return float("inf")
+
+
+def _share(count: int, files: int) -> str:
+    return f"{count} of {files} {'is' if count == 1 else 'are'}"
 
 
 def mib(size: int) -> str:

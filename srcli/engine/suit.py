@@ -32,7 +32,7 @@ class Choice:
 
 def kind_of(job: Job) -> str:
     """Return the kind of weights for what comes as cameras, the web or the codecs of videos give it, "" for other files."""
-    if compressed([job]) or quantized([job]):
+    if compressed([job]) or quantized([job]) or of_phones([job]):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
 
@@ -47,6 +47,11 @@ def quantized(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
     """Return the quantizers of those lossy WebPs that were compressed that much."""
     read = (job.probe.webp for job in jobs if job.probe and not job.video)
     return [quantizer for quantizer in read if quantizer is not None and quantizer >= limits.webp]
+
+
+def of_phones(jobs: Sequence[Job]) -> list[Job]:
+    """Return the HEICs, which are lossy and, as cameras leave them, neither sharp nor free of noise."""
+    return [job for job in jobs if job.probe and job.probe.format == "heic"]
 
 
 def _quality(job: Job) -> int | None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.engine.suit import Choice, coarse, compressed, kind_of
+from srcli.engine.suit import Choice, coarse, compressed, kind_of, of_phones
 from srcli.engine.upscale import Resizer
 from srcli.media.jobs import Job
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
@@ -32,6 +32,11 @@ def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path
     pictures = [picture(40), *films, picture(LOSSY.jpeg), picture(99)]
     assert (compressed(pictures), compressed(pictures, COMPRESSED)) == ([40, LOSSY.jpeg], [40])
     assert coarse(job.source for job in films) == [COARSE, 40]
+
+
+def test_heic_is_as_cameras_leave_it():
+    heic, avif = (Job(Path("a"), Path("b"), "png", JPEG._replace(format=kind), 2) for kind in ("heic", "avif"))
+    assert ([kind_of(job) for job in (heic, avif)], of_phones([heic, avif])) == ([PHOTO, ""], [heic])
 
 
 def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path):
