@@ -1,6 +1,6 @@
 """What the work of srcli upscale will take, beforehand: for dry runs, and where it takes long."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,28 +30,31 @@ class Forecast:
     """What work takes: how long the networks, and those for speed where that is much less; memory and disk."""
 
     choice: "Choice"
-    swift: Swift | None
-    for_photo: str  # what to say of pictures that were compressed so much that it shows; "" is nothing
-    for_video: str  # and of such videos
+    swift: Sequence[Swift]
+    for_photo: str  # what to say of lossy pictures or, where -m named weights, of those that show it; "" is nothing
+    for_video: str  # and of videos that were compressed so much that it shows
     timed: bool  # whether a tile is timed before work that may be long
 
     def warn(self, jobs: "list[Job]") -> None:
-        """Say which weights suit, or are taken, where pictures or videos were compressed so much that it shows."""
+        """Say which weights suit, or are taken, where pictures or videos were compressed."""
         from srcli.engine.forecast import enlarged
-        from srcli.engine.suit import coarse, compressed, quantized
+        from srcli.engine.suit import coarse, compressed, of_phones, quantized
+        from srcli.media.picture import COMPRESSED, LOSSY
 
-        read = enlarged(self.choice, jobs)
+        read, limits = enlarged(self.choice, jobs), LOSSY if self.choice.kinds else COMPRESSED
         videos = dict.fromkeys(job.source for job in read if job.video)  # not one for each track
         files = len({job.source for job in jobs})
         for said, what, found in (
-            (self.for_photo, "JPEG of quality", compressed(read) if self.for_photo else []),
-            (self.for_photo, "lossy WebP of quantizer", quantized(read) if self.for_photo else []),
+            (self.for_photo, "JPEG of quality", compressed(read, limits) if self.for_photo else []),
+            (self.for_photo, "lossy WebP of quantizer", quantized(read, limits) if self.for_photo else []),
             (self.for_video, "H.264 of quantizer", coarse(videos) if self.for_video else []),
         ):
             if found:
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
-                console.note(f"{len(found)} of {files} {'is' if len(found) == 1 else 'are'} {what} {span} or so: {said}")
+                console.note(f"{_share(len(found), files)} {what} {span} or so: {said}")
+        if self.choice.kinds and self.for_photo and (phones := of_phones(read)):
+            console.note(f"{_share(len(phones), files)} HEIC: {self.for_photo}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
@@ -64,8 +67,10 @@ class Forecast:
     def told(self, seconds: float, jobs: "list[Job]") -> str:
         """Put the estimate into words."""
         quicker = ""
-        if self.swift and seconds >= LONG and (less := self._less(self.swift, jobs)) < MUCH * seconds:
-            quicker = f" ({timedelta(seconds=round(less))} with {self.swift.flags})"
+        for swift in self.swift if seconds >= LONG else ():
+            if (less := self._less(swift, jobs)) < MUCH * seconds:
+                quicker = f" ({timedelta(seconds=round(less))} with {swift.flags})"
+                break
         return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
 
     def weigh(self, jobs: "list[Job]", left: "list[Job]", *, quiet: bool) -> None:
@@ -98,6 +103,10 @@ class Forecast:
         with suppress(UserError):  # of weights that nobody asked for
             return expected_seconds(swift.choice(), jobs)
         return float("inf")
+
+
+def _share(count: int, files: int) -> str:
+    return f"{count} of {files} {'is' if count == 1 else 'are'}"
 
 
 def mib(size: int) -> str:

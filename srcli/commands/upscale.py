@@ -251,7 +251,7 @@ def upscale(
         if stream:
             _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet), journal)
             return
-        swift = None if compiled else weights.swift(ready)
+        swift = () if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
         forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
         if watch:

@@ -1,5 +1,6 @@
 """The weights that srcli upscale takes: those that suit what compressed each file or, with -m NAME, the same for all."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli import console, zoo
@@ -71,19 +72,23 @@ class Weights:
             return ""
         if not self.others:
             return f"-m {zoo.automatic_name(self.plain)} takes blocks and ringing away"
-        return f"taken through {self.kinds[kind]}{self._way(kind)}, which removes blocks and ringing{self._unless}"
+        removed = "blocks and ringing" if kind == zoo.VIDEO else "blur, noise, blocks and ringing"
+        return f"taken through {self.kinds[kind]}{self._way(kind)}, which removes {removed}{self._unless}"
 
-    def swift(self, ready: Ready) -> Swift | None:
-        """Return the weights for speed of the same kind, to be opened where they are asked for; None where these are they."""
+    def swift(self, ready: Ready) -> tuple[Swift, ...]:
+        """Return the weights for speed of the same kind, and those for all files alike; none where these are they.
+
+        They are opened where they are asked for.
+        """
         quick = zoo.quicker(self.plain)
         if quick is None:
-            return None
-        reference = zoo.automatic_name(quick) if self.others else quick
+            return ()
 
-        def choice() -> "Choice":
+        def choice(reference: str) -> "Choice":
             return Weights(reference, self._factor, several=self._several, offline=self._offline).choice(ready, quiet=True)
 
-        return Swift(f"-m {reference}{self._sized()}", choice)
+        references = (zoo.automatic_name(quick), quick) if self.others else (quick,)
+        return tuple(Swift(f"-m {reference}{self._sized()}", partial(choice, reference)) for reference in references)
 
     @property
     def _factor(self) -> float | None:

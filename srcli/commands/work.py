@@ -73,7 +73,7 @@ def show_plan(
     list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
-        forecast = replace(forecast, swift=None)
+        forecast = replace(forecast, swift=())
     sound = [job for job, done in zip(pictures, shown, strict=True) if done.status == "planned"]
     forecast.weigh([*sound, *tracks], [*sound, *left], quiet=quiet)
     if failures:

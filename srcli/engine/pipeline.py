@@ -348,8 +348,8 @@ def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: s
     if done.status == "done" and isinstance(source, Picture) and isinstance(result, Picture):
         alike = likeness(result, source) if journal else None
         top, left, drawn = edges(source.pixels, PROBE) if advice or (alike and alike.far) else (0, 0, False)
-        coded = source.quality.jpeg if source.quality else None  # of what was compressed a lot is told before
-        near = nearness(result, source, top, left, PROBE) if drawn and advice and (coded or 100) > COMPRESSED else None
+        coded = source.quality.jpeg if source.quality else None  # blocks and ringing have edges as drawings do
+        near = nearness(result, source, top, left, PROBE) if drawn and advice and (coded or 100) > COMPRESSED.jpeg else None
         if near is not None and near < ASTRAY:
             done = replace(
                 done, notes=(*done.notes, f"made small again, a part is only {near:.1f} dB from the input: {advice}")

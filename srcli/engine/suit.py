@@ -9,7 +9,7 @@ from pathlib import Path
 from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
 from srcli.media.jobs import Job, is_sequence, numbered
-from srcli.media.picture import COARSE, COMPRESSED, QUANTIZED
+from srcli.media.picture import COARSE, LOSSY, Limits
 from srcli.media.probe import probe
 from srcli.zoo import PHOTO, VIDEO
 
@@ -31,22 +31,27 @@ class Choice:
 
 
 def kind_of(job: Job) -> str:
-    """Return the kind of weights for what was compressed so much that it shows, "" for other files."""
-    if compressed([job]) or quantized([job]):
+    """Return the kind of weights for what comes as cameras, the web or the codecs of videos give it, "" for other files."""
+    if compressed([job]) or quantized([job]) or of_phones([job]):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
 
 
-def compressed(jobs: Sequence[Job]) -> list[int]:
-    """Return the qualities of those JPEGs, numbered ones by the first of them, that were compressed so much that it shows."""
+def compressed(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
+    """Return the qualities of those JPEGs, numbered ones by the first of them, that were compressed that much."""
     read = (_quality(job) for job in jobs)
-    return [quality for quality in read if quality and quality <= COMPRESSED]
+    return [quality for quality in read if quality and quality <= limits.jpeg]
 
 
-def quantized(jobs: Sequence[Job]) -> list[int]:
-    """Return the quantizers of those lossy WebPs that were compressed so much that it shows."""
+def quantized(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
+    """Return the quantizers of those lossy WebPs that were compressed that much."""
     read = (job.probe.webp for job in jobs if job.probe and not job.video)
-    return [quantizer for quantizer in read if quantizer is not None and quantizer >= QUANTIZED]
+    return [quantizer for quantizer in read if quantizer is not None and quantizer >= limits.webp]
+
+
+def of_phones(jobs: Sequence[Job]) -> list[Job]:
+    """Return the HEICs, which are lossy and, as cameras leave them, neither sharp nor free of noise."""
+    return [job for job in jobs if job.probe and job.probe.format == "heic"]
 
 
 def _quality(job: Job) -> int | None:

@@ -10,9 +10,19 @@ Array = np.ndarray
 
 
 COARSE = 28  # mean quantizer of H.264 from which what the codec left shows in results of clean weights (docs/video.md)
-# quality of JPEG up to which, and quantizer of WebP from which, `rfdn-photo` is ahead of `rfdn` (benchmarks/compressed.py)
-COMPRESSED, QUANTIZED = 88, 32
 _STEPS = 3688  # the sum of libjpeg's 64 luminance steps at quality 50 (ITU-T T.81, table K.1)
+
+
+class Limits(NamedTuple):
+    """How much a still is compressed at least."""
+
+    jpeg: int  # the quality, at most
+    webp: int  # the quantizer, at least
+
+
+# A file tells its last coding alone. From LOSSY on `rfdn-photo` is the better guess: what was soft, noisy or coded before
+# gains more there than other pictures lose; from COMPRESSED on it is ahead whatever was before (benchmarks/compressed.py).
+LOSSY, COMPRESSED = Limits(95, 12), Limits(88, 32)
 
 
 class Quality(NamedTuple):

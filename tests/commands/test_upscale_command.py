@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.commands.forecast import Forecast, Swift
 from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer, Upscaler, open_networks
 from srcli.errors import BadCheckpoint
@@ -421,6 +422,14 @@ def test_the_time_of_the_weights_for_speed_is_not_said_where_it_is_not_much_less
     assert "with" not in time_of(folder / "p0.png", "-o", tmp_path / "out.png", "-s", 2)
 
 
+@pytest.mark.parametrize(("least", "named"), [(40, "-m chosen"), (90, "-m plain")])
+def test_weights_for_speed_are_named_for_all_files_where_choosing_for_each_is_not_much_quicker(monkeypatch, least, named):
+    monkeypatch.setattr("srcli.engine.forecast.expected_seconds", lambda seconds, jobs: seconds)
+    swift = [Swift("-m chosen", lambda: least), Swift("-m plain", lambda: 40)]
+    told = Forecast(100, swift, "", "", timed=True).told(100, [])
+    assert told == f"about 0:01:40 in the network (0:00:40 with {named}), by one timed tile"
+
+
 def test_weights_for_speed_that_are_damaged_stop_nothing(folder, tmp_path, monkeypatch, long):
     opened = open_networks
 
@@ -452,7 +461,7 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
     folder = tmp_path / "in"
     folder.mkdir()
     Image.fromarray(photograph(24, 32)).save(folder / "clean.png")
-    for quality in (60, 85, 92):
+    for quality in (60, 85, 92, 97):
         Image.fromarray(photograph(24, 32)).save(folder / f"q{quality}.jpg", quality=quality)
 
     def told(*arguments: object) -> list[str]:
@@ -463,9 +472,9 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
 
     takes_away = "takes blocks and ringing away"
     for flags in ([], ["--dry-run"], ["--json"]):
-        assert told(folder, "-m", "rfdn", *flags) == [f"2 of 4 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
+        assert told(folder, "-m", "rfdn", *flags) == [f"2 of 5 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
     assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 is JPEG of quality 60 or so: -m standard-auto {takes_away}"]
-    start, taken = "2 of 4 are JPEG of quality 60 to 85 or so: ", "which removes blocks and ringing"
+    start, taken = "3 of 5 are JPEG of quality 60 to 92 or so: ", "which removes blur, noise, blocks and ringing"
     assert told(folder) == [f"{start}taken through rfdn-photo, {taken} (-m rfdn turns that off)"]
     assert told(folder, "-m", "auto") == [f"{start}taken through rfdn-photo, {taken}"]
     way = "(x4 by the network, then resampled)"
@@ -473,7 +482,7 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
     assert told(folder, "-m", "auto", "-s", 3.5) == [
         f"{start}taken through rfdn-photo, {taken}"
     ]  # as the clean ones, of which a line tells
-    assert told(folder / "q92.jpg") == []
+    assert told(folder / "q97.jpg") == told(folder / "q92.jpg", "-m", "rfdn") == []
     for flags in (["-m", "rfdn-photo"], ["-m", "bicubic"], ["-q"], ["--long-side", 20]):
         assert told(folder / "q60.jpg", *flags) == []
 

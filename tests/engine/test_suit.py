@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.engine.suit import Choice, coarse, compressed, kind_of
+from srcli.engine.suit import Choice, coarse, compressed, kind_of, of_phones
 from srcli.engine.upscale import Resizer
 from srcli.media.jobs import Job
-from srcli.media.picture import COARSE, COMPRESSED
+from srcli.media.picture import COARSE, COMPRESSED, LOSSY
 from srcli.media.probe import Probe
 from srcli.zoo import PHOTO, VIDEO
 from tests.clips import make_clip
@@ -25,12 +25,18 @@ def film(path: Path, quantizer: int) -> Job:
 
 
 def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path):
-    assert [kind_of(picture(q)) for q in (None, COMPRESSED + 1, COMPRESSED, 1)] == ["", "", PHOTO, PHOTO]
+    assert [kind_of(picture(q)) for q in (None, LOSSY.jpeg + 1, LOSSY.jpeg, 1)] == ["", "", PHOTO, PHOTO]
     films = [film(tmp_path / f"{q}.mp4", q) for q in (COARSE - 1, COARSE, 40)]
     assert [kind_of(job) for job in films] == ["", VIDEO, VIDEO]
     assert kind_of(Job(tmp_path / "f_%05d.png", Path("b"), "mp4", None, 2, video=True)) == ""
-    assert compressed([picture(40), *films, picture(99)]) == [40]
+    pictures = [picture(40), *films, picture(LOSSY.jpeg), picture(99)]
+    assert (compressed(pictures), compressed(pictures, COMPRESSED)) == ([40, LOSSY.jpeg], [40])
     assert coarse(job.source for job in films) == [COARSE, 40]
+
+
+def test_heic_is_as_cameras_leave_it():
+    heic, avif = (Job(Path("a"), Path("b"), "png", JPEG._replace(format=kind), 2) for kind in ("heic", "avif"))
+    assert ([kind_of(job) for job in (heic, avif)], of_phones([heic, avif])) == ([PHOTO, ""], [heic])
 
 
 def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path):
@@ -50,7 +56,7 @@ def test_a_video_that_changes_is_looked_at_again(tmp_path):
 @pytest.mark.parametrize("kinds", [{}, {PHOTO: Resizer({})}])
 def test_a_file_goes_through_the_networks_of_its_kind_where_there_are_some(kinds):
     choice = Choice(Resizer({}), kinds)
-    assert choice.of(picture(95)) is choice.plain
+    assert choice.of(picture(99)) is choice.plain
     assert choice.of(picture(50)) is kinds.get(PHOTO, choice.plain)
 
 

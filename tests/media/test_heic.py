@@ -9,7 +9,7 @@ from srcli.media import formats
 from srcli.media.probe import probe
 from srcli.media.read import read_image
 from tests.conftest import photograph
-from tests.program import upscale
+from tests.program import srcli, upscale
 
 pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra srcli[heic]")
 
@@ -53,6 +53,13 @@ def test_the_result_is_png_with_all_that_the_photograph_carried(tmp_path):
     assert picture.pixels.shape == (256, 320, 3)
     assert b"Ltd" in picture.exif
     assert picture.xmp == b"<x:xmpmeta/>"
+
+
+@pytest.mark.parametrize(("flags", "said"), [([], True), (["-m", "rfdn"], False)])
+def test_photographs_of_phones_go_through_the_weights_for_them(tmp_path, flags, said):
+    save(tmp_path / "a.heic", PIXELS)
+    result = srcli("upscale", tmp_path / "a.heic", "--dry-run", *flags)
+    assert ("1 of 1 is HEIC: taken through rfdn-photo, which removes blur" in result.stderr) == said
 
 
 def test_further_pictures_are_said(tmp_path):
