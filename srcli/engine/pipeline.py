@@ -183,11 +183,16 @@ def _through(
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        results = [OutOfMemory(f"'{job.source}' needs more memory than there is") for job, _ in group]
+        results = [too_large(job) for job, _ in group]
     seconds = (time.monotonic() - started) / len(group)
     agreement, passes = resizer.agreement, tuple(resizer.taken())
     for (job, decoded), result in zip(group, results, strict=True):
         yield _Upscaled(job, result, precision, agreement, seconds, decoded, passes, len(group))
+
+
+def too_large(job: Job) -> OutOfMemory:
+    """Return what says of a picture or video that it failed for want of memory."""
+    return OutOfMemory(f"'{job.source}' needs more memory than there is")
 
 
 def _size(picture: Picture, job: Job) -> tuple[int, int]:

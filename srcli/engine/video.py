@@ -20,9 +20,9 @@ import torch
 from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
-from srcli.engine.pipeline import Stopwatch
+from srcli.engine.pipeline import Stopwatch, too_large
 from srcli.engine.upscale import Resizer, same
-from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
+from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import UpscaledTrack, join, rehearse
@@ -251,7 +251,7 @@ def _memory_for(job: Job) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        raise OutOfMemory(f"'{job.source}' needs more memory than there is") from error
+        raise too_large(job) from error
 
 
 class _Run:
