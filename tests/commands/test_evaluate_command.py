@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from srcli.errors import DiskFull
 from tests.conftest import photograph
 from tests.program import Result, srcli
 
@@ -223,6 +224,22 @@ def test_report_and_figure_are_written_and_named(folder, tmp_path):
     assert "p1.png" in report.read_text(encoding="utf-8")
     with Image.open(figure) as drawn:
         assert drawn.format == "PNG"
+
+
+def test_a_file_that_cannot_be_written_keeps_no_other_from_it(folder, tmp_path, monkeypatch):
+    def fail(path, *_):
+        raise DiskFull(f"cannot write '{path}': no space")
+
+    table, report, figure = tmp_path / "scores.csv", tmp_path / "report.html", tmp_path / "figure.png"
+    monkeypatch.setattr("srcli.commands.evaluate.write_csv", fail)
+    flags = ("-m", "bicubic", "-s", 2, "--picture", "p1", "--csv", table, "--report", report, "--figure", figure)
+    result = srcli("eval", folder, *flags)
+    assert (result.exit_code, result.stdout.splitlines()[-2:]) == (1, [str(report), str(figure)])
+    assert result.stderr.splitlines()[-1] == f"error: cannot write '{table}': no space"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["figure.png", "report.html"]
+    monkeypatch.setattr("srcli.commands.evaluate.write_text", fail)
+    both = srcli("eval", folder, *flags).stderr.splitlines()
+    assert [line for line in both if "error" in line] == [f"error: cannot write '{file}': no space" for file in (report, table)]
 
 
 def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
