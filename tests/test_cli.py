@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.conftest import photograph
@@ -285,6 +287,22 @@ def test_a_trained_model_upscales(folder, tmp_path):
         assert image.size == (106, 74)
     (row,) = _records(srcli("profile", best, "--json"))
     assert (row["model"], row["scale"]) == ("fast", 2)
+
+
+def test_the_state_of_a_run_tells_its_scale_and_recipe(folder, tmp_path, monkeypatch):
+    from srcli import checkpoint
+
+    run, out = tmp_path / "run", tmp_path / "out.safetensors"
+    assert srcli(*_train_flags(folder, run, "--steps", 1, "--set", "maps=2", arch="fsrcnn")).exit_code == 0
+    reads, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **more: reads.append(a) or load(*a, **more))
+    result = srcli("models", "convert", run / "last.pt", "-o", out)
+    assert (result.exit_code, len(reads)) == (0, 1), result.stderr
+    assert checkpoint.checksum(checkpoint.load(out)[0]) == checkpoint.checksum(checkpoint.load(run / "best.safetensors")[0])
+    card, best = checkpoint.read_card(out), checkpoint.read_card(run / "best.safetensors")
+    assert card == replace(best, source="last.pt")
+    refused = srcli("models", "info", run / "last.pt", "-s", 3)
+    assert (refused.exit_code, "upscales x2, not x3" in refused.stderr) == (2, True)
 
 
 def test_a_config_file_gives_what_flags_do_not(folder, tmp_path):

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
-from srcli.engine.run import _KEPT
 from srcli.models import create
 from tests.conftest import photograph
 from tests.program import Result, srcli
@@ -158,7 +157,8 @@ def test_bare_tensors_and_our_own_files_convert_unchanged(tmp_path, named):
     model, out = create("rfdn", 2), tmp_path / "out.safetensors"
     torch.save(model.state_dict(), tmp_path / "bare.pth")
     checkpoint.save(tmp_path / "own.safetensors", model, checkpoint.card_of(model, licence="mit", training={"steps": 3}))
-    torch.save(dict.fromkeys(_KEPT) | {"averaged": model.state_dict()}, tmp_path / "last.pt")
+    run = dict.fromkeys(checkpoint.RUN) | {"config": {"arch": "rfdn", "scale": 2}, "step": 3, "elapsed": 6.0}
+    torch.save(run | {"averaged": model.state_dict()}, tmp_path / "last.pt")
     checkpoint.save(tmp_path / "best.safetensors", model, checkpoint.card_of(model, training={"steps": 3}))
     files = {"bare.pth": "the authors'", "own.safetensors": "mit", "last.pt": "", "best.safetensors": ""}
     for name, licence in files.items():
