@@ -98,6 +98,8 @@ def test_stdout_holds_results_and_nothing_else(folder, tmp_path):
     assert [line.split("  ")[1] for line in result.stdout.splitlines()] == ["212x148", "192x256", "360x84"]
     quiet = srcli("upscale", folder, "-o", tmp_path / "quiet", "-m", "bicubic", "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
+    planned = srcli("upscale", folder, "-o", tmp_path / "planned", "-m", "bicubic", "--quiet", "--dry-run")
+    assert (planned.stdout, planned.stderr) == ("", "")
 
 
 def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):

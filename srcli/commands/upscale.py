@@ -38,9 +38,11 @@ from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
 from srcli.media.sniff import CONTAINERS
-from srcli.zoo import PHOTO, VIDEO
+from srcli.zoo import PHOTO, VIDEO, Say
 
 if TYPE_CHECKING:
+    import torch
+
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Icc
@@ -224,7 +226,8 @@ def upscale(
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
         goal = box or scale or weights.scale
-        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, weights.advice)
+        voice = console.Voice(notes=ranks.leads and not quiet, results=not quiet, json=json)
+        writing = Writing(quality, level, icc, fail_fast, voice, piped, journal, weights.advice)
         plan = partial(
             plan_jobs,
             output=output,
@@ -234,7 +237,7 @@ def upscale(
             suffix=suffix,
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
             exists=exists,
-            say=(lambda line: None) if quiet else cache(console.note),  # once: --watch plans at every arrival
+            say=cache(voice.note),  # once: --watch plans at every arrival
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
@@ -243,10 +246,10 @@ def upscale(
         jobs: list[Job] = ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
-        ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
-        choice = weights.choice(ready, quiet=quiet)
+        ready = partial(_resizer, how=computing, goal=goal, device=ranks.device, compiled=compiled)
+        choice = weights.choice(ready, voice.note)
         if stream:
-            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet), journal)
+            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), voice), journal)
             return
         swift = None if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
@@ -257,12 +260,12 @@ def upscale(
             tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                show_plan(jobs, flags, forecast, quality=quality, json=json, quiet=quiet)
+                show_plan(jobs, flags, forecast, writing)
             return
         else:
-            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if ranks.leads and not quiet else None)
-            if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
-                console.note("there is no video: the flags for videos change nothing")
+            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if voice.notes else None)
+            if not any(job.video for job in jobs) and flags != video.Flags():
+                voice.note("there is no video: the flags for videos change nothing")
             if ranks.leads:
                 list_failures(tally)
             if shown and ranks.leads and not piped:
@@ -362,20 +365,20 @@ def _resizer(
     networks: "list[SRModel]",
     how: _Computing,
     goal: "float | Box",
-    ranks: "Team",
+    device: "torch.device",
     compiled: bool,
     *,
     name: str | None,
-    quiet: bool,
+    say: Say,
 ) -> "Resizer":
-    """Make the networks ready on the rank's device; say what is not as asked."""
+    """Make the networks ready on a device; say what is not as asked."""
     from srcli.engine.memory import held_bytes
     from srcli.engine.upscale import Resizer, Upscaler, way
 
     upscalers = {
         network.scale: Upscaler(
             network,
-            device=ranks.device,
+            device=device,
             precision=how.precision,
             tile=how.tile,
             memory=how.memory,
@@ -385,14 +388,12 @@ def _resizer(
         )
         for network in networks
     }
-    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled and not quiet}:
-        console.note(f"not compiled: {reason}")
-    if isinstance(goal, float) and (said := way(goal, upscalers)) and ranks.leads and not quiet:
-        console.note(f"x{goal:g}: {said}")
-    if how.memory and ranks.leads and not quiet and ranks.device.type == "cpu" and how.memory < held_bytes():
-        console.note(
-            f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
-        )
+    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
+        say(f"not compiled: {reason}")
+    if isinstance(goal, float) and (said := way(goal, upscalers)):
+        say(f"x{goal:g}: {said}")
+    if how.memory and device.type == "cpu" and how.memory < held_bytes():
+        say(f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken")
     return Resizer(upscalers, edge="wrap" if how.wrap else "mirror", name=name)
 
 

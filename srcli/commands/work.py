@@ -31,8 +31,7 @@ class Writing:
     png_level: int
     icc: "Icc"
     fail_fast: bool
-    json: bool
-    quiet: bool
+    voice: console.Voice  # of this rank: one talks, and every rank names its results
     piped: bool
     journal: "Journal | None"
     advice: str  # of what is drawn and went wrong
@@ -59,23 +58,21 @@ class Tally:
         return self
 
 
-def show_plan(
-    jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, quality: int | None, json: bool, quiet: bool
-) -> None:
+def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, how: Writing) -> None:
     """Say what would be written, and what it takes; exit 1 where some of it cannot be."""
     pictures = [job for job in jobs if not job.video]
     shown = [_planned(job) for job in pictures]
     for done in shown:
-        _tell(done, json)
+        _tell(done, how.voice)
     plans = _film_plans(jobs, flags)
-    left, lost = video.show_plans(forecast.choice, plans, quality=quality, json=json, quiet=quiet)
+    left, lost = video.show_plans(forecast.choice, plans, how.voice, quality=how.quality)
     failures: list[Done | VideoDone] = [*(done for done in shown if done.error), *lost]
     list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
         forecast = replace(forecast, swift=None)
     sound = [job for job, done in zip(pictures, shown, strict=True) if done.status == "planned"]
-    forecast.weigh([*sound, *tracks], [*sound, *left], quiet=quiet)
+    forecast.weigh([*sound, *tracks], [*sound, *left], how.voice)
     if failures:
         raise typer.Exit(1)
 
@@ -129,14 +126,13 @@ def upscale_arrivals(
         rest, anew = only - flawed, only & flawed
         return [*(plan(only=rest) if rest else []), *(plan(only=anew, exists="overwrite") if anew else [])]
 
-    if not how.quiet:
-        console.note("watching: Ctrl-C ends")
+    how.voice.note("watching: Ctrl-C ends")
     for paths in watched:
         jobs, refused = plan_arrivals(paths, plan_again, made)
         made |= {job.target: job.source for job in jobs if not job.refused}
         tally = upscale_all(choice, jobs, flags, ranks, how, watching=True)
         for done in refused:
-            _tell(done, how.json)
+            _tell(done, how.voice)
             if how.journal:
                 how.journal.add(done)
         tally += Tally(planned=len(refused), tried=len(refused), finished=len(refused), failures=list(refused))
@@ -157,16 +153,16 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
     from srcli.media import pipes
 
     work = share_of(stills(jobs), ranks.rank, ranks.world)
-    tally, quiet = Tally(planned=len(jobs)), how.quiet or not ranks.leads  # every rank names its results, one talks
+    tally = Tally(planned=len(jobs))
     late = 0  # skipped in the end: another run was quicker
     started = time.monotonic()
     for job in jobs:
         if job.skip and ranks.leads:
             skipped = Done(job.source, job.target, "skipped", notes=job.notes)
-            _tell(skipped, how.json, quiet=True)
+            how.voice.outcome(skipped, "", bottleneck=None)
             if how.journal:
                 how.journal.add(skipped)
-    with console.bar(len(work), quiet=quiet or how.json) as bar:
+    with how.voice.bar(len(work)) as bar:
 
         def tick(job: "Job", fraction: float) -> None:
             bar.update(tally.finished + fraction, console.short(job.source))
@@ -189,13 +185,14 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             late += done.status == "skipped"
             if done.error:
                 tally.failures.append(done)
-            if not quiet:
-                for line in done.notes:
-                    console.note(f"{done.input}: {line}")
+            for line in done.notes:
+                how.voice.note(f"{done.input}: {line}")
             if how.piped and not done.error:
                 pipes.send(done.output)
+            elif done.status == "skipped":
+                how.voice.outcome(done, "", bottleneck=None)
             else:
-                _tell(done, how.json, quiet=how.quiet or done.status == "skipped")
+                _tell(done, how.voice)
     tally.elapsed = time.monotonic() - started
     told = ranks.gathered((tally.finished - late, tally.exact, late, tally.failures))  # the ranks' shares, one summary
     tally.finished, tally.exact, late = (sum(share[i] for share in told) for i in (0, 1, 2))
@@ -212,11 +209,9 @@ def _upscale_films(
 
     `watching`, those behind are tried all the same: they come only once.
     """
-    json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
+    voice = how.voice if ranks.leads else console.SILENT
     for plan in plans:
-        done, full = video.upscale_one(
-            choice, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet
-        )
+        done, full = video.upscale_one(choice, plan, ranks, voice, quality=how.quality, png_level=how.png_level)
         tally.finished += 1
         tally.films += 1
         tally.failures += [done] if done.error else []
@@ -234,7 +229,7 @@ def list_failures(tally: Tally) -> None:
 
 def sum_up(tally: Tally, choice: "Choice", ranks: "Team", how: Writing) -> None:
     """Sum up, and exit 1 where something failed."""
-    if ranks.leads and not how.quiet and not how.json:
+    if how.voice.notes and not how.voice.json:
         _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
         if tally.busy[1] and ranks.world == 1:
             pictures = "pictures: " if tally.films else ""
@@ -288,12 +283,9 @@ def _planned(job: "Job") -> "Done":
     return done
 
 
-def _tell(done: "Done", json: bool, *, quiet: bool = False) -> None:
+def _tell(done: "Done", voice: console.Voice) -> None:
     """Print what became of a picture."""
-    if json:
-        console.record(
-            done, bottleneck=video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
-        )
-    elif not quiet and not done.error:
-        size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}")
+    size = f"  {done.width}x{done.height}" if done.width else ""
+    line = "" if done.error else f"{console.one_line(done.output)}{size}"
+    bottleneck = video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
+    voice.outcome(done, line, bottleneck=bottleneck)
