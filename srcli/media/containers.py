@@ -672,35 +672,48 @@ def _continued(
     Sound that falls back where the picture does not is left out until it has caught up, and for how many seconds is put into
     `silenced`, by streams; of a `cut` clip, whose picture was not read to the end, it is over there.
     """
-    clocks: dict[int, tuple[int, Fraction, Fraction]] = {}  # how often, when by the file, and by the result
+    clocks: dict[int, _StreamClock] = {}
     over = set[int]()  # streams whose clock began anew behind all that the picture was read of
     for packet in packets:
-        index = packet.stream.index
+        index, sound = packet.stream.index, packet.stream.type == "audio"
         if index in over:
             continue
-        if packet.dts is not None:
-            often, read, written = clocks.get(index, (0, _time(packet), _time(packet) - 1))
-            if _time(packet) < read - SETBACK:
-                if often < len(anew):
-                    often += 1
-                elif packet.stream.type == "audio" and cut:
-                    over.add(index)
-                    continue
-                elif packet.stream.type == "audio":
-                    silenced.setdefault(index, Fraction(0))
-            read = _time(packet)
-            _shift(packet, -anew[often - 1] if often else Fraction(0))
-            clocks[index] = often, read, max(written, _time(packet))
-            if _time(packet) < written and packet.stream.type == "subtitle":  # no muxer takes it as it is
-                packet.pts = packet.dts = math.ceil(written / packet.time_base)
-            elif _time(packet) < written and packet.stream.type == "audio":
+        if packet.dts is None:
+            yield packet
+            continue
+        clock = clocks.setdefault(index, _StreamClock(_time(packet), _time(packet) - 1))
+        if _time(packet) < clock.read - SETBACK:
+            if clock.anew < len(anew):
+                clock.anew += 1
+            elif sound and cut:
+                over.add(index)
+                continue
+            elif sound:
                 silenced.setdefault(index, Fraction(0))
-            if _time(packet) <= written and packet.stream.type != "subtitle":
-                if index in silenced:
-                    silenced[index] += (packet.duration or 0) * packet.time_base
-                if often or index in silenced:
-                    continue
+        clock.read = _time(packet)
+        _shift(packet, -anew[clock.anew - 1] if clock.anew else Fraction(0))
+        time, before = _time(packet), clock.written
+        clock.written = max(before, time)
+        if packet.stream.type == "subtitle":
+            if time < before:  # no muxer takes it as it is
+                packet.pts = packet.dts = math.ceil(before / packet.time_base)
+        elif time <= before:
+            if sound and time < before:
+                silenced.setdefault(index, Fraction(0))
+            if index in silenced:
+                silenced[index] += (packet.duration or 0) * packet.time_base
+            if clock.anew or index in silenced:
+                continue
         yield packet
+
+
+@dataclass(slots=True)
+class _StreamClock:
+    """Where a stream is, in seconds, and how often its clock began anew."""
+
+    read: Fraction  # by the file
+    written: Fraction  # the latest, by the result
+    anew: int = 0
 
 
 def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) -> int | None:
