@@ -249,10 +249,10 @@ def show_plans(
 
 def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "list[Job]":
     """Return the tracks as jobs of so many pictures; `anew`: of videos that no earlier run has begun."""
-    from srcli.engine.video import VideoPlan, goes_on, measured
+    from srcli.engine.video import VideoPlan, measured
 
     ours = [item for item in plans if isinstance(item, VideoPlan)]
-    return [job for item in ours if not (anew and goes_on(item)) for job in measured(item)]
+    return [job for item in ours if not (anew and item.goes_on) for job in measured(item)]
 
 
 def upscale_one(

@@ -73,6 +73,7 @@ class VideoPlan:
     tracks: tuple[UpscaledTrack, ...]
     choices: Choices
     notes: tuple[str, ...] = ()
+    goes_on: bool = False  # with an earlier run, or is refused because that was another
 
     @property
     def frames(self) -> int:
@@ -147,7 +148,8 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
         notes += lost_in_pictures(tracks[0].source, job.format)
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
-    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes))
+    goes_on = choices.resume and _left(job.target) and Parts(job.target, {}).before() is not None
+    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on)
 
 
 def _try(encoding: Encoding, job: Job) -> None:
@@ -571,7 +573,7 @@ def failed(job: Job, error: Exception) -> VideoDone:
 
 def earlier(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> Parts | None:
     """Return what an earlier run left for this one, None where nothing; raise UsageError where that was another."""
-    if not goes_on(plan):
+    if not plan.goes_on:
         return None
     parts = Parts(plan.job.target, _work(resizer, plan, quality), taken=("precision",))
     parts.before()
@@ -589,12 +591,6 @@ def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[
     if is_sequence(target):
         return [_Numbered(plan.tracks[0].source, parts, lambda number, frame: None).kept]
     return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
-
-
-def goes_on(plan: VideoPlan) -> bool:
-    """Tell whether this run goes on with an earlier one, or is refused because that was another."""
-    target = plan.job.target
-    return plan.choices.resume and _left(target) and Parts(target, {}).before() is not None
 
 
 def _left(target: Path) -> bool:
