@@ -433,6 +433,14 @@ def test_a_run_that_is_killed_after_a_validation_knows_its_score(config, picture
     loop.close()
 
 
+def test_a_best_validation_is_saved_once(config, pictures, tmp_path, monkeypatch):
+    saves, save_last = [], training.save_last
+    monkeypatch.setattr(training, "save_last", lambda run, out: saves.append(run.step) or save_last(run, out))
+    events = list(train(replace(config, val=str(pictures), validate_steps=1, steps=3), tmp_path / "run", device="cpu"))
+    assert any(e.best and e.step < 3 for e in events if isinstance(e, Validated))
+    assert saves == [e.step for e in events if isinstance(e, Saved)]
+
+
 def test_what_a_killed_run_was_writing_is_swept(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".0123456789ab.tmp.pt").write_bytes(b"half")
