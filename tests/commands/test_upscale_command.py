@@ -363,7 +363,7 @@ def test_a_dry_run_says_what_cannot_be_read(folder, tmp_path):
     assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
     assert f"2 to upscale, {4 * (37 * 53 + 21 * 90):,} px in all" in result.stderr
     assert result.stderr.startswith(f"error: '{folder / 'p1.png'}' is no picture that srcli knows")
-    records = [json.loads(line) for line in upscale(folder, "-s", 2, "--dry-run", "--json").stdout.splitlines()]
+    records = upscale(folder, "-s", 2, "--dry-run", "--json").records
     assert [record["status"] for record in records] == ["planned", "failed", "planned"]
 
 
@@ -620,7 +620,7 @@ def test_records_name_the_stage_that_the_others_wait_for(folder):
     for record in map(json.loads, first.stdout.splitlines()):
         times = {"decode": record["decode"], "network": record["seconds"], "encode": record["encode"]}
         assert times[record["bottleneck"]] == max(times.values()) > 0
-    assert {json.loads(line)["bottleneck"] for line in second.stdout.splitlines()} == {None}
+    assert {record["bottleneck"] for record in second.records} == {None}
 
 
 def test_a_dry_run_writes_no_report(folder, tmp_path):

@@ -42,6 +42,10 @@ def _weights(path):
     return torch.load(path / "last.pt", weights_only=True)
 
 
+def _log(path):
+    return [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+
+
 def test_stopping_and_resuming_equals_one_run_bit_for_bit(config, tmp_path):
     list(train(config, tmp_path / "a", device="cpu"))
     list(train(config, tmp_path / "b", device="cpu", stop_after=5))
@@ -269,13 +273,13 @@ def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_step
     config = replace(config, val=str(pictures), validate_steps=2, steps=5)
     list(train(config, tmp_path / "run", device="cpu", stop_after=3))
     list(train(config, tmp_path / "run", device="cpu", resume=True))
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = _log(tmp_path / "run")
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]  # at a run's end too, but where it is stopped
     stopped = tmp_path / "stopped"
     asked = iter([False, True])
     list(train(config, stopped, device="cpu", stopping=lambda: next(asked)))  # after step 2, without a validation
     list(train(config, stopped, device="cpu", resume=True))
-    log = [json.loads(line) for line in (stopped / "log.jsonl").read_text().splitlines()]
+    log = _log(stopped)
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]
 
 
@@ -468,7 +472,7 @@ def test_what_cannot_be_read_any_more_ends_the_run_in_a_line(config, tmp_path, m
 
 def test_every_validation_follows_a_record_of_its_steps(config, pictures, tmp_path):
     list(train(replace(config, val=str(pictures), validate_steps=2, steps=5), tmp_path / "run", device="cpu"))
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = _log(tmp_path / "run")
     kinds = [(e["event"], e["step"]) for e in log[1:]]
     assert [kinds[kinds.index(("validated", n)) - 1] for n in (2, 4, 5)] == [("step", n) for n in (2, 4, 5)]
 
