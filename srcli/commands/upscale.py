@@ -165,16 +165,14 @@ def upscale(
         raise UsageError("one picture goes through one network: srcli compare shows several beside each other")
     model = models[0] if models else None
     format = format.lower().lstrip(".")
-    format = {"jpeg": "jpg", "tif": "tiff"}.get(format, format)
-    one_of("--format", format, FORMATS)
+    format = one_of("--format", {"jpeg": "jpg", "tif": "tiff"}.get(format, format), FORMATS)
     watch = watch or watch_idle is not None
     exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
     icc = one_of("--icc", icc, ICC)
     precision = one_of("--precision", precision, PRECISIONS)
-    fit = one_of("--fit", fit, FITS) if fit else None
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
-    _refuse_sizes(scale, width, height, long_side, min_side, fit)
+    box = _box(scale, width, height, long_side, min_side, one_of("--fit", fit, FITS) if fit else None)
     computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, separate_alpha, wrap)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
@@ -205,7 +203,7 @@ def upscale(
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.watch import arrivals
-    from srcli.media.jobs import Box, Naming, plan_jobs
+    from srcli.media.jobs import Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
 
     if stream and rank_and_world()[1] > 1:
@@ -215,7 +213,6 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
-    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
         keeping(None if dry_run else report, ranks, console.error, output=output) as journal,
@@ -426,13 +423,16 @@ def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool)
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
 
 
-def _refuse_sizes(
-    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: str | None
-) -> None:
-    """Refuse sizes that say two things; width with height is one."""
+def _box(
+    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: "Fit | None"
+) -> "Box | None":
+    """Return the size in px that results get, None where it is a factor; refuse sizes that say two things."""
+    from srcli.media.jobs import Box
+
     given = {"--scale": scale, "--width or --height": width or height, "--long-side": long_side, "--min-side": min_side}
     named = [flag for flag, value in given.items() if value]
     if len(named) > 1:
         raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
     if fit and not (width and height):
         raise UsageError("--fit says how a picture fills --width and --height: give both")
+    return Box(width, height, long_side, min_side, fit or "contain") if named and not scale else None

@@ -230,7 +230,7 @@ def list_failures(tally: Tally) -> None:
 def sum_up(tally: Tally, choice: "Choice", ranks: "Team", how: Writing) -> None:
     """Sum up, and exit 1 where something failed."""
     if how.voice.notes and not how.voice.json:
-        _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
+        console.note(_counted(tally))
         if tally.busy[1] and ranks.world == 1:
             pictures = "pictures: " if tally.films else ""
             console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
@@ -246,15 +246,11 @@ def _bottleneck(busy: list[float], elapsed: float) -> str:
     return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {video.slowest(busy)}"
 
 
-def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:
-    parts = [f"{finished - failed} upscaled"]
-    if planned > tried:
-        parts.append(f"{planned - tried} skipped")
-    if failed:
-        parts.append(f"{failed} failed")
-    if finished < tried:
-        parts.append(f"{tried - finished} not tried")
-    console.note(", ".join(parts))
+def _counted(tally: Tally) -> str:
+    """Say what became of how many files."""
+    failed = len(tally.failures)
+    others = {"skipped": tally.planned - tally.tried, "failed": failed, "not tried": tally.tried - tally.finished}
+    return ", ".join([f"{tally.finished - failed} upscaled", *(f"{n} {what}" for what, n in others.items() if n > 0)])
 
 
 def stills(jobs: "list[Job]") -> "list[Job]":
