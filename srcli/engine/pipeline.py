@@ -321,7 +321,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         else:
             notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
     except UserError as error:
-        if job.renames and job.target.exists():
+        if job.exists == "rename" and job.target.exists():
             return _write(upscaled._replace(job=renamed(job)), quality=quality, png_level=png_level)
         return _failed(job, error)
     return Done(
@@ -340,7 +340,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
 
 
 def _failed(job: Job, error: UserError) -> Done:
-    if job.fresh and job.yields and is_result(job):
+    if job.fresh and job.exists == "skip" and is_result(job):
         return Done(job.source, job.target, "skipped")
     return Done(job.source, job.target, "failed", error=str(error))
 

@@ -239,7 +239,7 @@ def _appeared(job: Job) -> bool:
 
 def _refuse_taken(job: Job, parts: Parts) -> None:
     """Raise BadFolder where another file has the name of the result by now, and that is not to be kept as one."""
-    if _appeared(job) and not job.yields and not published(job.target):
+    if _appeared(job) and job.exists != "skip" and not published(job.target):
         if not begun(job.target):
             parts.remove()
         with writing_to(job.target):

@@ -42,7 +42,7 @@ class Format(NamedTuple):
     carries: str
 
 
-FORMATS = {
+FORMATS = {  # that can be written
     "png": Format("PNG", 2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
     "jpeg": Format("JPEG", 65500, 8, "gray icc exif xmp dpi iptc comment"),  # libjpeg's most; the format has 65535
     "webp": Format("WebP", 16383, 8, "alpha icc exif xmp"),
@@ -52,11 +52,6 @@ FORMATS = {
     "ppm": Format("PPM", 2**31 - 1, 16, "gray"),
     "tga": Format("TGA", 65535, 8, "gray alpha"),
 }
-
-
-def formats() -> tuple[str, ...]:
-    """List the formats that can be written."""
-    return tuple(FORMATS)
 
 
 def suffix_of(format: str) -> str:

@@ -17,7 +17,7 @@ from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, Us
 from srcli.files import files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import HEIC, SUFFIXES, formats, size_limit, suffix_of
+from srcli.media.formats import FORMATS, HEIC, SUFFIXES, size_limit, suffix_of
 from srcli.media.probe import Probe, probe
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
@@ -85,8 +85,7 @@ class Job:
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
-    yields: bool = False  # to what appears, where that is the same: another run was quicker
-    renames: bool = False  # takes another name where something appears
+    exists: Exists = "error"  # where something appears, rename takes another name, and skip yields to what is the same
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
@@ -198,8 +197,7 @@ def plan_jobs(
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
-    yields, renames = exists == "skip", exists == "rename"
-    return refused + [replace(job, fresh=new, yields=yields, renames=renames) for job, new in zip(jobs, fresh, strict=True)]
+    return refused + [replace(job, fresh=new, exists=exists) for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -208,8 +206,8 @@ def _format(name: str) -> str | None:
     if name in sniff.CONTAINERS.values():
         return name
     format = SUFFIXES.get(f".{name.lower().lstrip('.')}", "")
-    if format not in formats():
-        raise UsageError(f"no format '{name}'; there are keep, {', '.join(formats())}")
+    if format not in FORMATS:
+        raise UsageError(f"no format '{name}'; there are keep, {', '.join(FORMATS)}")
     return format
 
 
@@ -410,8 +408,8 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
         return [_single_video(found[0].path, output, wanted, scale)]
     format = SUFFIXES.get(output.suffix.lower(), "")
-    if format not in formats() and not (format == "gif" and frame_count(found[0].path) > 1):
-        raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
+    if format not in FORMATS and not (format == "gif" and frame_count(found[0].path) > 1):
+        raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
     return [_job(found[0].path, output, format, scale)]
@@ -420,8 +418,8 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
 def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
     """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
-    if format not in formats():
-        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(formats())}")
+    if format not in FORMATS:
+        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
     if len(found) == 1 and sniff.is_video(found[0].path):
         return [Job(found[0].path, pattern, format, None, scale, video=True)]
     own = [entry.number for entry in found if entry.number is not None]
@@ -440,7 +438,7 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
     if not film and frame_count(source) == 1:
         raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
-        still = SUFFIXES.get(output.suffix.lower()) in formats()
+        still = SUFFIXES.get(output.suffix.lower()) in FORMATS
         numbered = f"; numbered pictures: '{output.with_name(f'{output.stem}_%05d{output.suffix}')}'" if still else ""
         containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
         raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
@@ -489,7 +487,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
     notes: tuple[str, ...] = ()
     frames = frame_count(source) if facts and facts.format in ANIMATED and format in ANIMATED else 1
-    if format not in formats() and frames == 1:
+    if format not in FORMATS and frames == 1:
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from srcli.errors import BadPicture
 from srcli.media.color import to_srgb
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.formats import formats, size_limit, suffix_of
+from srcli.media.formats import FORMATS, size_limit, suffix_of
 from srcli.media.picture import Picture, Quality
 from srcli.media.probe import probe
 from srcli.media.read import read_image
@@ -261,7 +261,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-@pytest.mark.parametrize("format", formats())
+@pytest.mark.parametrize("format", FORMATS)
 def test_metadata_are_kept_or_said(tmp_path, format, dtype):
     picture = replace(FULL, pixels=noise(3, dtype))
     notes = write_image(picture, path := tmp_path / f"a{suffix_of(format)}")
