@@ -192,7 +192,7 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[V
     """Plan the videos as the flags say; flags that do not fit one raise UsageError or, unless they `refuse` all, fail it."""
     from srcli.engine.video import Choices, plan_videos
     from srcli.media.encoding import Wishes
-    from srcli.media.jobs import is_sequence
+    from srcli.media.numbered import is_sequence
     from srcli.media.video import Clip
 
     rate = parse_rate(flags.fps)

@@ -28,7 +28,8 @@ from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.containers import UpscaledTrack, join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.formats import SEGMENT
-from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
+from srcli.media.jobs import Box, Job, result_size
+from srcli.media.numbered import is_sequence, numbered, numbered_path, numbered_there
 from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import Probe

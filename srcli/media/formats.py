@@ -34,6 +34,10 @@ SUFFIXES = {
 
 HEIC = (".heic", ".heif", ".hif")  # which the extra srcli[heic] reads
 
+# Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
+UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
+PICTURES = frozenset((*SUFFIXES, *UNREADABLE))
+
 
 class Format(NamedTuple):
     name: str

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, UsageError
-from srcli.files import files_in
+from srcli.files import LONGEST, files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import FORMATS, HEIC, SUFFIXES, size_limit, suffix_of
+from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, size_limit, suffix_of
+from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
@@ -25,19 +26,12 @@ Fit = Literal["contain", "cover"]
 
 LARGEST = 16  # times the input's side; more is a slip of the hand, and a network has nothing left to add
 
-# Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
-_UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
-_PICTURES = frozenset((*SUFFIXES, *_UNREADABLE))
-
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
 _FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
 
-_NUMBER = re.compile(r"%(?:0(\d+))?d")
-
 _RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
 
-LONGEST = 255  # bytes of a name, on every file system in use
 PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
 
 
@@ -276,50 +270,6 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
         yield from named
 
 
-def numbered(pattern: Path) -> list[Path]:
-    """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
-    match = _NUMBER.search(pattern.name)
-    assert match
-    if int(match[1] or 0) > LONGEST:
-        raise BadPicture(f"no name has the {match[1]} digits of '{pattern}'")
-    digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
-    form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
-    try:
-        found = [(int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name))]
-    except OSError as error:
-        raise BadFolder(f"cannot read the folder '{pattern.parent}': {error.strerror}") from error
-    if not found:
-        raise BadPicture(f"no picture is named as '{pattern}'")
-    return [path for _, path in sorted(found)]
-
-
-def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
-    """Count the numbers between the first and the last of the pictures of a pattern that none of them has."""
-    if not _NUMBER.search(pattern.name) or not files:
-        return 0
-    return _number(pattern, files[-1]) - _number(pattern, files[0]) + 1 - len(files)
-
-
-def _number(pattern: Path, path: Path) -> int:
-    """Read the number of one of the pictures of a pattern."""
-    match = _NUMBER.search(pattern.name)
-    assert match
-    return int(path.name[match.start() : len(path.name) - len(pattern.name) + match.end()])
-
-
-def numbered_there(pattern: Path) -> list[Path]:
-    """List pictures as `numbered`; none where there are none, or no folder."""
-    try:
-        return numbered(pattern)
-    except (BadPicture, BadFolder):
-        return []
-
-
-def is_sequence(path: Path) -> bool:
-    """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
-    return bool(_NUMBER.search(path.name)) and path.suffix.lower() in _PICTURES and not os.path.lexists(path)
-
-
 def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
@@ -328,7 +278,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
                 yield _Found(path, named=True)
             else:
-                yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
+                yield from (_Found(picture, number=number_of(path, picture)) for picture in pictures)
         elif path.is_dir():
             pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
@@ -388,7 +338,7 @@ def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in sniff.DOUBTFUL:
         return sniff.is_video(path)
-    return suffix in _PICTURES or suffix in sniff.SUFFIXES
+    return suffix in PICTURES or suffix in sniff.SUFFIXES
 
 
 # Outputs
@@ -425,11 +375,6 @@ def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale
     own = [entry.number for entry in found if entry.number is not None]
     numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
     return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
-
-
-def numbered_path(pattern: Path, number: int) -> Path:
-    """Fill the number into a pattern."""
-    return pattern.with_name(_NUMBER.sub(lambda match: f"{number:0{match[1] or 1}d}", pattern.name, count=1))
 
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
@@ -491,7 +436,7 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to
-    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in _UNREADABLE):
+    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in UNREADABLE):
         target = _with_suffix(target, source, suffix_of(format))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
