@@ -44,12 +44,21 @@ class Tally:
     planned: int = 0
     tried: int = 0  # of them, those that were not skipped
     finished: int = 0
+    late: int = 0  # of them, skipped in the end: another run was quicker
     exact: int = 0  # computed in float32
     films: int = 0  # videos, whose time is told by each
     failures: "list[Done | VideoDone]" = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
     stopped: bool = False  # by --fail-fast; the same on every rank
+
+    def count(self, done: "Done") -> None:
+        """Add a picture that is finished."""
+        self.finished += 1
+        self.late += done.status == "skipped"
+        self.exact += done.precision == "fp32"
+        self.failures += [done] if done.error else []
+        self.busy = [a + b for a, b in zip(self.busy, (done.decode, done.seconds, done.encode), strict=True)]
 
     def __iadd__(self, other: "Tally") -> "Tally":
         for name in ("planned", "tried", "finished", "exact", "films", "failures", "elapsed"):
@@ -148,20 +157,15 @@ def upscale_arrivals(
 
 def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
     """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried."""
-    from srcli.engine.pipeline import Done, upscale_files
+    from srcli.engine.pipeline import upscale_files
     from srcli.engine.share import share_of
     from srcli.media import pipes
 
     work = share_of(stills(jobs), ranks.rank, ranks.world)
     tally = Tally(planned=len(jobs))
-    late = 0  # skipped in the end: another run was quicker
     started = time.monotonic()
-    for job in jobs:
-        if job.skip and ranks.leads:
-            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
-            how.voice.outcome(skipped, "", bottleneck=None)
-            if how.journal:
-                how.journal.add(skipped)
+    if ranks.leads:
+        _note_skipped(jobs, how)
     with how.voice.bar(len(work)) as bar:
 
         def tick(job: "Job", fraction: float) -> None:
@@ -178,28 +182,36 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             advice=how.advice,
             tick=tick,
         ):
-            tally.finished += 1
-            tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
+            tally.count(done)
             bar.update(tally.finished, console.short(done.input))
-            tally.exact += done.precision == "fp32"
-            late += done.status == "skipped"
-            if done.error:
-                tally.failures.append(done)
             for line in done.notes:
                 how.voice.note(f"{done.input}: {line}")
             if how.piped and not done.error:
                 pipes.send(done.output)
             elif done.status == "skipped":
-                how.voice.outcome(done, "", bottleneck=None)
+                _tell_skipped(done, how.voice)
             else:
                 _tell(done, how.voice)
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished - late, tally.exact, late, tally.failures))  # the ranks' shares, one summary
-    tally.finished, tally.exact, late = (sum(share[i] for share in told) for i in (0, 1, 2))
-    tally.tried = sum(not job.skip for job in jobs) - late
-    tally.stopped = how.fail_fast and any(share[3] for share in told)
-    tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
+    told: list[Tally] = ranks.gathered(tally)  # the ranks' shares, one summary
+    tally.late, tally.exact = sum(share.late for share in told), sum(share.exact for share in told)
+    tally.finished = sum(share.finished for share in told) - tally.late
+    tally.tried = sum(not job.skip for job in jobs) - tally.late
+    tally.stopped = how.fail_fast and any(share.failures for share in told)
+    tally.failures = [failed for share in told for failed in share.failures] if ranks.leads else []
     return tally
+
+
+def _note_skipped(jobs: "list[Job]", how: Writing) -> None:
+    """Put down what there was before."""
+    from srcli.engine.pipeline import Done
+
+    for job in jobs:
+        if job.skip:
+            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
+            _tell_skipped(skipped, how.voice)
+            if how.journal:
+                how.journal.add(skipped)
 
 
 def _upscale_films(
@@ -277,6 +289,11 @@ def _planned(job: "Job") -> "Done":
         except UserError as error:
             return replace(done, status="failed", error=str(error))
     return done
+
+
+def _tell_skipped(done: "Done", voice: console.Voice) -> None:
+    """Print the record of a picture that was there; in words, their number is told in the end."""
+    voice.outcome(done, "", bottleneck=None)
 
 
 def _tell(done: "Done", voice: console.Voice) -> None:
