@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +11,6 @@ import typer
 
 from srcli import console, zoo
 from srcli.commands.options import (
-    DRAWING,
-    PAGE,
     PRECISIONS,
     Device,
     Ensemble,
@@ -21,12 +19,12 @@ from srcli.commands.options import (
     Precision,
     Scale,
     Tile,
-    check_output,
     common_scale,
     need_folder,
     one_of,
     parse_tile,
 )
+from srcli.commands.outputs import DRAWING, PAGE, check_output, write_files
 from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
 from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
@@ -150,7 +148,7 @@ def evaluate(
         _records(results, facts, against is not None)
     else:
         _show(results, against is not None, computed)
-    unwritten = _write_files(
+    unwritten = write_files(
         [
             (csv, partial(_write_csv, results, facts)),
             (report, partial(_write_report, results, protocol, computed, against is not None)),
@@ -187,21 +185,6 @@ def _entries(upscalers: Mapping[str, "Upscaler"], folders: Sequence[Path]) -> li
         Entry(name, label, upscalers[name]) if name in upscalers else Entry(label, label, Path(name))
         for name, label in zip(names, short_names(names), strict=True)
     ]
-
-
-def _write_files(files: Sequence[tuple[Path | None, Callable[[Path], None]]]) -> dict[Path, UserError]:
-    """Write those files that are named; return why some could not be, of which all but the first are told."""
-    unwritten: dict[Path, UserError] = {}
-    for file, write in files:
-        if not file:
-            continue
-        try:
-            write(file)
-        except UserError as error:
-            if unwritten:
-                console.error(str(error))
-            unwritten[file] = error
-    return unwritten
 
 
 def _write_report(results: Sequence["Result"], protocol: "Protocol", computed: str, published: bool, path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srcli import console, hub, zoo
-from srcli.commands.options import Json, Offline, Scale, check_output
+from srcli.commands.options import Json, Offline, Scale
+from srcli.commands.outputs import check_output
 from srcli.errors import BadCheckpoint, OutputExists, UsageError, WeightsNotFound
 from srcli.files import writing_to
 from srcli.models import label_of

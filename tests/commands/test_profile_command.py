@@ -10,6 +10,7 @@ from PIL import Image
 
 from srcli import checkpoint, zoo
 from srcli.engine.published import ABLATIONS, ROWS
+from srcli.errors import DiskFull
 from srcli.models import ARCHS, create
 from tests.conftest import photograph, small_files
 from tests.program import Result, srcli
@@ -117,6 +118,17 @@ def test_the_scale_of_all_networks_is_told_where_none_is_named(monkeypatch):
     said = "the scale is x4 unless -s says otherwise"
     assert said in srcli("profile", "--no-published").stdout
     assert said not in srcli("profile", "--no-published", "-s", 4).stdout
+
+
+def test_a_plot_is_drawn_though_the_table_cannot_be_written(tmp_path, monkeypatch):
+    def fail(path, *_):
+        raise DiskFull(f"cannot write '{path}': no space")
+
+    monkeypatch.setattr("srcli.commands.profile.write_csv", fail)
+    table, plot = tmp_path / "all.csv", tmp_path / "plot.png"
+    result = srcli("profile", "rfdn", "srcnn", "--csv", table, "--plot", plot)
+    assert (result.exit_code, result.stderr) == (1, f"error: cannot write '{table}': no space\n")
+    assert plot.is_file()
 
 
 def test_json_and_csv_have_the_same_figures(tmp_path):
