@@ -1,9 +1,8 @@
 """srcli upscale: pictures and folders of them through a network."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,6 @@ from srcli.commands import video
 from srcli.commands.forecast import Forecast, mib
 from srcli.commands.options import (
     PRECISIONS,
-    AnyPrecision,
     AnyScale,
     Compile,
     Device,
@@ -41,15 +39,14 @@ from srcli.media.sniff import CONTAINERS
 from srcli.zoo import PHOTO, VIDEO, Say
 
 if TYPE_CHECKING:
-    import torch
-
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Icc
-    from srcli.engine.upscale import Resizer
+    from srcli.engine.upscale import Resizer, Upscaler
     from srcli.engine.video import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
+    from srcli.ops.resize import Edge
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS: "tuple[Exists, ...]" = ("error", "skip", "overwrite", "rename")
@@ -173,7 +170,7 @@ def upscale(
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
     box = _box(scale, width, height, long_side, min_side, one_of("--fit", fit, FITS) if fit else None)
-    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, separate_alpha, wrap)
+    side, memory = parse_tile(tile), parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
     if piped and (json or dry_run):
@@ -202,6 +199,7 @@ def upscale(
     from srcli.engine.distributed import ENDLESS, rank_and_world, team
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
+    from srcli.engine.upscale import Upscaler
     from srcli.engine.watch import arrivals
     from srcli.media.jobs import Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
@@ -243,7 +241,17 @@ def upscale(
         jobs: list[Job] = ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
-        ready = partial(_resizer, how=computing, goal=goal, device=ranks.device, compiled=compiled)
+        upscaler = partial(
+            Upscaler,
+            device=ranks.device,
+            precision=precision,
+            tile=side,
+            memory=memory,
+            ensemble=ensemble,
+            separate=separate_alpha,
+            compile=compiled,
+        )
+        ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, edge="wrap" if wrap else "mirror")
         choice = weights.choice(ready, voice.note)
         if stream:
             _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), voice), journal)
@@ -326,18 +334,6 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
             signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
 
 
-@dataclass(frozen=True, slots=True)
-class _Computing:
-    """How the networks compute."""
-
-    precision: AnyPrecision
-    tile: int | None
-    memory: int | None
-    ensemble: bool
-    separate: bool
-    wrap: bool
-
-
 def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
     """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
     piped = str(output) == "-"
@@ -360,38 +356,26 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
 
 def _resizer(
     networks: "list[SRModel]",
-    how: _Computing,
+    upscaler: "Callable[[SRModel], Upscaler]",
+    memory: int | None,
     goal: "float | Box",
-    device: "torch.device",
-    compiled: bool,
+    edge: "Edge",
     *,
     name: str | None,
     say: Say,
 ) -> "Resizer":
-    """Make the networks ready on a device; say what is not as asked."""
+    """Make the networks ready; say what is not as asked."""
     from srcli.engine.memory import held_bytes
-    from srcli.engine.upscale import Resizer, Upscaler, way
+    from srcli.engine.upscale import Resizer, way
 
-    upscalers = {
-        network.scale: Upscaler(
-            network,
-            device=device,
-            precision=how.precision,
-            tile=how.tile,
-            memory=how.memory,
-            ensemble=how.ensemble,
-            separate=how.separate,
-            compile=compiled,
-        )
-        for network in networks
-    }
+    upscalers = {network.scale: upscaler(network) for network in networks}
     for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
         say(f"not compiled: {reason}")
     if isinstance(goal, float) and (said := way(goal, upscalers)):
         say(f"x{goal:g}: {said}")
-    if how.memory and device.type == "cpu" and how.memory < held_bytes():
+    if memory and memory < held_bytes() and all(u.device.type == "cpu" for u in upscalers.values()):
         say(f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken")
-    return Resizer(upscalers, edge="wrap" if how.wrap else "mirror", name=name)
+    return Resizer(upscalers, edge=edge, name=name)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
