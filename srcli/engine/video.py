@@ -25,7 +25,7 @@ from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
-from srcli.media.containers import UpscaledTrack, join, rehearse
+from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.formats import SEGMENT
 from srcli.media.jobs import Box, Job, result_size
@@ -33,7 +33,7 @@ from srcli.media.numbered import is_sequence, numbered, numbered_path, numbered_
 from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import Probe
-from srcli.media.segments import Parts, SegmentWriter, begun, published
+from srcli.media.segments import Parts, SegmentWriter, UpscaledTrack, begun, published
 from srcli.media.sequences import (
     AnimationReader,
     SequenceReader,
