@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from srcli.engine.video import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
-    from srcli.ops.resize import Edge
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS: "tuple[Exists, ...]" = ("error", "skip", "overwrite", "rename")
@@ -251,7 +250,7 @@ def upscale(
             separate=separate_alpha,
             compile=compiled,
         )
-        ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, edge="wrap" if wrap else "mirror")
+        ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, wrap=wrap)
         choice = weights.choice(ready, voice.note)
         if stream:
             _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), voice), journal)
@@ -359,7 +358,7 @@ def _resizer(
     upscaler: "Callable[[SRModel], Upscaler]",
     memory: int | None,
     goal: "float | Box",
-    edge: "Edge",
+    wrap: bool,
     *,
     name: str | None,
     say: Say,
@@ -375,7 +374,7 @@ def _resizer(
         say(f"x{goal:g}: {said}")
     if memory and memory < held_bytes() and all(u.device.type == "cpu" for u in upscalers.values()):
         say(f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken")
-    return Resizer(upscalers, edge=edge, name=name)
+    return Resizer(upscalers, edge="wrap" if wrap else "mirror", name=name)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
