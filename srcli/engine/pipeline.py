@@ -26,7 +26,7 @@ from srcli.errors import BadPicture, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.color import to_srgb
-from srcli.media.jobs import Job, is_result, pixels_of, renamed, result_size
+from srcli.media.jobs import Job, is_result, renamed, result_size
 from srcli.media.picture import COMPRESSED, Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.read import read_image
@@ -205,7 +205,7 @@ def streaming(resizer: Resizer, job: Job) -> Upscaler | None:
     if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
         return None
     sides = job.probe.height, job.probe.width
-    if pixels_of(job) < STREAM_FROM or (upscaler := resizer.one_pass(sides, job.size)) is None:
+    if job.pixels < STREAM_FROM or (upscaler := resizer.one_pass(sides, job.size)) is None:
         return None
     pooled = upscaler.model.tiling.kind == "statistics"
     small = min(sides) < upscaler.model.min_side

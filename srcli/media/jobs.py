@@ -4,7 +4,6 @@ import glob
 import math
 import os
 import re
-import shutil
 import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,6 +83,11 @@ class Job:
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
     refused: str = ""  # why nothing can come of it, told when its turn comes
+
+    @property
+    def pixels(self) -> int:
+        """Px of the result, all frames; 0 where its size is not known."""
+        return math.prod(self.size) * self.frames if self.size else 0
 
 
 class Naming(NamedTuple):
@@ -203,46 +207,6 @@ def _format(name: str) -> str | None:
     if format not in FORMATS:
         raise UsageError(f"no format '{name}'; there are keep, {', '.join(FORMATS)}")
     return format
-
-
-# Disk
-
-# Bytes written for each byte of pixels, about twice what two photographs of Kodak take after bicubic x4 (PNG 0.38,
-# TIFF 0.42, JPEG 0.09, WebP 0.05, AVIF 0.04), because drawings and noise take more; WebP may be lossless
-_PACKED = {"png": 0.8, "tiff": 0.85, "jpeg": 0.2, "webp": 0.35, "avif": 0.1, "gif": 0.35}
-_PACKED |= dict.fromkeys(sniff.CONTAINERS.values(), 0.1)  # videos, with the segments that they are joined from
-
-
-class Disk(NamedTuple):
-    """What results take, by a cautious estimate, and what is free where they go; in bytes."""
-
-    folder: Path
-    needed: int
-    free: int
-
-
-def disks(jobs: Iterable[Job]) -> list[Disk]:
-    """Sum up what the jobs write, for each file system."""
-    needed: dict[int, int] = {}
-    folders: dict[int, Path] = {}
-    for job in jobs:
-        there = next(place for place in job.target.absolute().parents if place.exists())
-        device = there.stat().st_dev
-        folders.setdefault(device, there)
-        needed[device] = needed.get(device, 0) + _bytes(job)
-    return [Disk(folder, needed[device], shutil.disk_usage(folder).free) for device, folder in folders.items()]
-
-
-def pixels_of(job: Job) -> int:
-    """Count the px of a result, all frames; 0 where its size is not known."""
-    return math.prod(job.size) * job.frames if job.size else 0
-
-
-def _bytes(job: Job) -> int:
-    if job.probe is None:
-        return 0
-    values = pixels_of(job) * (job.probe.channels + job.probe.alpha)
-    return int(values * (job.probe.depth // 8) * _PACKED.get(job.format, 1.0))
 
 
 # Inputs

@@ -442,7 +442,7 @@ def test_a_dry_run_fails_where_the_memory_cannot_hold_the_work(folder, monkeypat
 
 def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("srcli.media.jobs.shutil.disk_usage", lambda folder: usage(2**20, 2**20, 1000))
+    monkeypatch.setattr("srcli.media.footprint.shutil.disk_usage", lambda folder: usage(2**20, 2**20, 1000))
     result = upscale(folder, "-s", 4, "--dry-run")
     assert result.exit_code == 1
     assert "has 0.0 MiB free, but the results take about 0.3 MiB" in result.stderr
