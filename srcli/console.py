@@ -5,7 +5,8 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,34 @@ def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[
     drawn = Progress(*columns, console=_err, disable=quiet or not _err.is_terminal)
     with nullcontext(drawn) if drawn.disable else drawn:
         yield Bar(drawn, total, quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How much a command says beside errors: notes and bars on stderr, results as lines, or as records, which `json` wants."""
+
+    notes: bool = True
+    results: bool = True
+    json: bool = False
+
+    def note(self, message: str) -> None:
+        """Say in one line what happens."""
+        if self.notes:
+            note(message)
+
+    def outcome(self, item: Any, line: str, **more: Any) -> None:
+        """Print what became of a file: its record with `more` facts, or a line, unless that is empty."""
+        if self.json:
+            record(item, **more)
+        elif self.results and line:
+            result(line)
+
+    def bar(self, total: float, *, counted: bool = True) -> AbstractContextManager[Bar]:
+        """Draw a bar, as `bar` does, where notes are told and no records."""
+        return bar(total, counted=counted, quiet=self.json or not self.notes)
+
+
+SILENT = Voice(notes=False, results=False)
 
 
 def short(path: Path) -> str:

@@ -19,6 +19,7 @@ try:
 except ImportError:  # Windows, where nothing tells what is left from what is being written
     fcntl = None  # type: ignore[assignment]
 
+LONGEST = 255  # bytes of a name, on every file system in use
 DRAWN = "drawn by srcli"  # what plots, figures and samples say of themselves
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp(\.\w+)?")

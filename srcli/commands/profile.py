@@ -1,6 +1,7 @@
 """srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -8,17 +9,16 @@ import typer
 
 from srcli import console, zoo
 from srcli.commands.options import (
-    DRAWING,
     PRECISIONS,
     Device,
     Json,
     Offline,
     Precision,
     Scale,
-    check_output,
     one_of,
     parse_size,
 )
+from srcli.commands.outputs import DRAWING, check_output, write_files
 from srcli.errors import UsageError
 from srcli.files import write_csv
 
@@ -150,9 +150,8 @@ def profile(
                 _show_challenge(rows, draw)
         if published and not models:
             _show_scores(factor, draw)
-    if csv:
-        _write_csv(csv, [_record(r) for r in rows + changed])
-    if plot:
+
+    def draw_plot(path: Path) -> None:
         from srcli.engine.plot import plot_tradeoff, tradeoff
 
         title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if axis == "milliseconds" else "")
@@ -162,7 +161,10 @@ def profile(
         there = {point.label for point in points}
         if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
             console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
-        plot_tradeoff(points, plot, axis=axis, title=title, dark=dark)
+        plot_tradeoff(points, path, axis=axis, title=title, dark=dark)
+
+    if unwritten := write_files([(csv, partial(_write_csv, [_record(r) for r in rows + changed])), (plot, draw_plot)]):
+        raise next(iter(unwritten.values()))
 
 
 def _show_counts(rows: Sequence[_Row], draw: Draw, *, time: bool) -> None:
@@ -294,7 +296,7 @@ def _record(row: _Row) -> dict[str, Any]:
     return {**found, "published": asdict(row.beside)} if row.beside else found
 
 
-def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
+def _write_csv(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Write one line a network; what is nested gets names joined by dots."""
     flat = [_flat(record) for record in records]
     keys = dict.fromkeys(key for record in flat for key in record)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 import typer
 
 from srcli import console
-from srcli.commands.options import DRAWING, Device, Json, check_output, need_folder, one_of
+from srcli.commands.options import Device, Json, need_folder, one_of
+from srcli.commands.outputs import DRAWING, check_output
 from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
 from srcli.errors import INTERRUPTED, UsageError, UserError
 from srcli.models import ARCHS

@@ -4,7 +4,6 @@ import glob
 import math
 import os
 import re
-import shutil
 import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, UsageError
-from srcli.files import files_in
+from srcli.files import LONGEST, files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import HEIC, SUFFIXES, formats, size_limit, suffix_of
+from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, size_limit, suffix_of
+from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
@@ -25,19 +25,12 @@ Fit = Literal["contain", "cover"]
 
 LARGEST = 16  # times the input's side; more is a slip of the hand, and a network has nothing left to add
 
-# Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
-_UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
-_PICTURES = frozenset((*SUFFIXES, *_UNREADABLE))
-
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
 _FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
 
-_NUMBER = re.compile(r"%(?:0(\d+))?d")
-
 _RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
 
-LONGEST = 255  # bytes of a name, on every file system in use
 PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
 
 
@@ -85,12 +78,16 @@ class Job:
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
-    yields: bool = False  # to what appears, where that is the same: another run was quicker
-    renames: bool = False  # takes another name where something appears
+    exists: Exists = "error"  # where something appears, rename takes another name, and skip yields to what is the same
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
     refused: str = ""  # why nothing can come of it, told when its turn comes
+
+    @property
+    def pixels(self) -> int:
+        """Px of the result, all frames; 0 where its size is not known."""
+        return math.prod(self.size) * self.frames if self.size else 0
 
 
 class Naming(NamedTuple):
@@ -198,8 +195,7 @@ def plan_jobs(
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
-    yields, renames = exists == "skip", exists == "rename"
-    return refused + [replace(job, fresh=new, yields=yields, renames=renames) for job, new in zip(jobs, fresh, strict=True)]
+    return refused + [replace(job, fresh=new, exists=exists) for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -208,49 +204,9 @@ def _format(name: str) -> str | None:
     if name in sniff.CONTAINERS.values():
         return name
     format = SUFFIXES.get(f".{name.lower().lstrip('.')}", "")
-    if format not in formats():
-        raise UsageError(f"no format '{name}'; there are keep, {', '.join(formats())}")
+    if format not in FORMATS:
+        raise UsageError(f"no format '{name}'; there are keep, {', '.join(FORMATS)}")
     return format
-
-
-# Disk
-
-# Bytes written for each byte of pixels, about twice what two photographs of Kodak take after bicubic x4 (PNG 0.38,
-# TIFF 0.42, JPEG 0.09, WebP 0.05, AVIF 0.04), because drawings and noise take more; WebP may be lossless
-_PACKED = {"png": 0.8, "tiff": 0.85, "jpeg": 0.2, "webp": 0.35, "avif": 0.1, "gif": 0.35}
-_PACKED |= dict.fromkeys(sniff.CONTAINERS.values(), 0.1)  # videos, with the segments that they are joined from
-
-
-class Disk(NamedTuple):
-    """What results take, by a cautious estimate, and what is free where they go; in bytes."""
-
-    folder: Path
-    needed: int
-    free: int
-
-
-def disks(jobs: Iterable[Job]) -> list[Disk]:
-    """Sum up what the jobs write, for each file system."""
-    needed: dict[int, int] = {}
-    folders: dict[int, Path] = {}
-    for job in jobs:
-        there = next(place for place in job.target.absolute().parents if place.exists())
-        device = there.stat().st_dev
-        folders.setdefault(device, there)
-        needed[device] = needed.get(device, 0) + _bytes(job)
-    return [Disk(folder, needed[device], shutil.disk_usage(folder).free) for device, folder in folders.items()]
-
-
-def pixels_of(job: Job) -> int:
-    """Count the px of a result, all frames; 0 where its size is not known."""
-    return math.prod(job.size) * job.frames if job.size else 0
-
-
-def _bytes(job: Job) -> int:
-    if job.probe is None:
-        return 0
-    values = pixels_of(job) * (job.probe.channels + job.probe.alpha)
-    return int(values * (job.probe.depth // 8) * _PACKED.get(job.format, 1.0))
 
 
 # Inputs
@@ -278,50 +234,6 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
         yield from named
 
 
-def numbered(pattern: Path) -> list[Path]:
-    """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
-    match = _NUMBER.search(pattern.name)
-    assert match
-    if int(match[1] or 0) > LONGEST:
-        raise BadPicture(f"no name has the {match[1]} digits of '{pattern}'")
-    digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
-    form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
-    try:
-        found = [(int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name))]
-    except OSError as error:
-        raise BadFolder(f"cannot read the folder '{pattern.parent}': {error.strerror}") from error
-    if not found:
-        raise BadPicture(f"no picture is named as '{pattern}'")
-    return [path for _, path in sorted(found)]
-
-
-def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
-    """Count the numbers between the first and the last of the pictures of a pattern that none of them has."""
-    if not _NUMBER.search(pattern.name) or not files:
-        return 0
-    return _number(pattern, files[-1]) - _number(pattern, files[0]) + 1 - len(files)
-
-
-def _number(pattern: Path, path: Path) -> int:
-    """Read the number of one of the pictures of a pattern."""
-    match = _NUMBER.search(pattern.name)
-    assert match
-    return int(path.name[match.start() : len(path.name) - len(pattern.name) + match.end()])
-
-
-def numbered_there(pattern: Path) -> list[Path]:
-    """List pictures as `numbered`; none where there are none, or no folder."""
-    try:
-        return numbered(pattern)
-    except (BadPicture, BadFolder):
-        return []
-
-
-def is_sequence(path: Path) -> bool:
-    """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
-    return bool(_NUMBER.search(path.name)) and path.suffix.lower() in _PICTURES and not os.path.lexists(path)
-
-
 def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
@@ -330,7 +242,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
                 yield _Found(path, named=True)
             else:
-                yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
+                yield from (_Found(picture, number=number_of(path, picture)) for picture in pictures)
         elif path.is_dir():
             pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
@@ -390,7 +302,7 @@ def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in sniff.DOUBTFUL:
         return sniff.is_video(path)
-    return suffix in _PICTURES or suffix in sniff.SUFFIXES
+    return suffix in PICTURES or suffix in sniff.SUFFIXES
 
 
 # Outputs
@@ -410,8 +322,8 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
         return [_single_video(found[0].path, output, wanted, scale)]
     format = SUFFIXES.get(output.suffix.lower(), "")
-    if format not in formats() and not (format == "gif" and frame_count(found[0].path) > 1):
-        raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
+    if format not in FORMATS and not (format == "gif" and frame_count(found[0].path) > 1):
+        raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
     return [_job(found[0].path, output, format, scale)]
@@ -420,18 +332,13 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
 def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
     """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
-    if format not in formats():
-        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(formats())}")
+    if format not in FORMATS:
+        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
     if len(found) == 1 and sniff.is_video(found[0].path):
         return [Job(found[0].path, pattern, format, None, scale, video=True)]
     own = [entry.number for entry in found if entry.number is not None]
     numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
     return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
-
-
-def numbered_path(pattern: Path, number: int) -> Path:
-    """Fill the number into a pattern."""
-    return pattern.with_name(_NUMBER.sub(lambda match: f"{number:0{match[1] or 1}d}", pattern.name, count=1))
 
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
@@ -440,7 +347,7 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
     if not film and frame_count(source) == 1:
         raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
-        still = SUFFIXES.get(output.suffix.lower()) in formats()
+        still = SUFFIXES.get(output.suffix.lower()) in FORMATS
         numbered = f"; numbered pictures: '{output.with_name(f'{output.stem}_%05d{output.suffix}')}'" if still else ""
         containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
         raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
@@ -489,11 +396,11 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
     notes: tuple[str, ...] = ()
     frames = frame_count(source) if facts and facts.format in ANIMATED and format in ANIMATED else 1
-    if format not in formats() and frames == 1:
+    if format not in FORMATS and frames == 1:
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to
-    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in _UNREADABLE):
+    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in UNREADABLE):
         target = _with_suffix(target, source, suffix_of(format))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))

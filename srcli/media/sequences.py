@@ -11,7 +11,7 @@ import numpy as np
 from srcli.errors import BadPicture, BadVideo
 from srcli.media.animation import ANIMATED, Animation, read_animation
 from srcli.media.formats import kind_of
-from srcli.media.jobs import is_sequence, numbered, numbered_path, numbers_missing
+from srcli.media.numbered import is_sequence, numbered, numbered_path, numbers_missing
 from srcli.media.picture import Picture
 from srcli.media.pixels import reduced
 from srcli.media.read import read_image

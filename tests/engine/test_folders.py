@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.engine.folders import counterpart, hr_folder, list_pictures, partner, read_pictures
+from srcli.engine.folders import counterpart, hr_folder, list_pictures, partner, partners, read_pictures
 from srcli.errors import BadFolder
 from srcli.media.formats import HEIC, SUFFIXES
 from tests.conftest import photograph
@@ -204,3 +204,18 @@ def test_lr_is_told_beside_hr_alone(tmp_path):
         (tmp_path / file).touch()
     with pytest.raises(BadFolder, match=r"holds LR beside HR; name the HR alone: .*A_HR, .*B_HR"):
         list_pictures(tmp_path)
+
+
+def test_a_folder_is_listed_once_for_all_of_its_pictures_and_anew_when_it_has_changed(tmp_path, monkeypatch):
+    hr, sr = tmp_path / "hr", tmp_path / "sr"
+    for name in "abcdef":
+        for file in (hr / f"{name}.png", sr / f"{name}_HAT.png"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(b"")
+    pictures, listed, iterdir = sorted(hr.iterdir()), [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
+    assert [file.name for file in partners(pictures, sr, 4)] == [f"{name}_HAT.png" for name in "abcdef"]
+    assert listed.count(hr) == listed.count(sr) == 1
+    (sr / "g_HAT.png").write_bytes(b"")
+    os.utime(sr, ns=(0, 0))  # no clock is too coarse to tell
+    assert partner(hr / "g.png", sr, 4).name == "g_HAT.png"

@@ -27,7 +27,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, upscale_video
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.media import containers
+from srcli.media import containers, verification
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
@@ -442,7 +442,7 @@ def test_the_title_of_a_track_goes_along(tmp_path):
 def test_languages_that_quicktime_has_no_code_for_are_said():
     assert containers._of_stream({"language": "deu"}, "mov") == {"language": "ger"}
     assert containers._of_stream({"language": "deu"}, "mp4") == {"language": "deu"}
-    assert containers._lost_languages([None, "pt-BR", "ger", "und"], ["und", "und", "ger", "und"]) == ["pt-BR"]
+    assert verification._lost_languages([None, "pt-BR", "ger", "und"], ["und", "und", "ger", "und"]) == ["pt-BR"]
 
 
 def test_a_subtitle_ends_with_the_cut(tmp_path):
