@@ -14,7 +14,7 @@ import typer
 from srcli import console
 from srcli.commands.options import DRAWING, Device, Json, check_output, need_folder, one_of
 from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
-from srcli.errors import INTERRUPTED, UsageError, UserError
+from srcli.errors import INTERRUPTED, UsageError, UserError, counted
 from srcli.models import ARCHS
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def train(
         console.note(
             f"step {stop.saved.step:,} saved; continue with --resume"
             if stop.was_asked or (stop.latest and stop.latest.fraction < 1)
-            else f"done: weights in {out}/best.safetensors, after {stop.saved.step:,} steps"
+            else f"done: weights in {out}/best.safetensors, after {counted(stop.saved.step, 'step')}"
         )
     if stop.was_asked:
         raise typer.Exit(INTERRUPTED)
@@ -246,7 +246,7 @@ def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) 
     match event:
         case Started():
             console.note(
-                f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
+                f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {counted(event.pictures, 'picture')} of "
                 f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
             )
             for line in event.notes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from srcli import console
-from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError
+from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError, counted
 from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def upscale_stream(
             resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))
         )
     if not quiet:
-        console.note(f"{done.frames} frames in {done.seconds:.1f} s")
+        console.note(f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s")
     if not done.frames:
         raise BadVideo(done.error or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame"))
     return engine.VideoDone(
@@ -300,12 +300,12 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
         console.record(done, bottleneck=slowest(stages) if any(stages) else None)
     elif done.status != "failed" and not quiet:
         size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}" + (f"  {done.frames} frames" if done.frames else ""))
+        console.result(f"{console.one_line(done.output)}{size}" + (f"  {counted(done.frames, 'frame')}" if done.frames else ""))
     if quiet or json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept
     at_work = busy(stages, done.seconds)
-    parts = [f"{computed} frames in {done.seconds:.1f} s ({at_work})"] if computed else []
+    parts = [f"{counted(computed, 'frame')} in {done.seconds:.1f} s ({at_work})"] if computed else []
     if done.kept:
         parts.append(f"{done.kept} kept from an earlier run")
     if done.repeated:
@@ -313,7 +313,7 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
             f"{done.repeated} equal to the frame before them and not computed: {done.repeated / done.frames:.0%} saved"
         )
     if done.spared:
-        parts.append(f"{done.spared} tiles taken over from the frame before")
+        parts.append(f"{counted(done.spared, 'tile')} taken over from the frame before")
     console.note(f"{done.input}: " + ", ".join(parts))
 
 

@@ -30,6 +30,7 @@ from srcli.errors import (
     UsageError,
     UserError,
     WeightsNotFound,
+    counted,
     first_line,
     out_of_memory,
     quoted,
@@ -287,5 +288,7 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
         if ranks.device.type != "cuda" and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
             notes.append("batch norm measures each rank's own patches (SyncBatchNorm needs CUDA); rank 0's statistics are kept")
     if state is not None and (ranks_before := state.get("world", 1)) != ranks.world:
-        notes.append(f"the run had {ranks_before} ranks and now has {ranks.world}: it sees other patches than it would have")
+        notes.append(
+            f"the run had {counted(ranks_before, 'rank')} and now has {ranks.world}: it sees other patches than it would have"
+        )
     return notes

@@ -25,7 +25,7 @@ from srcli import __version__, zoo
 from srcli.engine.device import fast_precision, has_kernels, pick_device
 from srcli.engine.tiling import made_picture
 from srcli.engine.upscale import PROBE, Upscaler
-from srcli.errors import UserError, first_line
+from srcli.errors import UserError, counted, first_line
 
 State = Literal["ok", "missing", "broken"]  # missing: something is left out that srcli does without
 PATIENCE = 3.0  # seconds that the Hub has to answer, name look-up included
@@ -193,7 +193,7 @@ def _weights() -> Finding:
     problems = [problem for _, problem in found if problem]
     if not found or problems:
         return Finding("weights", "broken", "; ".join(problems) or f"none in '{zoo.weights_folder()}'", "reinstall srcli")
-    return Finding("weights", "ok", f"{len(found)} files in {zoo.weights_folder()} are whole")
+    return Finding("weights", "ok", f"{counted(len(found), 'file')} in {zoo.weights_folder()}, whole")
 
 
 def _tile(seconds: Callable[[], float] = time.perf_counter) -> Finding:

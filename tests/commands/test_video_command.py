@@ -741,12 +741,18 @@ def test_what_numbered_pictures_cannot_carry_is_said_once(data, tmp_path):
     assert result.stderr.count("JPEG has no transparency: flattened on white") == 1
 
 
+def test_a_single_frame_is_one_frame(tmp_path):
+    result = done(make_clip(tmp_path / "in.mp4", frames=3), "-o", tmp_path / "out.mp4", "-s", 1, "--frames", 1)
+    assert result.stdout == f"{tmp_path / 'out.mp4'}  64x48  1 frame\n"
+    assert "in.mp4: 1 frame in " in result.stderr
+
+
 def test_pictures_whose_alpha_is_lost_are_said(tmp_path):
     for number in range(1, 4):
         shown = photograph() if number == 1 else np.dstack([photograph(), photograph()[..., 0]])
         Image.fromarray(shown).save(tmp_path / f"f_{number}.png")
     result = done(tmp_path / "f_%d.png", "-o", tmp_path / "out.mkv", "-s", 1)
-    assert "2 pictures have alpha, which the first has not: theirs is lost" in result.stderr
+    assert "alpha is lost of 2 pictures: the first has none" in result.stderr
 
 
 # Pipes
