@@ -149,7 +149,7 @@ def upscale_stream(
     `hint`: what is to be said where the weights for compressed videos are taken.
     """
     from srcli.engine import video as engine
-    from srcli.media.streams import Raw, RgbReader, Y4mReader
+    from srcli.media.streams import Raw, RgbReader, Y4mReader, lost_in_stream
     from srcli.media.video import Clip, VideoReader, probe_video
 
     first, last = flags.span()
@@ -170,6 +170,10 @@ def upscale_stream(
         reader = Y4mReader(sys.stdin.buffer, clip)
     if reader.track.interlaced and not flags.deinterlace and not quiet:
         console.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
+    if not quiet:
+        seen = replace(reader.track, interlaced=reader.track.interlaced and not flags.deinterlace)
+        for line in lost_in_stream(seen, stream.kind):
+            console.note(line)
     with console.bar(1, counted=False, quiet=quiet) as bar:
         done = engine.upscale_stream(
             resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))

@@ -773,6 +773,29 @@ def test_y4m_goes_through_a_pipe(tmp_path):
     assert np.abs(small - decoded(clip)[0]).mean() < 6
 
 
+@pytest.mark.parametrize(
+    ("clip", "flags", "said"),
+    [
+        ({"codec": "ffv1", "pix_fmt": "yuva420p"}, [], ["transparency is lost: a pipe carries none"]),
+        ({"codec": "ffv1", "pix_fmt": "yuv420p16le"}, [], ["16 bits reduced to 10"]),
+        ({"codec": "ffv1", "pix_fmt": "yuv420p10le"}, [], []),
+        ({"codec": "ffv1", "pix_fmt": "yuv420p10le"}, ["--format", "rgb"], ["10 bits reduced to 8"]),
+        (
+            {"interlaced": True},
+            [],
+            ["interlaced: upscaled as it is; --deinterlace mends it", "y4m does not say that the frames are interlaced"],
+        ),
+        ({"interlaced": True}, ["--deinterlace"], []),
+    ],
+)
+def test_what_a_pipe_does_not_carry_is_said(tmp_path, clip, flags, said):
+    result = upscale(make_clip(tmp_path / "in.mkv", frames=2, **clip), "-o", "-", "-s", 1, *flags)
+    first, *lines, last = result.stderr.splitlines()
+    assert first == "a pipe carries one video, at an even rate and without sound"
+    assert lines == said
+    assert last.startswith("2 frames in ")
+
+
 def test_bare_rgb_goes_through_a_pipe_and_a_cut_frame_is_said():
     frames = np.stack([photograph(48, 64, i) for i in range(2)])
     result = upscale("-", "-o", "-", "--raw", "64x48", "-s", 1, input=frames.tobytes() + b"cut")
