@@ -133,7 +133,7 @@ def write_animation(
                     info.add(name, data)
             options |= {"disposal": 0, "blend": 0, "pnginfo": info, "dpi": still.dpi}
     if lost:
-        notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
+        notes.append(f"animated {format.upper()} cannot carry {named(lost, still)}")
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         save(images[0], temporary, format, append_images=images[1:], **options)
