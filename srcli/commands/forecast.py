@@ -66,7 +66,8 @@ class Forecast:
         quicker = ""
         if self.swift and seconds >= LONG and (less := self._less(self.swift, jobs)) < MUCH * seconds:
             quicker = f" ({timedelta(seconds=round(less))} with {self.swift.flags})"
-        return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
+        time = f"about {timedelta(seconds=round(seconds))}" if seconds >= 1 else "less than a second"
+        return f"{time} in the network{quicker}, by one timed tile"
 
     def weigh(self, jobs: "list[Job]", left: "list[Job]", *, quiet: bool) -> None:
         """Say what the jobs take, of whose frames those `left` are to be made.

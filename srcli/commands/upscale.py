@@ -235,6 +235,7 @@ def upscale(
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
             exists=exists,
             say=(lambda line: None) if quiet else cache(console.note),  # once: --watch plans at every arrival
+            warn=console.note,
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
@@ -242,6 +243,8 @@ def upscale(
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
+        if ranks.leads and not quiet:
+            _tell_idle(jobs, quality, png_level)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
         choice = weights.choice(ready, quiet=quiet)
@@ -268,6 +271,15 @@ def upscale(
             if shown and ranks.leads and not piped:
                 show_results(_made(jobs, tally), shown)
     sum_up(tally, choice, ranks, writing)
+
+
+def _tell_idle(jobs: "list[Job]", quality: int | None, png_level: int | None) -> None:
+    """Say which flags are of formats that no result has."""
+    written = {job.format for job in jobs}
+    if quality is not None and written and not written & {"jpeg", "webp", "avif"}:
+        console.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
+    if png_level is not None and written and "png" not in written:
+        console.note("--png-level changes nothing: no result is PNG")
 
 
 def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:

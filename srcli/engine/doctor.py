@@ -46,7 +46,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Look at everything in turn; the last, a tile through the default network, takes longest."""
     yield Finding("srcli", "ok", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    yield Finding("torch", "ok", f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}")
     yield _devices()
     yield Finding("precision", "ok", f"--precision auto tries {fast_precision(pick_device('auto'))} on {pick_device('auto')}")
     yield _compiler()

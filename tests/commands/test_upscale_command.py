@@ -387,9 +387,31 @@ def time_of(*arguments: object) -> str:
 def test_long_work_begins_with_its_time(folder, tmp_path, monkeypatch, long):
     monkeypatch.setattr("srcli.engine.runner.compile_network", lambda *network, **more: None)
     job = folder / "p0.png", "-o", tmp_path / "out.png", "-s", 2, "-m", "bicubic"
-    assert re.fullmatch(r"about 0:00:0\d in the network, by one timed tile", time_of(*job))
+    assert re.fullmatch(r"(about 0:00:0\d|less than a second) in the network, by one timed tile", time_of(*job))
     for silent in (["-q"], ["--compile", "on"]):
         assert time_of(*job, *silent) == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--quality", 50], "--quality changes nothing: no result is JPEG, WebP or AVIF\n"),
+        (["--quality", 50, "--format", "webp"], ""),
+        (["--png-level", 9], ""),
+        (["--png-level", 9, "--format", "webp"], "--png-level changes nothing: no result is PNG\n"),
+    ],
+)
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_flag_of_a_format_that_no_result_has_is_said(folder, tmp_path, flags, said, silent):
+    result = upscale(folder, "-o", tmp_path / "out", "--dry-run", *flags, *["-q"] * silent)
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "changes nothing" in line] == said.splitlines() * (not silent)
+
+
+def test_a_folder_without_pictures_is_said_among_others_also_where_little_is(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = upscale(folder, tmp_path / "empty", "-o", tmp_path / "out", "-q")
+    assert (result.exit_code, result.output) == (0, f"no pictures in '{tmp_path / 'empty'}'\n")
 
 
 def test_work_that_is_short_does_not(folder, tmp_path, monkeypatch):
