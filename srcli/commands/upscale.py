@@ -244,7 +244,7 @@ def upscale(
         jobs: list[Job] = ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
         if ranks.leads and not quiet:
-            _tell_idle(jobs, quality, png_level)
+            _tell_idle(jobs, format, quality, png_level)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
         choice = weights.choice(ready, quiet=quiet)
@@ -273,9 +273,13 @@ def upscale(
     sum_up(tally, choice, ranks, writing)
 
 
-def _tell_idle(jobs: "list[Job]", quality: int | None, png_level: int | None) -> None:
+def _tell_idle(jobs: "list[Job]", format: str, quality: int | None, png_level: int | None) -> None:
     """Say which flags are of formats that no result has."""
     written = {job.format for job in jobs}
+    if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
+        console.note(
+            f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'"
+        )
     if quality is not None and written and not written & {"jpeg", "webp", "avif"}:
         console.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
     if png_level is not None and written and "png" not in written:

@@ -135,7 +135,9 @@ class Clip:
     @property
     def empty(self) -> str:
         """What is wrong where no frame was found."""
-        return "no frame lies between --start and --end" if self.start or self.end is not None else "no frame can be decoded"
+        if self.end is not None:
+            return "no frame lies between --start and --end"
+        return "it ends before --start" if self.start else "no frame can be decoded"
 
 
 class Timed(NamedTuple):

@@ -312,7 +312,8 @@ def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
         (["-o", "out.mp4", "--codec", "h264_nvenc"], 1, "it needs an NVIDIA GPU"),
         (["-o", "out.mp4", "--start", "2", "--end", "1"], 2, "--end 1 is not after --start 2"),
         (["-o", "out.mp4", "--start", "soon"], 2, "--start is seconds or H:MM:SS"),
-        (["-o", "out.mp4", "--start", "99"], 1, "no frame lies between --start and --end"),
+        (["-o", "out.mp4", "--start", "99"], 1, "it ends before --start"),
+        (["-o", "out.mp4", "--start", "99", "--end", "100"], 1, "no frame lies between --start and --end"),
         (["-o", "out.mp4", "--fps", "0"], 2, "--fps is above 0"),
         (["-o", "out.png"], 2, "webm; numbered pictures: 'out_%05d.png'"),
     ],
@@ -773,6 +774,17 @@ def test_y4m_goes_through_a_pipe(tmp_path):
     assert np.abs(small - decoded(clip)[0]).mean() < 6
 
 
+@pytest.mark.parametrize(("format", "said"), [("png", True), ("mkv", False)])
+def test_a_format_of_pictures_that_meets_videos_alone_is_said(tmp_path, format, said):
+    (tmp_path / "in").mkdir()
+    make_clip(tmp_path / "in" / "clip.mp4", frames=2)
+    result = done(tmp_path / "in", "-o", tmp_path / "out", "-s", 1, "--format", format, "--dry-run")
+    told = "--format png changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.png'"
+    assert (told in result.stderr) is said
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "in" / "still.jpg")
+    assert "changes nothing" not in done(tmp_path / "in", "-o", tmp_path / "out", "--format", format, "--dry-run").stderr
+
+
 @pytest.mark.parametrize(
     ("clip", "flags", "said"),
     [
@@ -873,7 +885,7 @@ def test_a_clip_without_a_frame_names_its_file(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
     result = upscale(clip, "-o", "-", "--start", 99)
     assert result.exit_code == 1
-    assert f"'{clip}': no frame lies between --start and --end" in result.stderr
+    assert f"'{clip}': it ends before --start" in result.stderr
 
 
 def test_json_tells_what_became_of_a_video(tmp_path):

@@ -244,14 +244,14 @@ def test_a_track_that_ends_before_the_clip_is_left_out_and_said(tmp_path):
     clip = two_tracks(tmp_path / "clip.mkv")
     plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(1, 2))))
     done = upscale_video(resizer(), plan)
-    assert "video 1: no frame lies between --start and --end; it is left out" in done.notes
+    assert "video 1: it ends before --start; it is left out" in done.notes
     assert [len(times) for times in held(tmp_path / "out.mkv").times] == [7]
 
 
 def test_a_clip_without_a_frame_leaves_nothing_behind(tmp_path):
     clip = two_tracks(tmp_path / "clip.mkv")
     plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(99))))
-    with pytest.raises(BadVideo, match="no frame lies between --start and --end"):
+    with pytest.raises(BadVideo, match="it ends before --start"):
         upscale_video(resizer(), plan)
     assert not (tmp_path / "out.mkv.parts").exists()
 
