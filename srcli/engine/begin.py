@@ -186,7 +186,7 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
     notes: list[str] = []
     source, card = _opened(config.init, config.scale, notes.append)
     if card.arch != config.arch:
-        raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
+        raise TrainingFailed(f"'{config.init}' holds a network '{card.arch}', but --arch is '{config.arch}'")
     if card.config != json.loads(json.dumps(model.config)):
         raise TrainingFailed(
             f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, "

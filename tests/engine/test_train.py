@@ -637,6 +637,8 @@ def test_weights_of_other_arguments_are_no_start(config, tmp_path):
     narrow = replace(config, arch="fast", init=str(tmp_path / "w.safetensors"))
     with pytest.raises(TrainingFailed, match="holds 'fast' with channels=32, the run's has the table's arguments"):
         next(train(narrow, tmp_path / "run", device="cpu"))
+    with pytest.raises(TrainingFailed, match="holds a network 'fast', but --arch is 'standard'"):
+        next(train(replace(narrow, arch="standard"), tmp_path / "run", device="cpu"))
 
 
 def test_a_scale_with_fewer_stages_starts_from_one_with_more(config, tmp_path):
