@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, get_type_hints
@@ -273,11 +273,12 @@ def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) 
 @contextmanager
 def _heard(stop: "_StopSignal") -> Iterator[None]:
     """Let a run whose reader is gone, a closed pipe or terminal, be saved and end as by Ctrl-C."""
-    try:
+    with suppress(OSError):
         yield
-    except OSError:
-        stop.was_asked = stop.unheard = True
-        sys.stdout = None
+        if not console.unheard():
+            return
+    stop.was_asked = stop.unheard = True
+    sys.stdout = None
 
 
 @contextmanager

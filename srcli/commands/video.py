@@ -300,11 +300,13 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
         for line in done.notes:
             console.note(f"{done.input}: {line}")
     stages = (done.decode, done.network, done.encode)
-    if json:
-        console.record(done, bottleneck=slowest(stages) if any(stages) else None)
-    elif done.status != "failed" and not quiet:
-        size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}" + (f"  {counted(done.frames, 'frame')}" if done.frames else ""))
+    with console.unread():
+        if json:
+            console.record(done, bottleneck=slowest(stages) if any(stages) else None)
+        elif done.status != "failed" and not quiet:
+            size = f"  {done.width}x{done.height}" if done.width else ""
+            frames = f"  {counted(done.frames, 'frame')}" if done.frames else ""
+            console.result(f"{console.one_line(done.output)}{size}{frames}")
     if quiet or json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept

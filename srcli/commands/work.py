@@ -290,10 +290,10 @@ def _planned(job: "Job") -> "Done":
 
 def _tell(done: "Done", json: bool, *, quiet: bool = False) -> None:
     """Print what became of a picture."""
-    if json:
-        console.record(
-            done, bottleneck=video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
-        )
-    elif not quiet and not done.error:
-        size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}")
+    with console.unread():
+        if json:
+            stages = [done.decode, done.seconds, done.encode]
+            console.record(done, bottleneck=video.slowest(stages) if done.status == "done" else None)
+        elif not quiet and not done.error:
+            size = f"  {done.width}x{done.height}" if done.width else ""
+            console.result(f"{console.one_line(done.output)}{size}")

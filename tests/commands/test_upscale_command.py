@@ -22,9 +22,10 @@ from PIL import Image
 from srcli.engine import pipeline
 from srcli.engine.upscale import Resizer, Upscaler, open_networks
 from srcli.errors import BadCheckpoint
+from tests.clips import make_clip
 from tests.conftest import photograph, small_files
 from tests.engine.test_edges import words
-from tests.program import srcli, upscale
+from tests.program import PROGRAM, srcli, upscale
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -276,6 +277,18 @@ def srcli_in_a_shell(line: str, folder: Path, **environment: str) -> subprocess.
 def test_a_closed_stdout_ends_nothing(folder):
     result = srcli_in_a_shell("srcli . -o out >&-", folder)
     assert (result.returncode, names(folder / "out")) == (0, ["p0.png", "p1.png", "p2.png"]), result.stderr
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_work_goes_on_where_nobody_reads_what_is_told_of_it(folder, tmp_path, monkeypatch, flags):
+    make_clip(folder / "clip.mkv", frames=2, codec="ffv1")
+    read, write = os.pipe()
+    os.close(read)
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
+        patched.setattr("sys.stdout", os.fdopen(write, "w", closefd=False))
+        PROGRAM.main(["upscale", str(folder), "-o", str(tmp_path / "out"), "-m", "bicubic", "-s", "2", *flags])
+    assert end.value.code == 0
+    assert names(tmp_path / "out") == ["clip.mkv", "p0.png", "p1.png", "p2.png"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
