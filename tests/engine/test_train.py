@@ -158,8 +158,14 @@ def test_a_card_tells_the_parts_of_a_run_that_was_resumed_with_other_settings(co
 
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
-    with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
+    with pytest.raises(
+        TrainingFailed, match=r"batch was 2, is 3; a run that begins with its weights: --init .*run --out ANOTHER"
+    ):
         next(train(replace(config, batch=3), tmp_path / "run", device="cpu", resume=True))
+    with pytest.raises(TrainingFailed, match=r"arch was 'fast', is 'rfdn'$"):
+        next(train(replace(config, arch="rfdn"), tmp_path / "run", device="cpu", resume=True))
+    anew = replace(config, batch=3, steps=1, init=str(tmp_path / "run"))
+    assert f"started from '{tmp_path / 'run'}' (x2)" in next(train(anew, tmp_path / "another", device="cpu")).notes
 
 
 def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_path):
