@@ -504,4 +504,4 @@ def _unknown(reference: str, name: str, files: Sequence[Shipped], scale: int) ->
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:
         return f"{unknown}; did you mean '{close[0]}'?"
-    return f"{unknown}; there are {', '.join(names)}; for others set {ELSEWHERE} to a Hub repository"
+    return f"{unknown}; there are {', '.join(names)}; others are a file, the folder of a run, or hf:owner/repo"

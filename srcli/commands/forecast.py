@@ -71,7 +71,8 @@ class Forecast:
             if (less := self._less(swift, jobs)) < MUCH * seconds:
                 quicker = f" ({timedelta(seconds=round(less))} with {swift.flags})"
                 break
-        return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
+        time = f"about {timedelta(seconds=round(seconds))}" if seconds >= 1 else "less than a second"
+        return f"{time} in the network{quicker}, by one timed tile"
 
     def weigh(self, jobs: "list[Job]", left: "list[Job]", voice: console.Voice) -> None:
         """Say what the jobs take, of whose frames those `left` are to be made.

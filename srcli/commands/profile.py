@@ -19,7 +19,8 @@ from srcli.commands.options import (
     parse_size,
 )
 from srcli.commands.outputs import DRAWING, check_output, write_files
-from srcli.errors import UsageError
+from srcli.commands.run_file import arguments_of, assignments
+from srcli.errors import UsageError, first_line
 from srcli.files import write_csv
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class _Row(NamedTuple):
 
 def profile(
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Networks or weights files; all without.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An argument of MODEL, such as channels=48; may be repeated."),
+    ] = None,
     scale: Scale = None,
     input: Annotated[str | None, typer.Option("--input", help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
     output: Annotated[str | None, typer.Option("--output", help="HR size instead; 720x1280 counts as the papers do.")] = None,
@@ -85,6 +90,8 @@ def profile(
         raise UsageError("give --json or --markdown, not both")
     if tiling and (csv or plot or time or published or input or output or precision not in ("auto", "fp32")):
         raise UsageError("--tiling goes with --picture, --markdown and --json only, and measures in fp32")
+    if settings and (tiling or not models):
+        raise UsageError("--set needs MODEL, a network's name, and goes without --tiling")
     if picture and not tiling:
         raise UsageError("--picture needs --tiling")
     if not plot and (dark or (plot_axis, dataset) != ("parameters", "Set5")):
@@ -117,7 +124,11 @@ def profile(
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
-    networks = [zoo.open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
+    changes = assignments(settings, "--set") if settings else {}
+    if changes:
+        networks = [_built(name, scale or zoo.DEFAULT_SCALE, changes) for name in models or ()]
+    else:
+        networks = [zoo.open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
     factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
@@ -165,6 +176,19 @@ def profile(
 
     if unwritten := write_files([(csv, partial(_write_csv, [_record(r) for r in rows + changed])), (plot, draw_plot)]):
         raise next(iter(unwritten.values()))
+
+
+def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
+    """Build a network with other arguments than the table's; raise UsageError where there is none with them."""
+    from srcli.models import arch_name, create
+
+    arch = arch_name(name)
+    given = arguments_of(arch, changes)
+    try:
+        return create(arch, scale, **given).eval()
+    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+        told = ", ".join(f"{key}={value}" for key, value in changes.items())
+        raise UsageError(f"no '{arch}' can be built with {told}: {first_line(error)}") from error
 
 
 def _show_counts(rows: Sequence[_Row], draw: Draw, *, time: bool) -> None:

@@ -232,6 +232,7 @@ def upscale(
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
             exists=exists,
             say=cache(voice.note),  # once: --watch plans at every arrival
+            warn=console.note,
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
@@ -239,6 +240,8 @@ def upscale(
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
+        if ranks.leads:
+            _tell_idle(jobs, format, quality, png_level, voice)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,
@@ -275,6 +278,17 @@ def upscale(
             if shown and ranks.leads and not piped:
                 show_results(_made(jobs, tally), shown)
     sum_up(tally, choice, ranks, writing)
+
+
+def _tell_idle(jobs: "list[Job]", format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
+    """Say which flags are of formats that no result has."""
+    written = {job.format for job in jobs}
+    if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
+        voice.note(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
+    if quality is not None and written and not written & {"jpeg", "webp", "avif"}:
+        voice.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
+    if png_level is not None and written and "png" not in written:
+        voice.note("--png-level changes nothing: no result is PNG")
 
 
 def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:

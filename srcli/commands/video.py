@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from srcli import console
-from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError
+from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError, counted
 from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def upscale_stream(
     `hint`: what is to be said where the weights for compressed videos are taken.
     """
     from srcli.engine import video as engine
-    from srcli.media.streams import Raw, RgbReader, Y4mReader
+    from srcli.media.streams import Raw, RgbReader, Y4mReader, lost_in_stream
     from srcli.media.video import Clip, VideoReader, probe_video
 
     first, last = flags.span()
@@ -169,11 +169,14 @@ def upscale_stream(
         reader = Y4mReader(sys.stdin.buffer, clip)
     if reader.track.interlaced and not flags.deinterlace:
         voice.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
+    seen = replace(reader.track, interlaced=reader.track.interlaced and not flags.deinterlace)
+    for line in lost_in_stream(seen, stream.kind):
+        voice.note(line)
     with voice.bar(1, counted=False) as bar:
         done = engine.upscale_stream(
             resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))
         )
-    voice.note(f"{done.frames} frames in {done.seconds:.1f} s")
+    voice.note(f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s")
     if not done.frames:
         raise BadVideo(done.error or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame"))
     return engine.VideoDone(
@@ -293,14 +296,14 @@ def show(done: "VideoDone", voice: console.Voice) -> None:
         voice.note(f"{done.input}: {line}")
     stages = (done.decode, done.network, done.encode)
     size = f"  {done.width}x{done.height}" if done.width else ""
-    line = f"{console.one_line(done.output)}{size}" + (f"  {done.frames} frames" if done.frames else "")
+    line = f"{console.one_line(done.output)}{size}" + (f"  {counted(done.frames, 'frame')}" if done.frames else "")
     bottleneck = slowest(stages) if any(stages) else None
     voice.outcome(done, "" if done.status == "failed" else line, bottleneck=bottleneck)
     if voice.json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept
     at_work = busy(stages, done.seconds)
-    parts = [f"{computed} frames in {done.seconds:.1f} s ({at_work})"] if computed else []
+    parts = [f"{counted(computed, 'frame')} in {done.seconds:.1f} s ({at_work})"] if computed else []
     if done.kept:
         parts.append(f"{done.kept} kept from an earlier run")
     if done.repeated:
@@ -308,7 +311,7 @@ def show(done: "VideoDone", voice: console.Voice) -> None:
             f"{done.repeated} equal to the frame before them and not computed: {done.repeated / done.frames:.0%} saved"
         )
     if done.spared:
-        parts.append(f"{done.spared} tiles taken over from the frame before")
+        parts.append(f"{counted(done.spared, 'tile')} taken over from the frame before")
     voice.note(f"{done.input}: " + ", ".join(parts))
 
 

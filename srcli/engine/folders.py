@@ -24,6 +24,7 @@ HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 
 _HR_ENDINGS = ("_hr", "_hr_sub")  # of those that have the data set's name before it, the best first
 _LR = re.compile(r"(^|_)lr(bic|x\d|[^a-z]|$)")  # LR, LRx4, LRbicx4, DIV2K_train_LR_bicubic
+_NO_RESULT = re.compile("_(masks?|alpha|depth|flow|normals?|edges?|labels?|seg|trimap|thumb|preview|gt|hr)$", re.IGNORECASE)
 _PART = re.compile("_(train|valid|test)_hr$")
 
 
@@ -80,7 +81,7 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
     """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
 
     It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it, or alone begins with the name
-    and "_" (BasicSR puts the network's name behind it). It lies in `folder`, or where
+    and "_" (BasicSR puts the network's name behind it), but for masks and the like. It lies in `folder`, or where
     DIV2K and EDSR (X4), BasicSR (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the
     sub-folder that the HR has below `root`.
     """
@@ -101,7 +102,8 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
         longer = [
             file
             for file in _beginning(going_on, where)
-            if not any(f"{file.stem}_".startswith(f"{other}_") for other in others)
+            if not _NO_RESULT.search(file.stem[len(path.stem) :])
+            and not any(f"{file.stem}_".startswith(f"{other}_") for other in others)
             and set(re.findall(r"x(\d+)", file.stem[len(path.stem) :], re.IGNORECASE)) <= {str(scale)}
         ]
         if len(longer) == 1:

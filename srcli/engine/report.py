@@ -148,7 +148,7 @@ def _every_picture(dataset: str, results: Sequence[Result]) -> Html:
     for scores in zip(*(r.scores for r in results), strict=True):
         rows.append((scores[0].picture, *(f"{rounded(s.psnr, 2)} / {rounded(s.ssim, 4)}" for s in scores)))
     whole = table(f"PSNR (dB) / SSIM on {dataset}", ("Picture", *(r.entry.label for r in results)), rows)
-    return details(f"All {len(rows)} pictures of {dataset} as a table", whole)
+    return details(f"All pictures of {dataset}, {len(rows)}, as a table", whole)
 
 
 def _pictures(main: Result, base: Result | None, results: Sequence[Result], protocol: Protocol) -> Html:

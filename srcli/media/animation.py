@@ -114,7 +114,7 @@ def write_animation(
         options = {"loop": plays, "icc_profile": still.icc, "exif": still.exif}
         options |= _webp_options(still, quality) if format == "webp" else _png_options(still)
     if lost:
-        notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
+        notes.append(f"animated {format.upper()} cannot carry {named(lost, still)}")
     durations = [min(round(frame.duration), longest) for frame in frames]
     given = {key: value for key, value in options.items() if value is not None}
     make_folder(path.parent)

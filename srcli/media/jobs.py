@@ -28,6 +28,8 @@ LARGEST = 16  # times the input's side; more is a slip of the hand, and a networ
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
 _FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
+# Never taken from folders, but no names of folders either
+_NO_FOLDERS = frozenset((".pdf", ".ps", ".eps", ".svg", ".ico", ".icns", ".pcx", ".xcf", ".j2k", ".txt", ".html", ".json"))
 
 _RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
 
@@ -147,12 +149,13 @@ def plan_jobs(
     exists: Exists = "error",
     only: Collection[Path] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
     told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
-    written.
+    written. `warn`, or else `say`, is told which of the folders named have no picture.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job, and so
     does, among others, one of which nothing can come: those are `refused`, and the first.
     """
@@ -164,7 +167,11 @@ def plan_jobs(
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
-    found = [entry for entry in _find([*_listed_too(sources)], recursive, output, say) if only is None or entry.path in only]
+    found = [
+        entry
+        for entry in _find([*_listed_too(sources)], recursive, output, say, warn or say)
+        if only is None or entry.path in only
+    ]
     if not found and only is None:
         raise BadFolder(f"no pictures in any of the {len(sources)} folders")
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
@@ -234,7 +241,13 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
         yield from named
 
 
-def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:
+def _find(
+    sources: Sequence[str | Path],
+    recursive: bool,
+    output: Path | None,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
         if is_sequence(path):
@@ -250,7 +263,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
                 none = f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else "")
                 if len(sources) == 1:
                     raise BadFolder(none)
-                say(none)
+                warn(none)
                 continue
             if deeper := [] if recursive else _deeper(path, output):
                 say(f"left out: sub-folders of '{path}' with pictures ({_listed(deeper)}); -r takes them")
@@ -310,7 +323,7 @@ def _is_picture(path: Path) -> bool:
 
 def _is_file(output: Path) -> bool:
     """Tell by the suffix; a folder that is there stays a folder, whatever its name."""
-    return (_is_picture(output) or output.suffix.lower() in _FOREIGN) and not output.is_dir()
+    return (_is_picture(output) or output.suffix.lower() in _FOREIGN | _NO_FOLDERS) and not output.is_dir()
 
 
 def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> list[Job]:

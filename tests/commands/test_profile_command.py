@@ -42,6 +42,29 @@ def shipped(tmp_path, monkeypatch):
     return folder
 
 
+def test_networks_of_other_arguments_are_counted():
+    (record,) = srcli("profile", "rfdn", "--set", "channels=32", "--set", "blocks=2", "-s", 2, "--json").records
+    assert (record["config"], record["scale"]) == ({"channels": 32, "blocks": 2}, 2)
+    assert record["parameters"] == sum(p.numel() for p in create("rfdn", 2, channels=32, blocks=2).parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["rfdn", "--set", "chanels=3"], "'rfdn' has an unknown key 'chanels'; did you mean 'channels'?"),
+        (["rfdn", "--set", "channels=-1"], "no 'rfdn' can be built with channels=-1: "),
+        (["rfdn", "--set", "channels"], "--set takes KEY=VALUE such as channels=48, not 'channels'"),
+        (["--set", "channels=3"], "--set needs MODEL"),
+        (["rfdn", "--set", "channels=3", "--tiling"], "--set needs MODEL, a network's name, and goes without --tiling"),
+        (["rfdn.safetensors", "--set", "channels=3"], "rfdn.safetensors"),
+    ],
+)
+def test_arguments_that_no_network_takes_are_refused(arguments, text):
+    result = srcli("profile", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert text in result.stderr
+
+
 def test_a_named_network_is_counted_and_no_more():
     lines = _cells(srcli("profile", "imdn-baseline"))
     assert lines[1] == ["IMDN (NTIRE 2022 baseline)", "x4", "256x256", "893,936", "58.43", "116.86", "58.53", "154.14", "43"]

@@ -169,6 +169,15 @@ def test_a_partner_with_the_networks_name_behind_it_is_taken_where_no_other_begi
         partner(Path("hr/b.png"), tmp_path, 4)
 
 
+@pytest.mark.parametrize("name", ["a_mask.png", "a_HAT_mask.png", "a_Depth.png", "a_hr.png"])
+def test_a_mask_is_no_partner(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(BadFolder, match=r"no partner of 'a.png'"):
+        partner(Path("hr/a.png"), tmp_path, 4)
+    (tmp_path / "a_HAT.png").touch()
+    assert partner(Path("hr/a.png"), tmp_path, 4) == tmp_path / "a_HAT.png"
+
+
 def test_a_partner_of_another_hr_picture_is_not_taken(tmp_path):
     hr, sr = tmp_path / "hr", tmp_path / "sr"
     for file in (hr / "a.png", hr / "a_b.png", sr / "a_b_HAT.png"):

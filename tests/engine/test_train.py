@@ -161,8 +161,14 @@ def test_a_card_tells_the_parts_of_a_run_that_was_resumed_with_other_settings(co
 
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
-    with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
+    with pytest.raises(
+        TrainingFailed, match=r"batch was 2, is 3; a run that begins with its weights: --init .*run --out ANOTHER"
+    ):
         next(train(replace(config, batch=3), tmp_path / "run", device="cpu", resume=True))
+    with pytest.raises(TrainingFailed, match=r"arch was 'fast', is 'rfdn'$"):
+        next(train(replace(config, arch="rfdn"), tmp_path / "run", device="cpu", resume=True))
+    anew = replace(config, batch=3, steps=1, init=str(tmp_path / "run"))
+    assert f"started from '{tmp_path / 'run'}' (x2)" in next(train(anew, tmp_path / "another", device="cpu")).notes
 
 
 def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_path):
@@ -648,6 +654,8 @@ def test_weights_of_other_arguments_are_no_start(config, tmp_path):
     narrow = replace(config, arch="fast", init=str(tmp_path / "w.safetensors"))
     with pytest.raises(TrainingFailed, match="holds 'fast' with channels=32, the run's has the table's arguments"):
         next(train(narrow, tmp_path / "run", device="cpu"))
+    with pytest.raises(TrainingFailed, match="holds a network 'fast', but --arch is 'standard'"):
+        next(train(replace(narrow, arch="standard"), tmp_path / "run", device="cpu"))
 
 
 def test_a_scale_with_fewer_stages_starts_from_one_with_more(config, tmp_path):

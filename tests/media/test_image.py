@@ -402,6 +402,8 @@ REFUSED = {
     "cr3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is camera raw, which srcli cannot read; convert it to PNG or JPEG first"),
     "jxl": (b"\xff\x0a" + bytes(9), "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first"),
     "half a png": (packed("PNG")[:3000], "is truncated"),
+    "the beginning of a jpeg": (packed("JPEG")[:100], "is truncated"),
+    "the beginning of a tiff": (b"II*\0", "is truncated"),
     "a png without end": (packed("PNG")[:-12], "is truncated"),
     "half a jpeg": (packed("JPEG")[:1500], "is truncated"),
     "half a bmp": (packed("BMP")[:1500], "is truncated"),
@@ -568,6 +570,22 @@ def test_the_video_of_a_motion_photo_is_said_and_the_xmp_names_it_no_more(tmp_pa
     assert picture.xmp == b'<rdf:Description GCamera:MotionPhoto="0"/>'
 
 
+def test_a_comment_of_a_jpeg_is_called_so_where_it_is_lost(tmp_path):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", comment=b"of a phone")
+    assert write_image(read_image(tmp_path / "a.jpg"), tmp_path / "a.tif") == ("TIFF cannot carry the comment",)
+
+
+def test_xmp_has_the_new_size(tmp_path):
+    xmp = (
+        b'<x><a exif:PixelXDimension="64" exif:PixelYDimension=\'48\' tiff:ImageWidth="64"/>'
+        b"<tiff:ImageLength>48</tiff:ImageLength><exif:PixelXDimensions>64<"
+    )
+    write_image(Picture(smooth(), xmp=xmp), tmp_path / "a.png")
+    height, width = smooth().shape[:2]
+    expected = xmp.replace(b"64", b"%d" % width, 2).replace(b"48", b"%d" % height)
+    assert read_image(tmp_path / "a.png").xmp == expected
+
+
 def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):
     info = PngImagePlugin.PngInfo()
     for name in (b"tIME", b"bKGD", b"caBX"):
@@ -630,7 +648,7 @@ def test_the_bytes_of_a_comment_stay_from_jpeg_to_jpeg(tmp_path):
 
 def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
     picture = Picture(smooth(), text={"Comment": "long " * 14_000})
-    assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the text",)
+    assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the comment",)
     assert read_image(tmp_path / "a.jpg").text == {}
 
 

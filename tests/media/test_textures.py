@@ -144,11 +144,23 @@ def test_a_texture_of_a_kind_that_is_not_read_is_told_by_its_header(tmp_path, na
         probe(tmp_path / name)
 
 
-def test_a_tga_whose_runs_go_beyond_a_row_is_not_called_damaged(tmp_path):
-    head = struct.pack("<3B2HB4H2B", 0, 0, 11, 0, 0, 0, 0, 0, 20, 8, 8, 0)
-    (tmp_path / "a.tga").write_bytes(head + b"\x9f\x07" * 5)  # five runs of 32 px
-    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: TGA with runs of px that go beyond a row"):
-        read_image(tmp_path / "a.tga")
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_tga_whose_runs_go_beyond_a_row_is_read(tmp_path, channels):
+    pixels = np.repeat(np.arange(1, 11, dtype=np.uint8), [32, 1, 1, 33, 1, 1, 1, 30, 28, 32]).reshape(8, 20)
+    colours = np.stack([(i + 1) * pixels for i in range(channels)], -1)
+    packets = [(32, 32), (2, 0), (33, 33), (3, 0), (30, 30), (28, 28), (32, 32)]  # px, and of which a run
+    flat, body, at = colours[..., [2, 1, 0, 3][:channels] if channels > 1 else [0]].reshape(-1, channels), b"", 0
+    for count, run in packets:
+        body += bytes([count - 1 + 128 * (run > 0)]) + flat[at : at + (1 if run else count)].tobytes()
+        at += count
+    head = struct.pack("<3B2HB4H2B", 0, 0, 11 if channels == 1 else 10, 0, 0, 0, 0, 0, 20, 8, 8 * channels, 32)
+    (tmp_path / "a.tga").write_bytes(head + body)
+    picture = read_image(tmp_path / "a.tga")
+    np.testing.assert_array_equal(picture.pixels, colours[..., : min(channels, 3)])
+    assert channels < 4 or np.array_equal(picture.alpha, colours[..., 3])
+    (tmp_path / "cut.tga").write_bytes((head + body)[:-1])
+    with pytest.raises(BadPicture, match="is truncated"):
+        read_image(tmp_path / "cut.tga")
 
 
 @pytest.mark.parametrize("name", ["raw.tga", "packed.tga", "a.dds"])
