@@ -17,6 +17,7 @@ from srcli.engine import upscale
 from srcli.engine.device import Precision, pick_device
 from srcli.errors import UsageError
 from srcli.media.exif import orientation_of, patched
+from srcli.media.metadata import resized
 from srcli.media.picture import Picture
 from srcli.media.pixels import stacked, upright
 from srcli.models.base import SRModel
@@ -131,7 +132,11 @@ class Upscaler:
         out = Image.fromarray(self._array(pixels))
         out.info = {key: value for key, value in image.info.items() if key != "transparency"}  # it is in the alpha now
         if bare:
-            out.info["exif"] = b"Exif\0\0" + patched(bare, {ExifTags.Base.Orientation: 1})
+            out.info["exif"] = b"Exif\0\0" + patched(
+                bare, {ExifTags.Base.Orientation: 1, 0xA002: out.width, 0xA003: out.height}
+            )
+        if isinstance(xmp := out.info.get("xmp"), bytes):
+            out.info["xmp"] = resized(xmp, out.height, out.width)
         return out
 
     def _tensor(self, x: Tensor) -> Tensor:
@@ -140,7 +145,8 @@ class Upscaler:
         if x.ndim not in (3, 4) or 0 in x.shape:
             raise ValueError(f"a tensor is (C, H, W) or (N, C, H, W) and not empty, not {tuple(x.shape)}")
         if not 1 <= x.shape[-3] <= 4:
-            raise ValueError(f"a tensor is (C, H, W) or (N, C, H, W), C 1 to 4, not {tuple(x.shape)}")
+            hint = "; move the channels: x.movedim(-1, -3)" if 1 <= x.shape[-1] <= 4 else ""
+            raise ValueError(f"a tensor is (C, H, W) or (N, C, H, W), C 1 to 4, not {tuple(x.shape)}{hint}")
         if x.ndim == 3:
             return self._tensor(x[None])[0]
         pictures = x.detach().permute(0, 2, 3, 1).float().cpu().numpy()  # (N, H, W, C)
@@ -151,7 +157,9 @@ class Upscaler:
         if array.ndim == 2:
             return self._array(array[..., None])[..., 0]
         if array.ndim != 3 or not 1 <= array.shape[2] <= 4 or 0 in array.shape:
-            raise ValueError(f"a picture is (H, W) or (H, W, C), C 1 to 4, and not empty, not {array.shape}")
+            first = array.ndim == 3 and 1 <= array.shape[0] <= 4 and 0 not in array.shape
+            hint = "; move the channels: numpy.moveaxis(a, 0, -1)" if first else ""
+            raise ValueError(f"a picture is (H, W) or (H, W, C), C 1 to 4, and not empty, not {array.shape}{hint}")
         levels = _levels(array)
         channels = 3 if array.shape[2] > 2 else 1
         alpha = levels[..., -1] if array.shape[2] in (2, 4) else None
@@ -179,6 +187,8 @@ def _levels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not np.issubdtype(kind, np.floating):
         raise TypeError(f"an array holds uint8, uint16 or floats in [0, 1], not {array.dtype}")
     low, high = float(array.min()), float(array.max())
-    if not 0 <= low <= high <= 1:  # nan too
+    if np.isnan(low):
+        raise ValueError("floats are in [0, 1], and these hold nan")
+    if not 0 <= low <= high <= 1:
         raise ValueError(f"floats are in [0, 1], these from {low:g} to {high:g}; scale or clip them first")
     return np.require(array.astype(np.float32, copy=False), requirements="W")

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -17,6 +18,7 @@ from srcli.models import create
 from srcli.models.base import SRModel
 
 _KEY = "srcli.card"
+RUN = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what the last.pt of every training run has
 # what building a network of arguments that nobody checked raises
 UNBUILDABLE = (UserError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError, AssertionError, RuntimeError)
 _SCORE: dict[str, type | tuple[type, ...]] = {"dataset": str, "psnr": (int, float), "ssim": (int, float)}
@@ -60,11 +62,31 @@ def checksum(network: nn.Module) -> int:
 def load(path: Path) -> tuple[SRModel, Card]:
     """Rebuild the model that `path` describes, in evaluation mode; raise BadCheckpoint where it is not whole."""
     card = read_card(path)
+    return fill(_built(path, card), path, read_tensors(path)), card
+
+
+def is_run(content: Any) -> bool:
+    """Tell whether what a torch file holds is the state of a training run."""
+    return isinstance(content, dict) and content.keys() >= RUN
+
+
+def of_run(path: Path, state: Mapping[str, Any]) -> tuple[SRModel, Card]:
+    """Rebuild the averaged network of a run whose state was read of `path`, with how it came about; raise BadCheckpoint."""
     try:
-        model = create(card.arch, card.scale, **card.config)
+        config = state["config"]
+        done = {"steps_done": state["step"], "minutes_done": round(state["elapsed"] / 60, 1)}  # all that older ones tell
+        facts = {"arch": config["arch"], "scale": config["scale"], "config": config.get("network") or {}}
+        card = card_from(json.loads(json.dumps({**facts, "source": path.name, "training": state.get("card", done)})))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise BadCheckpoint(f"'{path}' is a damaged state of a training run ({error})") from error
+    return fill(_built(path, card), path, state["averaged"]), card
+
+
+def _built(path: Path, card: Card) -> SRModel:
+    try:
+        return create(card.arch, card.scale, **card.config)
     except UNBUILDABLE as error:
         raise BadCheckpoint(f"'{path}' needs a network this srcli does not have{quoted(error)}") from error
-    return fill(model, path, read_tensors(path)), card
 
 
 def fill(model: SRModel, path: Path, state: dict[str, Tensor]) -> SRModel:

@@ -5,7 +5,8 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,29 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from srcli.files import writing_to_stdout
+from srcli.files import give_up_stdout, writing_to_stdout
 from srcli.records import jsonable
 
 _aliases: dict[str, str] = {}  # what is told instead of a path
-_err = Console(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
 _NO_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # which would move the cursor, or tell the terminal to do worse
 _PIPE = 240  # cells that a table in a pipe is spread over
 # cells: what is left of a name at least, standard-video whole, as it is to be typed; what no figure of a table is longer than
 _NAME, _FIGURE = 14, 24
+
+
+class _Messages(Console):
+    """What is said on stderr, and nothing where nobody reads that any more, which rich would exit for."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+_err = _Messages(stderr=True, highlight=False, emoji=False)  # :x: is of the user's names
+
+
+def unheard() -> bool:
+    """Tell whether nobody reads the messages any more."""
+    return _err.quiet
 
 
 def error(message: str) -> None:
@@ -73,6 +88,15 @@ def _write(text: str) -> None:
         return
     sys.stdout.write(_spelt(text) + "\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Tell of work whose results are files, and let it go on where nobody reads that any more, as behind `| head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        give_up_stdout()
 
 
 def on_terminal() -> bool:
@@ -164,6 +188,35 @@ def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[
     drawn = Progress(*columns, console=_err, disable=quiet or not _err.is_terminal)
     with nullcontext(drawn) if drawn.disable else drawn:
         yield Bar(drawn, total, quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How much a command says beside errors: notes and bars on stderr, results as lines, or as records, which `json` wants."""
+
+    notes: bool = True
+    results: bool = True
+    json: bool = False
+
+    def note(self, message: str) -> None:
+        """Say in one line what happens."""
+        if self.notes:
+            note(message)
+
+    def outcome(self, item: Any, line: str, **more: Any) -> None:
+        """Print what became of a file: its record with `more` facts, or a line, unless that is empty."""
+        with unread():
+            if self.json:
+                record(item, **more)
+            elif self.results and line:
+                result(line)
+
+    def bar(self, total: float, *, counted: bool = True) -> AbstractContextManager[Bar]:
+        """Draw a bar, as `bar` does, where notes are told and no records."""
+        return bar(total, counted=counted, quiet=self.json or not self.notes)
+
+
+SILENT = Voice(notes=False, results=False)
 
 
 def short(path: Path) -> str:

@@ -98,6 +98,11 @@ def quoted(error: BaseException) -> str:
     return f" ({first_line(error, 120)})" if str(error).strip() else ""
 
 
+def counted(number: int, thing: str) -> str:
+    """Put a number before what it counts, which takes an s but behind 1: "1 frame", "1,200 frames"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def first_line(error: BaseException, most: int = 200) -> str:
     """Return the first line of what a library said, `most` letters of it; the kind of error where it is mute."""
     return _lines(error)[0][:most]

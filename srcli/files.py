@@ -19,6 +19,7 @@ try:
 except ImportError:  # Windows, where nothing tells what is left from what is being written
     fcntl = None  # type: ignore[assignment]
 
+LONGEST = 255  # bytes of a name, on every file system in use
 DRAWN = "drawn by srcli"  # what plots, figures and samples say of themselves
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp(\.\w+)?")
@@ -79,11 +80,11 @@ def writing_to_stdout() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _give_up_stdout()
+        give_up_stdout()
         raise BadFolder(f"cannot write to stdout: {error.strerror or error}") from error
 
 
-def _give_up_stdout() -> None:
+def give_up_stdout() -> None:
     """Let what waits to be written go nowhere, which would be tried once more at the end."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         with suppress(OSError), Path(os.devnull).open("wb") as nowhere:

@@ -186,20 +186,22 @@ RELEASES = {
 }
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read tensors without running any code in the file, unwrapped from the usual layouts; raise BadCheckpoint."""
-    content: Any
+def read(path: Path) -> Any:
+    """Read what a file of safetensors or of torch holds, without running any code in it; raise BadCheckpoint."""
     if path.suffix.lower() == ".safetensors":
-        content = checkpoint.read_tensors(path)
-    else:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what it guesses of a file that is none
-                content = torch.load(path, map_location="cpu", weights_only=True)
-        except _UNREADABLE as error:
-            if not path.stat().st_size:
-                raise BadCheckpoint(f"'{path}' is empty") from error
-            raise BadCheckpoint(f"'{path}' is not a readable weights file ({_first_line(error)})") from error
+        return checkpoint.read_tensors(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it guesses of a file that is none
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        if not path.stat().st_size:
+            raise BadCheckpoint(f"'{path}' is empty") from error
+        raise BadCheckpoint(f"'{path}' is not a readable weights file ({_first_line(error)})") from error
+
+
+def tensors_in(path: Path, content: Any) -> dict[str, Tensor]:
+    """Unwrap the tensors in what was read of `path` from the usual layouts; raise BadCheckpoint where there are none."""
     for _ in range(2):
         for key in _WRAPPERS:
             if isinstance(content, dict) and isinstance(content.get(key), dict):

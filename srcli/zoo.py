@@ -17,6 +17,8 @@ from srcli.errors import BadCheckpoint, SeveralScales, UsageError, UserError, We
 from srcli.models import ALIASES, ARCHS, SCALES
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from srcli import foreign
     from srcli.checkpoint import Card
     from srcli.models.base import SRModel
@@ -183,10 +185,9 @@ def open_file(
         model, card = exported.open_onnx(path, say)
     elif path.suffix.lower() == ".safetensors" and checkpoint.has_card(path):
         model, card = checkpoint.load(path)
-        card = replace(card, licence=card.licence or hub.licence_of(path))
     else:
-        model = _described(path) or _recognise(path, scale)
-        card = checkpoint.card_of(model, source=path.name, licence=hub.licence_of(path))
+        model, card = _described(path) or _recognise(path, scale)
+    card = replace(card, licence=card.licence or hub.licence_of(path))
     if scale is not None and model.scale != scale:
         raise UsageError(f"'{called or path}' upscales x{model.scale}, not x{scale}")
     return model, card
@@ -373,7 +374,7 @@ def _named(file: str) -> tuple[str, int] | None:
     return _parts(Path(file).stem) if file.endswith(".safetensors") else None
 
 
-def _described(path: Path) -> "SRModel | None":
+def _described(path: Path) -> "tuple[SRModel, Card] | None":
     """Build the network that a config.json beside safetensors names (`arch`, `scale`, its arguments); None without one."""
     from srcli import checkpoint
     from srcli.models import create
@@ -391,19 +392,28 @@ def _described(path: Path) -> "SRModel | None":
     except checkpoint.UNBUILDABLE:
         return None  # of another program that has such keys as well
     try:
-        return checkpoint.fill(model, path, checkpoint.read_tensors(path))
+        checkpoint.fill(model, path, checkpoint.read_tensors(path))
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{error}; the {hub.CONFIG} beside it names the network") from error
+    return model, checkpoint.card_of(model, source=path.name)
 
 
-def _recognise(path: Path, scale: int | None) -> "SRModel":
-    """Load tensors into the network they are of: ours, by our names or the authors', or one of the community."""
-    from srcli import foreign
+def _recognise(path: Path, scale: int | None) -> "tuple[SRModel, Card]":
+    """Load a file without a card into its network: of a run, ours by our names or the authors', or one of the community."""
+    from srcli import checkpoint, foreign
 
-    state = foreign.read_state(path)
+    content = foreign.read(path)
+    if checkpoint.is_run(content):
+        return checkpoint.of_run(path, content)
+    state = foreign.tensors_in(path, content)
     if found := foreign.recognise({name: tuple(x.shape) for name, x in state.items()}):
-        return foreign.load(path, state, found, scale or _stated(path, found))
+        model = foreign.load(path, state, found, scale or _stated(path, found))
+    else:
+        model = _of_community(path, state)
+    return model, checkpoint.card_of(model, source=path.name)
 
+
+def _of_community(path: Path, state: "dict[str, Tensor]") -> "SRModel":
     from srcli import community
 
     if not community.installed():
@@ -494,4 +504,4 @@ def _unknown(reference: str, name: str, files: Sequence[Shipped], scale: int) ->
     unknown = f"no weights file or shipped model is called '{reference}'"
     if close:
         return f"{unknown}; did you mean '{close[0]}'?"
-    return f"{unknown}; there are {', '.join(names)}; for others set {ELSEWHERE} to a Hub repository"
+    return f"{unknown}; there are {', '.join(names)}; others are a file, the folder of a run, or hf:owner/repo"

@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -43,6 +45,11 @@ def data() -> Path:
 def photograph(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> np.ndarray:
     """Make (height, width, 3) uint8 that looks like a picture to a network: slopes, edges and a little noise."""
     return _photograph(height, width, seed).copy()
+
+
+def png_chunk(name: bytes, data: bytes = b"") -> bytes:
+    """Put a chunk of a PNG between its length and its checksum."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 @lru_cache(maxsize=64)

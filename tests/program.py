@@ -1,7 +1,8 @@
 """The program, called in this process."""
 
+import json
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -19,6 +20,11 @@ class Result(NamedTuple):
     stdout: str
     stderr: str
     output: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What --json printed, one a line."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
 
 
 def srcli(*arguments: object, input: bytes | None = None, env: dict[str, str] | None = None) -> Result:

@@ -140,7 +140,9 @@ def test_a_tensor_returns_to_its_device(up):
         (np.zeros((4, 4, 5), np.uint8), ValueError, r"not \(4, 4, 5\)"),
         (np.zeros((0, 4), np.uint8), ValueError, "not empty"),
         (np.full((4, 4), 255.0), ValueError, "from 255 to 255"),
-        (np.full((4, 4), np.nan), ValueError, "from nan"),
+        (np.full((4, 4), np.nan), ValueError, "hold nan"),
+        (np.zeros((3, 7, 9), np.uint8), ValueError, r"not \(3, 7, 9\); move the channels: numpy.moveaxis\(a, 0, -1\)"),
+        (torch.zeros(1, 7, 9, 3), ValueError, r"not \(1, 7, 9, 3\); move the channels: x.movedim\(-1, -3\)"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), TypeError, "not torch.uint8"),
         (torch.zeros(4, 4), ValueError, r"not \(4, 4\)"),
         (torch.zeros(0, 3, 4, 4), ValueError, "not empty"),
@@ -245,15 +247,19 @@ def test_a_photograph_comes_out_upright(orientation):
     photo = Image.fromarray(photograph(20, 30))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make] = orientation, "Camera"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.ExifImageWidth: 30, ExifTags.Base.ExifImageHeight: 20}
     file = io.BytesIO()
     photo.save(file, "PNG", exif=exif)
     with Image.open(file) as image:
+        image.info["xmp"] = b'exif:PixelXDimension="30"'
         result = upscaler(image)
         expected = upscaler(np.asarray(ImageOps.exif_transpose(image)))
     np.testing.assert_array_equal(np.asarray(result), expected)
     kept = Image.Exif()
     kept.load(result.info["exif"])
     assert (kept[ExifTags.Base.Orientation], kept[ExifTags.Base.Make]) == (1, "Camera")
+    assert tuple(kept.get_ifd(ExifTags.IFD.Exif).values()) == result.size
+    assert result.info["xmp"] == b'exif:PixelXDimension="%d"' % result.width
 
 
 def test_a_tensor_of_another_order_is_refused_as_it_is():

@@ -7,18 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.conftest import photograph
-from tests.program import Result, srcli
-
-
-def _records(result: Result) -> list[dict]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
+from tests.program import srcli
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
@@ -31,7 +29,7 @@ def _pictures(folder: Path) -> dict[str, bytes]:
 def test_a_folder_is_upscaled_under_its_names(folder, tmp_path):
     result = srcli("upscale", folder, "-o", tmp_path / "out put", "-m", "bicubic", "--json")
     assert result.exit_code == 0, result.output
-    records = _records(result)
+    records = result.records
     assert [Path(r["output"]).name for r in records] == ["p0.png", "p1.png", "p2.png"]
     assert [set(r) >= {"input", "output", "status", "width", "height", "seconds", "error"} for r in records] == [True] * 3
     for record in records:
@@ -81,13 +79,13 @@ def test_existing_outputs_are_treated_as_asked(folder, tmp_path, exists, names):
     assert result.exit_code == 0
     assert len(_pictures(out)) == names
     assert {k: v for k, v in _pictures(out).items() if k in before} == before
-    assert {r["status"] for r in _records(result)} == {"skipped" if exists == "skip" else "done"}
+    assert {r["status"] for r in result.records} == {"skipped" if exists == "skip" else "done"}
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(folder, tmp_path):
     result = srcli("upscale", folder, "-o", tmp_path / "out", "-m", "bicubic", "--dry-run", "--json")
     assert result.exit_code == 0
-    assert [(r["status"], r["width"]) for r in _records(result)] == [("planned", 212), ("planned", 192), ("planned", 360)]
+    assert [(r["status"], r["width"]) for r in result.records] == [("planned", 212), ("planned", 192), ("planned", 360)]
     assert not (tmp_path / "out").exists()
 
 
@@ -96,6 +94,8 @@ def test_stdout_holds_results_and_nothing_else(folder, tmp_path):
     assert [line.split("  ")[1] for line in result.stdout.splitlines()] == ["212x148", "192x256", "360x84"]
     quiet = srcli("upscale", folder, "-o", tmp_path / "quiet", "-m", "bicubic", "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
+    planned = srcli("upscale", folder, "-o", tmp_path / "planned", "-m", "bicubic", "--quiet", "--dry-run")
+    assert (planned.stdout, planned.stderr) == ("", "")
 
 
 def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
@@ -189,7 +189,7 @@ def test_a_file_that_may_not_be_written_is_said(folder, tmp_path):
 def test_eval_prints_bicubic_first_and_the_protocol_with_every_number(folder):
     result = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--json")
     assert result.exit_code == 0, result.output
-    (record,) = _records(result)
+    (record,) = result.records
     scores = {
         "psnr",
         "psnr_interval",
@@ -213,7 +213,7 @@ def test_eval_scores_ready_pictures_and_writes_a_csv(folder, tmp_path):
     assert srcli("eval", folder, "-m", "bicubic", "-s", 2, "--save", tmp_path / "sr").exit_code == 0
     ready = tmp_path / "sr" / "bicubic" / folder.name
     result = srcli("eval", folder, "--sr", ready, "-s", 2, "--csv", tmp_path / "all.csv", "--json")
-    bicubic, ours = _records(result)
+    bicubic, ours = result.records
     assert (bicubic["model"], ours["model"]) == ("bicubic", folder.name)
     assert ours["psnr"] == bicubic["psnr"]
     lines = (tmp_path / "all.csv").read_text().splitlines()
@@ -222,7 +222,7 @@ def test_eval_scores_ready_pictures_and_writes_a_csv(folder, tmp_path):
 
 
 def test_profile_prints_the_challenges_row_of_rfdn():
-    (record,) = _records(srcli("profile", "e-rfdn", "--json"))
+    (record,) = srcli("profile", "e-rfdn", "--json").records
     assert (record["model"], record["scale"], record["input"]) == ("rfdn", 4, "256x256")
     assert record["parameters"] == 433_448
     assert record["flops"] == 2 * record["macs"]
@@ -235,7 +235,7 @@ def test_profile_prints_the_challenges_row_of_rfdn():
 def test_profile_without_a_model_knows_every_network():
     from srcli.models import ARCHS
 
-    assert {r["model"] for r in _records(srcli("profile", "--json"))} == set(ARCHS)
+    assert {r["model"] for r in srcli("profile", "--json").records} == set(ARCHS)
 
 
 def test_profile_without_a_model_knows_every_network_there_is(monkeypatch):
@@ -243,7 +243,7 @@ def test_profile_without_a_model_knows_every_network_there_is(monkeypatch):
 
     quick = {name: ARCHS[name] for name in ("bicubic", "srcnn", "carn")}
     monkeypatch.setattr("srcli.models.ARCHS", quick)
-    assert {r["model"] for r in _records(srcli("profile", "--json"))} == set(quick)
+    assert {r["model"] for r in srcli("profile", "--json").records} == set(quick)
 
 
 def test_running_out_of_memory_ends_in_a_line_wherever_it_happens(folder, monkeypatch):
@@ -283,8 +283,24 @@ def test_a_trained_model_upscales(folder, tmp_path):
     assert srcli("upscale", folder / "p0.png", "-m", best, "-o", tmp_path / "large.png").exit_code == 0
     with Image.open(tmp_path / "large.png") as image:
         assert image.size == (106, 74)
-    (row,) = _records(srcli("profile", best, "--json"))
+    (row,) = srcli("profile", best, "--json").records
     assert (row["model"], row["scale"]) == ("fast", 2)
+
+
+def test_the_state_of_a_run_tells_its_scale_and_recipe(folder, tmp_path, monkeypatch):
+    from srcli import checkpoint
+
+    run, out = tmp_path / "run", tmp_path / "out.safetensors"
+    assert srcli(*_train_flags(folder, run, "--steps", 1, "--set", "maps=2", arch="fsrcnn")).exit_code == 0
+    reads, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **more: reads.append(a) or load(*a, **more))
+    result = srcli("models", "convert", run / "last.pt", "-o", out)
+    assert (result.exit_code, len(reads)) == (0, 1), result.stderr
+    assert checkpoint.checksum(checkpoint.load(out)[0]) == checkpoint.checksum(checkpoint.load(run / "best.safetensors")[0])
+    card, best = checkpoint.read_card(out), checkpoint.read_card(run / "best.safetensors")
+    assert card == replace(best, source="last.pt")
+    refused = srcli("models", "info", run / "last.pt", "-s", 3)
+    assert (refused.exit_code, "upscales x2, not x3" in refused.stderr) == (2, True)
 
 
 def test_a_config_file_gives_what_flags_do_not(folder, tmp_path):
@@ -327,7 +343,7 @@ def test_the_papers_recipe_sets_the_papers_values(folder, tmp_path):
 def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path):
     def told(step, *more):
         flags = ["--recipe", "paper", "--resume", "--json", "--stop-after", step, *more]
-        started, *events = _records(srcli(*_train_flags(folder, tmp_path / "run", *flags, arch="rfdn")))
+        started, *events = srcli(*_train_flags(folder, tmp_path / "run", *flags, arch="rfdn")).records
         notes = [note for note in started["notes"] if "--" in note]
         return notes, *(e["fraction"] for e in events if e["event"] == "step")
 

@@ -1,12 +1,15 @@
 """What is drawn on stdout and stderr: tables keep their figures, names are printed as they are."""
 
 import io
+import os
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from srcli import console
+from srcli.commands.train import _heard
 
 COLUMNS = ("model", "data set", "PSNR", "95 %", "SSIM", "95 %", "seconds")
 ROWS = [
@@ -135,3 +138,32 @@ def test_controls_of_a_name_or_a_card_do_not_reach_the_terminal(capsys):
     out, err = capsys.readouterr()
     assert err.splitlines() == ["a\\nb\\x1b[31m.png", "error: \\x9b2J"]
     assert out.splitlines() == ["licence:     \\x1b]0;owned\\x07MIT", "next line", "a\\nb.png  4x4"]
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Return what takes the reader of stderr away."""
+
+    def close() -> None:
+        read, write = os.pipe()
+        os.close(read)
+        monkeypatch.setattr("sys.stderr", os.fdopen(write, "w", closefd=False))
+
+    monkeypatch.setattr(console._err, "quiet", False)
+    return close
+
+
+def test_messages_that_nobody_reads_end_nothing(unread):
+    unread()
+    console.note("first")
+    assert console.unheard()
+    console.error("second")
+
+
+def test_a_run_whose_messages_nobody_reads_is_asked_to_stop(unread):
+    stop = SimpleNamespace(was_asked=False, unheard=False)
+    unread()
+    with _heard(stop):
+        console.note("first")
+    assert stop.was_asked
+    assert stop.unheard

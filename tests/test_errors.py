@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from srcli.errors import first_line, last_line, out_of_memory, quoted
+from srcli.errors import counted, first_line, last_line, out_of_memory, quoted
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,10 @@ from srcli.errors import first_line, last_line, out_of_memory, quoted
 )
 def test_running_out_of_memory_is_known_by_its_words(error, expected):
     assert out_of_memory(error) is expected
+
+
+def test_what_is_counted_takes_its_s():
+    assert [counted(n, "frame") for n in (0, 1, 1200)] == ["0 frames", "1 frame", "1,200 frames"]
 
 
 def test_a_library_is_quoted_by_one_line_also_where_it_is_mute():

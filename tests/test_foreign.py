@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from srcli.errors import BadCheckpoint
-from srcli.foreign import load, read_state, recognise
+from srcli.foreign import load, read, recognise, tensors_in
 from srcli.models import create
 from srcli.ops.color import luma
 from srcli.ops.metrics import psnr, shave, ssim
@@ -79,6 +79,10 @@ def save(tmp_path):
 
 def shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(x.shape) for name, x in state.items()}
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    return tensors_in(path, read(path))
 
 
 def opened(path: Path, scale: int | None = None):

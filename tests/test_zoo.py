@@ -60,7 +60,7 @@ def test_a_file_that_two_references_lead_to_is_opened_once(shipped):
         ("rfdn", 3, "at x3; there are x2, x4"),
         ("rdfn", None, "did you mean 'rfdn'"),
         ("rfdn-x4", None, "did you mean 'rfdn'"),  # not rfdn-c48, of which no weights ship
-        ("nosuch", None, "called 'nosuch'; there are bicubic, rfdn, rfdn-photo; for others set SRCLI_HUB"),
+        ("nosuch", None, "called 'nosuch'; there are bicubic, rfdn, rfdn-photo; others are a file, .* or hf:owner/repo$"),
         ("rfdn_x2", 4, "'rfdn_x2' is of x2, not x4: 'rfdn' names the weights of every scale"),
         ("mfdn", None, "srcli train --arch mfdn --scale 4"),
         ("none.safetensors", None, "no weights file 'none.safetensors'"),

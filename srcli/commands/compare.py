@@ -7,7 +7,6 @@ import typer
 
 from srcli import console, zoo
 from srcli.commands.options import (
-    PAGE,
     PRECISIONS,
     Device,
     Json,
@@ -15,11 +14,11 @@ from srcli.commands.options import (
     Precision,
     Scale,
     Tile,
-    check_output,
     common_scale,
     one_of,
     parse_tile,
 )
+from srcli.commands.outputs import PAGE, check_output
 from srcli.commands.video import parse_time
 from srcli.errors import BadPicture, UsageError
 from srcli.files import write_text

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,6 @@ import typer
 
 from srcli import console, zoo
 from srcli.commands.options import (
-    DRAWING,
-    PAGE,
     PRECISIONS,
     Device,
     Ensemble,
@@ -20,18 +19,20 @@ from srcli.commands.options import (
     Precision,
     Scale,
     Tile,
-    check_output,
     common_scale,
     need_folder,
     one_of,
     parse_tile,
 )
+from srcli.commands.outputs import DRAWING, PAGE, check_output, write_files
 from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
 from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
+    from srcli.engine.crops import Box
     from srcli.engine.evaluate import Channel, Dataset, Entry, Protocol, Result, Score
+    from srcli.engine.upscale import Upscaler
     from srcli.models.base import SRModel
 
 CHANNELS: "tuple[Channel, ...]" = ("y", "rgb", "both")
@@ -99,8 +100,8 @@ def evaluate(
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
-    from srcli.engine.evaluate import BASELINE, Entry, Protocol, check_pictures, open_datasets
-    from srcli.engine.labels import short_names
+    from srcli.engine.evaluate import BASELINE, Protocol, check_pictures, open_datasets
+    from srcli.engine.figure import check_figure
     from srcli.engine.upscale import Upscaler
 
     datasets = open_datasets(folders, lr_dir or ())
@@ -112,8 +113,6 @@ def evaluate(
     if factor is None:
         raise UsageError("--sr needs the scale: -s 2, 3 or 4")
     networks = {BASELINE: zoo.open_model(BASELINE, factor)[0], **networks}
-    names = [*networks, *dict.fromkeys(str(folder.resolve()) for folder in sr or [])]
-    labels = short_names(names)
     protocol = Protocol(factor, channel, shave, lr_dir is not None)
     if against:
         from srcli.engine.against import check_comparable
@@ -122,22 +121,20 @@ def evaluate(
             raise UsageError("the papers' scores are of whole sets: --against published goes without --picture")
         check_comparable(datasets, protocol)
     if figure:
-        from srcli.engine.figure import check_box, check_figure, parse_box
-
         check_figure(figure)
-        wanted = parse_box(box) if box else None
-        if wanted:
-            check_box(wanted, datasets[0].pictures[0], protocol)
-
-    def made_ready(network: "SRModel") -> Upscaler:
+    wanted = _box(box, datasets[0].pictures[0], protocol) if box else None
+    upscalers = {
         # what comes in a file of one precision is in that one; fp32 is what is asked for where nothing is said
-        wanted = "auto" if precision == "fp32" and network.precision else precision
-        return Upscaler(network, device=where, precision=wanted, tile=side, ensemble=ensemble)
-
-    entries = [
-        Entry(name, label, made_ready(networks[name])) if name in networks else Entry(label, label, Path(name))
-        for name, label in zip(names, labels, strict=True)
-    ]
+        name: Upscaler(
+            network,
+            device=where,
+            precision="auto" if precision == "fp32" and network.precision else precision,
+            tile=side,
+            ensemble=ensemble,
+        )
+        for name, network in networks.items()
+    }
+    entries = _entries(upscalers, sr or ())
     check_pictures(datasets, entries, protocol)
     results, failed = _score(entries, datasets, protocol, save, quiet=json)
     if against:
@@ -151,26 +148,59 @@ def evaluate(
         _records(results, facts, against is not None)
     else:
         _show(results, against is not None, computed)
-    if csv:
-        _write_csv(csv, results, facts)
-    if report:
-        from srcli.engine.report import render
-
-        write_text(report, render(results, protocol, computed=computed, published=against is not None))
-    if figure:
-        from srcli.engine.drawing import signature
-        from srcli.engine.figure import draw_figure
-
-        drawing, drawn = draw_figure(results, protocol, box=wanted)
-        with writing_to(figure), atomic(figure) as temporary:
-            drawing.save(temporary, "PNG", optimize=True, pnginfo=signature())
-        console.note(f"{figure}: --box {','.join(map(str, drawn))}")
+    unwritten = write_files(
+        [
+            (csv, partial(_write_csv, results, facts)),
+            (report, partial(_write_report, results, protocol, computed, against is not None)),
+            (figure, partial(_write_figure, results, protocol, wanted)),
+        ]
+    )
     for file in (report, figure):
-        if file and not json:
+        if file and file not in unwritten and not json:
             console.result(str(file))
     if failed:
         _tell_failed(failed, sum(len(dataset.pictures) for dataset in datasets))
+    if unwritten:
+        raise next(iter(unwritten.values()))
+    if failed:
         raise typer.Exit(1)
+
+
+def _box(text: str, picture: Path, protocol: "Protocol") -> "Box":
+    """Read --box; raise UsageError where it does not lie inside the HR picture."""
+    from srcli.engine.figure import check_box, parse_box
+
+    box = parse_box(text)
+    check_box(box, picture, protocol)
+    return box
+
+
+def _entries(upscalers: Mapping[str, "Upscaler"], folders: Sequence[Path]) -> list["Entry"]:
+    """Put the networks and the folders of ready pictures under short names."""
+    from srcli.engine.evaluate import Entry
+    from srcli.engine.labels import short_names
+
+    names = [*upscalers, *dict.fromkeys(str(folder.resolve()) for folder in folders)]
+    return [
+        Entry(name, label, upscalers[name]) if name in upscalers else Entry(label, label, Path(name))
+        for name, label in zip(names, short_names(names), strict=True)
+    ]
+
+
+def _write_report(results: Sequence["Result"], protocol: "Protocol", computed: str, published: bool, path: Path) -> None:
+    from srcli.engine.report import render
+
+    write_text(path, render(results, protocol, computed=computed, published=published))
+
+
+def _write_figure(results: Sequence["Result"], protocol: "Protocol", box: "Box | None", path: Path) -> None:
+    from srcli.engine.drawing import signature
+    from srcli.engine.figure import draw_figure
+
+    drawing, drawn = draw_figure(results, protocol, box=box)
+    with writing_to(path), atomic(path) as temporary:
+        drawing.save(temporary, "PNG", optimize=True, pnginfo=signature())
+    console.note(f"{path}: --box {','.join(map(str, drawn))}")
 
 
 def _score(
@@ -355,7 +385,7 @@ def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in keys}
 
 
-def _write_csv(path: Path, results: Sequence["Result"], made: dict[str, dict[str, Any]]) -> None:
+def _write_csv(results: Sequence["Result"], made: dict[str, dict[str, Any]], path: Path) -> None:
     rgb = ["rgb_psnr", "rgb_ssim"] if any(r.summary.rgb_psnr is not None for r in results) else []
     rows: list[list[Any]] = [[*_COLUMNS, *rgb, "seconds", *_MADE, "protocol"]]
     for r in results:

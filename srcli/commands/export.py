@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srcli import console, zoo
-from srcli.commands.options import Json, Offline, Scale, check_output, one_of
+from srcli.commands.options import Json, Offline, Scale, one_of
+from srcli.commands.outputs import check_output
 from srcli.errors import OutputExists, UsageError
 
 if TYPE_CHECKING:

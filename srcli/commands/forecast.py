@@ -71,20 +71,21 @@ class Forecast:
             if (less := self._less(swift, jobs)) < MUCH * seconds:
                 quicker = f" ({timedelta(seconds=round(less))} with {swift.flags})"
                 break
-        return f"about {timedelta(seconds=round(seconds))} in the network{quicker}, by one timed tile"
+        time = f"about {timedelta(seconds=round(seconds))}" if seconds >= 1 else "less than a second"
+        return f"{time} in the network{quicker}, by one timed tile"
 
-    def weigh(self, jobs: "list[Job]", left: "list[Job]", *, quiet: bool) -> None:
+    def weigh(self, jobs: "list[Job]", left: "list[Job]", voice: console.Voice) -> None:
         """Say what the jobs take, of whose frames those `left` are to be made.
 
         Raises UserError where a disk or the memory cannot hold them.
         """
         from srcli.engine.forecast import expected_memory, expected_seconds
-        from srcli.media.jobs import disks, pixels_of
+        from srcli.media.footprint import disks
 
         places, memories = disks(jobs), expected_memory(self.choice, jobs)
-        if not quiet:
+        if voice.notes:  # a tile is timed for them
             self.warn(jobs)
-            console.note(f"{len(jobs)} to upscale, {sum(map(pixels_of, left)):,} px in all")
+            console.note(f"{len(jobs)} to upscale, {sum(job.pixels for job in left):,} px in all")
             console.note(self.told(expected_seconds(self.choice, left), left))
             for folder, needed, free in places:
                 console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")

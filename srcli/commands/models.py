@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srcli import console, hub, zoo
-from srcli.commands.options import Json, Offline, Scale, check_output
+from srcli.commands.options import Json, Offline, Scale
+from srcli.commands.outputs import check_output
 from srcli.errors import BadCheckpoint, OutputExists, UsageError, WeightsNotFound
 from srcli.files import writing_to
 from srcli.models import label_of
@@ -218,7 +219,6 @@ def convert(
     check_output(out)
 
     from srcli import checkpoint
-    from srcli.engine.run import is_state
     from srcli.models import ARCHS, arch_name
 
     wanted = arch_name(arch) if arch else None
@@ -229,7 +229,7 @@ def convert(
         raise BadCheckpoint(f"'{file}' is {model.arch}: networks of the community are run as they are, not converted")
     if wanted not in (None, model.arch):
         raise BadCheckpoint(f"'{file}' is of '{model.arch}', not of '{wanted}'")
-    ours = checkpoint.has_card(file) if file.suffix.lower() == ".safetensors" else is_state(file)
+    ours = card.training or (file.suffix.lower() == ".safetensors" and checkpoint.has_card(file))
     licence = card.licence or ("" if ours else THEIRS)
     with writing_to(out):
         checkpoint.save(out, model, replace(card, source=card.source or file.name, licence=licence))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srcli import console
-from srcli.commands.options import DRAWING, check_output, one_of
+from srcli.commands.options import one_of
+from srcli.commands.outputs import DRAWING, check_output
 
 if TYPE_CHECKING:
     from srcli.engine.curves import Axis

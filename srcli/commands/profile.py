@@ -1,6 +1,7 @@
 """srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -8,18 +9,18 @@ import typer
 
 from srcli import console, zoo
 from srcli.commands.options import (
-    DRAWING,
     PRECISIONS,
     Device,
     Json,
     Offline,
     Precision,
     Scale,
-    check_output,
     one_of,
     parse_size,
 )
-from srcli.errors import UsageError
+from srcli.commands.outputs import DRAWING, check_output, write_files
+from srcli.commands.run_file import arguments_of, assignments
+from srcli.errors import UsageError, first_line
 from srcli.files import write_csv
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class _Row(NamedTuple):
 def profile(
     models: Annotated[
         list[str] | None, typer.Argument(metavar="MODEL", help="Networks or weights files; by default all networks.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An argument of MODEL, such as channels=48; may be repeated."),
     ] = None,
     scale: Scale = None,
     input: Annotated[str | None, typer.Option("--input", help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
@@ -87,6 +92,8 @@ def profile(
         raise UsageError("give --json or --markdown, not both")
     if tiling and (csv or plot or time or published or input or output or precision not in ("auto", "fp32")):
         raise UsageError("--tiling goes with --picture, --markdown and --json only, and measures in fp32")
+    if settings and (tiling or not models):
+        raise UsageError("--set needs MODEL, a network's name, and goes without --tiling")
     if picture and not tiling:
         raise UsageError("--picture needs --tiling")
     if not plot and (dark or (plot_axis, dataset) != ("parameters", "Set5")):
@@ -119,7 +126,11 @@ def profile(
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
-    networks = [zoo.open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
+    changes = assignments(settings, "--set") if settings else {}
+    if changes:
+        networks = [_built(name, scale or zoo.DEFAULT_SCALE, changes) for name in models or ()]
+    else:
+        networks = [zoo.open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
     factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
@@ -152,9 +163,8 @@ def profile(
                 _show_challenge(rows, draw)
         if published and not models:
             _show_scores(factor, draw)
-    if csv:
-        _write_csv(csv, [_record(r) for r in rows + changed])
-    if plot:
+
+    def draw_plot(path: Path) -> None:
         from srcli.engine.plot import plot_tradeoff, tradeoff
 
         title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if axis == "milliseconds" else "")
@@ -164,7 +174,23 @@ def profile(
         there = {point.label for point in points}
         if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
             console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
-        plot_tradeoff(points, plot, axis=axis, title=title, dark=dark)
+        plot_tradeoff(points, path, axis=axis, title=title, dark=dark)
+
+    if unwritten := write_files([(csv, partial(_write_csv, [_record(r) for r in rows + changed])), (plot, draw_plot)]):
+        raise next(iter(unwritten.values()))
+
+
+def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
+    """Build a network with other arguments than the table's; raise UsageError where there is none with them."""
+    from srcli.models import arch_name, create
+
+    arch = arch_name(name)
+    given = arguments_of(arch, changes)
+    try:
+        return create(arch, scale, **given).eval()
+    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+        told = ", ".join(f"{key}={value}" for key, value in changes.items())
+        raise UsageError(f"no '{arch}' can be built with {told}: {first_line(error)}") from error
 
 
 def _show_counts(rows: Sequence[_Row], draw: Draw, *, time: bool) -> None:
@@ -296,7 +322,7 @@ def _record(row: _Row) -> dict[str, Any]:
     return {**found, "published": asdict(row.beside)} if row.beside else found
 
 
-def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
+def _write_csv(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Write one line a network; what is nested gets names joined by dots."""
     flat = [_flat(record) for record in records]
     keys = dict.fromkeys(key for record in flat for key in record)

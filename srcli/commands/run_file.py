@@ -16,7 +16,7 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     """Put flags over the file's values over the recipe's, but for its steps; raise UsageError for keys that do not exist."""
     from srcli.engine.recipes import recipe
     from srcli.engine.settings import Stage, TrainConfig
-    from srcli.models import arch_name, arguments
+    from srcli.models import arch_name
 
     file = _checked(file, get_type_hints(TrainConfig), "the config")
     if "stage" in file:
@@ -28,7 +28,7 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
     if "arch" in chosen:
         chosen["arch"] = arch_name(str(chosen["arch"]))
         if network:
-            chosen["network"] = _checked(network, arguments(chosen["arch"]), f"'{chosen['arch']}'")
+            chosen["network"] = arguments_of(chosen["arch"], network)
     if recipe_name and "arch" not in chosen:
         raise UsageError("--recipe needs --arch")
     base = recipe(recipe_name, chosen["arch"], chosen.get("scale")) if recipe_name else {}
@@ -38,6 +38,13 @@ def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) 
             for name in pair - flags.keys():
                 chosen.pop(name, None)
     return {**base, **chosen}
+
+
+def arguments_of(arch: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what is `given` as arguments of a network; raise UsageError for what it does not take."""
+    from srcli.models import arguments
+
+    return _checked(given, arguments(arch), f"'{arch}'")
 
 
 def setting_names() -> list[str]:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, get_type_hints
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 import typer
 
 from srcli import console
-from srcli.commands.options import DRAWING, Device, Json, check_output, need_folder, one_of
+from srcli.commands.options import Device, Json, need_folder, one_of
+from srcli.commands.outputs import DRAWING, check_output
 from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
-from srcli.errors import INTERRUPTED, UsageError, UserError
+from srcli.errors import INTERRUPTED, UsageError, UserError, counted
 from srcli.models import ARCHS
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def train(
         console.note(
             f"step {stop.saved.step:,} saved; continue with --resume"
             if stop.was_asked or (stop.latest and stop.latest.fraction < 1)
-            else f"done: weights in {out}/best.safetensors, after {stop.saved.step:,} steps"
+            else f"done: weights in {out}/best.safetensors, after {counted(stop.saved.step, 'step')}"
         )
     if stop.was_asked:
         raise typer.Exit(INTERRUPTED)
@@ -248,7 +249,7 @@ def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) 
     match event:
         case Started():
             console.note(
-                f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {event.pictures:,} pictures of "
+                f"{event.arch} x{event.scale}: {event.parameters:,} parameters, {counted(event.pictures, 'picture')} of "
                 f"{event.megapixels:.1f} megapixels, on {event.device} in {event.precision}, from step {event.step}"
             )
             for line in event.notes:
@@ -275,11 +276,12 @@ def _tell(event: "Event", stop: "_StopSignal", bar: console.Bar, *, json: bool) 
 @contextmanager
 def _heard(stop: "_StopSignal") -> Iterator[None]:
     """Let a run whose reader is gone, a closed pipe or terminal, be saved and end as by Ctrl-C."""
-    try:
+    with suppress(OSError):
         yield
-    except OSError:
-        stop.was_asked = stop.unheard = True
-        sys.stdout = None
+        if not console.unheard():
+            return
+    stop.was_asked = stop.unheard = True
+    sys.stdout = None
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """srcli upscale: pictures and folders of them through a network."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,6 @@ from srcli.commands import video
 from srcli.commands.forecast import Forecast, mib
 from srcli.commands.options import (
     PRECISIONS,
-    AnyPrecision,
     AnyScale,
     Compile,
     Device,
@@ -38,13 +36,13 @@ from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
 from srcli.media.sniff import CONTAINERS
-from srcli.zoo import PHOTO, VIDEO
+from srcli.zoo import PHOTO, VIDEO, Say
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Icc
-    from srcli.engine.upscale import Resizer
+    from srcli.engine.upscale import Resizer, Upscaler
     from srcli.engine.video import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
@@ -166,17 +164,15 @@ def upscale(
         raise UsageError("one picture goes through one network: srcli compare shows several beside each other")
     model = models[0] if models else None
     format = format.lower().lstrip(".")
-    format = {"jpeg": "jpg", "tif": "tiff"}.get(format, format)
-    one_of("--format", format, FORMATS)
+    format = one_of("--format", {"jpeg": "jpg", "tif": "tiff"}.get(format, format), FORMATS)
     watch = watch or watch_idle is not None
     exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
     icc = one_of("--icc", icc, ICC)
     precision = one_of("--precision", precision, PRECISIONS)
-    fit = one_of("--fit", fit, FITS) if fit else None
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
-    _refuse_sizes(scale, width, height, long_side, min_side, fit)
-    computing = _Computing(precision, parse_tile(tile), parse_bytes("--max-memory", max_memory), ensemble, separate_alpha, wrap)
+    box = _box(scale, width, height, long_side, min_side, one_of("--fit", fit, FITS) if fit else None)
+    side, memory = parse_tile(tile), parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     piped = str(output) == "-"
     if piped and (json or dry_run):
@@ -205,8 +201,9 @@ def upscale(
     from srcli.engine.distributed import ENDLESS, rank_and_world, team
     from srcli.engine.journal import command, keeping, machine
     from srcli.engine.pipeline import repays_compiling
+    from srcli.engine.upscale import Upscaler
     from srcli.engine.watch import arrivals
-    from srcli.media.jobs import Box, Naming, plan_jobs
+    from srcli.media.jobs import Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
 
     if stream and rank_and_world()[1] > 1:
@@ -216,7 +213,6 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
-    box = Box(width, height, long_side, min_side, fit or "contain") if width or height or long_side or min_side else None
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
         keeping(None if dry_run else report, ranks, console.error, output=output) as journal,
@@ -227,7 +223,8 @@ def upscale(
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
         goal = box or scale or weights.scale
-        writing = Writing(quality, level, icc, fail_fast, json, quiet, piped, journal, weights.advice)
+        voice = console.Voice(notes=ranks.leads and not quiet, results=not quiet, json=json)
+        writing = Writing(quality, level, icc, fail_fast, voice, piped, journal, weights.advice)
         plan = partial(
             plan_jobs,
             output=output,
@@ -237,7 +234,8 @@ def upscale(
             suffix=suffix,
             name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
             exists=exists,
-            say=(lambda line: None) if quiet else cache(console.note),  # once: --watch plans at every arrival
+            say=cache(voice.note),  # once: --watch plans at every arrival
+            warn=console.note,
         )
         planned: list[Job] = []
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
@@ -245,11 +243,23 @@ def upscale(
                 planned = plan(sources)
         jobs: list[Job] = ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
+        if ranks.leads:
+            _tell_idle(jobs, format, quality, png_level, voice)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
-        ready = partial(_resizer, how=computing, goal=goal, ranks=ranks, compiled=compiled)
-        choice = weights.choice(ready, quiet=quiet)
+        upscaler = partial(
+            Upscaler,
+            device=ranks.device,
+            precision=precision,
+            tile=side,
+            memory=memory,
+            ensemble=ensemble,
+            separate=separate_alpha,
+            compile=compiled,
+        )
+        ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, wrap=wrap)
+        choice = weights.choice(ready, voice.note)
         if stream:
-            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), quiet=quiet), journal)
+            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), voice), journal)
             return
         swift = () if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
@@ -260,17 +270,28 @@ def upscale(
             tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
-                show_plan(jobs, flags, forecast, quality=quality, json=json, quiet=quiet)
+                show_plan(jobs, flags, forecast, writing)
             return
         else:
-            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if ranks.leads and not quiet else None)
-            if not any(job.video for job in jobs) and flags != video.Flags() and ranks.leads and not quiet:
-                console.note("there is no video: the flags for videos change nothing")
+            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if voice.notes else None)
+            if not any(job.video for job in jobs) and flags != video.Flags():
+                voice.note("there is no video: the flags for videos change nothing")
             if ranks.leads:
                 list_failures(tally)
             if shown and ranks.leads and not piped:
                 show_results(_made(jobs, tally), shown)
     sum_up(tally, choice, ranks, writing)
+
+
+def _tell_idle(jobs: "list[Job]", format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
+    """Say which flags are of formats that no result has."""
+    written = {job.format for job in jobs}
+    if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
+        voice.note(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
+    if quality is not None and written and not written & {"jpeg", "webp", "avif"}:
+        voice.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
+    if png_level is not None and written and "png" not in written:
+        voice.note("--png-level changes nothing: no result is PNG")
 
 
 def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:
@@ -329,18 +350,6 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
             signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
 
 
-@dataclass(frozen=True, slots=True)
-class _Computing:
-    """How the networks compute."""
-
-    precision: AnyPrecision
-    tile: int | None
-    memory: int | None
-    ensemble: bool
-    separate: bool
-    wrap: bool
-
-
 def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
     """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
     piped = str(output) == "-"
@@ -363,40 +372,26 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
 
 def _resizer(
     networks: "list[SRModel]",
-    how: _Computing,
+    upscaler: "Callable[[SRModel], Upscaler]",
+    memory: int | None,
     goal: "float | Box",
-    ranks: "Team",
-    compiled: bool,
+    wrap: bool,
     *,
     name: str | None,
-    quiet: bool,
+    say: Say,
 ) -> "Resizer":
-    """Make the networks ready on the rank's device; say what is not as asked."""
+    """Make the networks ready; say what is not as asked."""
     from srcli.engine.memory import held_bytes
-    from srcli.engine.upscale import Resizer, Upscaler, way
+    from srcli.engine.upscale import Resizer, way
 
-    upscalers = {
-        network.scale: Upscaler(
-            network,
-            device=ranks.device,
-            precision=how.precision,
-            tile=how.tile,
-            memory=how.memory,
-            ensemble=how.ensemble,
-            separate=how.separate,
-            compile=compiled,
-        )
-        for network in networks
-    }
-    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled and not quiet}:
-        console.note(f"not compiled: {reason}")
-    if isinstance(goal, float) and (said := way(goal, upscalers)) and ranks.leads and not quiet:
-        console.note(f"x{goal:g}: {said}")
-    if how.memory and ranks.leads and not quiet and ranks.device.type == "cpu" and how.memory < held_bytes():
-        console.note(
-            f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken"
-        )
-    return Resizer(upscalers, edge="wrap" if how.wrap else "mirror", name=name)
+    upscalers = {network.scale: upscaler(network) for network in networks}
+    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
+        say(f"not compiled: {reason}")
+    if isinstance(goal, float) and (said := way(goal, upscalers)):
+        say(f"x{goal:g}: {said}")
+    if memory and memory < held_bytes() and all(u.device.type == "cpu" for u in upscalers.values()):
+        say(f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken")
+    return Resizer(upscalers, edge="wrap" if wrap else "mirror", name=name)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
@@ -428,13 +423,16 @@ def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool)
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
 
 
-def _refuse_sizes(
-    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: str | None
-) -> None:
-    """Refuse sizes that say two things; width with height is one."""
+def _box(
+    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: "Fit | None"
+) -> "Box | None":
+    """Return the size in px that results get, None where it is a factor; refuse sizes that say two things."""
+    from srcli.media.jobs import Box
+
     given = {"--scale": scale, "--width or --height": width or height, "--long-side": long_side, "--min-side": min_side}
     named = [flag for flag, value in given.items() if value]
     if len(named) > 1:
         raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
     if fit and not (width and height):
         raise UsageError("--fit says how a picture fills --width and --height: give both")
+    return Box(width, height, long_side, min_side, fit or "contain") if named and not scale else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from srcli import console
-from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError
+from srcli.errors import BadPicture, BadVideo, DiskFull, UsageError, UserError, counted
 from srcli.media.formats import SEGMENT
 
 if TYPE_CHECKING:
@@ -142,14 +142,14 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
 
 
 def upscale_stream(
-    choice: "Choice", stream: Stream, scale: "float | Box", flags: Flags, hint: str, *, quiet: bool
+    choice: "Choice", stream: Stream, scale: "float | Box", flags: Flags, hint: str, voice: console.Voice
 ) -> "VideoDone":
     """Upscale frames into stdout; what was lost of the source is the result's `error`.
 
     `hint`: what is to be said where the weights for compressed videos are taken.
     """
     from srcli.engine import video as engine
-    from srcli.media.streams import Raw, RgbReader, Y4mReader
+    from srcli.media.streams import Raw, RgbReader, Y4mReader, lost_in_stream
     from srcli.media.video import Clip, VideoReader, probe_video
 
     first, last = flags.span()
@@ -157,25 +157,26 @@ def upscale_stream(
         raise UsageError("--start and --end are of files; of stdin --frames takes the first")
     clip = Clip(first, last, flags.frames)
     resizer = choice.of_video(stream.path)
-    if resizer is not choice.plain and not quiet:
-        console.note(f"{stream.path} was compressed a lot: {hint}")
+    if resizer is not choice.plain:
+        voice.note(f"{stream.path} was compressed a lot: {hint}")
     reader: VideoReader | Y4mReader | RgbReader
     if stream.path:
         reader = VideoReader(stream.path, probe_video(stream.path).tracks[0], clip, deinterlace=flags.deinterlace)
-        if not quiet:
-            console.note("a pipe carries one video, at an even rate and without sound")
+        voice.note("a pipe carries one video, at an even rate and without sound")
     elif stream.size:
         reader = RgbReader(sys.stdin.buffer, Raw(*stream.size, stream.rate), clip)
     else:
         reader = Y4mReader(sys.stdin.buffer, clip)
-    if reader.track.interlaced and not flags.deinterlace and not quiet:
-        console.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
-    with console.bar(1, counted=False, quiet=quiet) as bar:
+    if reader.track.interlaced and not flags.deinterlace:
+        voice.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
+    seen = replace(reader.track, interlaced=reader.track.interlaced and not flags.deinterlace)
+    for line in lost_in_stream(seen, stream.kind):
+        voice.note(line)
+    with voice.bar(1, counted=False) as bar:
         done = engine.upscale_stream(
             resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))
         )
-    if not quiet:
-        console.note(f"{done.frames} frames in {done.seconds:.1f} s")
+    voice.note(f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s")
     if not done.frames:
         raise BadVideo(done.error or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame"))
     return engine.VideoDone(
@@ -194,7 +195,7 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[V
     """Plan the videos as the flags say; flags that do not fit one raise UsageError or, unless they `refuse` all, fail it."""
     from srcli.engine.video import Choices, plan_videos
     from srcli.media.encoding import Wishes
-    from srcli.media.jobs import is_sequence
+    from srcli.media.numbered import is_sequence
     from srcli.media.video import Clip
 
     rate = parse_rate(flags.fps)
@@ -220,7 +221,7 @@ def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", qu
 
 
 def show_plans(
-    choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", *, quality: int | None, json: bool, quiet: bool
+    choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", voice: console.Voice, *, quality: int | None
 ) -> "tuple[list[Job], list[VideoDone]]":
     """Print what would be made; return the tracks as jobs of so many pictures as no earlier run has made, and the failures.
 
@@ -239,33 +240,32 @@ def show_plans(
             except UserError as error:
                 item = failed(item.job, error)
         if isinstance(item, VideoDone):
-            show(item, json=json, quiet=quiet)
+            show(item, voice)
             failures.append(item)
             continue
-        show(planned(item, sum(done)), json=json, quiet=quiet)
-        if any(done) and not quiet:
-            console.note(f"{item.job.source}: {sum(done)} kept from an earlier run")
+        show(planned(item, sum(done)), voice)
+        if any(done):
+            voice.note(f"{item.job.source}: {sum(done)} kept from an earlier run")
         left += [replace(job, frames=max(job.frames - n, 0)) for job, n in zip(measured(item), done, strict=True)]
     return left, failures
 
 
 def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "list[Job]":
     """Return the tracks as jobs of so many pictures; `anew`: of videos that no earlier run has begun."""
-    from srcli.engine.video import VideoPlan, goes_on, measured
+    from srcli.engine.video import VideoPlan, measured
 
     ours = [item for item in plans if isinstance(item, VideoPlan)]
-    return [job for item in ours if not (anew and goes_on(item)) for job in measured(item)]
+    return [job for item in ours if not (anew and item.goes_on) for job in measured(item)]
 
 
 def upscale_one(
     choice: "Choice",
     plan: "VideoPlan | VideoDone",
     ranks: "Team",
+    voice: console.Voice,
     *,
     quality: int | None,
     png_level: int,
-    json: bool,
-    quiet: bool,
 ) -> "tuple[VideoDone, bool]":
     """Upscale one video, which the ranks divide between them, with a bar; print what became of it.
 
@@ -274,10 +274,10 @@ def upscale_one(
     from srcli.engine.video import VideoDone, failed, upscale_video
 
     if isinstance(plan, VideoDone):  # planning it failed
-        show(plan, json=json, quiet=quiet)
+        show(plan, voice)
         return plan, False
     full, name = False, console.short(plan.job.source)
-    with console.bar(max(plan.frames, 1), quiet=quiet or json) as bar:
+    with voice.bar(max(plan.frames, 1)) as bar:
 
         def tick(progress: "Progress") -> None:
             bar.update(progress.done, f"{name} {_pace(progress)}")
@@ -286,26 +286,24 @@ def upscale_one(
             done = upscale_video(choice.of(plan.job), plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
         except UserError as error:
             done, full = failed(plan.job, error), isinstance(error, DiskFull)
-    show(done, json=json, quiet=quiet)
+    show(done, voice)
     return done, any(ranks.gathered(full))
 
 
-def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
+def show(done: "VideoDone", voice: console.Voice) -> None:
     """Print a video's result, and on stderr what is to be known of it."""
-    if not quiet:
-        for line in done.notes:
-            console.note(f"{done.input}: {line}")
+    for line in done.notes:
+        voice.note(f"{done.input}: {line}")
     stages = (done.decode, done.network, done.encode)
-    if json:
-        console.record(done, bottleneck=slowest(stages) if any(stages) else None)
-    elif done.status != "failed" and not quiet:
-        size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}" + (f"  {done.frames} frames" if done.frames else ""))
-    if quiet or json or done.status != "done" or not done.frames:
+    size = f"  {done.width}x{done.height}" if done.width else ""
+    line = f"{console.one_line(done.output)}{size}" + (f"  {counted(done.frames, 'frame')}" if done.frames else "")
+    bottleneck = slowest(stages) if any(stages) else None
+    voice.outcome(done, "" if done.status == "failed" else line, bottleneck=bottleneck)
+    if voice.json or done.status != "done" or not done.frames:
         return
     computed = done.frames - done.kept
     at_work = busy(stages, done.seconds)
-    parts = [f"{computed} frames in {done.seconds:.1f} s ({at_work})"] if computed else []
+    parts = [f"{counted(computed, 'frame')} in {done.seconds:.1f} s ({at_work})"] if computed else []
     if done.kept:
         parts.append(f"{done.kept} kept from an earlier run")
     if done.repeated:
@@ -313,8 +311,8 @@ def show(done: "VideoDone", *, json: bool, quiet: bool) -> None:
             f"{done.repeated} equal to the frame before them and not computed: {done.repeated / done.frames:.0%} saved"
         )
     if done.spared:
-        parts.append(f"{done.spared} tiles taken over from the frame before")
-    console.note(f"{done.input}: " + ", ".join(parts))
+        parts.append(f"{counted(done.spared, 'tile')} taken over from the frame before")
+    voice.note(f"{done.input}: " + ", ".join(parts))
 
 
 def busy(seconds: "Sequence[float]", elapsed: float) -> str:

@@ -18,7 +18,7 @@ DRAWN = "these weights know photographs alone; for text, drawings and pixel art:
 class Ready(Protocol):
     """Makes networks ready to compute."""
 
-    def __call__(self, networks: "list[SRModel]", *, name: str | None, quiet: bool) -> "Resizer": ...
+    def __call__(self, networks: "list[SRModel]", *, name: str | None, say: zoo.Say) -> "Resizer": ...
 
 
 class Weights:
@@ -59,12 +59,12 @@ class Weights:
         used = [(self.plain, self.networks), *((self.kinds[kind], each) for kind, each in self.others.items())]
         return [fact for name, each in used for fact in model_facts(name, each)]
 
-    def choice(self, ready: Ready, *, quiet: bool) -> "Choice":
-        """Make the networks ready."""
+    def choice(self, ready: Ready, say: zoo.Say = console.SILENT.note) -> "Choice":
+        """Make the networks ready; `say` is told what is not as asked of those for clean files."""
         from srcli.engine.suit import Choice
 
-        others = {kind: ready(each, name=self.kinds[kind], quiet=True) for kind, each in self.others.items()}
-        return Choice(ready(self.networks, name=self.plain, quiet=quiet), others)
+        others = {kind: ready(each, name=self.kinds[kind], say=console.SILENT.note) for kind, each in self.others.items()}
+        return Choice(ready(self.networks, name=self.plain, say=say), others)
 
     def hint(self, kind: str) -> str:
         """Say what takes, or would take, away what compression left in files of a kind; "" where nothing ships for it."""
@@ -85,7 +85,7 @@ class Weights:
             return ()
 
         def choice(reference: str) -> "Choice":
-            return Weights(reference, self._factor, several=self._several, offline=self._offline).choice(ready, quiet=True)
+            return Weights(reference, self._factor, several=self._several, offline=self._offline).choice(ready)
 
         references = (zoo.automatic_name(quick), quick) if self.others else (quick,)
         return tuple(Swift(f"-m {reference}{self._sized()}", partial(choice, reference)) for reference in references)

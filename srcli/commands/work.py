@@ -31,8 +31,7 @@ class Writing:
     png_level: int
     icc: "Icc"
     fail_fast: bool
-    json: bool
-    quiet: bool
+    voice: console.Voice  # of this rank: one talks, and every rank names its results
     piped: bool
     journal: "Journal | None"
     advice: str  # of what is drawn and went wrong
@@ -45,12 +44,21 @@ class Tally:
     planned: int = 0
     tried: int = 0  # of them, those that were not skipped
     finished: int = 0
+    late: int = 0  # of them, skipped in the end: another run was quicker
     exact: int = 0  # computed in float32
     films: int = 0  # videos, whose time is told by each
     failures: "list[Done | VideoDone]" = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
     stopped: bool = False  # by --fail-fast; the same on every rank
+
+    def count(self, done: "Done") -> None:
+        """Add a picture that is finished."""
+        self.finished += 1
+        self.late += done.status == "skipped"
+        self.exact += done.precision == "fp32"
+        self.failures += [done] if done.error else []
+        self.busy = [a + b for a, b in zip(self.busy, (done.decode, done.seconds, done.encode), strict=True)]
 
     def __iadd__(self, other: "Tally") -> "Tally":
         for name in ("planned", "tried", "finished", "exact", "films", "failures", "elapsed"):
@@ -59,23 +67,21 @@ class Tally:
         return self
 
 
-def show_plan(
-    jobs: "list[Job]", flags: video.Flags, forecast: Forecast, *, quality: int | None, json: bool, quiet: bool
-) -> None:
+def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, how: Writing) -> None:
     """Say what would be written, and what it takes; exit 1 where some of it cannot be."""
     pictures = [job for job in jobs if not job.video]
     shown = [_planned(job) for job in pictures]
     for done in shown:
-        _tell(done, json)
+        _tell(done, how.voice)
     plans = _film_plans(jobs, flags)
-    left, lost = video.show_plans(forecast.choice, plans, quality=quality, json=json, quiet=quiet)
+    left, lost = video.show_plans(forecast.choice, plans, how.voice, quality=how.quality)
     failures: list[Done | VideoDone] = [*(done for done in shown if done.error), *lost]
     list_failures(Tally(failures=failures))
     tracks = video.tracks(plans)
     if len(tracks) > len(video.tracks(plans, anew=True)):  # what is begun goes on with its own weights
         forecast = replace(forecast, swift=())
     sound = [job for job, done in zip(pictures, shown, strict=True) if done.status == "planned"]
-    forecast.weigh([*sound, *tracks], [*sound, *left], quiet=quiet)
+    forecast.weigh([*sound, *tracks], [*sound, *left], how.voice)
     if failures:
         raise typer.Exit(1)
 
@@ -129,14 +135,13 @@ def upscale_arrivals(
         rest, anew = only - flawed, only & flawed
         return [*(plan(only=rest) if rest else []), *(plan(only=anew, exists="overwrite") if anew else [])]
 
-    if not how.quiet:
-        console.note("watching: Ctrl-C ends")
+    how.voice.note("watching: Ctrl-C ends")
     for paths in watched:
         jobs, refused = plan_arrivals(paths, plan_again, made)
         made |= {job.target: job.source for job in jobs if not job.refused}
         tally = upscale_all(choice, jobs, flags, ranks, how, watching=True)
         for done in refused:
-            _tell(done, how.json)
+            _tell(done, how.voice)
             if how.journal:
                 how.journal.add(done)
         tally += Tally(planned=len(refused), tried=len(refused), finished=len(refused), failures=list(refused))
@@ -152,21 +157,16 @@ def upscale_arrivals(
 
 def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
     """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried."""
-    from srcli.engine.pipeline import Done, upscale_files
+    from srcli.engine.pipeline import upscale_files
     from srcli.engine.share import share_of
     from srcli.media import pipes
 
     work = share_of(stills(jobs), ranks.rank, ranks.world)
-    tally, quiet = Tally(planned=len(jobs)), how.quiet or not ranks.leads  # every rank names its results, one talks
-    late = 0  # skipped in the end: another run was quicker
+    tally = Tally(planned=len(jobs))
     started = time.monotonic()
-    for job in jobs:
-        if job.skip and ranks.leads:
-            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
-            _tell(skipped, how.json, quiet=True)
-            if how.journal:
-                how.journal.add(skipped)
-    with console.bar(len(work), quiet=quiet or how.json) as bar:
+    if ranks.leads:
+        _note_skipped(jobs, how)
+    with how.voice.bar(len(work)) as bar:
 
         def tick(job: "Job", fraction: float) -> None:
             bar.update(tally.finished + fraction, console.short(job.source))
@@ -182,27 +182,36 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             advice=how.advice,
             tick=tick,
         ):
-            tally.finished += 1
-            tally.busy = [a + b for a, b in zip(tally.busy, (done.decode, done.seconds, done.encode), strict=True)]
+            tally.count(done)
             bar.update(tally.finished, console.short(done.input))
-            tally.exact += done.precision == "fp32"
-            late += done.status == "skipped"
-            if done.error:
-                tally.failures.append(done)
-            if not quiet:
-                for line in done.notes:
-                    console.note(f"{done.input}: {line}")
+            for line in done.notes:
+                how.voice.note(f"{done.input}: {line}")
             if how.piped and not done.error:
                 pipes.send(done.output)
+            elif done.status == "skipped":
+                _tell_skipped(done, how.voice)
             else:
-                _tell(done, how.json, quiet=how.quiet or done.status == "skipped")
+                _tell(done, how.voice)
     tally.elapsed = time.monotonic() - started
-    told = ranks.gathered((tally.finished - late, tally.exact, late, tally.failures))  # the ranks' shares, one summary
-    tally.finished, tally.exact, late = (sum(share[i] for share in told) for i in (0, 1, 2))
-    tally.tried = sum(not job.skip for job in jobs) - late
-    tally.stopped = how.fail_fast and any(share[3] for share in told)
-    tally.failures = [failed for share in told for failed in share[3]] if ranks.leads else []
+    told: list[Tally] = ranks.gathered(tally)  # the ranks' shares, one summary
+    tally.late, tally.exact = sum(share.late for share in told), sum(share.exact for share in told)
+    tally.finished = sum(share.finished for share in told) - tally.late
+    tally.tried = sum(not job.skip for job in jobs) - tally.late
+    tally.stopped = how.fail_fast and any(share.failures for share in told)
+    tally.failures = [failed for share in told for failed in share.failures] if ranks.leads else []
     return tally
+
+
+def _note_skipped(jobs: "list[Job]", how: Writing) -> None:
+    """Put down what there was before."""
+    from srcli.engine.pipeline import Done
+
+    for job in jobs:
+        if job.skip:
+            skipped = Done(job.source, job.target, "skipped", notes=job.notes)
+            _tell_skipped(skipped, how.voice)
+            if how.journal:
+                how.journal.add(skipped)
 
 
 def _upscale_films(
@@ -212,11 +221,9 @@ def _upscale_films(
 
     `watching`, those behind are tried all the same: they come only once.
     """
-    json, quiet = how.json and ranks.leads, how.quiet or not ranks.leads
+    voice = how.voice if ranks.leads else console.SILENT
     for plan in plans:
-        done, full = video.upscale_one(
-            choice, plan, ranks, quality=how.quality, png_level=how.png_level, json=json, quiet=quiet
-        )
+        done, full = video.upscale_one(choice, plan, ranks, voice, quality=how.quality, png_level=how.png_level)
         tally.finished += 1
         tally.films += 1
         tally.failures += [done] if done.error else []
@@ -234,8 +241,8 @@ def list_failures(tally: Tally) -> None:
 
 def sum_up(tally: Tally, choice: "Choice", ranks: "Team", how: Writing) -> None:
     """Sum up, and exit 1 where something failed."""
-    if ranks.leads and not how.quiet and not how.json:
-        _summarize(tally.planned, tally.tried, tally.finished, len(tally.failures))
+    if how.voice.notes and not how.voice.json:
+        console.note(_counted(tally))
         if tally.busy[1] and ranks.world == 1:
             pictures = "pictures: " if tally.films else ""
             console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
@@ -251,15 +258,11 @@ def _bottleneck(busy: list[float], elapsed: float) -> str:
     return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {video.slowest(busy)}"
 
 
-def _summarize(planned: int, tried: int, finished: int, failed: int) -> None:
-    parts = [f"{finished - failed} upscaled"]
-    if planned > tried:
-        parts.append(f"{planned - tried} skipped")
-    if failed:
-        parts.append(f"{failed} failed")
-    if finished < tried:
-        parts.append(f"{tried - finished} not tried")
-    console.note(", ".join(parts))
+def _counted(tally: Tally) -> str:
+    """Say what became of how many files."""
+    failed = len(tally.failures)
+    others = {"skipped": tally.planned - tally.tried, "failed": failed, "not tried": tally.tried - tally.finished}
+    return ", ".join([f"{tally.finished - failed} upscaled", *(f"{n} {what}" for what, n in others.items() if n > 0)])
 
 
 def stills(jobs: "list[Job]") -> "list[Job]":
@@ -288,12 +291,14 @@ def _planned(job: "Job") -> "Done":
     return done
 
 
-def _tell(done: "Done", json: bool, *, quiet: bool = False) -> None:
+def _tell_skipped(done: "Done", voice: console.Voice) -> None:
+    """Print the record of a picture that was there; in words, their number is told in the end."""
+    voice.outcome(done, "", bottleneck=None)
+
+
+def _tell(done: "Done", voice: console.Voice) -> None:
     """Print what became of a picture."""
-    if json:
-        console.record(
-            done, bottleneck=video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
-        )
-    elif not quiet and not done.error:
-        size = f"  {done.width}x{done.height}" if done.width else ""
-        console.result(f"{console.one_line(done.output)}{size}")
+    size = f"  {done.width}x{done.height}" if done.width else ""
+    line = "" if done.error else f"{console.one_line(done.output)}{size}"
+    bottleneck = video.slowest([done.decode, done.seconds, done.encode]) if done.status == "done" else None
+    voice.outcome(done, line, bottleneck=bottleneck)

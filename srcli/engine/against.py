@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from srcli.engine.evaluate import Dataset, Protocol, Result
 from srcli.engine.published import DATASETS, Score, dataset_of, scored_on
-from srcli.errors import UsageError
+from srcli.errors import UsageError, counted
 
 GRAY = "gray pictures count as 3 equal channels, as in most papers since IMDN; older rows of Set14 (bicubic) take gray as Y"
 
@@ -43,7 +43,7 @@ def differing(results: Sequence[Result]) -> list[str]:
     """Tell of sets whose means are not of as many pictures as the papers'."""
     counts = {r.summary.dataset: r.summary.pictures for r in results}
     return [
-        f"'{name}' has {here} pictures here, {_PICTURES[key]} in the papers: their means are not of the same"
+        f"'{name}' has {counted(here, 'picture')} here, {_PICTURES[key]} in the papers: their means are not of the same"
         for name, here in counts.items()
         if (key := dataset_of(name)) and here != _PICTURES[key]
     ]

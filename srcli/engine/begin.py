@@ -30,6 +30,7 @@ from srcli.errors import (
     UsageError,
     UserError,
     WeightsNotFound,
+    counted,
     first_line,
     out_of_memory,
     quoted,
@@ -185,7 +186,7 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
     notes: list[str] = []
     source, card = _opened(config.init, config.scale, notes.append)
     if card.arch != config.arch:
-        raise TrainingFailed(f"'{config.init}' holds '{card.arch}', not '{config.arch}'")
+        raise TrainingFailed(f"'{config.init}' holds a network '{card.arch}', but --arch is '{config.arch}'")
     if card.config != json.loads(json.dumps(model.config)):
         raise TrainingFailed(
             f"'{config.init}' holds '{card.arch}' with {_told(card.config)}, "
@@ -287,5 +288,7 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
         if ranks.device.type != "cuda" and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
             notes.append("batch norm measures each rank's own patches (SyncBatchNorm needs CUDA); rank 0's statistics are kept")
     if state is not None and (ranks_before := state.get("world", 1)) != ranks.world:
-        notes.append(f"the run had {ranks_before} ranks and now has {ranks.world}: it sees other patches than it would have")
+        notes.append(
+            f"the run had {counted(ranks_before, 'rank')} and now has {ranks.world}: it sees other patches than it would have"
+        )
     return notes

@@ -25,7 +25,7 @@ from srcli import __version__, zoo
 from srcli.engine.device import fast_precision, has_kernels, pick_device
 from srcli.engine.tiling import made_picture
 from srcli.engine.upscale import PROBE, Upscaler
-from srcli.errors import UserError, first_line
+from srcli.errors import UserError, counted, first_line
 
 State = Literal["ok", "missing", "broken"]  # missing: something is left out that srcli does without
 PATIENCE = 3.0  # seconds that the Hub has to answer, name look-up included
@@ -46,7 +46,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Look at everything in turn; the last, a tile through the default network, takes longest."""
     yield Finding("srcli", "ok", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    yield Finding("torch", "ok", f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}")
     yield _devices()
     yield Finding("precision", "ok", f"--precision auto tries {fast_precision(pick_device('auto'))} on {pick_device('auto')}")
     yield _compiler()
@@ -193,7 +193,7 @@ def _weights() -> Finding:
     problems = [problem for _, problem in found if problem]
     if not found or problems:
         return Finding("weights", "broken", "; ".join(problems) or f"none in '{zoo.weights_folder()}'", "reinstall srcli")
-    return Finding("weights", "ok", f"{len(found)} files in {zoo.weights_folder()} are whole")
+    return Finding("weights", "ok", f"{counted(len(found), 'file')} in {zoo.weights_folder()}, whole")
 
 
 def _tile(seconds: Callable[[], float] = time.perf_counter) -> Finding:

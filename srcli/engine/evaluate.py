@@ -178,19 +178,18 @@ def score(source: Upscaler | Path, dataset: Dataset, path: Path, protocol: Proto
     LR is made by bicubic where no folder has it. `save`: a folder that takes a network's SR as PNG. Raises BadFolder,
     BadPicture.
     """
-    folder = dataset.folder
+    name = within(path, dataset.folder)
     if isinstance(source, Path):
         hr, gray = _read_hr(path, protocol.scale)
-        sr = read_ready(path, _of_dataset(source, dataset), hr, protocol.scale, folder)
-        return _score(within(path, folder), sr, hr, protocol, gray)
-    pair = read_pair(path, protocol, dataset.lr_folder, folder)
+        return _score(name, _read_ready(source, dataset, path, hr, protocol.scale), hr, protocol, gray)
+    pair = read_pair(dataset, path, protocol)
     started = time.monotonic()
     precision = source.choose(pair.lr)
     sr = source.pixels(pair.lr, precision=precision)
     seconds = time.monotonic() - started
     if save:
-        write_image(Picture(pixels=sr, alpha=None), counterpart(path, folder, save), format="png")
-    scored = _score(within(path, folder), sr, pair.hr, protocol, pair.gray)
+        write_image(Picture(pixels=sr, alpha=None), counterpart(path, dataset.folder, save), format="png")
+    scored = _score(name, sr, pair.hr, protocol, pair.gray)
     return replace(scored, seconds=seconds, precision=precision)
 
 
@@ -232,24 +231,25 @@ def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Scor
     """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8, from what it said of it."""
     if isinstance(entry.source, Path):
         scale = pair.hr.shape[0] // pair.lr.shape[0]
-        return read_ready(path, _of_dataset(entry.source, dataset), pair.hr, scale, dataset.folder)
+        return _read_ready(entry.source, dataset, path, pair.hr, scale)
     return entry.source.pixels(pair.lr, precision=scored.precision)
 
 
-def read_pair(path: Path, protocol: Protocol, lr_folder: Path | None = None, root: Path | None = None) -> Pair:
-    """Read an HR picture below `root`, and its LR or make it; raise BadPicture where they do not fit."""
-    hr, gray = _read_hr(path, protocol.scale)
-    lr = read_rgb(partner(path, lr_folder, protocol.scale, root)) if lr_folder else shrink(hr, protocol.scale)
-    _check_lr(path, lr.shape[:2], hr.shape[:2], protocol.scale)
+def read_pair(dataset: Dataset, path: Path, protocol: Protocol) -> Pair:
+    """Read an HR picture of a data set, and its LR or make it; raise BadPicture where they do not fit."""
+    (hr, gray), scale = _read_hr(path, protocol.scale), protocol.scale
+    given = dataset.lr_folder and partner(path, dataset.lr_folder, scale, dataset.folder)
+    lr = read_rgb(given) if given else shrink(hr, scale)
+    _check_lr(path, lr.shape[:2], hr.shape[:2], scale)
     return Pair(lr, hr, gray)
 
 
-def read_ready(path: Path, sr_folder: Path, hr: np.ndarray, scale: int, root: Path | None = None) -> np.ndarray:
-    """Read the SR of the HR picture at `path` that a tool made, cropped to the HR; raise BadPicture, BadFolder.
+def _read_ready(folder: Path, dataset: Dataset, path: Path, hr: np.ndarray, scale: int) -> np.ndarray:
+    """Read the SR of the HR picture at `path` that a tool put into `folder`, cropped to the HR; raise BadPicture, BadFolder.
 
     It may be larger by a px of LR, as MATLAB makes the LR of sizes that are no multiple of the scale.
     """
-    ready = partner(path, sr_folder, scale, root)
+    ready = partner(path, _of_dataset(folder, dataset), scale, dataset.folder)
     sr = read_rgb(ready)
     _check_ready(ready, sr.shape[:2], hr.shape[:2], scale)
     return sr[: hr.shape[0], : hr.shape[1]]

@@ -47,7 +47,7 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     `box` is in px of the HR; its scores are those of the whole picture. Raises UsageError where it does not lie inside.
     """
     dataset = results[0].dataset
-    pair = read_pair(dataset.pictures[0], protocol, dataset.lr_folder, dataset.folder)
+    pair = read_pair(dataset, dataset.pictures[0], protocol)
     restored = [restore(r.entry, dataset, dataset.pictures[0], pair, r.scores[0]) for r in results]
     if box is None:
         models = [sr for sr, r in zip(restored, results, strict=True) if r.entry.name != BASELINE]

@@ -1,8 +1,9 @@
 """The pictures of a data set: where they lie in the usual downloads, their partners, read and degraded."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from glob import escape
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ SUFFIXES = {*formats.SUFFIXES, *formats.HEIC} - {".gif"}  # which is an animatio
 # what a data set's folder of HR pictures is called in the usual downloads, the best first; the folder above has its name
 HR_FOLDERS = ("hr", "gtmod12", "gt", "original", "originals")
 
-_HR = re.compile(rf"^({'|'.join(HR_FOLDERS)})$|_hr(_sub)?$")
+_HR_ENDINGS = ("_hr", "_hr_sub")  # of those that have the data set's name before it, the best first
 _LR = re.compile(r"(^|_)lr(bic|x\d|[^a-z]|$)")  # LR, LRx4, LRbicx4, DIV2K_train_LR_bicubic
+_NO_RESULT = re.compile("_(masks?|alpha|depth|flow|normals?|edges?|labels?|seg|trimap|thumb|preview|gt|hr)$", re.IGNORECASE)
 _PART = re.compile("_(train|valid|test)_hr$")
 
 
@@ -35,7 +37,8 @@ def list_pictures(folder: Path) -> list[Path]:
         raise BadFolder(f"no pictures in '{folder}'")
     one_each = {file.parent: file for file in files}.values()
     below = sorted({place for file in one_each for place in file.relative_to(folder).parents})
-    hr, lr = ([place for place in below if kind.search(place.name.lower())] for kind in (_HR, _LR))
+    hr = [place for place in below if (name := place.name.lower()) in HR_FOLDERS or name.endswith(_HR_ENDINGS)]
+    lr = [place for place in below if _LR.search(place.name.lower())]
     if {place.parent for place in hr} & {place.parent for place in lr}:
         raise BadFolder(f"'{folder}' holds LR beside HR; name the HR alone: {', '.join(str(folder / place) for place in hr)}")
     return files
@@ -54,7 +57,7 @@ def hr_folder(folder: Path, *, training: bool = False) -> Path:
         return folder
     inside = {path.name.lower(): path for path in there if path.is_dir()}
     called = [inside[name] for name in HR_FOLDERS if name in inside]
-    by_ending = ([path for name, path in inside.items() if name.endswith(end)] for end in ("_hr", "_hr_sub"))
+    by_ending = ([path for name, path in inside.items() if name.endswith(end)] for end in _HR_ENDINGS)
     ending = next(filter(None, by_ending), [])
     if len({_PART.sub("_hr", path.name.lower()) for path in ending}) == 1:  # parts of one data set
         ending = [path for path in ending if path.name.lower().endswith("_train_hr" if training else "_valid_hr")] or ending
@@ -78,7 +81,7 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
     """Find the LR or SR picture of an HR picture in `folder`; raise BadFolder where there is none.
 
     It has the same name, or x4, _x4, _x4_SR (EDSR), _out (Real-ESRGAN) or the like behind it, or alone begins with the name
-    and "_" (BasicSR puts the network's name behind it). It lies in `folder`, or where
+    and "_" (BasicSR puts the network's name behind it), but for masks and the like. It lies in `folder`, or where
     DIV2K and EDSR (X4), BasicSR (X4_sub, LRbicx4) and benchmark folders (LR_bicubic/X4) keep that scale; first in the
     sub-folder that the HR has below `root`.
     """
@@ -93,13 +96,13 @@ def partner(path: Path, folder: Path, scale: int, root: Path | None = None) -> P
             for suffix in dict.fromkeys((path.suffix, *_SUFFIXES)):
                 if (candidate := where / f"{stem}{suffix}").is_file():
                     return candidate
-    going_on = f"{escape(path.stem)}_*"
-    others = [other.stem for other in path.parent.glob(going_on) if other.suffix.lower() in SUFFIXES]  # HR pictures too
+    going_on = f"{path.stem}_"
+    others = [other.stem for other in _beginning(going_on, path.parent)]  # HR pictures too
     for where in wheres:
         longer = [
             file
-            for file in where.glob(going_on)
-            if file.suffix.lower() in SUFFIXES
+            for file in _beginning(going_on, where)
+            if not _NO_RESULT.search(file.stem[len(path.stem) :])
             and not any(f"{file.stem}_".startswith(f"{other}_") for other in others)
             and set(re.findall(r"x(\d+)", file.stem[len(path.stem) :], re.IGNORECASE)) <= {str(scale)}
         ]
@@ -121,10 +124,26 @@ def partners(pictures: Sequence[Path], folder: Path, scale: int, root: Path | No
 
 def counterpart(path: Path, root: Path, folder: Path) -> Path:
     """Return where in `folder` what is made of a picture below `root` goes: a PNG that `partner` finds, and no other's."""
-    twins = [p for p in path.parent.glob(f"{escape(path.stem)}.*") if p != path and p.suffix.lower() in SUFFIXES]
+    twins = [other for other in _beginning(f"{path.stem}.", path.parent) if other != path]
     target = folder / path.relative_to(root).parent / f"{path.name if twins else path.stem}.png"
     make_folder(target.parent)
     return target
+
+
+def _beginning(start: str, folder: Path) -> list[Path]:
+    """List the pictures in a folder whose names begin so; none where there is no folder that can be read."""
+    try:
+        names = _names(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return []
+    first, last = bisect_left(names, start), bisect_right(names, start, key=lambda name: name[: len(start)])
+    return [folder / name for name in names[first:last]]
+
+
+@lru_cache
+def _names(folder: Path, changed: int) -> list[str]:
+    """List the names of the pictures in a folder in order: once each time that it was `changed`, not for every picture."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def read_pictures(files: list[Path], *, threads: int = 4) -> Iterator[tuple[Path, np.ndarray | str]]:

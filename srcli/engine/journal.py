@@ -27,8 +27,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.likeness import Likeness
 from srcli.engine.runner import Work
 from srcli.errors import BadFolder, OutputExists, UsageError, UserError
-from srcli.files import hold, is_held, make_folder, write_text, writing_to
-from srcli.media.jobs import LONGEST
+from srcli.files import LONGEST, hold, is_held, make_folder, write_text, writing_to
 from srcli.media.probe import probe
 from srcli.models.base import SRModel
 from srcli.records import jsonable

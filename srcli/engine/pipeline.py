@@ -26,7 +26,7 @@ from srcli.errors import BadPicture, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.color import to_srgb
-from srcli.media.jobs import Job, is_result, pixels_of, renamed, result_size
+from srcli.media.jobs import Job, is_result, renamed, result_size
 from srcli.media.picture import COMPRESSED, Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.read import read_image
@@ -183,11 +183,16 @@ def _through(
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        results = [OutOfMemory(f"'{job.source}' needs more memory than there is") for job, _ in group]
+        results = [too_large(job) for job, _ in group]
     seconds = (time.monotonic() - started) / len(group)
     agreement, passes = resizer.agreement, tuple(resizer.taken())
     for (job, decoded), result in zip(group, results, strict=True):
         yield _Upscaled(job, result, precision, agreement, seconds, decoded, passes, len(group))
+
+
+def too_large(job: Job) -> OutOfMemory:
+    """Return what says of a picture or video that it failed for want of memory."""
+    return OutOfMemory(f"'{job.source}' needs more memory than there is")
 
 
 def _size(picture: Picture, job: Job) -> tuple[int, int]:
@@ -200,7 +205,7 @@ def streaming(resizer: Resizer, job: Job) -> Upscaler | None:
     if job.probe is None or job.size is None or job.frames > 1 or job.video or job.format not in STREAMED:
         return None
     sides = job.probe.height, job.probe.width
-    if pixels_of(job) < STREAM_FROM or (upscaler := resizer.one_pass(sides, job.size)) is None:
+    if job.pixels < STREAM_FROM or (upscaler := resizer.one_pass(sides, job.size)) is None:
         return None
     pooled = upscaler.model.tiling.kind == "statistics"
     small = min(sides) < upscaler.model.min_side
@@ -316,7 +321,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
         else:
             notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
     except UserError as error:
-        if job.renames and job.target.exists():
+        if job.exists == "rename" and job.target.exists():
             return _write(upscaled._replace(job=renamed(job)), quality=quality, png_level=png_level)
         return _failed(job, error)
     return Done(
@@ -335,7 +340,7 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
 
 
 def _failed(job: Job, error: UserError) -> Done:
-    if job.fresh and job.yields and is_result(job):
+    if job.fresh and job.exists == "skip" and is_result(job):
         return Done(job.source, job.target, "skipped")
     return Done(job.source, job.target, "failed", error=str(error))
 

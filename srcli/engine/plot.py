@@ -74,7 +74,7 @@ def plot_tradeoff(
 
 
 def _tradeoff(figure: Any, points: Sequence[Point], axis: Axis, title: str, theme: Theme) -> None:
-    """Draw the points with labels that keep clear of each other."""
+    """Draw the points over a logarithmic axis, with their labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes = figure.add_subplot()
@@ -94,8 +94,11 @@ def _tradeoff(figure: Any, points: Sequence[Point], axis: Axis, title: str, them
     axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    legend = axes.legend(loc="best")
+    _label(figure, axes, axes.legend(loc="best"), points, theme)
 
+
+def _label(figure: Any, axes: Any, legend: Any, points: Sequence[Point], theme: Theme) -> None:
+    """Write names beside the points that keep clear of each other and of the legend, with lines to those farther off."""
     figure.draw_without_rendering()  # lays everything out, so that places can be asked for
     figure.set_layout_engine("none")
     pt = 72 / DPI

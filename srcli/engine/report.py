@@ -148,7 +148,7 @@ def _every_picture(dataset: str, results: Sequence[Result]) -> Html:
     for scores in zip(*(r.scores for r in results), strict=True):
         rows.append((scores[0].picture, *(f"{rounded(s.psnr, 2)} / {rounded(s.ssim, 4)}" for s in scores)))
     whole = table(f"PSNR (dB) / SSIM on {dataset}", ("Picture", *(r.entry.label for r in results)), rows)
-    return details(f"All {len(rows)} pictures of {dataset} as a table", whole)
+    return details(f"All pictures of {dataset}, {len(rows)}, as a table", whole)
 
 
 def _pictures(main: Result, base: Result | None, results: Sequence[Result], protocol: Protocol) -> Html:
@@ -170,7 +170,7 @@ def _picture(case: _Case, base: Result | None, main: Result, results: Sequence[R
     """Show one picture: where the crops lie, and each crop as LR, every entry and HR."""
     dataset, scores = main.dataset, [r.scores[case.place] for r in results]
     path = dataset.pictures[case.place]
-    pair = read_pair(path, protocol, dataset.lr_folder, dataset.folder)
+    pair = read_pair(dataset, path, protocol)
     restored = [restore(r.entry, dataset, path, pair, each) for r, each in zip(results, scores, strict=True)]
     mine = restored[[r.entry for r in results].index(main.entry)]
     boxes = _boxes(mine, restored[[r.entry for r in results].index(base.entry)] if base else None, pair.hr, protocol)

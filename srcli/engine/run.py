@@ -31,7 +31,6 @@ from srcli.zoo import on_disk
 
 Source = Patches | Stream | Ahead
 LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
-_KEPT = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what every last.pt has
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
@@ -87,6 +86,7 @@ class Run:
             "stale": self.stale,
             "trained": self.trained,
             "parts": self.parts,
+            "card": self.card(),  # of the averaged weights
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -303,18 +303,12 @@ def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:
         raise TrainingFailed(f"'{last.parent}' holds a run; add --resume to continue it, or name another --out")
     try:
         state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
-        if missing := _KEPT - state.keys() or NEEDED - state["config"].keys():
+        if missing := checkpoint.RUN - state.keys() or NEEDED - state["config"].keys():
             raise KeyError(*sorted(missing))
     except Exception as error:
         instead = f"--init '{best}' and another --out go on from its weights" if best.exists() else "name another --out"
         raise TrainingFailed(f"'{last}' is damaged ({type(error).__name__}); {instead}") from error
     return state
-
-
-def is_state(path: Path) -> bool:
-    """Tell whether a torch file is the last.pt of a run."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return isinstance(state, dict) and state.keys() >= _KEPT
 
 
 def busy(out: Path) -> str:

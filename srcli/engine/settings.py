@@ -212,14 +212,16 @@ def settled(
     now = asdict(config) | {"lr": config.rate}
     if before:
         before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]
-    differing = [
-        f"{name} was {was!r}, is {now[name]!r}"
+    differing = {
+        name: f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
         if name not in _FREE and _plain(was) != _plain(now[name])
         if name not in _TEACHERS or None in (was, now[name])  # may have moved, but not come or gone
-    ]
+    }
     if differing:
-        raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing)}")
+        anew = f"; a run that begins with its weights: --init {out} --out ANOTHER"
+        hint = "" if {"arch", "network", "scale"} & set(differing) else anew
+        raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing.values())}{hint}")
     return config
 
 

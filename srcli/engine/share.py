@@ -3,15 +3,15 @@
 import heapq
 from collections.abc import Sequence
 
-from srcli.media.jobs import Job, pixels_of
+from srcli.media.jobs import Job
 
 
 def share_of(jobs: Sequence[Job], rank: int, world: int) -> list[Job]:
     """Return the jobs of one rank, in their order: the largest are dealt first, each to who has least so far."""
     loads = [(0, r) for r in range(world)]
     owner: dict[int, int] = {}
-    for i in sorted(range(len(jobs)), key=lambda i: (-pixels_of(jobs[i]), i)):
+    for i in sorted(range(len(jobs)), key=lambda i: (-jobs[i].pixels, i)):
         load, least = heapq.heappop(loads)
         owner[i] = least
-        heapq.heappush(loads, (load + max(pixels_of(jobs[i]), 1), least))
+        heapq.heappush(loads, (load + max(jobs[i].pixels, 1), least))
     return [job for i, job in enumerate(jobs) if owner[i] == rank]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
-from srcli.media.jobs import Job, is_sequence, numbered
+from srcli.media.jobs import Job
+from srcli.media.numbered import is_sequence, numbered
 from srcli.media.picture import COARSE, LOSSY, Limits
 from srcli.media.probe import probe
 from srcli.zoo import PHOTO, VIDEO

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
@@ -155,29 +155,13 @@ def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> It
 def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stopping: Callable[[], bool]) -> Iterator[Event]:
     config, ranks = run.config, run.ranks
     network = ranks.network(run.model, whole=run.model.single_scale_parameters() == _size(run.model))
-    total = torch.zeros((), device=ranks.device)
-    counted, lr = 0, 0.0
-    owed = 0.0  # seconds of training that the clock has not had yet: the device was behind the host
-    clock = told = time.monotonic()
-    last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
+    total, counted = torch.zeros((), device=ranks.device), 0
     compiled_for = set[tuple[int, int]]()  # sizes of batches and patches
-    period = config.validate_every * 60
-    next_validation = (run.elapsed // period + 1) * period  # not from here on: each process may live for less
-    at_end = False
-    lost = ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
-    scoring = config.val is not None and _to_score(run, lost)
-    if ranks.told(scoring or lost)[0]:
-        if ranks.leads:
-            if scoring:
-                yield from _scored(run, patches, out, stopping)
-            else:
-                _save_unscored(run, patches, out)
-            yield save_last(run, out)
-        at_end = ranks.told(stopping())[0] > 0
-        clock = told = time.monotonic()
+    last_save = run.elapsed - (SAVE_EVERY - FIRST_SAVE)
+    at_end = yield from _made_up(run, patches, out, stopping)
+    at_end = at_end or _over(run, stop_after)
+    clock, validated_at = _Clock(), run.elapsed
     while not at_end:
-        if run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after):
-            break
         lr, leg, began = run.set_rates(), run.leg(), time.monotonic()
         total += _backward(run, network, patches)
         run.update()
@@ -186,53 +170,112 @@ def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stoppin
             compiled_for.add((leg.batch, leg.patch))
             if ranks.device.type == "cuda":
                 torch.cuda.synchronize(ranks.device)
-            clock, told = (at + time.monotonic() - began for at in (clock, told))  # compiling is not training
-        now = time.monotonic()
-        elapsed = run.elapsed + owed + now - clock
-        due = config.val is not None and (
-            not run.step % config.validate_steps if config.validate_steps else elapsed >= next_validation
-        )
+            clock.leave_out(began)  # compiling is not training
+        elapsed = run.elapsed + clock.lap()
+        due = _due(run, elapsed, validated_at)
         # rank 0's clock and signals hold for all; what is validated or saved is told, and found finite, before
-        wanted = now - told >= TELL_EVERY or due or elapsed - last_save >= SAVE_EVERY
+        wanted = due or clock.untold >= TELL_EVERY or elapsed - last_save >= SAVE_EVERY
         run.elapsed, stop, tell, validating = ranks.told(elapsed, stopping(), wanted, due)
-        clock, owed = now, 0.0
-        done = run.fraction() >= 1
-        at_end = done or bool(stop) or (stop_after is not None and run.step >= stop_after)
+        at_end = bool(stop) or _over(run, stop_after)
         if at_end or tell or run.leg() != leg:  # no mean is of two stages
             mean = ranks.mean(total / counted).item()  # waits for the device
-            owed = time.monotonic() - now
+            clock.wait()
             if not math.isfinite(mean):
                 failed = TrainingFailed(diverged(run, out))
                 failed.told = not ranks.leads
                 raise failed
             if ranks.leads:
-                speed = counted / (now + owed - told)
+                speed = counted / clock.untold
                 yield Step(run.step, mean, lr, speed, run.elapsed, run.fraction(), config.legs().index(leg), leg.loss)
             total.zero_()
-            counted, told = 0, time.monotonic()
-            clock = told  # drawing and saving are not training
-        scoring = config.val is not None and not stop and (done or validating > 0)
+            counted = 0
+            clock.restart()
         if ranks.leads:
             yield from (Noted(line) for line in patches.news())
-        if ranks.leads and scoring:
-            if at_end:
-                yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
-            next_validation = (run.elapsed // period + 1) * period
-            yield from _scored(run, patches, out, stopping)
-            if at_end and run.best_step == 0 and run.validated == run.step:
-                yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
-        if scoring:
+        saved = False
+        if config.val is not None and not stop and (run.fraction() >= 1 or validating):
+            if ranks.leads:
+                if at_end:
+                    yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
+                validated_at = run.elapsed
+                saved = yield from _scored(run, patches, out, stopping)
+                if at_end and run.best_step == 0 and run.validated == run.step:
+                    yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
             at_end = ranks.told(stopping())[0] > 0 or at_end
-            clock = told = time.monotonic()
-        improved = scoring and run.best_step == run.step  # best.safetensors is new, and a run that goes on has to know
-        if ranks.leads and (at_end or improved or run.elapsed - last_save >= SAVE_EVERY):
-            last_save = run.elapsed
+            clock.restart()
+        if ranks.leads and not saved and (at_end or run.elapsed - last_save >= SAVE_EVERY):
             if run.best == -math.inf and not run.stale:  # not validated, or not yet
                 _save_unscored(run, patches, out)
             yield save_last(run, out)
-            clock = told = time.monotonic()
+            saved = True
+            clock.restart()
+        last_save = run.elapsed if saved else last_save
     with suppress(RuntimeError):  # the work is done: a rank that has left already is no loss
         ranks.told(0.0)  # the others stay until rank 0 has written
+
+
+class _Clock:
+    """Seconds of training: what comes between a lap and a restart, such as drawing, validating and saving, is none."""
+
+    def __init__(self) -> None:
+        self._owed = 0.0  # seconds that no lap has had yet
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a lap here, of which nothing is told yet."""
+        self._lap = self._told = time.monotonic()
+
+    def lap(self) -> float:
+        """End a lap, and return its seconds."""
+        now = time.monotonic()
+        seconds, self._lap, self._owed = self._owed + now - self._lap, now, 0.0
+        return seconds
+
+    def wait(self) -> None:
+        """Add to the next lap what has passed since this one ended: the device was behind the host."""
+        self._owed = time.monotonic() - self._lap
+
+    def leave_out(self, began: float) -> None:
+        """Take out of this lap what has passed since `began`."""
+        passed = time.monotonic() - began
+        self._lap, self._told = self._lap + passed, self._told + passed
+
+    @property
+    def untold(self) -> float:
+        """Seconds of the laps since the restart, and of waiting."""
+        return self._lap + self._owed - self._told
+
+
+def _over(run: Run, stop_after: int | None) -> bool:
+    return run.fraction() >= 1 or (stop_after is not None and run.step >= stop_after)
+
+
+def _due(run: Run, elapsed: float, validated_at: float) -> bool:
+    """Whether to validate now, after `elapsed` seconds of training, as it was done last after `validated_at`."""
+    if run.config.val is None:
+        return False
+    if run.config.validate_steps:
+        return run.step % run.config.validate_steps == 0
+    period = run.config.validate_every * 60  # in whole ones of the run: each process may live for less
+    return elapsed // period > validated_at // period
+
+
+def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Validated | Saved, None, bool]:
+    """Score and save what has to be before the next step of a run that begins or goes on; return whether it is to stop."""
+    ranks = run.ranks
+    lost = ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
+    scoring = run.config.val is not None and _to_score(run, lost)
+    if not ranks.told(scoring or lost)[0]:
+        return False
+    if ranks.leads:
+        saved = False
+        if scoring:
+            saved = yield from _scored(run, patches, out, stopping)
+        else:
+            _save_unscored(run, patches, out)
+        if not saved:
+            yield save_last(run, out)
+    return ranks.told(stopping())[0] > 0
 
 
 def _to_score(run: Run, lost: bool) -> bool:
@@ -252,15 +295,20 @@ def _save_unscored(run: Run, patches: Source, out: Path) -> None:
     save_best(run, out)
 
 
-def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Iterator[Validated]:
-    """Yield what a validation gave; nothing where the run is to stop before its end."""
+def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Validated | Saved, None, bool]:
+    """Yield what a validation gave, nothing where the run is to stop before its end; return whether that is in `last.pt`."""
     save_first(run, out)  # without the score, so that what is killed before its weights are written is made up for
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
-    if result := validate(run, out, stopping):
-        if result.best:
-            save_last(run, out)  # at once: what is killed in between goes on with another measure than its file's
-        yield result
+    result = validate(run, out, stopping)
+    if result is None:
+        return False
+    # at once: what is killed in between goes on with another measure than its file's
+    saved = save_last(run, out) if result.best else None
+    yield result
+    if saved:
+        yield saved
+    return result.best
 
 
 def _backward(run: Run, network: nn.Module, patches: Source) -> Tensor:

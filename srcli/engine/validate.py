@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from srcli.engine.degrade import degrade_picture
-from srcli.engine.evaluate import Protocol, evaluate, read_pair, summarize, within
+from srcli.engine.evaluate import Dataset, Protocol, read_pair, score, summarize, within
 from srcli.engine.events import Validated
 from srcli.engine.folders import degrade_folder, hr_folder, list_pictures, partners, read_pictures
 from srcli.engine.run import Run, Source, save_best
@@ -53,20 +54,19 @@ def check_validation(config: TrainConfig) -> str:
 
     Returns a fingerprint of the pictures, the same wherever their folder lies and however it is named.
     """
-    assert config.val is not None
-    folder, scale = hr_folder(Path(config.val)), config.scale
-    given, pictures = _given(config), list_pictures(folder)
-    for path, pixels in read_pictures(pictures):
+    dataset, scale = _dataset(config), config.scale
+    for path, pixels in read_pictures(dataset.pictures):
         if isinstance(pixels, str):
             raise TrainingFailed(f"--val: {pixels}; a score is over all pictures: mend or remove it")
         if min(pixels.shape[:2]) < 3 * scale:
             raise TrainingFailed(f"'{path}' of --val is smaller than {3 * scale} px; a score is over all pictures: remove it")
-    facts = [f"{within(path, folder)} {path.stat().st_size}" for path in pictures]
-    if given:
+    facts = [f"{within(path, dataset.folder)} {path.stat().st_size}" for path in dataset.pictures]
+    if dataset.lr_folder:
         try:
-            facts += [str(file.stat().st_size) for file in partners(pictures, given, scale, folder)]
-            for path in pictures:
-                read_pair(path, Protocol(scale), given, folder)
+            found = partners(dataset.pictures, dataset.lr_folder, scale, dataset.folder)
+            facts += [str(file.stat().st_size) for file in found]
+            for path in dataset.pictures:
+                read_pair(dataset, path, Protocol(scale))
         except UserError as error:
             raise TrainingFailed(f"--val-lr-dir: {error}; a score is over all pictures") from error
     return hashlib.sha256("\n".join([config.degradation, *facts]).encode()).hexdigest()
@@ -77,12 +77,10 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
 
     `stopping`: asked after each picture; True gives it up, and None is returned.
     """
-    assert run.config.val is not None
-    folder, protocol = hr_folder(Path(run.config.val)), Protocol(run.config.scale)
-    scores = []
-    with _lr_of(run, folder) as lr_folder:
-        for score in evaluate(_upscaler(run), folder, protocol, lr_folder=lr_folder):
-            scores.append(score)
+    protocol, upscaler, scores = Protocol(run.config.scale), _upscaler(run), []
+    with _with_lr(run.config) as dataset:
+        for path in dataset.pictures:
+            scores.append(score(upscaler, dataset, path, protocol))
             if stopping():
                 return None
     run.validated, run.stale = run.step, False
@@ -96,23 +94,23 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
 
 def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the names of some validation pictures with (H, W, 3) uint8 from their middle: LR enlarged, SR and HR."""
-    assert run.config.val is not None
-    s, folder = run.config.scale, hr_folder(Path(run.config.val))
-    given = _given(run.config)
-    for n, path in enumerate(list_pictures(folder)[:_CROPS]):
-        lr, hr, _ = read_pair(path, Protocol(s), given, folder)
-        if run.config.degradation != "bicubic" and given is None:
+    s, dataset, upscaler = run.config.scale, _dataset(run.config), _upscaler(run)
+    for n, path in enumerate(dataset.pictures[:_CROPS]):
+        lr, hr, _ = read_pair(dataset, path, Protocol(s))
+        if run.config.degradation != "bicubic" and dataset.lr_folder is None:
             lr = degrade_picture(hr, s, (0, n + 1), run.config.degradation)
         height, width = lr.shape[:2]
         top, left = (max(size - _CROP, 0) // 2 for size in (height, width))
         lr = lr[top : top + _CROP, left : left + _CROP]
         hr = hr[top * s : (top + _CROP) * s, left * s : (left + _CROP) * s]
-        yield path.name, np.concatenate([lr.repeat(s, 0).repeat(s, 1), _upscaler(run).pixels(lr), hr], 1)
+        yield path.name, np.concatenate([lr.repeat(s, 0).repeat(s, 1), upscaler.pixels(lr), hr], 1)
 
 
-def _given(config: TrainConfig) -> Path | None:
-    """Return the folder of the LR that --val-lr-dir gives."""
-    return Path(config.val_lr_dir) if config.val_lr_dir else None
+def _dataset(config: TrainConfig) -> Dataset:
+    """List the pictures of --val, with the folder of the LR where --val-lr-dir gives it."""
+    assert config.val is not None
+    folder = hr_folder(Path(config.val))
+    return Dataset("", folder, list_pictures(folder), Path(config.val_lr_dir) if config.val_lr_dir else None)
 
 
 def _upscaler(run: Run) -> Upscaler:
@@ -120,16 +118,16 @@ def _upscaler(run: Run) -> Upscaler:
 
 
 @contextmanager
-def _lr_of(run: Run, folder: Path) -> Iterator[Path | None]:
-    """Give the folder of the LR where it is given, or not bicubic."""
-    kind = run.config.degradation
-    if (given := _given(run.config)) or kind == "bicubic":
-        yield given
+def _with_lr(config: TrainConfig) -> Iterator[Dataset]:
+    """Give the pictures of --val, with LR in a folder where it is given, or made otherwise than by bicubic."""
+    dataset, kind = _dataset(config), config.degradation
+    if dataset.lr_folder or kind == "bicubic":
+        yield dataset
         return
     with TemporaryDirectory() as temporary:
         try:
-            degrade_folder(folder, Path(temporary), run.config.scale, kind, seed=0)
+            degrade_folder(dataset.folder, Path(temporary), config.scale, kind, seed=0)
         except OSError as error:
             where = "TMPDIR names another place"
             raise TrainingFailed(f"cannot write the LR of --val to '{temporary}': {error.strerror}; {where}") from error
-        yield Path(temporary)
+        yield replace(dataset, lr_folder=Path(temporary))

@@ -20,19 +20,20 @@ import torch
 from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
-from srcli.engine.pipeline import Stopwatch
+from srcli.engine.pipeline import Stopwatch, too_large
 from srcli.engine.upscale import Resizer, same
-from srcli.errors import BadVideo, OutOfMemory, UserError, out_of_memory
+from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
-from srcli.media.containers import UpscaledTrack, join, rehearse
+from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.formats import SEGMENT
-from srcli.media.jobs import Box, Job, is_sequence, numbered, numbered_path, numbered_there, result_size
+from srcli.media.jobs import Box, Job, result_size
+from srcli.media.numbered import is_sequence, numbered, numbered_path, numbered_there
 from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import Probe
-from srcli.media.segments import Parts, SegmentWriter, begun, published
+from srcli.media.segments import Parts, SegmentWriter, UpscaledTrack, begun, published
 from srcli.media.sequences import (
     AnimationReader,
     SequenceReader,
@@ -73,6 +74,7 @@ class VideoPlan:
     tracks: tuple[UpscaledTrack, ...]
     choices: Choices
     notes: tuple[str, ...] = ()
+    goes_on: bool = False  # with an earlier run, or is refused because that was another
 
     @property
     def frames(self) -> int:
@@ -147,7 +149,8 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
         notes += lost_in_pictures(tracks[0].source, job.format)
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
-    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes))
+    goes_on = choices.resume and _left(job.target) and Parts(job.target, {}).before() is not None
+    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on)
 
 
 def _try(encoding: Encoding, job: Job) -> None:
@@ -237,7 +240,7 @@ def _appeared(job: Job) -> bool:
 
 def _refuse_taken(job: Job, parts: Parts) -> None:
     """Raise BadFolder where another file has the name of the result by now, and that is not to be kept as one."""
-    if _appeared(job) and not job.yields and not published(job.target):
+    if _appeared(job) and job.exists != "skip" and not published(job.target):
         if not begun(job.target):
             parts.remove()
         with writing_to(job.target):
@@ -251,7 +254,7 @@ def _memory_for(job: Job) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        raise OutOfMemory(f"'{job.source}' needs more memory than there is") from error
+        raise too_large(job) from error
 
 
 class _Run:
@@ -571,7 +574,7 @@ def failed(job: Job, error: Exception) -> VideoDone:
 
 def earlier(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> Parts | None:
     """Return what an earlier run left for this one, None where nothing; raise UsageError where that was another."""
-    if not goes_on(plan):
+    if not plan.goes_on:
         return None
     parts = Parts(plan.job.target, _work(resizer, plan, quality), taken=("precision",))
     parts.before()
@@ -589,12 +592,6 @@ def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[
     if is_sequence(target):
         return [_Numbered(plan.tracks[0].source, parts, lambda number, frame: None).kept]
     return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
-
-
-def goes_on(plan: VideoPlan) -> bool:
-    """Tell whether this run goes on with an earlier one, or is refused because that was another."""
-    target = plan.job.target
-    return plan.choices.resume and _left(target) and Parts(target, {}).before() is not None
 
 
 def _left(target: Path) -> bool:

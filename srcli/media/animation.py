@@ -94,7 +94,6 @@ def write_animation(
     """Write all frames as `write_image` does one picture."""
     still, frames = animation.still, animation.frames
     longest, plays = _LONGEST[format], min(animation.plays, _MOST_PLAYS)
-    options: dict[str, Any] = {"save_all": True, "duration": [min(round(frame.duration), longest) for frame in frames]}
     notes: list[str] = []
     if plays < animation.plays:
         notes.append(f"played {plays:,} times instead of {animation.plays:,}")
@@ -104,46 +103,61 @@ def write_animation(
     if still.icc and still.icc[16:20] == b"GRAY":  # the frames are colour
         still = replace(still, icc=None)
         lost |= {"icc"}
-    carried = {"icc_profile": still.icc, "exif": still.exif}
     if format == "gif":
-        # one palette for every frame: that of the whole film would be coarser, and Pillow's own choice is no better
-        images = [_with_palette(frame) for frame in frames]
-        transparent = any(image.info for image in images)
-        for image in images if transparent else ():
-            image.info["transparency"] = _CLEAR  # of opaque frames too, or what they cleared would be seen as black
-        options |= {"disposal": 2 if transparent else 1, "optimize": False}
-        if plays != 1:
-            options["loop"] = max(plays - 1, 0)
+        images = _with_palettes(frames)
+        options = _gif_options(still, plays, transparent=any(image.info for image in images))
         notes.append("GIF has 256 colours: each frame has its own palette, without dithering")
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
             notes.append("GIF has no partial transparency: cut at half")
-        if "Comment" in still.text:
-            options["comment"] = encoded(still.text["Comment"])
     else:
         images = [_image(frame) for frame in frames]
-        options |= {"loop": plays, **{key: value for key, value in carried.items() if value}}
-        if format == "webp":
-            lossless = (still.format != "webp" or bool(still.quality and still.quality.lossless)) and quality is None
-            options |= {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True}
-            options |= {"xmp": still.xmp} if still.xmp else {}
-        else:
-            info = PngInfo()
-            for name, data in png_chunks(still):
-                if name not in (b"iCCP", b"pHYs", b"eXIf"):  # which Pillow writes
-                    info.add(name, data)
-            options |= {"disposal": 0, "blend": 0, "pnginfo": info, "dpi": still.dpi}
+        options = {"loop": plays, "icc_profile": still.icc, "exif": still.exif}
+        options |= _webp_options(still, quality) if format == "webp" else _png_options(still)
     if lost:
-        notes.append(f"animated {format.upper()} cannot carry {named(lost)}")
+        notes.append(f"animated {format.upper()} cannot carry {named(lost, still)}")
+    durations = [min(round(frame.duration), longest) for frame in frames]
+    given = {key: value for key, value in options.items() if value is not None}
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
-        save(images[0], temporary, format, append_images=images[1:], **options)
+        save(images[0], temporary, format, save_all=True, append_images=images[1:], duration=durations, **given)
     return tuple(notes)
+
+
+def _gif_options(still: Picture, plays: int, *, transparent: bool) -> dict[str, Any]:
+    comment = still.text.get("Comment")
+    return {
+        "disposal": 2 if transparent else 1,
+        "optimize": False,
+        "loop": None if plays == 1 else max(plays - 1, 0),
+        "comment": None if comment is None else encoded(comment),
+    }
+
+
+def _webp_options(still: Picture, quality: int | None) -> dict[str, Any]:
+    lossless = (still.format != "webp" or bool(still.quality and still.quality.lossless)) and quality is None
+    return {"lossless": lossless, "quality": 75 if lossless else quality or 95, "exact": True, "xmp": still.xmp}
+
+
+def _png_options(still: Picture) -> dict[str, Any]:
+    info = PngInfo()
+    for name, data in png_chunks(still):
+        if name not in (b"iCCP", b"pHYs", b"eXIf"):  # which Pillow writes
+            info.add(name, data)
+    return {"disposal": 0, "blend": 0, "pnginfo": info, "dpi": still.dpi}
 
 
 def _image(frame: Frame) -> Image.Image:
     if frame.alpha is None:
         return Image.fromarray(frame.pixels)
     return Image.fromarray(np.concatenate([frame.pixels, frame.alpha[..., None]], axis=2))
+
+
+def _with_palettes(frames: Sequence[Frame]) -> list[Image.Image]:
+    """Reduce frames to a palette each: that of the whole film would be coarser, and Pillow's own choice is no better."""
+    images = [_with_palette(frame) for frame in frames]
+    for image in images if any(image.info for image in images) else ():
+        image.info["transparency"] = _CLEAR  # of opaque frames too, or what they cleared would be seen as black
+    return images
 
 
 def _with_palette(frame: Frame) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Upscaled tracks and all else that a source carries into one file, without encoding again; and its verification.
+"""Upscaled tracks and all else that a source carries into one file, without encoding again.
 
 Audio, subtitles, chapters, attachments, cover pictures and tags are copied. Text subtitles are rewrapped, and sound is encoded
 anew, where the container wants another kind. What it cannot carry is said, in a line each.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,15 +26,16 @@ from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
 from srcli.files import unwritten
-from srcli.media.encoding import MUXERS, AnyPacket, Encoding, configure, decode_times
-from srcli.media.segments import Segment
-from srcli.media.video import SETBACK, Clip, Track, decoding, open_video, real_videos
+from srcli.media.encoding import MUXERS, AnyPacket, configure, decode_times
+from srcli.media.segments import UpscaledTrack
+from srcli.media.verification import Span, Written, verify
+from srcli.media.video import SETBACK, Clip, decoding, open_video, real_videos
 
 _TEXT = {"mkv": "subrip", "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}  # the kind of subtitles each is found with
 _SOUNDS = {"webm": "libopus"}  # what sound is encoded as where it cannot be copied, else AAC
 _LOSSLESS = {"mkv": "flac", "mov": "alac"}  # where it was without loss
 _SOUND_RATE = 96_000  # bits a second, for each channel
-_LEAST_RATE = 16_000  # Hz, below which a packet of AAC lasts longer than _SOUND_OFF
+_LEAST_RATE = 16_000  # Hz, below which a packet of AAC lasts longer than a track may be off
 _OPUS = {3: "3.0", 4: "quad"}  # which it takes others than these by no name
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SOUND_PAUSE = Fraction(1, 20)  # seconds from which on a step of the time stamps is a pause, and no rounding
@@ -45,59 +46,8 @@ _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duratio
 _IN_MOV = {"deu": "ger", "zho": "chi", "nld": "dut", "ell": "gre", "isl": "ice", "fre": "fra"}
 _CLOCKED = ("mpegts", "mpeg")  # whose time stamps are those of the clock of who sent them
 _NO_DATE = "1970-01-01T00:00:00"
-_SOUND_OFF = 0.1  # seconds that a sound track may last longer or shorter: containers round, and count the codec's delay
 _LONGEST_WORDS = 60  # seconds before a cut at which a subtitle that is still shown may have begun
-_HELD_BACK = 16  # frames at most that a decoder of H.264 or HEVC holds back to put them in order
-_SHAPE_OFF = 0.001  # of the shape of the pixels, whose fraction encoders round
 _OWN_PREFIXES = ("number_of_", "_statistics_", "bps-")
-
-
-@dataclass(frozen=True, slots=True)
-class UpscaledTrack:
-    """A track of a result: what it is made of, how it is encoded, and its closed segments."""
-
-    source: Track
-    encoding: Encoding
-    segments: Sequence[Segment] = ()
-    anew: Sequence[Fraction] = ()  # seconds by which it is later, from each time on that the source's clock begins anew
-
-    @property
-    def frames(self) -> int:
-        return sum(segment.frames for segment in self.segments)
-
-    @property
-    def shown(self) -> list[int]:
-        """Time stamps in decoding order."""
-        return [pts for segment in self.segments for pts in segment.shown]
-
-
-@dataclass(slots=True)
-class _Span:
-    """From when to when the packets of a sound track reach, in seconds."""
-
-    start: Fraction | None = None
-    stop: Fraction = Fraction(0)
-
-    def add(self, packet: AnyPacket) -> None:
-        if packet.pts is None:
-            return
-        start = packet.pts * packet.time_base
-        stop = start + (packet.duration or 0) * packet.time_base
-        self.stop = stop if self.start is None else max(stop, self.stop)
-        self.start = start if self.start is None else min(start, self.start)
-
-    @property
-    def seconds(self) -> float:
-        return 0.0 if self.start is None else float(self.stop - self.start)
-
-
-class _Written(NamedTuple):
-    """What went into a file beside its upscaled frames, and is looked for when it is read back."""
-
-    kinds: Sequence[str]  # of its streams, without data streams
-    tags: Mapping[str, str]
-    languages: Sequence[str | None]  # of its streams
-    sounds: Sequence[_Span]
 
 
 class _Window(NamedTuple):
@@ -240,7 +190,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Ups
         window = _window(given, tracks, clip)
         sources = [_video_packets(stream, done, window.begin) for stream, done in plan.videos]
         silenced: dict[int, Fraction] = {}
-        sounds = {stream.index: _Span() for stream in output.container.streams if stream.type == "audio"}
+        sounds = {stream.index: Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
             copied = _copied(given, plan.copies, tracks[0].anew, window, silenced)
             sources.append(_measured(copied, sounds))
@@ -251,80 +201,11 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Ups
         except (av.FFmpegError, ValueError) as error:
             raise unwritten(target, error, BadVideo) from error
         languages = [stream.metadata.get("language") for stream in output.container.streams]
-        written = _Written(plan.kinds, dict(output.container.metadata), languages, list(sounds.values()))
+        written = Written(plan.kinds, dict(output.container.metadata), languages, list(sounds.values()))
     notes = [note for each in plan.converters for note in each.notes]
     for index, seconds in silenced.items():
         notes.append(f"stream {index}: {float(seconds):.2f} s of sound left out, whose clock falls back without the picture's")
     return (*notes, *verify(target, tracks, window.begin, written))
-
-
-def verify(path: Path, tracks: Sequence[UpscaledTrack], begin: Fraction, written: _Written) -> tuple[str, ...]:
-    """Read the result back; raise BadVideo unless it has the streams, frames and time stamps that it should.
-
-    Time stamps may differ by the rounding of the container, a duration by one frame. Returns which languages and tags are
-    missing, which pixels have another shape, and which sounds last longer or shorter than they were copied.
-    """
-    with decoding(path), open_video(path) as container:
-        found = [stream.type for stream in container.streams if stream.type != "data"]
-        if sorted(found) != sorted(written.kinds):
-            due = ", ".join(written.kinds)
-            raise BadVideo(f"the result has the streams {', '.join(found)} instead of {due}: please report this")
-        videos = real_videos(container)
-        times: dict[int, list[int]] = {stream.index: [] for stream in videos}
-        ends: dict[int, tuple[int, Fraction]] = {}  # the largest time stamp, and when its frame ends
-        heard = {stream.index: _Span() for stream in container.streams.audio}
-        for packet in container.demux(*videos, *container.streams.audio):
-            if packet.size and packet.stream.index in heard:
-                heard[packet.stream.index].add(packet)
-            elif packet.size and packet.pts is not None:
-                times[packet.stream.index].append(packet.pts)
-                end = packet.pts, (packet.pts + (packet.duration or 0)) * packet.time_base
-                ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
-        for stream, done in zip(videos, tracks, strict=True):
-            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index][1], begin)
-        shapes = [
-            (stream.sample_aspect_ratio or Fraction(1), done.encoding.aspect or Fraction(1))
-            for stream, done in zip(videos, tracks, strict=True)
-        ]
-        there = {key.lower() for key in container.metadata}
-        languages = [stream.metadata.get("language", "und") for stream in container.streams]
-    lost = {
-        "languages": _lost_languages(written.languages, languages),
-        "tags": sorted(key for key in written.tags if key.lower() not in there),
-    }
-    notes = [f"{what} that {path.suffix[1:]} does not keep: {', '.join(each)}" for what, each in lost.items() if each]
-    for shape, wanted in shapes:
-        if abs(shape / wanted - 1) > _SHAPE_OFF:
-            notes.append(f"the pixels have the shape {shape} in the result, {wanted} in the source: please report this")
-    for number, (kept, copied) in enumerate(zip(heard.values(), written.sounds, strict=True), 1):
-        if abs(kept.seconds - copied.seconds) > _SOUND_OFF:
-            length = f"lasts {kept.seconds:.2f} s in the result, but {copied.seconds:.2f} s were copied"
-            notes.append(f"sound track {number} {length}: listen to its end, and please report this")
-    return tuple(notes)
-
-
-def _lost_languages(said: Sequence[str | None], kept: Sequence[str]) -> list[str]:
-    """Return the languages of streams that a container has no code for."""
-    if len(said) != len(kept):
-        return []  # with cover pictures and chapters, which have none
-    pairs = zip(said, kept, strict=True)
-    return sorted({language for language, found in pairs if found == "und" and language not in (None, "und")})
-
-
-def _verify_track(stream: VideoStream, done: UpscaledTrack, times: list[int], stop: Fraction, begin: Fraction) -> None:
-    base = stream.time_base or Fraction(1)
-    if len(times) != done.frames:
-        raise BadVideo(f"the result has {len(times)} frames, the source {done.frames}: please report this")
-    wanted = [pts * done.source.time_base - begin for pts in sorted(done.shown)]
-    worst = max((abs(pts * base - time) for pts, time in zip(times, wanted, strict=True)), default=Fraction(0))
-    if worst > base:
-        raise BadVideo(f"a frame of the result is shown {float(worst):.4f} s beside its time: please report this")
-    frame = done.segments[-1].last_duration * done.source.time_base
-    off = abs(stop - (wanted[-1] + frame))
-    # MP4 gives a frame the time until the next is decoded, which is the step between two shown before it
-    steps = (after - before for before, after in pairwise(wanted[-2 * _HELD_BACK - 1 :]))
-    if off > max(frame, 1 / done.source.rate, *steps) + base:
-        raise BadVideo(f"the result ends {float(off):.3f} s beside the source: please report this")
 
 
 class _Output:
@@ -672,35 +553,48 @@ def _continued(
     Sound that falls back where the picture does not is left out until it has caught up, and for how many seconds is put into
     `silenced`, by streams; of a `cut` clip, whose picture was not read to the end, it is over there.
     """
-    clocks: dict[int, tuple[int, Fraction, Fraction]] = {}  # how often, when by the file, and by the result
+    clocks: dict[int, _StreamClock] = {}
     over = set[int]()  # streams whose clock began anew behind all that the picture was read of
     for packet in packets:
-        index = packet.stream.index
+        index, sound = packet.stream.index, packet.stream.type == "audio"
         if index in over:
             continue
-        if packet.dts is not None:
-            often, read, written = clocks.get(index, (0, _time(packet), _time(packet) - 1))
-            if _time(packet) < read - SETBACK:
-                if often < len(anew):
-                    often += 1
-                elif packet.stream.type == "audio" and cut:
-                    over.add(index)
-                    continue
-                elif packet.stream.type == "audio":
-                    silenced.setdefault(index, Fraction(0))
-            read = _time(packet)
-            _shift(packet, -anew[often - 1] if often else Fraction(0))
-            clocks[index] = often, read, max(written, _time(packet))
-            if _time(packet) < written and packet.stream.type == "subtitle":  # no muxer takes it as it is
-                packet.pts = packet.dts = math.ceil(written / packet.time_base)
-            elif _time(packet) < written and packet.stream.type == "audio":
+        if packet.dts is None:
+            yield packet
+            continue
+        clock = clocks.setdefault(index, _StreamClock(_time(packet), _time(packet) - 1))
+        if _time(packet) < clock.read - SETBACK:
+            if clock.anew < len(anew):
+                clock.anew += 1
+            elif sound and cut:
+                over.add(index)
+                continue
+            elif sound:
                 silenced.setdefault(index, Fraction(0))
-            if _time(packet) <= written and packet.stream.type != "subtitle":
-                if index in silenced:
-                    silenced[index] += (packet.duration or 0) * packet.time_base
-                if often or index in silenced:
-                    continue
+        clock.read = _time(packet)
+        _shift(packet, -anew[clock.anew - 1] if clock.anew else Fraction(0))
+        time, before = _time(packet), clock.written
+        clock.written = max(before, time)
+        if packet.stream.type == "subtitle":
+            if time < before:  # no muxer takes it as it is
+                packet.pts = packet.dts = math.ceil(before / packet.time_base)
+        elif time <= before:
+            if sound and time < before:
+                silenced.setdefault(index, Fraction(0))
+            if index in silenced:
+                silenced[index] += (packet.duration or 0) * packet.time_base
+            if clock.anew or index in silenced:
+                continue
         yield packet
+
+
+@dataclass(slots=True)
+class _StreamClock:
+    """Where a stream is, in seconds, and how often its clock began anew."""
+
+    read: Fraction  # by the file
+    written: Fraction  # the latest, by the result
+    anew: int = 0
 
 
 def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) -> int | None:
@@ -718,7 +612,7 @@ def _sought(given: InputContainer, streams: Sequence[Stream], time: Fraction) ->
     return None
 
 
-def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, _Span]) -> Iterator[AnyPacket]:
+def _measured(packets: Iterator[AnyPacket], sounds: Mapping[int, Span]) -> Iterator[AnyPacket]:
     """Pass packets on, and note how far those of each sound track reach."""
     for packet in packets:
         if packet.stream.index in sounds:

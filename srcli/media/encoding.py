@@ -59,6 +59,7 @@ class Codec(NamedTuple):
     crf_option: str = "crf"
     preset: str = ""  # default
     preset_option: str = "preset"
+    presets: tuple[str, ...] = ()  # of one that tells on stderr, past every setting, that it does not know another
     options: dict[str, str] = {}
     odd: bool = False  # takes odd sizes with subsampled chroma
     formats: tuple[str, ...] = ()  # where it does not encode all that it lists
@@ -66,6 +67,7 @@ class Codec(NamedTuple):
 
 
 _QUIET = {"x265-params": "log-level=none"}
+_X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 _NVENC = {"rc": "vbr", "b": "0"}
 _NVENC_FORMATS = ("yuv420p", "p010le", "yuv444p", "yuv444p16le")
 # FFmpeg 8.1 lists yuva422p, yuva444p and gbrap for it too, and refuses them
@@ -73,8 +75,16 @@ _VP9_FORMATS = ("yuv420p", "yuva420p", "yuv422p", "yuv440p", "yuv444p", "gbrp")
 _X265_FORMATS = (*(f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in (420, 422, 444)), "gray")
 
 CODECS = {
-    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium", shape=True),
-    "libx265": Codec(("mp4", "mkv", "mov"), 20, preset="medium", options=_QUIET, formats=_X265_FORMATS, shape=True),
+    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium", presets=_X26X_PRESETS, shape=True),
+    "libx265": Codec(
+        ("mp4", "mkv", "mov"),
+        20,
+        preset="medium",
+        presets=_X26X_PRESETS,
+        options=_QUIET,
+        formats=_X265_FORMATS,
+        shape=True,
+    ),
     "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8"),
     "libvpx-vp9": Codec(
         ("mp4", "mkv", "webm"),
@@ -156,6 +166,8 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         options[codec.crf_option] = str(crf)
     if wishes.preset is not None and not codec.preset:
         raise UsageError(f"{name} has no --preset")
+    if wishes.preset is not None and codec.presets and wishes.preset not in (*codec.presets, *"0123456789"):
+        raise UsageError(f"--preset of {name} is one of {', '.join(codec.presets)}, not '{wishes.preset}'")
     if name == "libx264":
         options |= repeatable()
     if codec.preset:

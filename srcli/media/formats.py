@@ -34,6 +34,10 @@ SUFFIXES = {
 
 HEIC = (".heic", ".heif", ".hif")  # which the extra srcli[heic] reads
 
+# Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
+UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
+PICTURES = frozenset((*SUFFIXES, *UNREADABLE))
+
 
 class Format(NamedTuple):
     name: str
@@ -42,7 +46,7 @@ class Format(NamedTuple):
     carries: str
 
 
-FORMATS = {
+FORMATS = {  # that can be written
     "png": Format("PNG", 2**31 - 1, 16, "gray alpha icc exif xmp dpi text chunks"),
     "jpeg": Format("JPEG", 65500, 8, "gray icc exif xmp dpi iptc comment"),  # libjpeg's most; the format has 65535
     "webp": Format("WebP", 16383, 8, "alpha icc exif xmp"),
@@ -52,11 +56,6 @@ FORMATS = {
     "ppm": Format("PPM", 2**31 - 1, 16, "gray"),
     "tga": Format("TGA", 65535, 8, "gray alpha"),
 }
-
-
-def formats() -> tuple[str, ...]:
-    """List the formats that can be written."""
-    return tuple(FORMATS)
 
 
 def suffix_of(format: str) -> str:

@@ -4,7 +4,6 @@ import glob
 import math
 import os
 import re
-import shutil
 import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, UsageError
-from srcli.files import files_in
+from srcli.files import LONGEST, files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import HEIC, SUFFIXES, formats, size_limit, suffix_of
+from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, size_limit, suffix_of
+from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
@@ -25,19 +25,14 @@ Fit = Literal["contain", "cover"]
 
 LARGEST = 16  # times the input's side; more is a slip of the hand, and a network has nothing left to add
 
-# Taken from folders so that a refusal is seen (HEIC needs an extra): a photo that is passed over in silence is a photo lost.
-_UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
-_PICTURES = frozenset((*SUFFIXES, *_UNREADABLE))
-
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
 _FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
-
-_NUMBER = re.compile(r"%(?:0(\d+))?d")
+# Never taken from folders, but no names of folders either
+_NO_FOLDERS = frozenset((".pdf", ".ps", ".eps", ".svg", ".ico", ".icns", ".pcx", ".xcf", ".j2k", ".txt", ".html", ".json"))
 
 _RESULT = re.compile(r"(.+)_x(\d{1,2}(?:\.\d+)?)")  # the stem of a picture's result
 
-LONGEST = 255  # bytes of a name, on every file system in use
 PARTS = ".parts"  # behind the name of a video: the folder of its segments, whose name begins with a dot while it is made
 
 
@@ -85,12 +80,16 @@ class Job:
     size: tuple[int, int] | None = None  # height, width of the result
     skip: bool = False  # the target is there and is to stay
     fresh: bool = False  # the target is not there, and what appears before it is written is to stay
-    yields: bool = False  # to what appears, where that is the same: another run was quicker
-    renames: bool = False  # takes another name where something appears
+    exists: Exists = "error"  # where something appears, rename takes another name, and skip yields to what is the same
     notes: tuple[str, ...] = ()
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
     refused: str = ""  # why nothing can come of it, told when its turn comes
+
+    @property
+    def pixels(self) -> int:
+        """Px of the result, all frames; 0 where its size is not known."""
+        return math.prod(self.size) * self.frames if self.size else 0
 
 
 class Naming(NamedTuple):
@@ -150,12 +149,13 @@ def plan_jobs(
     exists: Exists = "error",
     only: Collection[Path] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
     `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
     told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
-    written.
+    written. `warn`, or else `say`, is told which of the folders named have no picture.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job, and so
     does, among others, one of which nothing can come: those are `refused`, and the first.
     """
@@ -167,7 +167,11 @@ def plan_jobs(
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
-    found = [entry for entry in _find([*_listed_too(sources)], recursive, output, say) if only is None or entry.path in only]
+    found = [
+        entry
+        for entry in _find([*_listed_too(sources)], recursive, output, say, warn or say)
+        if only is None or entry.path in only
+    ]
     if not found and only is None:
         raise BadFolder(f"no pictures in any of the {len(sources)} folders")
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
@@ -198,8 +202,7 @@ def plan_jobs(
     _refuse_existing(jobs, exists)
     _refuse_unwritable(jobs)
     fresh = [exists != "overwrite" and not os.path.lexists(job.target) for job in jobs]
-    yields, renames = exists == "skip", exists == "rename"
-    return refused + [replace(job, fresh=new, yields=yields, renames=renames) for job, new in zip(jobs, fresh, strict=True)]
+    return refused + [replace(job, fresh=new, exists=exists) for job, new in zip(jobs, fresh, strict=True)]
 
 
 def _format(name: str) -> str | None:
@@ -208,49 +211,9 @@ def _format(name: str) -> str | None:
     if name in sniff.CONTAINERS.values():
         return name
     format = SUFFIXES.get(f".{name.lower().lstrip('.')}", "")
-    if format not in formats():
-        raise UsageError(f"no format '{name}'; there are keep, {', '.join(formats())}")
+    if format not in FORMATS:
+        raise UsageError(f"no format '{name}'; there are keep, {', '.join(FORMATS)}")
     return format
-
-
-# Disk
-
-# Bytes written for each byte of pixels, about twice what two photographs of Kodak take after bicubic x4 (PNG 0.38,
-# TIFF 0.42, JPEG 0.09, WebP 0.05, AVIF 0.04), because drawings and noise take more; WebP may be lossless
-_PACKED = {"png": 0.8, "tiff": 0.85, "jpeg": 0.2, "webp": 0.35, "avif": 0.1, "gif": 0.35}
-_PACKED |= dict.fromkeys(sniff.CONTAINERS.values(), 0.1)  # videos, with the segments that they are joined from
-
-
-class Disk(NamedTuple):
-    """What results take, by a cautious estimate, and what is free where they go; in bytes."""
-
-    folder: Path
-    needed: int
-    free: int
-
-
-def disks(jobs: Iterable[Job]) -> list[Disk]:
-    """Sum up what the jobs write, for each file system."""
-    needed: dict[int, int] = {}
-    folders: dict[int, Path] = {}
-    for job in jobs:
-        there = next(place for place in job.target.absolute().parents if place.exists())
-        device = there.stat().st_dev
-        folders.setdefault(device, there)
-        needed[device] = needed.get(device, 0) + _bytes(job)
-    return [Disk(folder, needed[device], shutil.disk_usage(folder).free) for device, folder in folders.items()]
-
-
-def pixels_of(job: Job) -> int:
-    """Count the px of a result, all frames; 0 where its size is not known."""
-    return math.prod(job.size) * job.frames if job.size else 0
-
-
-def _bytes(job: Job) -> int:
-    if job.probe is None:
-        return 0
-    values = pixels_of(job) * (job.probe.channels + job.probe.alpha)
-    return int(values * (job.probe.depth // 8) * _PACKED.get(job.format, 1.0))
 
 
 # Inputs
@@ -278,51 +241,13 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
         yield from named
 
 
-def numbered(pattern: Path) -> list[Path]:
-    """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
-    match = _NUMBER.search(pattern.name)
-    assert match
-    if int(match[1] or 0) > LONGEST:
-        raise BadPicture(f"no name has the {match[1]} digits of '{pattern}'")
-    digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
-    form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
-    try:
-        found = [(int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name))]
-    except OSError as error:
-        raise BadFolder(f"cannot read the folder '{pattern.parent}': {error.strerror}") from error
-    if not found:
-        raise BadPicture(f"no picture is named as '{pattern}'")
-    return [path for _, path in sorted(found)]
-
-
-def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
-    """Count the numbers between the first and the last of the pictures of a pattern that none of them has."""
-    if not _NUMBER.search(pattern.name) or not files:
-        return 0
-    return _number(pattern, files[-1]) - _number(pattern, files[0]) + 1 - len(files)
-
-
-def _number(pattern: Path, path: Path) -> int:
-    """Read the number of one of the pictures of a pattern."""
-    match = _NUMBER.search(pattern.name)
-    assert match
-    return int(path.name[match.start() : len(path.name) - len(pattern.name) + match.end()])
-
-
-def numbered_there(pattern: Path) -> list[Path]:
-    """List pictures as `numbered`; none where there are none, or no folder."""
-    try:
-        return numbered(pattern)
-    except (BadPicture, BadFolder):
-        return []
-
-
-def is_sequence(path: Path) -> bool:
-    """Tell whether a name is a pattern of numbered pictures, and not a file that is really named so."""
-    return bool(_NUMBER.search(path.name)) and path.suffix.lower() in _PICTURES and not os.path.lexists(path)
-
-
-def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, say: Callable[[str], None]) -> Iterator[_Found]:
+def _find(
+    sources: Sequence[str | Path],
+    recursive: bool,
+    output: Path | None,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> Iterator[_Found]:
     for source in sources:
         path = Path(source)
         if is_sequence(path):
@@ -330,7 +255,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
             if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
                 yield _Found(path, named=True)
             else:
-                yield from (_Found(picture, number=_number(path, picture)) for picture in pictures)
+                yield from (_Found(picture, number=number_of(path, picture)) for picture in pictures)
         elif path.is_dir():
             pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:
@@ -338,7 +263,7 @@ def _find(sources: Sequence[str | Path], recursive: bool, output: Path | None, s
                 none = f"no pictures in '{path}'" + ("; -r takes those of its sub-folders" if below else "")
                 if len(sources) == 1:
                     raise BadFolder(none)
-                say(none)
+                warn(none)
                 continue
             if deeper := [] if recursive else _deeper(path, output):
                 say(f"left out: sub-folders of '{path}' with pictures ({_listed(deeper)}); -r takes them")
@@ -390,7 +315,7 @@ def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in sniff.DOUBTFUL:
         return sniff.is_video(path)
-    return suffix in _PICTURES or suffix in sniff.SUFFIXES
+    return suffix in PICTURES or suffix in sniff.SUFFIXES
 
 
 # Outputs
@@ -398,7 +323,7 @@ def _is_picture(path: Path) -> bool:
 
 def _is_file(output: Path) -> bool:
     """Tell by the suffix; a folder that is there stays a folder, whatever its name."""
-    return (_is_picture(output) or output.suffix.lower() in _FOREIGN) and not output.is_dir()
+    return (_is_picture(output) or output.suffix.lower() in _FOREIGN | _NO_FOLDERS) and not output.is_dir()
 
 
 def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> list[Job]:
@@ -410,8 +335,8 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
         return [_single_video(found[0].path, output, wanted, scale)]
     format = SUFFIXES.get(output.suffix.lower(), "")
-    if format not in formats() and not (format == "gif" and frame_count(found[0].path) > 1):
-        raise UsageError(f"cannot write '{output}': the formats are {', '.join(formats())}")
+    if format not in FORMATS and not (format == "gif" and frame_count(found[0].path) > 1):
+        raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
     return [_job(found[0].path, output, format, scale)]
@@ -420,18 +345,13 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
 def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
     """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
-    if format not in formats():
-        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(formats())}")
+    if format not in FORMATS:
+        raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
     if len(found) == 1 and sniff.is_video(found[0].path):
         return [Job(found[0].path, pattern, format, None, scale, video=True)]
     own = [entry.number for entry in found if entry.number is not None]
     numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
     return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
-
-
-def numbered_path(pattern: Path, number: int) -> Path:
-    """Fill the number into a pattern."""
-    return pattern.with_name(_NUMBER.sub(lambda match: f"{number:0{match[1] or 1}d}", pattern.name, count=1))
 
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
@@ -440,7 +360,7 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
     if not film and frame_count(source) == 1:
         raise UsageError(f"'{source}' is no video and no animation, but '{output}' would be a video")
     if format is None:
-        still = SUFFIXES.get(output.suffix.lower()) in formats()
+        still = SUFFIXES.get(output.suffix.lower()) in FORMATS
         numbered = f"; numbered pictures: '{output.with_name(f'{output.stem}_%05d{output.suffix}')}'" if still else ""
         containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
         raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
@@ -489,11 +409,11 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
     format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
     notes: tuple[str, ...] = ()
     frames = frame_count(source) if facts and facts.format in ANIMATED and format in ANIMATED else 1
-    if format not in formats() and frames == 1:
+    if format not in FORMATS and frames == 1:
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to
-    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in _UNREADABLE):
+    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in UNREADABLE):
         target = _with_suffix(target, source, suffix_of(format))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))

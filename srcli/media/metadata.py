@@ -96,6 +96,14 @@ def without_motion(xmp: bytes) -> bytes:
     return _MOTION.sub(rb"\g<1>0", xmp)
 
 
+_SIDES = re.compile(rb"((?:exif:Pixel([XY])Dimension|tiff:Image(Width|Length))(?:=[\"']|>))\d+")
+
+
+def resized(xmp: bytes, height: int, width: int) -> bytes:
+    """Say how many px a picture has now."""
+    return _SIDES.sub(lambda m: m[1] + b"%d" % (width if m[2] == b"X" or m[3] == b"Width" else height), xmp)
+
+
 def quality_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | None:
     if isinstance(image, JpegImageFile):
         return Quality(tuple(steps for _, steps in sorted(image.quantization.items())), max(get_sampling(image), 0))

@@ -1,5 +1,7 @@
 """Opening files: kind, size and depth from the header, errors in one line; Pillow opens everyday files."""
 
+import re
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +100,7 @@ def reading(path: Path) -> Iterator[None]:
         reason = first_line(error)
         if isinstance(error, NotImplementedError) or reason.startswith("Unsupported "):  # of Pillow, of a DDS or BMP
             raise BadPicture(f"'{path}' is of a kind that srcli cannot read; convert it to PNG first: {reason}") from error
-        truncated = "truncated" in reason or "end of file" in reason or isinstance(error, EOFError)
+        truncated = re.search("truncated|end of file", reason, re.IGNORECASE) or isinstance(error, EOFError | struct.error)
         raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
 

@@ -26,6 +26,7 @@ from srcli.media.pixels import in_range, upright
 from srcli.media.png import png_color, read_png16
 from srcli.media.ppm import read_ppm16
 from srcli.media.probe import GRAY, MAX_PIXELS, Header, open_header, opened, reading
+from srcli.media.tga import unrolled
 from srcli.media.tiff import read_deep_tiff, tiff_metadata, tiff_tags
 
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -39,7 +40,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         if image is None:
             pixels, alpha, notes = read_deep_tiff(file)
         elif facts.format == "png" and facts.depth == 16:
-            _, _, notes = _read_everyday(image)  # 8 bits, thrown away: proves the stream
+            _, _, notes = _read_everyday(file, image)  # 8 bits, thrown away: proves the stream
             pixels, alpha = read_png16(file, image)
         elif facts.format == "avif" and facts.depth == 16:
             pixels, alpha = read_deep_avif(file, image)
@@ -53,7 +54,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         elif facts.format == "ppm" and facts.depth == 16:
             pixels, alpha, notes = read_ppm16(file), None, []
         else:
-            pixels, alpha, notes = _read_everyday(image)
+            pixels, alpha, notes = _read_everyday(file, image)
         rest = carried(file, header)
         pixels = upright(pixels, header.orientation)
         alpha = None if alpha is None else upright(alpha, header.orientation)
@@ -104,14 +105,15 @@ def carried(file: BinaryIO, header: Header) -> Picture:
     )
 
 
-def _read_everyday(image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
+def _read_everyday(file: BinaryIO, image: ImageFile.ImageFile) -> tuple[Array, Array | None, list[str]]:
     notes = _of_several(image)
     try:
         image.load()
     except OSError as error:
-        if image.format == "TGA" and "overrun" in str(error):
-            raise NotImplementedError("TGA with runs of px that go beyond a row") from error
-        raise
+        if not (image.format == "TGA" and "overrun" in str(error)):
+            raise
+        image = unrolled(file, image)
+        image.load()
     still: Image.Image = image
     if image.mode == "CMYK":
         still, note = from_cmyk(image)

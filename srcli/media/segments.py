@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -22,9 +23,9 @@ from av.packet import Packet, PacketSideData, PktSideDataT, packet_sidedata_type
 
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.files import hold, make_folder, publish, write_text, writing_to
-from srcli.media.encoding import AnyPacket, Encoder
+from srcli.media.encoding import AnyPacket, Encoder, Encoding
 from srcli.media.jobs import PARTS
-from srcli.media.video import Timed
+from srcli.media.video import Timed, Track
 
 _MANIFEST = "manifest.json"
 _OURS = re.compile(r"manifest\.json|track\d+(_\d+\.(seg|open)|\.end)|joined\.\w+|\.[0-9a-f]{12}\.tmp(\.\w+)?")
@@ -71,6 +72,25 @@ class Segment:
             file.readline()
             for _ in self.shown:
                 yield _unpacked(file)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaledTrack:
+    """A track of a result: what it is made of, how it is encoded, and its closed segments."""
+
+    source: Track
+    encoding: Encoding
+    segments: Sequence[Segment] = ()
+    anew: Sequence[Fraction] = ()  # seconds by which it is later, from each time on that the source's clock begins anew
+
+    @property
+    def frames(self) -> int:
+        return sum(segment.frames for segment in self.segments)
+
+    @property
+    def shown(self) -> list[int]:
+        """Time stamps in decoding order."""
+        return [pts for segment in self.segments for pts in segment.shown]
 
 
 class Parts:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from srcli.errors import BadPicture, BadVideo
+from srcli.errors import BadPicture, BadVideo, counted
 from srcli.media.animation import ANIMATED, Animation, read_animation
 from srcli.media.formats import kind_of
-from srcli.media.jobs import is_sequence, numbered, numbered_path, numbers_missing
+from srcli.media.numbered import is_sequence, numbered, numbered_path, numbers_missing
 from srcli.media.picture import Picture
 from srcli.media.pixels import reduced
 from srcli.media.read import read_image
@@ -126,10 +126,10 @@ class SequenceReader:
     @property
     def notes(self) -> tuple[str, ...]:
         """Say what was lost of the pictures that were read."""
-        lines = [f"{self._flattened} pictures have alpha, which the first has not: theirs is lost"] * (self._flattened > 0)
+        lines = [f"alpha is lost of {counted(self._flattened, 'picture')}: the first has none"] * (self._flattened > 0)
         if missing := numbers_missing(self._pattern, self._files):
             lines.append(
-                f"{missing} numbers are missing between the first picture and the last: the frames follow without a pause"
+                f"{counted(missing, 'number')} missing between the first and the last: the frames follow without a pause"
             )
         return tuple(lines)
 

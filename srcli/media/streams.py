@@ -40,6 +40,17 @@ class Raw(NamedTuple):
     rate: Fraction
 
 
+def lost_in_stream(track: Track, kind: Kind) -> list[str]:
+    """Say what of a track's frames a pipe does not carry, and what it says wrong of them."""
+    lines = ["transparency is lost: a pipe carries none"] * track.alpha
+    most = 8 if kind == "rgb" else track.depth if track.pix_fmt in _CHROMA else 8 if track.depth <= 8 else 10
+    if track.depth > most:
+        lines.append(f"{track.depth} bits reduced to {most}")
+    if track.interlaced:
+        lines.append(f"{kind} does not say that the frames are interlaced")
+    return lines
+
+
 class Y4mReader:
     """The frames of a YUV4MPEG2 stream, read once and as they come."""
 

@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from srcli.errors import BadVideo
+from srcli.errors import BadVideo, counted
 from srcli.media.matroska import cut_short
 from srcli.media.picture import Array
 from srcli.media.restart import is_restart
@@ -135,7 +135,9 @@ class Clip:
     @property
     def empty(self) -> str:
         """What is wrong where no frame was found."""
-        return "no frame lies between --start and --end" if self.start or self.end is not None else "no frame can be decoded"
+        if self.end is not None:
+            return "no frame lies between --start and --end"
+        return "it ends before --start" if self.start else "no frame can be decoded"
 
 
 class Timed(NamedTuple):
@@ -458,7 +460,7 @@ class VideoReader:
         if self._damaged:
             lines.append(f"{self._damaged} of its packets did not decode")
         if self._ends_early:
-            lines.append(f"its data end after {self.count} frames, before what its header says")
+            lines.append(f"its data end after {counted(self.count, 'frame')}, before what its header says")
         return tuple(lines)
 
     @property
@@ -466,18 +468,18 @@ class VideoReader:
         """Say what was not as it should be, and was put right."""
         lines = []
         if self._headless:
-            lines.append(f"{self._headless} frames before the first key frame cannot be decoded, and are left out")
+            lines.append(f"left out: {counted(self._headless, 'frame')} before the first key frame, which cannot be decoded")
         if self._corrupt:
-            lines.append(f"{self._corrupt} frames are damaged in the source, and upscaled as they decode")
+            lines.append(f"{counted(self._corrupt, 'frame')} damaged in the source, and upscaled as decoded")
         if self._marked > len(self.anew):  # where the clock begins anew, the last before is marked
-            lines.append(f"{self._marked} of its packets are marked as incomplete: data were lost there, or files joined")
+            lines.append(f"{counted(self._marked, 'packet')} marked as incomplete: data were lost there, or files joined")
         if self._mended:
-            lines.append(f"{self._mended} time stamps did not rise and were put right")
+            lines.append(f"{counted(self._mended, 'time stamp')} did not rise, now put right")
         if self.anew:
             lines.append(f"the clock of the file begins anew ({len(self.anew)} x): what follows is put behind")
         if self._resampled:
             lines.append(
-                f"{self._resampled} frames of another size were resampled to {self.track.width} x {self.track.height} px"
+                f"{counted(self._resampled, 'frame')} of another size, resampled to {self.track.width} x {self.track.height} px"
             )
         return tuple(lines)
 

@@ -16,7 +16,7 @@ from srcli.errors import BadPicture, first_line
 from srcli.files import atomic, make_folder
 from srcli.media.exif import fields_of, patched, without
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
-from srcli.media.metadata import encoded
+from srcli.media.metadata import encoded, resized
 from srcli.media.picture import Picture, Quality
 from srcli.media.pixels import flattened, reduced, stacked, strips_of
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
@@ -113,7 +113,7 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
         lost |= {key for key in ("exif", "xmp", "iptc") if len(getattr(picture, key) or b"") > 65500}
         lost |= {"text"} if len(encoded(picture.text.get("Comment", ""))) > 65500 else set()
     if lost:
-        notes.append(f"{name} cannot carry {named(lost)}")
+        notes.append(f"{name} cannot carry {named(lost, picture)}")
     if format == "tiff" and picture.exif:
         notes += unwritten(fields_of(picture.exif))
     height, width = size
@@ -123,7 +123,7 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
         alpha=alpha,
         icc=None if "icc" in lost else picture.icc,
         exif=patched(picture.exif, {0xA002: width, 0xA003: height}) if picture.exif and "exif" not in lost else None,
-        xmp=None if "xmp" in lost else picture.xmp,
+        xmp=resized(picture.xmp, height, width) if picture.xmp and "xmp" not in lost else None,
         dpi=None if "dpi" in lost else picture.dpi,
         iptc=None if "iptc" in lost else picture.iptc,
         text={} if "text" in lost else picture.text,
@@ -142,9 +142,10 @@ def uncarried(picture: Picture, carries: Sequence[str]) -> set[str]:
     return lost
 
 
-def named(lost: Collection[str]) -> str:
-    """Name metadata for a note."""
-    return ", ".join(words for key, words in _METADATA.items() if key in lost)
+def named(lost: Collection[str], picture: Picture) -> str:
+    """Name metadata for a note; text that is but a comment, as JPEG and GIF have it, as that."""
+    words = _METADATA | ({"text": "the comment"} if set(picture.text) == {"Comment"} else {})
+    return ", ".join(word for key, word in words.items() if key in lost)
 
 
 def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:

@@ -49,7 +49,7 @@ def test_a_page_of_the_users_own_is_not_replaced(picture):
 def test_records_tell_times_and_scores(picture, weights, tmp_path):
     result = srcli("compare", picture, "--hr", picture, "-m", weights, "-o", tmp_path / "a.html", "--json")
     assert result.exit_code == 0, result.output
-    bicubic, model, hr = (json.loads(line) for line in result.stdout.splitlines())
+    bicubic, model, hr = result.records
     assert (bicubic["version"], model["version"], hr["version"]) == ("bicubic", "small", "HR")
     assert (model["height"], model["width"]) == (80, 96)
     assert bicubic["psnr"] > 20 and bicubic["seconds"] > 0 and hr["psnr"] is None
@@ -62,7 +62,7 @@ def test_weights_called_bicubic_or_hr_are_told_apart_from_the_real_ones(picture,
     models = ("-m", tmp_path / "w" / "HR.safetensors", "-m", tmp_path / "w" / "bicubic.safetensors")
     result = srcli("compare", picture, "--hr", picture, *models, "-o", tmp_path / "page.html", "--json")
     assert result.exit_code == 0, result.output
-    names = [json.loads(line)["version"] for line in result.stdout.splitlines()]
+    names = [record["version"] for record in result.records]
     assert names == ["bicubic", "w/HR", "w/bicubic", "HR"]
     assert "<title>p 1.png x2: w/HR, w/bicubic</title>" in (tmp_path / "page.html").read_text()
 
@@ -120,4 +120,4 @@ def test_without_a_name_the_weights_are_those_that_upscale_takes(picture):
         image.crop((0, 0, 48, 40)).save(picture.with_suffix(".jpg"), quality=50)
     for source, flags, name in ((picture.with_suffix(".jpg"), [], "rfdn-photo"), (picture, ["--crop", "0,0,32,32"], "rfdn")):
         result = srcli("compare", source, "-s", 2, "--json", *flags)
-        assert [json.loads(line)["version"] for line in result.stdout.splitlines()] == ["bicubic", name]
+        assert [record["version"] for record in result.records] == ["bicubic", name]

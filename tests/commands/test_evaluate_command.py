@@ -1,7 +1,6 @@
 """srcli eval as a user meets it: intervals, comparisons, the papers' rows, the report and the figure."""
 
 import csv
-import json
 import math
 import shutil
 from pathlib import Path
@@ -9,13 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from srcli.errors import DiskFull
 from tests.conftest import photograph
-from tests.program import Result, srcli
-
-
-def _records(result: Result) -> list[dict]:
-    assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
+from tests.program import srcli
 
 
 @pytest.fixture
@@ -30,7 +25,7 @@ def sets(folder, tmp_path) -> Path:
 
 
 def test_records_have_intervals_and_how_each_stands_against_those_before(sets):
-    bicubic, tool = _records(srcli("eval", sets / "Set5" / "HR", "--sr", sets / "perfect" / "Set5", "-s", 2, "--json"))
+    bicubic, tool = srcli("eval", sets / "Set5" / "HR", "--sr", sets / "perfect" / "Set5", "-s", 2, "--json").records
     low, high = bicubic["psnr_interval"]
     assert low < bicubic["psnr"] < high
     assert bicubic["ssim_interval"][0] < bicubic["ssim"] < bicubic["ssim_interval"][1]
@@ -42,19 +37,19 @@ def test_records_have_intervals_and_how_each_stands_against_those_before(sets):
 
 
 def test_data_sets_whose_folders_are_called_hr_keep_their_names(sets):
-    records = _records(srcli("eval", sets / "Set5" / "HR", sets / "Set14" / "HR", "-m", "bicubic", "-s", 2, "--json"))
+    records = srcli("eval", sets / "Set5" / "HR", sets / "Set14" / "HR", "-m", "bicubic", "-s", 2, "--json").records
     assert [r["dataset"] for r in records] == ["Set5", "Set14"]
 
 
 def test_the_folder_of_a_benchmark_stands_for_its_hr_pictures(sets, folder):
     shutil.copytree(folder, sets / "Set5" / "LR_bicubic" / "X2")
-    (record,) = _records(srcli("eval", sets / "Set5", "-m", "bicubic", "-s", 2, "--json"))
+    (record,) = srcli("eval", sets / "Set5", "-m", "bicubic", "-s", 2, "--json").records
     assert (record["dataset"], record["pictures"]) == ("Set5", 3)
 
 
 def test_one_file_under_two_names_is_scored_once(folder):
     result = srcli("eval", folder, "-m", "standard", "-m", "standard_x4", "--json")
-    assert [record["model"] for record in _records(result)] == ["bicubic", "standard"]
+    assert [record["model"] for record in result.records] == ["bicubic", "standard"]
     assert result.stderr == "'standard_x4' is the same file as 'standard', and counts once\n"
 
 
@@ -92,7 +87,7 @@ def test_the_papers_rows_stand_beside_ours(sets):
     assert "> bicubic" in result.stdout
     assert "38.00 / 0.9605" in result.stdout  # IMDN x2
     assert "Hui et al., ACM MM 2019" in result.stdout
-    records = _records(srcli("eval", sets / "Set5" / "HR", "-m", "bicubic", "-s", 2, "--against", "published", "--json"))
+    records = srcli("eval", sets / "Set5" / "HR", "-m", "bicubic", "-s", 2, "--against", "published", "--json").records
     assert {"model": "IMDN", "dataset": "Set5", "scale": 2, "psnr": 38.0, "ssim": 0.9605} in [
         {key: r[key] for key in ("model", "dataset", "scale", "psnr", "ssim")} for r in records
     ]
@@ -100,8 +95,8 @@ def test_the_papers_rows_stand_beside_ours(sets):
 
 def test_both_channels_stand_beside_each_other_in_table_records_csv_and_report(sets):
     hr, files = sets / "Set5" / "HR", ("--csv", sets / "scores.csv", "--report", sets / "report.html")
-    (alone,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "rgb", "--json"))
-    (both,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "both", "--json", *files))
+    (alone,) = srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "rgb", "--json").records
+    (both,) = srcli("eval", hr, "-m", "bicubic", "-s", 2, "--channel", "both", "--json", *files).records
     assert (both["rgb_psnr"], both["rgb_ssim"]) == (alone["psnr"], alone["ssim"])
     head, first, *_ = (sets / "scores.csv").read_text().splitlines()
     assert head == "model,dataset,picture,scale,psnr,ssim,rgb_psnr,rgb_ssim,seconds,precision,device,ensemble,protocol"
@@ -126,13 +121,13 @@ def test_records_say_what_computed_and_tables_which_folder_a_picture_is_in(sets)
     hr = sets / "Set5" / "HR"
     (hr / "more").mkdir()
     (hr / "p1.png").rename(hr / "more" / "p2.png")
-    (record,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--device", "cpu", "--json", "--csv", sets / "scores.csv"))
+    (record,) = srcli("eval", hr, "-m", "bicubic", "-s", 2, "--device", "cpu", "--json", "--csv", sets / "scores.csv").records
     assert (record["precision"], record["device"], record["ensemble"]) == ("fp32", "cpu", False)
     lines = (sets / "scores.csv").read_text().splitlines()[1:]
     rows = list(csv.reader(lines))
     assert [row[2] for row in rows] == ["more/p2.png", "p0.png", "p2.png"]
     assert all(row[-4:] == ["fp32", "cpu", "False", record["protocol"]] for row in rows)
-    (one,) = _records(srcli("eval", hr, "-m", "bicubic", "-s", 2, "--json", "--picture", "more/p2.png"))
+    (one,) = srcli("eval", hr, "-m", "bicubic", "-s", 2, "--json", "--picture", "more/p2.png").records
     assert one["pictures"] == 1
 
 
@@ -147,7 +142,7 @@ def test_auto_tells_what_it_computed_in(folder, tmp_path, monkeypatch):
     checkpoint.save(tmp_path / "a.safetensors", create("fsrcnn", 2), checkpoint.Card(arch="fsrcnn", scale=2))
     flags = ("eval", folder, "-m", tmp_path / "a.safetensors", "--precision", "auto", "--device", "cpu")
     assert srcli(*flags).stdout.splitlines()[-1].endswith("; auto (bf16 and fp32), cpu")
-    records = _records(srcli(*flags, "--json", "--csv", tmp_path / "s.csv"))
+    records = srcli(*flags, "--json", "--csv", tmp_path / "s.csv").records
     assert [r["precision"] for r in records] == ["fp32", "bf16 and fp32"]
     with (tmp_path / "s.csv").open() as file:
         assert [row["precision"] for row in csv.DictReader(file)] == ["fp32"] * 4 + ["bf16", "fp32"]
@@ -208,7 +203,7 @@ def test_lr_of_another_size_is_told_before_anything_is_scored(folder, tmp_path, 
 
 
 def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
-    (record,) = _records(srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json"))
+    (record,) = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json").records
     assert record["pictures"] == 1
     assert record["psnr_interval"] == [None, None]
 
@@ -225,6 +220,22 @@ def test_report_and_figure_are_written_and_named(folder, tmp_path):
         assert drawn.format == "PNG"
 
 
+def test_a_file_that_cannot_be_written_keeps_no_other_from_it(folder, tmp_path, monkeypatch):
+    def fail(path, *_):
+        raise DiskFull(f"cannot write '{path}': no space")
+
+    table, report, figure = tmp_path / "scores.csv", tmp_path / "report.html", tmp_path / "figure.png"
+    monkeypatch.setattr("srcli.commands.evaluate.write_csv", fail)
+    flags = ("-m", "bicubic", "-s", 2, "--picture", "p1", "--csv", table, "--report", report, "--figure", figure)
+    result = srcli("eval", folder, *flags)
+    assert (result.exit_code, result.stdout.splitlines()[-2:]) == (1, [str(report), str(figure)])
+    assert result.stderr.splitlines()[-1] == f"error: cannot write '{table}': no space"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["figure.png", "report.html"]
+    monkeypatch.setattr("srcli.commands.evaluate.write_text", fail)
+    both = srcli("eval", folder, *flags).stderr.splitlines()
+    assert [line for line in both if "error" in line] == [f"error: cannot write '{file}': no space" for file in (report, table)]
+
+
 def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
     from srcli.engine.evaluate import shrink
 
@@ -234,7 +245,7 @@ def test_x3_with_given_lr_scores_as_with_lr_that_is_made(tmp_path):
     Image.fromarray(hr).save(tmp_path / "set" / "hr" / "a.png")
     Image.fromarray(shrink(hr, 3)).save(tmp_path / "set" / "LR_bicubic" / "X3" / "ax3.png")
     flags = ("eval", tmp_path / "set" / "hr", "-m", "bicubic", "-s", 3, "--json")
-    (made,), (given,) = (_records(srcli(*flags, *more)) for more in ((), ("--lr-dir", tmp_path / "set")))
+    (made,), (given,) = (srcli(*flags, *more).records for more in ((), ("--lr-dir", tmp_path / "set")))
     assert (made["psnr"], made["ssim"]) == (given["psnr"], given["ssim"])
     assert math.isfinite(made["psnr"])
     assert "LR given" in given["protocol"]

@@ -1,6 +1,5 @@
 """Shipped weights are listed and checked; the authors' files become ours."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,19 +8,14 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
-from srcli.engine.run import _KEPT
 from srcli.models import create
 from tests.conftest import photograph
-from tests.program import Result, srcli
+from tests.program import srcli
 
 SCORES = [
     {"dataset": "Set5", "pictures": 5, "psnr": 37.8, "ssim": 0.9597, "protocol": "Y"},
     {"dataset": "kodak24", "pictures": 24, "psnr": 33.1, "ssim": 0.9, "protocol": "Y"},
 ]
-
-
-def _records(result: Result) -> list[dict]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -71,7 +65,7 @@ def test_the_list_has_every_shipped_file_and_its_scores(shipped):
 
 
 def test_the_list_as_json_has_scores_licence_and_path(shipped):
-    first, second = _records(srcli("models", "list", "--json"))
+    first, second = srcli("models", "list", "--json").records
     assert first == {
         "name": "fsrcnn",
         "place": "shipped",
@@ -107,7 +101,7 @@ def test_info_prints_the_card(shipped):
         "Set5:        37.800 dB, 0.9597  (Y)",
         "kodak24:     33.100 dB, 0.9000  (Y)",
     ]
-    (record,) = _records(srcli("models", "info", shipped / "fsrcnn_x2.safetensors", "--json"))
+    (record,) = srcli("models", "info", shipped / "fsrcnn_x2.safetensors", "--json").records
     assert (record["arch"], record["scale"], record["parameters"], record["scores"]) == ("fsrcnn", 2, 12_809, SCORES)
 
 
@@ -131,7 +125,7 @@ def test_damaged_missing_and_unlisted_files_fail_verification(shipped):
     (shipped / "fsrcnn_x4-photo.safetensors").rename(shipped / "fsrcnn_x3.safetensors")
     result = srcli("models", "verify", "--json")
     assert result.exit_code == 1
-    assert [(r["file"], r["ok"]) for r in _records(result)] == [
+    assert [(r["file"], r["ok"]) for r in result.records] == [
         ("fsrcnn_x2.safetensors", False),
         ("fsrcnn_x3.safetensors", False),
         ("fsrcnn_x4-photo.safetensors", False),
@@ -158,7 +152,8 @@ def test_bare_tensors_and_our_own_files_convert_unchanged(tmp_path, named):
     model, out = create("rfdn", 2), tmp_path / "out.safetensors"
     torch.save(model.state_dict(), tmp_path / "bare.pth")
     checkpoint.save(tmp_path / "own.safetensors", model, checkpoint.card_of(model, licence="mit", training={"steps": 3}))
-    torch.save(dict.fromkeys(_KEPT) | {"averaged": model.state_dict()}, tmp_path / "last.pt")
+    run = dict.fromkeys(checkpoint.RUN) | {"config": {"arch": "rfdn", "scale": 2}, "step": 3, "elapsed": 6.0}
+    torch.save(run | {"averaged": model.state_dict()}, tmp_path / "last.pt")
     checkpoint.save(tmp_path / "best.safetensors", model, checkpoint.card_of(model, training={"steps": 3}))
     files = {"bare.pth": "the authors'", "own.safetensors": "mit", "last.pt": "", "best.safetensors": ""}
     for name, licence in files.items():

@@ -1,6 +1,5 @@
 """srcli models and the Hub: fetch, list and describe offline, publish with a page."""
 
-import json
 import re
 import shutil
 
@@ -61,7 +60,7 @@ def test_the_list_has_what_was_downloaded_and_works_offline(server, weights, tmp
     zoo.find_weights(f"hf:me/nets/fsrcnn_x2.safetensors@{COMMIT}")
     zoo.find_weights("hf:me/other")
     server.stop()
-    records = [json.loads(line) for line in srcli("models", "list", "--json").stdout.splitlines()]
+    records = srcli("models", "list", "--json").records
     found = [(r["name"], r["scale"], r["licence"]) for r in records if r["place"] == "cached"]
     assert found == [
         ("hf:me/nets/fsrcnn_x2.safetensors", 2, "BSD-3-Clause"),

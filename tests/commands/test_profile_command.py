@@ -1,7 +1,6 @@
 """srcli profile prints the papers' tables, and everything it prints can be had as JSON, CSV, Markdown and a plot."""
 
 import csv
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +10,12 @@ from PIL import Image
 
 from srcli import checkpoint, zoo
 from srcli.engine.published import ABLATIONS, ROWS
+from srcli.errors import DiskFull
 from srcli.models import ARCHS, create
 from tests.conftest import photograph, small_files
 from tests.program import Result, srcli
 
 KEYS = ["model", "scale", "input", "parameters", "macs", "flops", "ntire_flops", "activations", "convolutions"]
-
-
-def _records(result: Result) -> list[dict]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def _cells(result: Result) -> list[list[str]]:
@@ -46,11 +42,34 @@ def shipped(tmp_path, monkeypatch):
     return folder
 
 
+def test_networks_of_other_arguments_are_counted():
+    (record,) = srcli("profile", "rfdn", "--set", "channels=32", "--set", "blocks=2", "-s", 2, "--json").records
+    assert (record["config"], record["scale"]) == ({"channels": 32, "blocks": 2}, 2)
+    assert record["parameters"] == sum(p.numel() for p in create("rfdn", 2, channels=32, blocks=2).parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["rfdn", "--set", "chanels=3"], "'rfdn' has an unknown key 'chanels'; did you mean 'channels'?"),
+        (["rfdn", "--set", "channels=-1"], "no 'rfdn' can be built with channels=-1: "),
+        (["rfdn", "--set", "channels"], "--set takes KEY=VALUE such as channels=48, not 'channels'"),
+        (["--set", "channels=3"], "--set needs MODEL"),
+        (["rfdn", "--set", "channels=3", "--tiling"], "--set needs MODEL, a network's name, and goes without --tiling"),
+        (["rfdn.safetensors", "--set", "channels=3"], "rfdn.safetensors"),
+    ],
+)
+def test_arguments_that_no_network_takes_are_refused(arguments, text):
+    result = srcli("profile", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert text in result.stderr
+
+
 def test_a_named_network_is_counted_and_no_more():
     lines = _cells(srcli("profile", "imdn-baseline"))
     assert lines[1] == ["IMDN (NTIRE 2022 baseline)", "x4", "256x256", "893,936", "58.43", "116.86", "58.53", "154.14", "43"]
     assert lines[2:] == [["GFLOP = 2 GMAC; NTIRE G counts as the challenge's script"]]
-    (record,) = _records(srcli("profile", "imdn-baseline", "--json"))
+    (record,) = srcli("profile", "imdn-baseline", "--json").records
     assert [key for key in KEYS if key not in record] == []
     assert "published" not in record
 
@@ -124,9 +143,20 @@ def test_the_scale_of_all_networks_is_told_where_none_is_named(monkeypatch):
     assert said not in srcli("profile", "--no-published", "-s", 4).stdout
 
 
+def test_a_plot_is_drawn_though_the_table_cannot_be_written(tmp_path, monkeypatch):
+    def fail(path, *_):
+        raise DiskFull(f"cannot write '{path}': no space")
+
+    monkeypatch.setattr("srcli.commands.profile.write_csv", fail)
+    table, plot = tmp_path / "all.csv", tmp_path / "plot.png"
+    result = srcli("profile", "rfdn", "srcnn", "--csv", table, "--plot", plot)
+    assert (result.exit_code, result.stderr) == (1, f"error: cannot write '{table}': no space\n")
+    assert plot.is_file()
+
+
 def test_json_and_csv_have_the_same_figures(tmp_path):
     arguments = ("profile", "rfdn", "srcnn", "--published")
-    rfdn, srcnn = _records(srcli(*arguments, "--json"))
+    rfdn, srcnn = srcli(*arguments, "--json").records
     assert (rfdn["published"]["challenge"]["memory"], srcnn["published"]["challenge"]) == (788.0, None)
     assert srcnn["published"]["multi_adds_deviation"] == pytest.approx(0, abs=1e-4)
     srcli(*arguments, "--csv", tmp_path / "all.csv")
@@ -201,7 +231,7 @@ def test_tiling_is_measured_on_the_picture_given(tmp_path):
         "--device",
         "cpu",
     )
-    bicubic, fsrcnn = _records(srcli(*arguments, "--json"))
+    bicubic, fsrcnn = srcli(*arguments, "--json").records
     assert (bicubic["kind"], bicubic["weights"], bicubic["picture"]) == ("local", "none", [41, 60])
     assert (fsrcnn["overlap"], fsrcnn["phase"], fsrcnn["tile"], fsrcnn["tiles"]) == (8, 1, 21, 6)
     assert fsrcnn["largest"] <= 1  # a tie between two levels may fall to either side

@@ -312,7 +312,8 @@ def test_words_that_are_shown_at_a_cut_are_kept_from_there(tmp_path, name):
         (["-o", "out.mp4", "--codec", "h264_nvenc"], 1, "it needs an NVIDIA GPU"),
         (["-o", "out.mp4", "--start", "2", "--end", "1"], 2, "--end 1 is not after --start 2"),
         (["-o", "out.mp4", "--start", "soon"], 2, "--start is seconds or H:MM:SS"),
-        (["-o", "out.mp4", "--start", "99"], 1, "no frame lies between --start and --end"),
+        (["-o", "out.mp4", "--start", "99"], 1, "it ends before --start"),
+        (["-o", "out.mp4", "--start", "99", "--end", "100"], 1, "no frame lies between --start and --end"),
         (["-o", "out.mp4", "--fps", "0"], 2, "--fps is above 0"),
         (["-o", "out.png"], 2, "webm; numbered pictures: 'out_%05d.png'"),
     ],
@@ -741,12 +742,18 @@ def test_what_numbered_pictures_cannot_carry_is_said_once(data, tmp_path):
     assert result.stderr.count("JPEG has no transparency: flattened on white") == 1
 
 
+def test_a_single_frame_is_one_frame(tmp_path):
+    result = done(make_clip(tmp_path / "in.mp4", frames=3), "-o", tmp_path / "out.mp4", "-s", 1, "--frames", 1)
+    assert result.stdout == f"{tmp_path / 'out.mp4'}  64x48  1 frame\n"
+    assert "in.mp4: 1 frame in " in result.stderr
+
+
 def test_pictures_whose_alpha_is_lost_are_said(tmp_path):
     for number in range(1, 4):
         shown = photograph() if number == 1 else np.dstack([photograph(), photograph()[..., 0]])
         Image.fromarray(shown).save(tmp_path / f"f_{number}.png")
     result = done(tmp_path / "f_%d.png", "-o", tmp_path / "out.mkv", "-s", 1)
-    assert "2 pictures have alpha, which the first has not: theirs is lost" in result.stderr
+    assert "alpha is lost of 2 pictures: the first has none" in result.stderr
 
 
 # Pipes
@@ -765,6 +772,40 @@ def test_y4m_goes_through_a_pipe(tmp_path):
     assert [frame.shape for frame in frames] == [(96, 128, 3)] * 3
     small = np.asarray(Image.fromarray(frames[0]).resize((64, 48), Image.Resampling.BOX), float)
     assert np.abs(small - decoded(clip)[0]).mean() < 6
+
+
+@pytest.mark.parametrize(("format", "said"), [("png", True), ("mkv", False)])
+def test_a_format_of_pictures_that_meets_videos_alone_is_said(tmp_path, format, said):
+    (tmp_path / "in").mkdir()
+    make_clip(tmp_path / "in" / "clip.mp4", frames=2)
+    result = done(tmp_path / "in", "-o", tmp_path / "out", "-s", 1, "--format", format, "--dry-run")
+    told = "--format png changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.png'"
+    assert (told in result.stderr) is said
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "in" / "still.jpg")
+    assert "changes nothing" not in done(tmp_path / "in", "-o", tmp_path / "out", "--format", format, "--dry-run").stderr
+
+
+@pytest.mark.parametrize(
+    ("clip", "flags", "said"),
+    [
+        ({"codec": "ffv1", "pix_fmt": "yuva420p"}, [], ["transparency is lost: a pipe carries none"]),
+        ({"codec": "ffv1", "pix_fmt": "yuv420p16le"}, [], ["16 bits reduced to 10"]),
+        ({"codec": "ffv1", "pix_fmt": "yuv420p10le"}, [], []),
+        ({"codec": "ffv1", "pix_fmt": "yuv420p10le"}, ["--format", "rgb"], ["10 bits reduced to 8"]),
+        (
+            {"interlaced": True},
+            [],
+            ["interlaced: upscaled as it is; --deinterlace mends it", "y4m does not say that the frames are interlaced"],
+        ),
+        ({"interlaced": True}, ["--deinterlace"], []),
+    ],
+)
+def test_what_a_pipe_does_not_carry_is_said(tmp_path, clip, flags, said):
+    result = upscale(make_clip(tmp_path / "in.mkv", frames=2, **clip), "-o", "-", "-s", 1, *flags)
+    first, *lines, last = result.stderr.splitlines()
+    assert first == "a pipe carries one video, at an even rate and without sound"
+    assert lines == said
+    assert last.startswith("2 frames in ")
 
 
 def test_bare_rgb_goes_through_a_pipe_and_a_cut_frame_is_said():
@@ -844,7 +885,7 @@ def test_a_clip_without_a_frame_names_its_file(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
     result = upscale(clip, "-o", "-", "--start", 99)
     assert result.exit_code == 1
-    assert f"'{clip}': no frame lies between --start and --end" in result.stderr
+    assert f"'{clip}': it ends before --start" in result.stderr
 
 
 def test_json_tells_what_became_of_a_video(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.engine.folders import counterpart, hr_folder, list_pictures, partner, read_pictures
+from srcli.engine.folders import counterpart, hr_folder, list_pictures, partner, partners, read_pictures
 from srcli.errors import BadFolder
 from srcli.media.formats import HEIC, SUFFIXES
 from tests.conftest import photograph
@@ -169,6 +169,15 @@ def test_a_partner_with_the_networks_name_behind_it_is_taken_where_no_other_begi
         partner(Path("hr/b.png"), tmp_path, 4)
 
 
+@pytest.mark.parametrize("name", ["a_mask.png", "a_HAT_mask.png", "a_Depth.png", "a_hr.png"])
+def test_a_mask_is_no_partner(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(BadFolder, match=r"no partner of 'a.png'"):
+        partner(Path("hr/a.png"), tmp_path, 4)
+    (tmp_path / "a_HAT.png").touch()
+    assert partner(Path("hr/a.png"), tmp_path, 4) == tmp_path / "a_HAT.png"
+
+
 def test_a_partner_of_another_hr_picture_is_not_taken(tmp_path):
     hr, sr = tmp_path / "hr", tmp_path / "sr"
     for file in (hr / "a.png", hr / "a_b.png", sr / "a_b_HAT.png"):
@@ -204,3 +213,18 @@ def test_lr_is_told_beside_hr_alone(tmp_path):
         (tmp_path / file).touch()
     with pytest.raises(BadFolder, match=r"holds LR beside HR; name the HR alone: .*A_HR, .*B_HR"):
         list_pictures(tmp_path)
+
+
+def test_a_folder_is_listed_once_for_all_of_its_pictures_and_anew_when_it_has_changed(tmp_path, monkeypatch):
+    hr, sr = tmp_path / "hr", tmp_path / "sr"
+    for name in "abcdef":
+        for file in (hr / f"{name}.png", sr / f"{name}_HAT.png"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(b"")
+    pictures, listed, iterdir = sorted(hr.iterdir()), [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
+    assert [file.name for file in partners(pictures, sr, 4)] == [f"{name}_HAT.png" for name in "abcdef"]
+    assert listed.count(hr) == listed.count(sr) == 1
+    (sr / "g_HAT.png").write_bytes(b"")
+    os.utime(sr, ns=(0, 0))  # no clock is too coarse to tell
+    assert partner(hr / "g.png", sr, 4).name == "g_HAT.png"

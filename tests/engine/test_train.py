@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +39,10 @@ def config(pictures):
 
 def _weights(path):
     return torch.load(path / "last.pt", weights_only=True)
+
+
+def _log(path):
+    return [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
 
 
 def test_stopping_and_resuming_equals_one_run_bit_for_bit(config, tmp_path):
@@ -158,8 +161,14 @@ def test_a_card_tells_the_parts_of_a_run_that_was_resumed_with_other_settings(co
 
 def test_resuming_with_other_settings_names_them(config, tmp_path):
     list(train(replace(config, steps=1), tmp_path / "run", device="cpu"))
-    with pytest.raises(TrainingFailed, match="batch was 2, is 3"):
+    with pytest.raises(
+        TrainingFailed, match=r"batch was 2, is 3; a run that begins with its weights: --init .*run --out ANOTHER"
+    ):
         next(train(replace(config, batch=3), tmp_path / "run", device="cpu", resume=True))
+    with pytest.raises(TrainingFailed, match=r"arch was 'fast', is 'rfdn'$"):
+        next(train(replace(config, arch="rfdn"), tmp_path / "run", device="cpu", resume=True))
+    anew = replace(config, batch=3, steps=1, init=str(tmp_path / "run"))
+    assert f"started from '{tmp_path / 'run'}' (x2)" in next(train(anew, tmp_path / "another", device="cpu")).notes
 
 
 def test_resuming_without_settings_takes_those_of_the_run(config, pictures, tmp_path):
@@ -269,13 +278,13 @@ def test_validation_comes_at_the_same_steps_on_any_machine_where_it_goes_by_step
     config = replace(config, val=str(pictures), validate_steps=2, steps=5)
     list(train(config, tmp_path / "run", device="cpu", stop_after=3))
     list(train(config, tmp_path / "run", device="cpu", resume=True))
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = _log(tmp_path / "run")
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]  # at a run's end too, but where it is stopped
     stopped = tmp_path / "stopped"
     asked = iter([False, True])
     list(train(config, stopped, device="cpu", stopping=lambda: next(asked)))  # after step 2, without a validation
     list(train(config, stopped, device="cpu", resume=True))
-    log = [json.loads(line) for line in (stopped / "log.jsonl").read_text().splitlines()]
+    log = _log(stopped)
     assert [e["step"] for e in log if e["event"] == "validated"] == [2, 4, 5]
 
 
@@ -433,6 +442,14 @@ def test_a_run_that_is_killed_after_a_validation_knows_its_score(config, picture
     loop.close()
 
 
+def test_a_best_validation_is_saved_once(config, pictures, tmp_path, monkeypatch):
+    saves, save_last = [], training.save_last
+    monkeypatch.setattr(training, "save_last", lambda run, out: saves.append(run.step) or save_last(run, out))
+    events = list(train(replace(config, val=str(pictures), validate_steps=1, steps=3), tmp_path / "run", device="cpu"))
+    assert any(e.best and e.step < 3 for e in events if isinstance(e, Validated))
+    assert saves == [e.step for e in events if isinstance(e, Saved)]
+
+
 def test_what_a_killed_run_was_writing_is_swept(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".0123456789ab.tmp.pt").write_bytes(b"half")
@@ -460,7 +477,7 @@ def test_what_cannot_be_read_any_more_ends_the_run_in_a_line(config, tmp_path, m
 
 def test_every_validation_follows_a_record_of_its_steps(config, pictures, tmp_path):
     list(train(replace(config, val=str(pictures), validate_steps=2, steps=5), tmp_path / "run", device="cpu"))
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = _log(tmp_path / "run")
     kinds = [(e["event"], e["step"]) for e in log[1:]]
     assert [kinds[kinds.index(("validated", n)) - 1] for n in (2, 4, 5)] == [("step", n) for n in (2, 4, 5)]
 
@@ -637,6 +654,8 @@ def test_weights_of_other_arguments_are_no_start(config, tmp_path):
     narrow = replace(config, arch="fast", init=str(tmp_path / "w.safetensors"))
     with pytest.raises(TrainingFailed, match="holds 'fast' with channels=32, the run's has the table's arguments"):
         next(train(narrow, tmp_path / "run", device="cpu"))
+    with pytest.raises(TrainingFailed, match="holds a network 'fast', but --arch is 'standard'"):
+        next(train(replace(narrow, arch="standard"), tmp_path / "run", device="cpu"))
 
 
 def test_a_scale_with_fewer_stages_starts_from_one_with_more(config, tmp_path):
@@ -1116,18 +1135,18 @@ def test_averaged_weights_get_batch_norm_statistics_of_their_own(config, tmp_pat
 
 def test_compiling_is_not_training(config, tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.engine.begin.compile_network", lambda network, device: None)
-    honest, calls = training._backward, []
+    honest, calls, now = training._backward, [], [0.0]
 
     def backward(*arguments):
         calls.append(1)
-        time.sleep(0.7 * (len(calls) in (1, 6)))  # as the first step of each size does
+        now[0] += 100.0 if len(calls) in (1, 6) else 1.0  # as the first step of each size takes
         return honest(*arguments)
 
     monkeypatch.setattr(training, "_backward", backward)
+    monkeypatch.setattr("srcli.engine.train.time.monotonic", lambda: now[0])
     staged = replace(config, compile="on", stage=(Stage(0.5, patch=20),))
     elapsed = [e.elapsed for e in train(staged, tmp_path / "run", device="cpu") if isinstance(e, Step)]
-    assert len(calls) == 10
-    assert elapsed[-1] < 0.7
+    assert (len(calls), elapsed[-1]) == (10, 8.0)
 
 
 def test_other_pictures_to_validate_on_are_scored_before_best_is_replaced(config, pictures, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ from srcli.engine.distributed import Team
 from srcli.engine.upscale import Resizer, Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, upscale_video
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.media import containers
+from srcli.media import containers, verification
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
@@ -244,14 +244,14 @@ def test_a_track_that_ends_before_the_clip_is_left_out_and_said(tmp_path):
     clip = two_tracks(tmp_path / "clip.mkv")
     plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(1, 2))))
     done = upscale_video(resizer(), plan)
-    assert "video 1: no frame lies between --start and --end; it is left out" in done.notes
+    assert "video 1: it ends before --start; it is left out" in done.notes
     assert [len(times) for times in held(tmp_path / "out.mkv").times] == [7]
 
 
 def test_a_clip_without_a_frame_leaves_nothing_behind(tmp_path):
     clip = two_tracks(tmp_path / "clip.mkv")
     plan = plan_video(Job(clip, tmp_path / "out.mkv", "mkv", None, 2), Choices(clip=Clip(start=Fraction(99))))
-    with pytest.raises(BadVideo, match="no frame lies between --start and --end"):
+    with pytest.raises(BadVideo, match="it ends before --start"):
         upscale_video(resizer(), plan)
     assert not (tmp_path / "out.mkv.parts").exists()
 
@@ -442,7 +442,7 @@ def test_the_title_of_a_track_goes_along(tmp_path):
 def test_languages_that_quicktime_has_no_code_for_are_said():
     assert containers._of_stream({"language": "deu"}, "mov") == {"language": "ger"}
     assert containers._of_stream({"language": "deu"}, "mp4") == {"language": "deu"}
-    assert containers._lost_languages([None, "pt-BR", "ger", "und"], ["und", "und", "ger", "und"]) == ["pt-BR"]
+    assert verification._lost_languages([None, "pt-BR", "ger", "und"], ["und", "und", "ger", "und"]) == ["pt-BR"]
 
 
 def test_a_subtitle_ends_with_the_cut(tmp_path):
@@ -470,7 +470,7 @@ def test_frames_before_the_first_key_frame_are_counted(tmp_path):
                 packet.stream = stream
                 made.mux(packet)
     done = run(tmp_path / "mid.mkv", tmp_path / "out.mkv")
-    assert "4 frames before the first key frame cannot be decoded, and are left out" in done.notes
+    assert "left out: 4 frames before the first key frame, which cannot be decoded" in done.notes
     assert done.frames == 20
 
 
@@ -490,11 +490,12 @@ def test_gray_of_unsaid_range_keeps_its_contrast(tmp_path):
     assert np.abs(shown - ramp[0]).max() < 6
 
 
-def test_numbers_that_are_missing_are_said(tmp_path):
-    for number in (3, 4, 7):
+@pytest.mark.parametrize(("numbers", "said"), [((3, 4, 7), "2 numbers"), ((3, 5, 6), "1 number")])
+def test_numbers_that_are_missing_are_said(tmp_path, numbers, said):
+    for number in numbers:
         Image.fromarray(photograph(24, 32)).save(tmp_path / f"f_{number:03d}.png")
     done = run(tmp_path / "f_%03d.png", tmp_path / "out.mkv")
-    assert "2 numbers are missing between the first picture and the last: the frames follow without a pause" in done.notes
+    assert f"{said} missing between the first and the last: the frames follow without a pause" in done.notes
 
 
 def test_a_subtitle_that_is_not_utf8_takes_nothing_along(tmp_path):

@@ -11,6 +11,7 @@ from srcli.errors import BadPicture
 from srcli.media.animation import Animation, Frame, frame_count, read_animation, write_animation
 from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
+from tests.conftest import png_chunk
 
 DURATIONS = [40.0, 100.0, 70.0]
 
@@ -139,8 +140,7 @@ def test_a_lossless_webp_stays_so(tmp_path, lossless):
 
 def test_frames_of_16_bits_keep_their_brightness(tmp_path):
     def chunk(name: bytes, *fields: int | bytes, form: str = "") -> bytes:
-        data = name + (struct.pack(">" + form, *fields) if form else b"".join(fields))
-        return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+        return png_chunk(name, struct.pack(">" + form, *fields) if form else b"".join(fields))
 
     def level(value: int) -> bytes:
         return zlib.compress(4 * (b"\0" + struct.pack(">H", value) * 5))

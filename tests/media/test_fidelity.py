@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.formats import formats, suffix_of
+from srcli.media.formats import FORMATS, suffix_of
 from srcli.media.picture import Picture
 from srcli.media.read import read_image
 from srcli.media.write import write_image
@@ -90,7 +90,7 @@ def _outcome(given: Mapping[str, Any], again: Picture, notes: tuple[str, ...]) -
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_the_document_says_what_each_format_keeps(tmp_path, name):
     given, outcomes = PROPERTIES[name], []
-    for format in formats():
+    for format in FORMATS:
         notes = write_image(Picture(**{"pixels": PIXELS, **given}), path := tmp_path / f"a{suffix_of(format)}")
         outcomes.append(_outcome(given, read_image(path), notes))
     assert cells("Written", name) == outcomes
@@ -135,7 +135,7 @@ LOSSY = ("jpeg", "webp", "avif")
 def test_the_document_says_what_is_read(tmp_path, name):
     image, options, found_in, expected = READ[name]
     outcomes = []
-    for format in (*formats(), "gif", "dds"):
+    for format in (*FORMATS, "gif", "dds"):
         if format not in found_in:
             outcomes.append("")
             continue

@@ -13,12 +13,12 @@ from PIL import Image, ImageCms, PngImagePlugin
 from srcli.errors import BadPicture
 from srcli.media.color import to_srgb
 from srcli.media.exif import Field, fields_of, laid
-from srcli.media.formats import formats, size_limit, suffix_of
+from srcli.media.formats import FORMATS, size_limit, suffix_of
 from srcli.media.picture import Picture, Quality
 from srcli.media.probe import probe
 from srcli.media.read import read_image
 from srcli.media.write import write_image
-from tests.conftest import photograph
+from tests.conftest import photograph, png_chunk
 
 HEIGHT, WIDTH = 37, 53
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -162,8 +162,7 @@ def test_a_transparent_level_of_2_or_4_bits_becomes_alpha(tmp_path, bits):
         b"IDAT": zlib.compress(b"\0" + packed.tobytes()),
         b"IEND": b"",
     }
-    data = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks.items()]
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(data))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks.items()))
     picture = read_image(tmp_path / "a.png")
     np.testing.assert_array_equal(picture.pixels.ravel(), levels * (255 // levels.max()))
     np.testing.assert_array_equal(picture.alpha[0] == 0, levels == 3)
@@ -175,8 +174,7 @@ def test_a_transparent_level_of_16_bits_becomes_alpha(tmp_path):
     path = tmp_path / "a.png"
     write_image(Picture(pixels), path)
     data = path.read_bytes()
-    chunk = b"tRNS" + b"\x12\x34"
-    path.write_bytes(data[:33] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:])
+    path.write_bytes(data[:33] + png_chunk(b"tRNS", b"\x12\x34") + data[33:])
     picture = read_image(path)
     np.testing.assert_array_equal(picture.pixels, pixels, strict=True)
     np.testing.assert_array_equal(picture.alpha == 0, pixels[..., 0] == 0x1234)
@@ -220,8 +218,7 @@ def test_exif_of_a_tiff_is_kept_byte_for_byte(tmp_path, dtype, order):
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
     write_image(Picture(smooth()), tmp_path / "a.png")
     data, kept = (tmp_path / "a.png").read_bytes(), exif(6).removeprefix(b"Exif\0\0")
-    chunk = struct.pack(">I", len(kept)) + b"eXIf" + kept + struct.pack(">I", zlib.crc32(b"eXIf" + kept))
-    (tmp_path / "a.png").write_bytes(data[:-12] + chunk + data[-12:])
+    (tmp_path / "a.png").write_bytes(data[:-12] + png_chunk(b"eXIf", kept) + data[-12:])
     assert probe(tmp_path / "a.png")[:2] == (WIDTH, HEIGHT)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.rot90(smooth(), -1), strict=True)
 
@@ -261,7 +258,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-@pytest.mark.parametrize("format", formats())
+@pytest.mark.parametrize("format", FORMATS)
 def test_metadata_are_kept_or_said(tmp_path, format, dtype):
     picture = replace(FULL, pixels=noise(3, dtype))
     notes = write_image(picture, path := tmp_path / f"a{suffix_of(format)}")
@@ -405,6 +402,8 @@ REFUSED = {
     "cr3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is camera raw, which srcli cannot read; convert it to PNG or JPEG first"),
     "jxl": (b"\xff\x0a" + bytes(9), "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first"),
     "half a png": (packed("PNG")[:3000], "is truncated"),
+    "the beginning of a jpeg": (packed("JPEG")[:100], "is truncated"),
+    "the beginning of a tiff": (b"II*\0", "is truncated"),
     "a png without end": (packed("PNG")[:-12], "is truncated"),
     "half a jpeg": (packed("JPEG")[:1500], "is truncated"),
     "half a bmp": (packed("BMP")[:1500], "is truncated"),
@@ -439,9 +438,8 @@ def test_a_truncated_16_bit_file_is_refused(tmp_path, suffix):
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path):
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 1, 0, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    (tmp_path / "a.png").write_bytes(data + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 1, 0, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT"))
     with pytest.raises(BadPicture) as caught:
         probe(tmp_path / "a.png")
     assert str(caught.value).endswith("has 60000 x 60000 = 3,600,000,000 pixels, the limit is 1,000,000,000")
@@ -572,6 +570,22 @@ def test_the_video_of_a_motion_photo_is_said_and_the_xmp_names_it_no_more(tmp_pa
     assert picture.xmp == b'<rdf:Description GCamera:MotionPhoto="0"/>'
 
 
+def test_a_comment_of_a_jpeg_is_called_so_where_it_is_lost(tmp_path):
+    Image.fromarray(smooth()).save(tmp_path / "a.jpg", comment=b"of a phone")
+    assert write_image(read_image(tmp_path / "a.jpg"), tmp_path / "a.tif") == ("TIFF cannot carry the comment",)
+
+
+def test_xmp_has_the_new_size(tmp_path):
+    xmp = (
+        b'<x><a exif:PixelXDimension="64" exif:PixelYDimension=\'48\' tiff:ImageWidth="64"/>'
+        b"<tiff:ImageLength>48</tiff:ImageLength><exif:PixelXDimensions>64<"
+    )
+    write_image(Picture(smooth(), xmp=xmp), tmp_path / "a.png")
+    height, width = smooth().shape[:2]
+    expected = xmp.replace(b"64", b"%d" % width, 2).replace(b"48", b"%d" % height)
+    assert read_image(tmp_path / "a.png").xmp == expected
+
+
 def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):
     info = PngImagePlugin.PngInfo()
     for name in (b"tIME", b"bKGD", b"caBX"):
@@ -582,9 +596,7 @@ def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):
 
 @pytest.mark.parametrize(("height", "notes"), [(3, ("not kept: the shape of the px (pHYs)",)), (2, ())])
 def test_px_of_a_png_that_are_not_square_are_said(tmp_path, height, notes):
-    chunk = b"pHYs" + struct.pack(">IIB", 2, height, 0)
-    content = packed("PNG")
-    chunk = struct.pack(">I", 9) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    content, chunk = packed("PNG"), png_chunk(b"pHYs", struct.pack(">IIB", 2, height, 0))
     (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])  # behind the header
     assert read_image(tmp_path / "a.png").notes == notes
 
@@ -636,7 +648,7 @@ def test_the_bytes_of_a_comment_stay_from_jpeg_to_jpeg(tmp_path):
 
 def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
     picture = Picture(smooth(), text={"Comment": "long " * 14_000})
-    assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the text",)
+    assert write_image(picture, tmp_path / "a.jpg") == ("JPEG cannot carry the comment",)
     assert read_image(tmp_path / "a.jpg").text == {}
 
 

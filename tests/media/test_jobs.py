@@ -511,6 +511,15 @@ def test_a_misspelt_suffix_makes_no_folder(tmp_path, name, meant):
         assert plan_jobs([tmp_path / "a.png"], tmp_path / folder, scale=2)[0].target == tmp_path / folder / "a.png"
 
 
+@pytest.mark.parametrize("name", ["a.pdf", "a.SVG", "a.ico"])
+def test_the_name_of_a_file_that_cannot_be_written_makes_no_folder(tmp_path, name):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=rf"cannot write '.*{re.escape(name)}': the formats are png, jpeg"):
+        plan_jobs([tmp_path / "a.png"], tmp_path / name, scale=2)
+    (tmp_path / name).mkdir()
+    assert plan_jobs([tmp_path / "a.png"], tmp_path / name, scale=2)[0].target == tmp_path / name / "a.png"
+
+
 def test_a_picture_that_is_named_is_no_result_of_another_and_is_not_replaced():
     picture("a.png")
     Image.new("RGB", (10, 6)).save("a_x2.png")

@@ -127,38 +127,40 @@ def test_a_tga_of_a_kind_that_pillow_does_not_know_is_not_called_damaged(tmp_pat
         probe(tmp_path / "a.tga")
 
 
-def test_a_tga_of_interleaved_rows_is_not_read_wrong(tmp_path):
-    image().save(tmp_path / "a.tga")
-    content = bytearray((tmp_path / "a.tga").read_bytes())
-    content[17] |= 0x40
-    (tmp_path / "a.tga").write_bytes(content)
-    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: TGA with interleaved rows"):
-        probe(tmp_path / "a.tga")
+@pytest.mark.parametrize(
+    ("name", "place", "value", "said"),
+    [
+        ("a.tga", 17, 0x40, "TGA with interleaved rows"),  # which Pillow would read in their order
+        ("a.dds", 80, 1, "DDS of 4 bits of luminance and 4 of alpha"),  # which Pillow would take for one channel
+        ("a.dds", 88, 16, "Unsupported bitcount 16"),
+    ],
+)
+def test_a_texture_of_a_kind_that_is_not_read_is_told_by_its_header(tmp_path, name, place, value, said):
+    Image.new("L", (20, 8)).save(tmp_path / name)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[place] = value
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadPicture, match=rf"of a kind that srcli cannot read; .*: {said}"):
+        probe(tmp_path / name)
 
 
-def test_a_dds_of_4_bits_a_channel_is_not_read_as_one_channel(tmp_path):
-    Image.new("L", (20, 8)).save(tmp_path / "a.dds")
-    content = bytearray((tmp_path / "a.dds").read_bytes())
-    content[80] |= 1  # alpha too, in the 8 bits of a px
-    (tmp_path / "a.dds").write_bytes(content)
-    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: DDS of 4 bits of luminance and 4 of alpha"):
-        probe(tmp_path / "a.dds")
-
-
-def test_a_tga_whose_runs_go_beyond_a_row_is_not_called_damaged(tmp_path):
-    head = struct.pack("<3B2HB4H2B", 0, 0, 11, 0, 0, 0, 0, 0, 20, 8, 8, 0)
-    (tmp_path / "a.tga").write_bytes(head + b"\x9f\x07" * 5)  # five runs of 32 px
-    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: TGA with runs of px that go beyond a row"):
-        read_image(tmp_path / "a.tga")
-
-
-def test_a_dds_of_16_bits_a_luminance_is_not_called_damaged(tmp_path):
-    Image.new("L", (20, 8)).save(tmp_path / "a.dds")
-    content = bytearray((tmp_path / "a.dds").read_bytes())
-    content[88] = 16
-    (tmp_path / "a.dds").write_bytes(content)
-    with pytest.raises(BadPicture, match=r"of a kind that srcli cannot read; .*: Unsupported bitcount 16"):
-        probe(tmp_path / "a.dds")
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_tga_whose_runs_go_beyond_a_row_is_read(tmp_path, channels):
+    pixels = np.repeat(np.arange(1, 11, dtype=np.uint8), [32, 1, 1, 33, 1, 1, 1, 30, 28, 32]).reshape(8, 20)
+    colours = np.stack([(i + 1) * pixels for i in range(channels)], -1)
+    packets = [(32, 32), (2, 0), (33, 33), (3, 0), (30, 30), (28, 28), (32, 32)]  # px, and of which a run
+    flat, body, at = colours[..., [2, 1, 0, 3][:channels] if channels > 1 else [0]].reshape(-1, channels), b"", 0
+    for count, run in packets:
+        body += bytes([count - 1 + 128 * (run > 0)]) + flat[at : at + (1 if run else count)].tobytes()
+        at += count
+    head = struct.pack("<3B2HB4H2B", 0, 0, 11 if channels == 1 else 10, 0, 0, 0, 0, 0, 20, 8, 8 * channels, 32)
+    (tmp_path / "a.tga").write_bytes(head + body)
+    picture = read_image(tmp_path / "a.tga")
+    np.testing.assert_array_equal(picture.pixels, colours[..., : min(channels, 3)])
+    assert channels < 4 or np.array_equal(picture.alpha, colours[..., 3])
+    (tmp_path / "cut.tga").write_bytes((head + body)[:-1])
+    with pytest.raises(BadPicture, match="is truncated"):
+        read_image(tmp_path / "cut.tga")
 
 
 @pytest.mark.parametrize("name", ["raw.tga", "packed.tga", "a.dds"])
