@@ -164,7 +164,7 @@ def prepare(folder: Path) -> None:
     ]
     small = [picture.resize((40, 30)) for picture in photographs]
     _save(photographs[2], folder / "photo.jpg")  # large enough for the network to be what the rest waits for
-    for name in ("phone.jpg", "holiday/1.jpg", "holiday/2.jpg", "scans/1.tiff"):
+    for name in ("phone.jpg", "old.png", "holiday/1.jpg", "holiday/2.jpg", "scans/1.tiff"):
         _save(small[2], folder / name)
     _save(small[3], folder / "holiday/0.jpg")
     for name, part in zip(PARTS, small, strict=True):
