@@ -135,12 +135,16 @@ def _cache() -> Finding:
         return Finding("cache", "missing", f"huggingface_hub does not start ({first_line(error)})", "put HF_ENDPOINT right")
 
     folder = Path(HF_HUB_CACHE)
+    advice = "downloads fail; set HF_HOME to a folder of yours"
     if not folder.is_dir():
+        above = next(place for place in folder.absolute().parents if place.exists())
+        if not os.access(above, os.W_OK | os.X_OK):
+            return Finding("cache", "missing", f"{folder}, not there, and {above} not writable", advice)
         return Finding("cache", "ok", f"{folder}, not there yet")
     size = sum(entry.lstat().st_size for entry in folder.rglob("*") if entry.is_file() and not entry.is_symlink())
     found = f"{folder}, {size / 2**20:,.1f} MiB of all programs that use the Hub"
     if not os.access(folder, os.W_OK):
-        return Finding("cache", "missing", f"{found}, not writable", "downloads fail; set HF_HOME to a folder of yours")
+        return Finding("cache", "missing", f"{found}, not writable", advice)
     return Finding("cache", "ok", found)
 
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from srcli.errors import BadFolder, BadPicture, DamagedPicture, OutputExists, UsageError
+from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, OutputExists, UsageError
 from srcli.files import LONGEST, files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
@@ -485,11 +485,16 @@ def _without_results(jobs: list[Job], exists: Exists, sought: Collection[Path], 
     found = [(job, _resolved(job.source), _resolved(job.target)) for job in jobs]
     made = {target for _, source, target in found if target != source} if exists in ("skip", "rename") else set()
     sides: dict[tuple[Path, str], set[tuple[int, int]]] = {}
+    films: dict[tuple[Path, str], list[Path]] = {}
     for job in jobs:
+        if job.video:
+            films.setdefault((job.source.parent, job.source.stem), []).append(job.source)
         if job.probe:
             sides.setdefault((job.source.parent, job.source.stem), set()).add((job.probe.height, job.probe.width))
     results = dict.fromkeys(
-        job.source for job, source, _ in found if source in made or (job.source in sought and _was_made(job, sides))
+        job.source
+        for job, source, _ in found
+        if source in made or (job.source in sought and (_was_made(job, sides) or _film_was_made(job, films)))
     )
     if results:
         say(f"no inputs, as they are results of others: {_listed(results)}")
@@ -503,6 +508,29 @@ def _was_made(job: Job, sides: Mapping[tuple[Path, str], Collection[tuple[int, i
         return False
     others = sides.get((job.source.parent, match[1]), ())
     return (job.probe.height, job.probe.width) in [result_size(*size, factor) for size in others]
+
+
+def _film_was_made(job: Job, films: Mapping[tuple[Path, str], Collection[Path]]) -> bool:
+    """Tell the same of a video, whose header is read only where its name says so."""
+    match = _RESULT.fullmatch(job.source.stem)
+    if not match or not job.video or (factor := float(match[2])) <= 1:
+        return False
+    sizes = [_film_size(path) for path in (job.source, *films.get((job.source.parent, match[1]), ()))]
+    own = sizes[0]
+    others = [result_size(*size, factor) for size in sizes[1:] if size]
+    # a row or a column is repeated where a codec needs even sides
+    return own is not None and any(0 <= own[0] - height <= 1 and 0 <= own[1] - width <= 1 for height, width in others)
+
+
+def _film_size(path: Path) -> tuple[int, int] | None:
+    """Read the height and width of a video's first track; None where it cannot be read."""
+    from srcli.media.video import probe_video  # PyAV, for videos only
+
+    try:
+        track = probe_video(path).tracks[0]
+    except BadVideo:
+        return None
+    return track.height, track.width
 
 
 def _resolved(path: Path) -> str:

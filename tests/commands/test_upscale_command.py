@@ -363,12 +363,18 @@ def test_a_dry_run_sums_up_what_the_work_takes(folder, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     assert lines[0] == f"3 to upscale, {4 * (37 * 53 + 64 * 48 + 21 * 90):,} px in all"
-    assert lines[1].startswith(("about 0:00:", "less than a second in the network"))
+    assert re.fullmatch(r"(about 0:00:0\d|less than a second) in the network, by one timed tile", lines[1])
     assert lines[2].startswith("about 0.1 MiB needed, ")
     assert lines[2].endswith(f"free in '{tmp_path}' (a cautious estimate)")
     assert lines[3].startswith("at least ")
     assert lines[3].endswith("MiB free (a cautious estimate)")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_time_of_no_second_is_told_in_words():
+    told = Forecast(None, (), "", "", timed=True).told
+    assert told(0.96, []) == "less than a second in the network, by one timed tile"
+    assert told(61.2, []) == "about 0:01:01 in the network, by one timed tile"
 
 
 def test_a_dry_run_says_what_cannot_be_read(folder, tmp_path):

@@ -32,6 +32,15 @@ def test_a_whole_installation_is_told_in_json_and_ends_well():
     assert all(r["advice"] for r in found.values() if r["state"] != "ok")
 
 
+def test_a_cache_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    assert doctor._cache().found == f"{tmp_path / 'home' / 'hub'}, not there yet"
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    found = doctor._cache()
+    assert (found.state, found.found) == ("missing", f"{tmp_path / 'home' / 'hub'}, not there, and {tmp_path} not writable")
+    assert "set HF_HOME" in found.advice
+
+
 def test_damaged_weights_are_told_and_end_in_1(tmp_path, monkeypatch):
     for path in zoo.weights_folder().glob("[!.]*"):
         if path.is_file():

@@ -7,6 +7,7 @@ from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
 from srcli.media.jobs import Box, plan_jobs, refuse_unreadable
+from tests.clips import make_clip
 
 
 @pytest.fixture(autouse=True)
@@ -370,6 +371,17 @@ def test_results_of_another_scale_are_told_by_name_and_size():
     assert targets(".", output="out", say=said.append) == ["out/a.png", "out/b.png", "out/b_x2.png", "out/c_x2.png"]
     assert targets("a_x2.png") == ["a_x2_x4.png"]
     assert said == ["no inputs, as they are results of others: 'a_x1.5.webp', 'a_x2.png'"]
+
+
+def test_videos_that_are_results_of_others_are_no_inputs():
+    sizes = {"a.mp4": (17, 22), "a_x2.mkv": (34, 44), "a_x1.5.mp4": (26, 34), "b.mp4": (17, 22), "b_x2.mp4": (17, 22)}
+    for name, (height, width) in sizes.items():
+        make_clip(Path(name), frames=1, height=height, width=width, codec="ffv1" if height % 2 else "libx264")
+    Path("b_x3.mp4").write_bytes(b"\0\0\0\x18ftypmp42")  # one that is broken is told of when its turn comes
+    said = []
+    assert targets(".", output="out", say=said.append) == ["out/a.mp4", "out/b.mp4", "out/b_x2.mp4", "out/b_x3.mp4"]
+    assert said == ["no inputs, as they are results of others: 'a_x1.5.mp4', 'a_x2.mkv'"]
+    assert targets("a_x2.mkv") == ["a_x2_x4.mkv"]
 
 
 def test_a_picture_of_which_nothing_can_come_is_refused_alone():
