@@ -42,11 +42,11 @@ def write_behind(
 ) -> Generator[tuple[T, R], None, None]:
     """Yield each item with `function(item)`, computed in a thread that is at most `depth` items behind.
 
-    Errors rise; what was handed over is finished even then, when the caller closes early and when `items` raises. Items
-    that wait together `weigh` at most `most`, or are one.
+    What is done is yielded before the next item is asked for. Errors rise; what was handed over is finished even then, when
+    the caller closes early and when `items` raises. Items that wait together `weigh` at most `most`, or are one.
     """
     with ThreadPoolExecutor(1, "write-behind") as pool:
-        yield from _in_order(pool, items, function, depth, weigh, most)
+        yield from _in_order(pool, items, function, depth, weigh, most, Future.done)
 
 
 def _in_order(
@@ -56,6 +56,7 @@ def _in_order(
     depth: int,
     weigh: Callable[[T], int] = lambda item: 0,
     most: int = 0,
+    due: Callable[[Future[tuple[T, R]]], bool] = lambda future: False,
 ) -> Iterator[tuple[T, R]]:
     def submit(item: T) -> Future[tuple[T, R]]:
         try:
@@ -69,7 +70,11 @@ def _in_order(
     for item in items:
         pending.append((submit(item), weigh(item)))
         del item  # it may be large, and its turn in the caller is over
-        while len(pending) > depth or (most and len(pending) > 1 and sum(weight for _, weight in pending) > most):
+        while pending and (
+            due(pending[0][0])
+            or len(pending) > depth
+            or (most and len(pending) > 1 and sum(weight for _, weight in pending) > most)
+        ):
             yield pending.popleft()[0].result()
     while pending:
         yield pending.popleft()[0].result()

@@ -33,18 +33,40 @@ def test_a_user_error_is_the_result_of_its_item_when_reading():
 
 
 def test_an_error_of_writing_rises_and_what_was_handed_over_is_written():
-    written = []
+    written, late = [], threading.Event()
+
+    def items():
+        yield from "abc"
+        late.set()
+        yield from "de"
 
     def write(name: str) -> None:
         if name == "b":
+            late.wait(9)
             raise BadPicture("'b' is empty")
         written.append(name)
 
-    behind = write_behind("abcd", write, depth=1)
+    behind = write_behind(items(), write, depth=2)
     assert next(behind) == ("a", None)
     with pytest.raises(BadPicture, match="'b' is empty"):
         next(behind)
-    assert written == ["a", "c"]
+    assert written == ["a", "c", "d"]
+
+
+def test_what_is_written_is_told_before_more_is_computed():
+    told, begun = [], threading.Event()
+
+    def items():
+        yield 0
+        yield 1
+        begun.wait(9)  # with 1, and so 0 is written
+        yield 2
+        assert told[:1] == [0]
+        yield 3
+
+    for _, number in write_behind(items(), lambda number: (number and begun.set(), number)[1], depth=9):
+        told.append(number)
+    assert told == [0, 1, 2, 3]
 
 
 @both
