@@ -50,7 +50,7 @@ class Tally:
     failures: "list[Done | VideoDone]" = field(default_factory=list)
     busy: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds of reading, computing, writing
     elapsed: float = 0.0
-    stopped: bool = False  # by --fail-fast; the same on every rank
+    stopped: bool = False  # by --fail-fast or a full disk; in the end the same on every rank
 
     def count(self, done: "Done") -> None:
         """Add a picture that is finished."""
@@ -110,7 +110,7 @@ def upscale_all(
                 video.refuse_others(choice, plans, how.quality)
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
-    tally = _upscale_stills(choice, jobs, ranks, how)
+    tally = _upscale_stills(choice, jobs, ranks, how, watching=watching)
     if not tally.stopped:
         _upscale_films(choice, plans, ranks, how, tally, watching=watching)
     return tally
@@ -155,8 +155,11 @@ def upscale_arrivals(
     return total
 
 
-def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing) -> Tally:
-    """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried."""
+def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing, *, watching: bool) -> Tally:
+    """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried.
+
+    `watching`, a full disk stops none: they come only once.
+    """
     from srcli.engine.pipeline import upscale_files
     from srcli.engine.share import share_of
     from srcli.media import pipes
@@ -178,6 +181,7 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             png_level=how.png_level,
             icc=how.icc,
             fail_fast=how.fail_fast,
+            until_full=not watching,
             journal=how.journal,
             advice=how.advice,
             tick=tick,
@@ -193,11 +197,14 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             else:
                 _tell(done, how.voice)
     tally.elapsed = time.monotonic() - started
+    if tally.finished < len(work) and not how.fail_fast:
+        console.error("no room on the disk: no other picture was tried; with --exists skip the same command goes on")
+    tally.stopped = tally.finished < len(work) or bool(how.fail_fast and tally.failures)
     told: list[Tally] = ranks.gathered(tally)  # the ranks' shares, one summary
     tally.late, tally.exact = sum(share.late for share in told), sum(share.exact for share in told)
     tally.finished = sum(share.finished for share in told) - tally.late
     tally.tried = sum(not job.skip for job in jobs) - tally.late
-    tally.stopped = how.fail_fast and any(share.failures for share in told)
+    tally.stopped = any(share.stopped for share in told)
     tally.failures = [failed for share in told for failed in share.failures] if ranks.leads else []
     return tally
 

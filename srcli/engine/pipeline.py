@@ -22,7 +22,7 @@ from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
 from srcli.engine.suit import Choice
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, resampled
-from srcli.errors import BadPicture, OutOfMemory, UserError, out_of_memory
+from srcli.errors import BadPicture, DiskFull, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.color import to_srgb
@@ -74,6 +74,7 @@ def upscale_files(
     png_level: int = PNG_LEVEL,
     icc: Icc = "keep",
     fail_fast: bool = False,
+    until_full: bool = False,
     journal: Journal | None = None,
     advice: str = "",
     tick: Callable[[Job, float], None] = lambda job, fraction: None,
@@ -81,7 +82,8 @@ def upscale_files(
     """Upscale every job and yield what became of it, in order; a broken file does not stop the rest.
 
     One thread reads ahead and one writes behind while the network works. `icc`: whether colours are converted by the
-    pictures' profiles before. `fail_fast` ends after the first failure. `journal` is told of each as it is written.
+    pictures' profiles before. `fail_fast` ends after the first failure, `until_full` where the disk has had no room for two
+    pictures in a row. `journal` is told of each as it is written.
     `advice`: what to do where the network, of photographs alone, has made nonsense of text, drawings or pixel art.
     """
     resizer_of = Choice(Resizer({choice.scale: choice})).of if isinstance(choice, Upscaler) else choice.of
@@ -94,18 +96,25 @@ def upscale_files(
         for group in _groups(decoded, resizer_of):
             yield from _through(resizer_of(group[0][0]), group, tick, png_level)
 
-    def write(item: _Upscaled) -> Done:
-        done = _write(item, quality=quality, png_level=png_level)
+    def write(item: _Upscaled) -> tuple[Done, bool]:
+        """Return what became of a result, and whether the disk had no room for it."""
+        full = False
+        try:
+            done = _write(item, quality=quality, png_level=png_level)
+        except UserError as error:
+            done, full = _failed(item.job, error), isinstance(error, DiskFull)
         if done.status == "done":
             done = replace(done, model=resizer_of(item.job).name)
-        return _checked(item, done, journal, advice)
+        return _checked(item, done, journal, advice), full
 
+    before = False
     # closed by hand: what was handed over is written before a stop is told, whoever holds the exception
     with closing(write_behind(upscaled(), write, depth=AHEAD, weigh=_Upscaled.size, most=UNWRITTEN)) as written:
-        for _, done in written:
+        for _, (done, full) in written:
             yield done
-            if fail_fast and done.error:
+            if (fail_fast and done.error) or (until_full and full and before):  # of two in a row, their size is not the reason
                 return
+            before = full
 
 
 class _Decoded(NamedTuple):
@@ -306,10 +315,11 @@ class Stopwatch:
 
 
 def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
+    """Write a result; raise UserError where there is none, or it cannot be written."""
     job, result, precision, agreement, seconds, decoded, *_ = upscaled
     decode = decoded.seconds
     if isinstance(result, UserError):
-        return _failed(job, result)
+        raise result
     if isinstance(result, Done):
         return replace(result, decode=round(result.decode + decode, 3), agreement=agreement)
     started = time.monotonic()
@@ -320,10 +330,10 @@ def _write(upscaled: _Upscaled, *, quality: int | None, png_level: int) -> Done:
             notes = write_animation(result, job.target, format=job.format, quality=quality, fresh=job.fresh)
         else:
             notes = write_image(result, job.target, format=job.format, quality=quality, png_level=png_level, fresh=job.fresh)
-    except UserError as error:
+    except UserError:
         if job.exists == "rename" and job.target.exists():
             return _write(upscaled._replace(job=renamed(job)), quality=quality, png_level=png_level)
-        return _failed(job, error)
+        raise
     return Done(
         job.source,
         job.target,

@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from srcli.errors import BadPicture, first_line
 from srcli.files import atomic, make_folder
+from srcli.files import unwritten as cannot_write
 from srcli.media.exif import fields_of, patched, without
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
 from srcli.media.metadata import encoded, resized
@@ -73,7 +74,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadPicture(f"cannot write '{path}': {error.strerror or error}") from error
+        raise cannot_write(path, error, BadPicture) from error
     except Exception as error:
         raise BadPicture(f"cannot write '{path}': {first_line(error)}") from error
 

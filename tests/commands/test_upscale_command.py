@@ -1,5 +1,6 @@
 """What srcli upscale does with its flags, beyond what test_cli.py holds for every command."""
 
+import errno
 import hashlib
 import io
 import json
@@ -817,6 +818,23 @@ def test_what_appears_after_planning_makes_rename_take_the_next_name(folder, out
     assert result.exit_code == 0, result.output
     assert f"{out / 'p1_2.png'}  96x128" in result.stdout.splitlines()
     assert (names(out), (out / "p1.png").read_text()) == (["p0.png", "p1.png", "p1_2.png", "p2.png"], "another's")
+
+
+def test_a_full_disk_is_not_tried_for_every_picture(folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("srcli.files.os.fsync", full)
+    result = upscale(folder, "-o", out, "-s", 2)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[:4] == [
+        "error: no room on the disk: no other picture was tried; with --exists skip the same command goes on",
+        *(f"error: {folder / name}: cannot write '{out / name}': No space left on device" for name in ("p0.png", "p1.png")),
+        "0 upscaled, 2 failed, 1 not tried",
+    ]
+    assert not [*out.iterdir()]
 
 
 def test_what_another_run_has_done_meanwhile_is_skipped(folder, tmp_path, monkeypatch):

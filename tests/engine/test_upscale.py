@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from srcli.engine.evaluate import shrink
 from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
 from srcli.engine.upscale import Agreement, Resizer, Upscaler, resampled
-from srcli.errors import DeviceUnavailable
+from srcli.errors import DeviceUnavailable, DiskFull
 from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
+from srcli.media.write import write_image
 from srcli.models import ARCHS, create
 from srcli.ops.color import rgb_to_ycbcr
 from srcli.ops.pixels import to_tensor
@@ -307,6 +309,29 @@ def test_fail_fast_ends_after_the_first_failure(bicubic, folder, tmp_path):
     (folder / "a.png").write_bytes(b"x")
     records = list(upscale_files(Upscaler(bicubic), plan_jobs([folder], tmp_path / "out", scale=4), fail_fast=True))
     assert [r.status for r in records] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("without_room", "stops", "status"),
+    [
+        ({0, 2}, True, ["failed", "done", "failed"]),  # larger than the others, it may be
+        ({0, 1}, True, ["failed", "failed"]),
+        ({0, 1}, False, ["failed", "failed", "done"]),
+    ],
+)
+def test_a_full_disk_ends_the_work_where_it_has_no_room_for_two_in_a_row(
+    bicubic, folder, tmp_path, monkeypatch, without_room, stops, status
+):
+    jobs = plan_jobs([folder], tmp_path / "out", scale=4)
+    full = {jobs[number].target for number in without_room}
+
+    def write(picture: Picture, path: Path, **options: object) -> tuple[str, ...]:
+        if path in full:
+            raise DiskFull("no room")
+        return write_image(picture, path, **options)
+
+    monkeypatch.setattr("srcli.engine.pipeline.write_image", write)
+    assert [done.status for done in upscale_files(Upscaler(bicubic), jobs, until_full=stops)] == status
 
 
 def test_the_lr_of_a_picture_upscales_to_its_size(bicubic):

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from srcli.errors import BadPicture
+from srcli.errors import BadPicture, DiskFull
 from srcli.media.bigtiff import TILE
 from srcli.media.picture import Picture
 from srcli.media.read import read_image
@@ -271,7 +271,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr("srcli.media.bigtiff.TileWriter.write", full)
     with (
-        pytest.raises(BadPicture, match="No space left"),
+        pytest.raises(DiskFull, match="No space left"),
         StripWriter(tmp_path / "a.tif", HEIGHT, WIDTH, Picture(rows)) as writer,
     ):
         writer.write(rows)
