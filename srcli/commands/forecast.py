@@ -52,9 +52,9 @@ class Forecast:
             if found:
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
-                console.note(f"{_share(len(found), files)} {what} {span} or so: {said}")
+                console.note(f"{_share(len(found), files)}{what} {span} or so: {said}")
         if self.choice.kinds and self.for_photo and (phones := of_phones(read)):
-            console.note(f"{_share(len(phones), files)} HEIC: {self.for_photo}")
+            console.note(f"{_share(len(phones), files)}HEIC: {self.for_photo}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
@@ -107,7 +107,8 @@ class Forecast:
 
 
 def _share(count: int, files: int) -> str:
-    return f"{count} of {files} {'is' if count == 1 else 'are'}"
+    """Begin what is said of some files; nothing where there is one."""
+    return "" if files == 1 else f"{count} of {files} {'is' if count == 1 else 'are'} "
 
 
 def mib(size: int) -> str:

@@ -57,8 +57,8 @@ def list_models(json: Json = False) -> None:
         return
     console.table("", ("name", "place", "scale", "network", "MiB", *SETS, "licence"), rows)
     console.result("PSNR/SSIM on Y as srcli eval measures them; -m NAME takes them, -s the scale")
-    kinds = f"{zoo.DEFAULT}, {zoo.PHOTO} or {zoo.VIDEO}"
-    console.result(f"-m {zoo.AUTO}, the default: {kinds}, as a file was compressed; -m {zoo.QUICK} for speed")
+    kinds = ", ".join(filter(None, (zoo.suited(zoo.DEFAULT, kind) for kind in (zoo.PHOTO, zoo.VIDEO))))
+    console.result(f"-m {zoo.AUTO}, the default, chooses for each file: {zoo.DEFAULT}, {kinds}; -m {zoo.QUICK} is for speed")
 
 
 @app.command()

@@ -515,7 +515,7 @@ def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_
     takes_away = "takes blocks and ringing away"
     for flags in ([], ["--dry-run"], ["--json"]):
         assert told(folder, "-m", "rfdn", *flags) == [f"2 of 5 are JPEG of quality 60 to 85 or so: -m auto {takes_away}"]
-    assert told(folder / "q60.jpg", "-m", "standard") == [f"1 of 1 is JPEG of quality 60 or so: -m standard-auto {takes_away}"]
+    assert told(folder / "q60.jpg", "-m", "standard") == [f"JPEG of quality 60 or so: -m standard-auto {takes_away}"]
     start, taken = "3 of 5 are JPEG of quality 60 to 92 or so: ", "which removes blur, noise, blocks and ringing"
     assert told(folder) == [f"{start}taken through rfdn-photo, {taken} (-m rfdn turns that off)"]
     assert told(folder, "-m", "auto") == [f"{start}taken through rfdn-photo, {taken}"]
