@@ -77,9 +77,12 @@ def of_run(path: Path, state: Mapping[str, Any]) -> tuple[SRModel, Card]:
         done = {"steps_done": state["step"], "minutes_done": round(state["elapsed"] / 60, 1)}  # all that older ones tell
         facts = {"arch": config["arch"], "scale": config["scale"], "config": config.get("network") or {}}
         card = card_from(json.loads(json.dumps({**facts, "source": path.name, "training": state.get("card", done)})))
+        averaged = dict(state["averaged"])
+        if not all(isinstance(value, Tensor) for value in averaged.values()):
+            raise TypeError("not all of its weights are tensors")
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise BadCheckpoint(f"'{path}' is a damaged state of a training run ({error})") from error
-    return fill(_built(path, card), path, state["averaged"]), card
+    return fill(_built(path, card), path, averaged), card
 
 
 def _built(path: Path, card: Card) -> SRModel:

@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,3 +129,10 @@ def test_weights_are_as_readable_as_any_other_file(model, tmp_path):
     checkpoint.save(tmp_path / "w.safetensors", model, checkpoint.card_of(model))
     (tmp_path / "other").touch()
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("averaged", [None, [], {"a": [1]}, 3])
+def test_a_state_of_a_run_without_weights_is_refused(averaged):
+    state = {"config": {"arch": "fast", "scale": 2}, "step": 3, "elapsed": 60.0, "averaged": averaged}
+    with pytest.raises(BadCheckpoint, match=r"^'last.pt' "):
+        checkpoint.of_run(Path("last.pt"), state)

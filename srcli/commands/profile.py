@@ -1,5 +1,6 @@
 """srcli profile: what networks cost, beside what the papers print; how far their tiles are from the whole."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -181,16 +182,20 @@ def profile(
 
 
 def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
-    """Build a network with other arguments than the table's; raise UsageError where there is none with them."""
+    """Build a network with other arguments than the table's; raise UsageError where there is none with them, or it fails."""
+    from srcli.engine.begin import check_runs
     from srcli.models import arch_name, create
 
     arch = arch_name(name)
     given = arguments_of(arch, changes)
     try:
-        return create(arch, scale, **given).eval()
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch's, of layers without a weight
+            model = create(arch, scale, **given).eval()
     except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
         told = ", ".join(f"{key}={value}" for key, value in changes.items())
         raise UsageError(f"no '{arch}' can be built with {told}: {first_line(error)}") from error
+    check_runs(model, arch, given)
+    return model
 
 
 def _show_counts(rows: Sequence[_Row], draw: Draw, *, time: bool) -> None:

@@ -285,7 +285,7 @@ def upscale(
 
 def _tell_idle(jobs: "list[Job]", format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
     """Say which flags are of formats that no result has."""
-    written = {job.format for job in jobs}
+    written = {job.format for job in jobs if not job.skip}
     if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
         voice.note(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
     if quality is not None and written and not written & {"jpeg", "webp", "avif"}:

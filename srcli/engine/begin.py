@@ -174,7 +174,7 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
         raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
-    _check_runs(model, config)
+    check_runs(model, config.arch, config.network or {})
     if config.init == "random":
         return model, False, []
     if config.init in ("auto", "upsampler"):
@@ -228,10 +228,10 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
 
 
 @torch.no_grad()
-def _check_runs(model: SRModel, config: TrainConfig) -> None:
+def check_runs(model: SRModel, arch: str, arguments: Mapping[str, Any]) -> None:
     """Raise UsageError where a network, of other arguments or of one's own, does not keep the contract of SRModel."""
     if not isinstance(getattr(model, "tiling", None), Tiling):
-        raise UsageError(f"'{config.arch}' does not say how it may be cut into tiles: its class has to set tiling")
+        raise UsageError(f"'{arch}' does not say how it may be cut into tiles: its class has to set tiling")
     s, least = model.scale, model.min_side
     for height, width in ((least, least + 1), (least + 5, least + 4)):  # odd and even
         whole, wanted = Window(0, 0, height, width, (0, height, 0, width)), (1, model.channels, s * height, s * width)
@@ -239,18 +239,16 @@ def _check_runs(model: SRModel, config: TrainConfig) -> None:
             given = tuple(model.eval()(torch.zeros(1, model.channels, height, width), whole).shape)
         except Exception as error:  # whatever a layer says of what it is given
             where = f"on {height}x{width} px (its min_side is {least})"
-            raise UsageError(
-                f"no '{config.arch}' runs with {_told(config.network or {})} {where}: {first_line(error)}"
-            ) from error
+            raise UsageError(f"no '{arch}' runs with {_told(arguments)} {where}: {first_line(error)}") from error
         if given != wanted:
-            raise UsageError(f"'{config.arch}' makes {given} of {height}x{width} px, and has to make {wanted}")
+            raise UsageError(f"'{arch}' makes {given} of {height}x{width} px, and has to make {wanted}")
 
 
 def _said(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value or "not given")
 
 
-def _told(arguments: dict[str, Any]) -> str:
+def _told(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in arguments.items()) or "the table's arguments"
 
 

@@ -166,12 +166,13 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
         options[codec.crf_option] = str(crf)
     if wishes.preset is not None and not codec.preset:
         raise UsageError(f"{name} has no --preset")
-    if wishes.preset is not None and codec.presets and wishes.preset not in (*codec.presets, *"0123456789"):
+    preset = wishes.preset.lower() if wishes.preset and codec.presets else wishes.preset  # x264 knows Fast, x265 does not
+    if preset is not None and codec.presets and preset not in (*codec.presets, *"0123456789"):
         raise UsageError(f"--preset of {name} is one of {', '.join(codec.presets)}, not '{wishes.preset}'")
     if name == "libx264":
         options |= repeatable()
     if codec.preset:
-        options[codec.preset_option] = wishes.preset or codec.preset
+        options[codec.preset_option] = preset or codec.preset
     pix_fmt, notes = _pix_fmt(name, track, wishes.pix_fmt)
     params = _hdr(track) if name == "libx265" else {}
     if params:

@@ -53,6 +53,7 @@ def test_networks_of_other_arguments_are_counted():
     [
         (["rfdn", "--set", "chanels=3"], "'rfdn' has an unknown key 'chanels'; did you mean 'channels'?"),
         (["rfdn", "--set", "channels=-1"], "no 'rfdn' can be built with channels=-1: "),
+        (["imdn", "--set", "channels=4"], "no 'imdn' runs with channels=4 on 1x2 px (its min_side is 1): "),
         (["rfdn", "--set", "channels"], "--set takes KEY=VALUE such as channels=48, not 'channels'"),
         (["--set", "channels=3"], "--set needs MODEL"),
         (["rfdn", "--set", "channels=3", "--tiling"], "--set needs MODEL, a network's name, and goes without --tiling"),

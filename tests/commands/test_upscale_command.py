@@ -429,6 +429,12 @@ def test_a_flag_of_a_format_that_no_result_has_is_said(folder, tmp_path, flags, 
     assert [line for line in result.stderr.splitlines() if "changes nothing" in line] == said.splitlines() * (not silent)
 
 
+def test_flags_are_said_to_change_nothing_of_what_is_made_alone(folder, tmp_path):
+    for said in ("--quality changes nothing", "0 upscaled, 3 skipped"):
+        result = upscale(folder, "-o", tmp_path / "out", "-s", 2, "--quality", 50, "--exists", "skip")
+        assert result.stderr.startswith(said)
+
+
 def test_a_folder_without_pictures_is_said_among_others_also_where_little_is(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     result = upscale(folder, tmp_path / "empty", "-o", tmp_path / "out", "-q")

@@ -131,6 +131,11 @@ def test_what_does_not_go_together_is_refused(container, wishes, text):
         plan_encoding(track(), (96, 128), container, wishes)
 
 
+def test_the_case_of_a_preset_does_not_matter():
+    plan = plan_encoding(track(), (96, 128), "mkv", Wishes("libx265", preset="UltraFast"))
+    assert plan.options["preset"] == "ultrafast"
+
+
 def test_an_encoder_that_refuses_says_what_it_was_given():
     with pytest.raises(BadVideo, match=r"libvpx-vp9 refuses 128 x 96 px yuv420p \(.*cpu-used quick.*\)"):
         Encoder(plan_encoding(track(), (96, 128), "webm", Wishes(preset="quick")))
