@@ -38,12 +38,12 @@ def main(source: Path, scale: int, names: list[str], frames: int, format: str, b
     protocol = Protocol(scale=scale)
     print(f"x{scale}, {len(pictures)} pictures of '{source.name}'")
     if not source.is_dir():
-        label, rows = "CRF", [(str(crf), coded(small, crf)) for crf in CRFS]
+        label, rows = "CRF", ((str(crf), coded(small, crf)) for crf in CRFS)
     elif before is None:
-        label, rows = "quality", [(str(quality), [_encoded(lr, format, quality) for lr in small]) for quality in QUALITIES]
+        label, rows = "quality", ((str(quality), [_encoded(lr, format, quality) for lr in small]) for quality in QUALITIES)
     else:
         label = f"before {before}"
-        rows = [(name, [_encoded(harm(lr), format, before) for lr in small]) for name, harm in HARMS.items()]
+        rows = ((name, [_encoded(harm(lr), format, before) for lr in small]) for name, harm in HARMS.items())
     print("  ".join(f"{name:>14}" for name in (label, *networks, "last > first")))
     for name, lr in rows:
         psnr = {

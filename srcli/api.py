@@ -16,7 +16,7 @@ from srcli.checkpoint import Card
 from srcli.engine import upscale
 from srcli.engine.device import Precision, pick_device
 from srcli.errors import UsageError
-from srcli.media.exif import orientation_of, patched
+from srcli.media.exif import orientation_of, patched, size_tags
 from srcli.media.metadata import resized
 from srcli.media.picture import Picture
 from srcli.media.pixels import stacked, upright
@@ -132,9 +132,7 @@ class Upscaler:
         out = Image.fromarray(self._array(pixels))
         out.info = {key: value for key, value in image.info.items() if key != "transparency"}  # it is in the alpha now
         if bare:
-            out.info["exif"] = b"Exif\0\0" + patched(
-                bare, {ExifTags.Base.Orientation: 1, 0xA002: out.width, 0xA003: out.height}
-            )
+            out.info["exif"] = b"Exif\0\0" + patched(bare, {ExifTags.Base.Orientation: 1, **size_tags(out.height, out.width)})
         if isinstance(xmp := out.info.get("xmp"), bytes):
             out.info["xmp"] = resized(xmp, out.height, out.width)
         return out

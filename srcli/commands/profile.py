@@ -21,7 +21,7 @@ from srcli.commands.options import (
 )
 from srcli.commands.outputs import DRAWING, check_output, write_files
 from srcli.commands.run_file import arguments_of, assignments
-from srcli.errors import UsageError, first_line
+from srcli.errors import UsageError
 from srcli.files import write_csv
 
 if TYPE_CHECKING:
@@ -183,17 +183,13 @@ def profile(
 
 def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
     """Build a network with other arguments than the table's; raise UsageError where there is none with them, or it fails."""
-    from srcli.engine.begin import check_runs
-    from srcli.models import arch_name, create
+    from srcli.engine.begin import built, check_runs
+    from srcli.models import arch_name
 
     arch = arch_name(name)
     given = arguments_of(arch, changes)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch's, of layers without a weight
-            model = create(arch, scale, **given).eval()
-    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
-        told = ", ".join(f"{key}={value}" for key, value in changes.items())
-        raise UsageError(f"no '{arch}' can be built with {told}: {first_line(error)}") from error
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch's, of layers without a weight
+        model = built(arch, scale, given).eval()
     check_runs(model, arch, given)
     return model
 

@@ -197,14 +197,14 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Wri
             else:
                 _tell(done, how.voice)
     tally.elapsed = time.monotonic() - started
-    if tally.finished < len(work) and not how.fail_fast:
-        console.error("no room on the disk: no other picture was tried; with --exists skip the same command goes on")
     tally.stopped = tally.finished < len(work) or bool(how.fail_fast and tally.failures)
     told: list[Tally] = ranks.gathered(tally)  # the ranks' shares, one summary
     tally.late, tally.exact = sum(share.late for share in told), sum(share.exact for share in told)
     tally.finished = sum(share.finished for share in told) - tally.late
     tally.tried = sum(not job.skip for job in jobs) - tally.late
     tally.stopped = any(share.stopped for share in told)
+    if tally.stopped and ranks.leads and not how.fail_fast:
+        console.error("no room on the disk: no other picture was tried; with --exists skip the same command goes on")
     tally.failures = [failed for share in told for failed in share.failures] if ranks.leads else []
     return tally
 

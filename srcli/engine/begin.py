@@ -166,12 +166,7 @@ def _check_folders(config: TrainConfig) -> None:
 
 def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
     """Return the network at its start, whether all of it is trained already, and what is to be told."""
-    try:
-        model = create(config.arch, config.scale, **(config.network or {}))
-    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
-        if not config.network:
-            raise
-        raise UsageError(f"no '{config.arch}' can be built with {_told(config.network)}: {error}") from error
+    model = built(config.arch, config.scale, config.network or {})
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
     check_runs(model, config.arch, config.network or {})
@@ -225,6 +220,16 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
         raise type(error)(f"--teacher: {error}") from error
     notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
     return teacher.fold().eval().requires_grad_(False)
+
+
+def built(arch: str, scale: int, arguments: Mapping[str, Any]) -> SRModel:
+    """Build a network; raise UsageError where there is none with other arguments than the table's."""
+    try:
+        return create(arch, scale, **arguments)
+    except (ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+        if not arguments:
+            raise
+        raise UsageError(f"no '{arch}' can be built with {_told(arguments)}: {error}") from error
 
 
 @torch.no_grad()

@@ -138,6 +138,11 @@ def patched(exif: bytes, values: Mapping[int, int]) -> bytes:
     return bytes(patched)
 
 
+def size_tags(height: int, width: int) -> dict[int, int]:
+    """Return the tags that say how many px a picture has, with their values, for `patched`."""
+    return {0xA002: width, 0xA003: height}
+
+
 def without(exif: bytes, tag: int) -> bytes:
     """Cut a tag out of the main directory; what its values and other directories are in stays where it is."""
     start, order = _start(exif), _order(exif)

@@ -15,7 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from srcli.errors import BadPicture, first_line
 from srcli.files import atomic, make_folder
 from srcli.files import unwritten as cannot_write
-from srcli.media.exif import fields_of, patched, without
+from srcli.media.exif import fields_of, patched, size_tags, without
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
 from srcli.media.metadata import encoded, resized
 from srcli.media.picture import Picture, Quality
@@ -123,7 +123,7 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
         pixels=pixels,
         alpha=alpha,
         icc=None if "icc" in lost else picture.icc,
-        exif=patched(picture.exif, {0xA002: width, 0xA003: height}) if picture.exif and "exif" not in lost else None,
+        exif=patched(picture.exif, size_tags(height, width)) if picture.exif and "exif" not in lost else None,
         xmp=resized(picture.xmp, height, width) if picture.xmp and "xmp" not in lost else None,
         dpi=None if "dpi" in lost else picture.dpi,
         iptc=None if "iptc" in lost else picture.iptc,
