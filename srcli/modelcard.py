@@ -92,7 +92,7 @@ _ALWAYS = (
     *("clip", "ema", "init", "precision", "seed"),
 )
 _UNLESS = (
-    *("lr_dir", "val_lr_dir", "degradation", "shrink", "drawings", "cache_mib", "validate_every", "validate_steps"),
+    *("lr_dir", "val_lr_dir", "degradation", "shrink", "drawings", "clean", "cache_mib", "validate_every", "validate_steps"),
     *("accumulate", "beta", "frequency", "weight_decay", "halve_every", "milestones"),
 )
 _TOGETHER = (

@@ -36,7 +36,7 @@ def test_what_a_card_says_is_no_command():
         replace(PLAIN, loss="frequency", frequency=0.1, schedule="step", halve_every=2, lr_dir="photos", val="photos"),
         replace(PLAIN, finish=0.25, finish_patch=20, finish_loss="smooth-l1", beta=0.1, schedule="step", halve_every=2),
         replace(PLAIN, stage=(Stage(0.5, loss="frequency"),), frequency=0.1),
-        replace(PLAIN, steps=None, minutes=0.5, degradation="photo", finish=0.25, finish_patch=20, finish_loss="l1"),
+        replace(PLAIN, steps=None, minutes=0.5, degradation="photo", clean=0.2, finish=0.25, finish_patch=20, finish_loss="l1"),
         replace(PLAIN, stage=(Stage(0.5, patch=20, batch=2), Stage(0.25, loss="mse", teacher_weight=0.0, rate=0.1))),
         replace(PLAIN, val="photos", val_lr_dir="photos"),
         replace(PLAIN, teacher_dir="rfdn/photos", teacher_weight=0.25),

@@ -62,6 +62,10 @@ def train(
         float | None,
         typer.Option("--drawings", help="Share of the pairs with text, lines and shapes drawn over them.  [default: 0]"),
     ] = None,
+    clean: Annotated[
+        float | None,
+        typer.Option("--clean", help="With photo: share of the pairs that are bicubic, then JPEG or not.  [default: 0]"),
+    ] = None,
     cache_mib: Annotated[
         int | None,
         typer.Option(

@@ -98,7 +98,7 @@ def load(config: TrainConfig, device: torch.device) -> tuple[Source, list[str]]:
     if config.degradation != "bicubic":  # JPEG and H.264 are encoded on the host
         where, threads = torch.device("cpu"), min(_host_threads(device), max(leg.batch for leg in config.legs()))
     pool = single_threads(threads) if threads > 1 else None
-    making = Making(config.degradation, config.shrink, config.drawings, pool)
+    making = Making(config.degradation, config.shrink, config.drawings, config.clean, pool)
     source: Patches | Stream
     if config.cache_mib is None:
         source = Patches(s, config.patch, where, making)

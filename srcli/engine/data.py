@@ -52,6 +52,7 @@ class Making:
     degradation: Degradation = "bicubic"
     shrink: float = 1.0  # pictures are reduced by random factors from this to 1 first
     drawings: float = 0.0  # share of the pairs that a scene is drawn over
+    clean: float = 0.0  # share of the pairs that `photo` makes bicubic, with JPEG at the end or not
     pool: Executor | None = None  # degrades; ends with the source's `close`
 
 
@@ -168,7 +169,8 @@ class Patches:
         if given:
             lr = torch.stack(given).float() / 255
         elif self.making.degradation != "bicubic":
-            lr = degrade(context, s, keys, self.making.degradation, pool=self.making.pool)[..., 2:-2, 2:-2].contiguous()
+            made = degrade(context, s, keys, self.making.degradation, clean=self.making.clean, pool=self.making.pool)
+            lr = made[..., 2:-2, 2:-2].contiguous()
         else:
             lr = quantize(resize(context, patch + 4, patch + 4))
             for i, picture in drawn.items():

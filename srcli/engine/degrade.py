@@ -36,16 +36,23 @@ Kind = Literal["photo", "video"]
 
 
 def degrade(
-    hr: Tensor, scale: int, keys: Sequence[Sequence[int]], kind: Kind = "photo", *, pool: Executor | None = None
+    hr: Tensor,
+    scale: int,
+    keys: Sequence[Sequence[int]],
+    kind: Kind = "photo",
+    *,
+    clean: float = 0.0,
+    pool: Executor | None = None,
 ) -> Tensor:
     """Make LR (N, 3, H, W) from (N, 3, s*H, s*W) in [0, 1], rounded to 8 bit; picture n by the choices of keys[n].
 
+    `clean`: the share of those that `photo` makes bicubic, with JPEG at the end or not, as of all.
     `pool`: its threads take a picture each.
     """
-    make = _photo if kind == "photo" else _frame
 
     def one(pair: tuple[Tensor, Sequence[int]]) -> Tensor:
-        return make(pair[0][None], scale, np.random.default_rng(pair[1]))
+        x, rng = pair[0][None], np.random.default_rng(pair[1])
+        return _photo(x, scale, rng, clean) if kind == "photo" else _frame(x, scale, rng)
 
     return torch.cat(list((pool.map if pool else map)(one, zip(hr, keys, strict=True))))
 
@@ -55,8 +62,14 @@ def degrade_picture(hr: np.ndarray, scale: int, key: Sequence[int], kind: Kind =
     return to_array(degrade(to_tensor(hr), scale, [key], kind), UINT8)
 
 
-def _photo(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
+def _photo(x: Tensor, scale: int, rng: np.random.Generator, clean: float) -> Tensor:
     height, width = (n // scale for n in x.shape[-2:])
+    bicubic = clean and rng.random() < clean
+    x = resize(x, height, width).clamp(0, 1) if bicubic else _worn(x, height, width, rng)
+    return _jpeg(x, QUALITY_LAST, rng) if rng.random() < COMPRESSED_LAST else quantize(x)
+
+
+def _worn(x: Tensor, height: int, width: int, rng: np.random.Generator) -> Tensor:
     for name in rng.permutation(["blur", "shrink", "noise", "jpeg"]):
         left = x.shape[-1] / width  # px for one of the LR
         if name == "blur" and rng.random() < BLURRED:
@@ -67,7 +80,7 @@ def _photo(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
             x = _noise(x, left, rng)
         elif name == "jpeg" and rng.random() < COMPRESSED_BEFORE:
             x = _jpeg(x, QUALITY_BEFORE, rng)
-    return _jpeg(x, QUALITY_LAST, rng) if rng.random() < COMPRESSED_LAST else quantize(x)
+    return x
 
 
 def _frame(x: Tensor, scale: int, rng: np.random.Generator) -> Tensor:

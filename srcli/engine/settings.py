@@ -79,6 +79,7 @@ class TrainConfig:
     degradation: Degradation = "bicubic"  # how LR is made, for validation too
     shrink: float = 1.0  # pictures are reduced by random factors from this to 1
     drawings: float = 0.0  # share of the pairs that text, lines and shapes are drawn over
+    clean: float = 0.0  # share of the pairs that `photo` makes bicubic, with JPEG at the end or not
     cache_mib: int | None = None  # of decoded crops; None: all pictures stay in memory
     val: str | None = None
     val_lr_dir: str | None = None  # folder with the LR of `val`; None: made from it
@@ -328,6 +329,10 @@ def check_source(config: TrainConfig) -> None:
             raise UsageError(f"--drawings are new in every step, and {ready} has nothing of them; leave one of them out")
     if not 0 <= config.drawings <= 1:
         raise UsageError(f"--drawings is a share of the pairs, from 0 to 1, not {config.drawings:g}")
+    if not 0 <= config.clean <= 1:
+        raise UsageError(f"--clean is a share of the pairs, from 0 to 1, not {config.clean:g}")
+    if config.clean and config.degradation != "photo":
+        raise UsageError("--clean is a share of what --degradation photo makes")
     if config.drawings and not features.check("freetype2"):
         raise UsageError("--drawings are partly text, and this Pillow cannot write it: it was built without FreeType")
     if config.teacher_dir is not None and config.degradation != "bicubic":

@@ -7,6 +7,8 @@ from srcli.engine.data import Making, Patches
 from srcli.engine.degrade import degrade, degrade_picture
 from srcli.engine.evaluate import shrink
 from srcli.engine.folders import degrade_folder
+from srcli.ops.pixels import quantize, to_tensor
+from srcli.ops.resize import resize
 from tests.conftest import photograph
 
 KINDS = pytest.mark.parametrize("kind", ["photo", "video"])
@@ -27,6 +29,21 @@ def test_the_key_decides_and_nothing_else(kind):
     first = degrade(hr, 4, [(7, 3, 1)], kind)
     assert torch.equal(first, degrade(torch.cat([hr, hr]), 4, [(1,), (7, 3, 1)], kind)[1:])
     assert not torch.equal(first, degrade(hr, 4, [(7, 3, 2)], kind))
+
+
+def test_a_share_of_photos_is_bicubic_with_jpeg_at_the_end_or_not():
+    hr = to_tensor(photograph(64, 96))
+    plain = quantize(resize(hr, 16, 24))
+    keys = [(n,) for n in range(1, 41)]
+
+    def off(clean):
+        return (degrade(hr.expand(40, -1, -1, -1), 4, keys, clean=clean) - plain).abs().amax((1, 2, 3))
+
+    untouched = (off(1.0) == 0).sum()
+    assert 2 <= untouched <= 16  # one in five has no JPEG
+    assert (off(0.0) == 0).sum() == 0
+    assert 0 < (off(0.5) == 0).sum() < untouched
+    assert off(1.0).max() < off(0.0).max()
 
 
 @KINDS

@@ -1103,6 +1103,8 @@ def test_validation_on_given_lr_equals_that_on_the_lr_it_was_made_as(config, pic
         ({"drawings": 1.5}, UsageError, "--drawings is a share of the pairs, from 0 to 1, not 1.5"),
         ({"drawings": 0.1, "lr_dir": "lr"}, UsageError, "--lr-dir has nothing of them"),
         ({"drawings": 0.1, "teacher_dir": "sr"}, UsageError, "--teacher-dir has nothing of them"),
+        ({"clean": 1.5, "degradation": "photo"}, UsageError, "--clean is a share of the pairs, from 0 to 1, not 1.5"),
+        ({"clean": 0.1, "degradation": "video"}, UsageError, "--clean is a share of what --degradation photo makes"),
         ({"teacher_dir": "sr", "degradation": "photo"}, UsageError, "--teacher-dir"),
         ({"finish": 1.0}, UsageError, "--finish"),
         ({"accumulate": 0}, UsageError, "--accumulate"),
