@@ -1,6 +1,6 @@
 """Score weights on LR that was compressed: python benchmarks/compressed.py FOLDER|VIDEO [-s SCALE] [-m NAME,NAME,...]
 
-Bicubic LR of every HR picture of FOLDER is encoded as JPEG, or WebP with --format webp, of some qualities, that of VIDEO's
+Bicubic LR of every HR picture of FOLDER is encoded as JPEG, or WebP or AVIF with --format, of some qualities, that of VIDEO's
 frames as H.264 of some CRF (by x264, all 4:2:0), and upscaled. A line is a quality: mean PSNR (dB, Y, border of the scale
 shaved) of bicubic and of the weights, and on how many pictures the last ones are ahead of the first.
 
@@ -127,7 +127,7 @@ if __name__ == "__main__":
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("-m", "--models", default="rfdn,rfdn-photo", help="comma between them")
     parser.add_argument("--frames", type=int, default=50, help="of a video")
-    parser.add_argument("--format", default="jpeg", choices=("jpeg", "webp"), help="of pictures")
+    parser.add_argument("--format", default="jpeg", choices=("jpeg", "webp", "avif"), help="of pictures")
     parser.add_argument("--before", type=int, metavar="QUALITY", help="the quality after something else happened to pictures")
     arguments = parser.parse_args()
     networks = arguments.models.split(",")

@@ -1,7 +1,7 @@
 """srcli compare: a picture through several networks, on a page with a slider."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from srcli.commands.outputs import PAGE, check_output
 from srcli.commands.video import parse_time
 from srcli.errors import BadPicture, UsageError
 from srcli.files import write_text
+
+if TYPE_CHECKING:
+    from srcli.media.picture import Array
 
 
 def compare(
@@ -83,7 +86,8 @@ def compare(
     wanted = parse_box(crop, "--crop") if crop else None
     still = read_still(source, moment)
     made = hr and hr.resolve() == source.resolve()  # LR from it, which nothing compressed
-    taken = models or [zoo.DEFAULT if made else _suited(source, scale or zoo.DEFAULT_SCALE, video=moves, offline=offline)]
+    pixels = None if moves else still.pixels
+    taken = models or [zoo.DEFAULT if made else _suited(source, pixels, scale or zoo.DEFAULT_SCALE, offline=offline)]
     networks = zoo.open_models([name for name in taken if name != BASELINE], scale, offline=offline, say=console.note)
     factor = common_scale([network.scale for network in networks.values()]) if networks else scale or zoo.DEFAULT_SCALE
     names = [BASELINE, *short_names([BASELINE, *networks, "HR"])[1:-1]]  # no model is taken for either of these
@@ -111,14 +115,15 @@ def compare(
         console.note(f"a part of it: --crop {','.join(map(str, part))}")
 
 
-def _suited(source: Path, scale: int, *, video: bool, offline: bool) -> str:
-    """Return the weights that srcli upscale takes for this file, where they ship at its scale."""
-    from srcli.engine.suit import kind_of
+def _suited(source: Path, pixels: "Array | None", scale: int, *, offline: bool) -> str:
+    """Return the weights that srcli upscale takes, where they ship at its scale, for a picture, or a video, of no `pixels`."""
+    from srcli.engine.suit import coded_before, kind_of
     from srcli.media.jobs import Job
     from srcli.media.probe import probe
 
-    job = Job(source, source, "", None if video else probe(source), scale, video=video)
-    name = zoo.suited(zoo.DEFAULT, kind_of(job)) or zoo.DEFAULT
+    job = Job(source, source, "", None if pixels is None else probe(source), scale, video=pixels is None)
+    kind = kind_of(job) or (zoo.PHOTO if pixels is not None and coded_before(pixels) else "")
+    name = zoo.suited(zoo.DEFAULT, kind) or zoo.DEFAULT
     return name if scale in zoo.scales_of(name, offline=offline, say=console.note) else zoo.DEFAULT
 
 

@@ -64,7 +64,7 @@ class Weights:
         from srcli.engine.suit import Choice
 
         others = {kind: ready(each, name=self.kinds[kind], say=console.SILENT.note) for kind, each in self.others.items()}
-        return Choice(ready(self.networks, name=self.plain, say=say), others)
+        return Choice(ready(self.networks, name=self.plain, say=say), others, self._taken(zoo.PHOTO) + self._unless)
 
     def hint(self, kind: str) -> str:
         """Say what takes, or would take, away what compression left in files of a kind; "" where nothing ships for it."""
@@ -73,7 +73,7 @@ class Weights:
         if not self.others:
             return f"-m {zoo.automatic_name(self.plain)} takes blocks and ringing away"
         removed = "blocks and ringing" if kind == zoo.VIDEO else "blur, noise, blocks and ringing"
-        return f"taken through {self.kinds[kind]}{self._way(kind)}, which removes {removed}{self._unless}"
+        return f"{self._taken(kind)}, which removes {removed}{self._unless}"
 
     def swift(self, ready: Ready) -> tuple[Swift, ...]:
         """Return the weights for speed of the same kind, and those for all files alike; none where these are they.
@@ -94,6 +94,10 @@ class Weights:
     def _factor(self) -> float | None:
         """By how much other weights have to enlarge for results of the same size."""
         return None if self._several else float(self._scale or self.scale)
+
+    def _taken(self, kind: str) -> str:
+        """Say what files of a kind go through; "" where they go through what all do."""
+        return f"taken through {self.kinds[kind]}{self._way(kind)}" if kind in self.others else ""
 
     def _way(self, kind: str) -> str:
         """Say how the networks of a kind reach the scale, where that is otherwise than for clean files."""

@@ -27,6 +27,7 @@ from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.color import to_srgb
 from srcli.media.jobs import Job, is_result, renamed, result_size
+from srcli.media.jpeg_past import SIDE as PAST
 from srcli.media.picture import COMPRESSED, Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.read import read_image
@@ -86,15 +87,16 @@ def upscale_files(
     pictures in a row. `journal` is told of each as it is written.
     `advice`: what to do where the network, of photographs alone, has made nonsense of text, drawings or pixel art.
     """
-    resizer_of = Choice(Resizer({choice.scale: choice})).of if isinstance(choice, Upscaler) else choice.of
-    read = partial(_read, icc=icc, resizer_of=resizer_of, traced=journal is not None)
+    choice = Choice(Resizer({choice.scale: choice})) if isinstance(choice, Upscaler) else choice
+    read = partial(_read, icc=icc, choice=choice, traced=journal is not None)
     small = all(job.probe and job.probe.height * job.probe.width <= _SMALL for job in jobs)
 
     def upscaled() -> Iterator[_Upscaled]:
         reading = read_ahead(jobs, read, depth=2 * _SHARED // _SMALL if small else AHEAD)
-        decoded = ((job, _Decoded(outcome, 0.0) if isinstance(outcome, UserError) else outcome) for job, outcome in reading)
-        for group in _groups(decoded, resizer_of):
-            yield from _through(resizer_of(group[0][0]), group, tick, png_level)
+        for group in _groups(
+            (job, _Decoded(outcome, choice.of(job)) if isinstance(outcome, UserError) else outcome) for job, outcome in reading
+        ):
+            yield from _through(group, tick, png_level)
 
     def write(item: _Upscaled) -> tuple[Done, bool]:
         """Return what became of a result, and whether the disk had no room for it."""
@@ -104,7 +106,7 @@ def upscale_files(
         except UserError as error:
             done, full = _failed(item.job, error), isinstance(error, DiskFull)
         if done.status == "done":
-            done = replace(done, model=resizer_of(item.job).name)
+            done = replace(done, model=item.decoded.resizer.name, notes=(*item.decoded.notes, *done.notes))
         return _checked(item, done, journal, advice), full
 
     before = False
@@ -119,7 +121,9 @@ def upscale_files(
 
 class _Decoded(NamedTuple):
     picture: Picture | Animation | StripReader | UserError
-    seconds: float
+    resizer: Resizer  # that it goes through
+    notes: tuple[str, ...] = ()  # of why
+    seconds: float = 0.0
     sha256: str | None = None  # of the file, where the run is traced
 
 
@@ -140,9 +144,7 @@ class _Upscaled(NamedTuple):
         return sum(p.pixels.nbytes + (0 if p.alpha is None else p.alpha.nbytes) for p in kept)
 
 
-def _groups(
-    decoded: Iterable[tuple[Job, _Decoded]], resizer_of: Callable[[Job], Resizer]
-) -> Iterator[list[tuple[Job, _Decoded]]]:
+def _groups(decoded: Iterable[tuple[Job, _Decoded]]) -> Iterator[list[tuple[Job, _Decoded]]]:
     """Put small pictures of one shape that follow each other and take one pass of a network together; others stay alone."""
     group: list[tuple[Job, _Decoded]] = []
     kind: tuple[tuple[int, ...], np.dtype, Upscaler] | None = None  # shape and dtype of the group's, and their network
@@ -151,7 +153,7 @@ def _groups(
         if isinstance(picture, Picture) and picture.alpha is None:
             sides = picture.pixels.shape[:2]
             size = math.prod(sides)
-            if size <= _SMALL and (run := resizer_of(job).one_pass(sides, _size(picture, job))):
+            if size <= _SMALL and (run := outcome.resizer.one_pass(sides, _size(picture, job))):
                 own = picture.pixels.shape, picture.pixels.dtype, run
         if group and (own is None or own != kind or (len(group) + 1) * size > _SHARED):
             yield group
@@ -164,11 +166,9 @@ def _groups(
         yield group
 
 
-def _through(
-    resizer: Resizer, group: list[tuple[Job, _Decoded]], tick: Callable[[Job, float], None], png_level: int
-) -> Iterator[_Upscaled]:
-    """Upscale one picture of whatever kind, or several of one size."""
-    job, first = group[0][0], group[0][1].picture
+def _through(group: list[tuple[Job, _Decoded]], tick: Callable[[Job, float], None], png_level: int) -> Iterator[_Upscaled]:
+    """Upscale one picture of whatever kind, or several of one size, which go through the same."""
+    job, first, resizer = group[0][0], group[0][1].picture, group[0][1].resizer
     resizer.taken()  # what was done for forecasts is not this picture's
     started = time.monotonic()
     precision: Precision | None = None
@@ -221,13 +221,29 @@ def streaming(resizer: Resizer, job: Job) -> Upscaler | None:
     return None if upscaler.ensemble or small or (pooled and job.probe.alpha) else upscaler
 
 
-def _read(job: Job, *, icc: Icc, resizer_of: Callable[[Job], Resizer], traced: bool) -> _Decoded:
+def _read(job: Job, *, icc: Icc, choice: Choice, traced: bool) -> _Decoded:
     sha256 = digest(job.source) if traced else None
     started = time.monotonic()
-    return _Decoded(_opened(job, icc, resizer_of), time.monotonic() - started, sha256)
+    opened = _opened(job, icc, choice)
+    resizer, notes = _suited(opened, job, choice)
+    if isinstance(opened, Picture) and icc != "keep":
+        opened = to_srgb(opened)
+    return _Decoded(opened, resizer, notes, time.monotonic() - started, sha256)
 
 
-def _opened(job: Job, icc: Icc, resizer_of: Callable[[Job], Resizer]) -> Picture | Animation | StripReader:
+def _suited(opened: Picture | Animation | StripReader, job: Job, choice: Choice) -> tuple[Resizer, tuple[str, ...]]:
+    """Return what a file goes through, and what to say of that."""
+    if isinstance(opened, Picture):
+        return choice.of_pixels(job, opened.pixels)
+    if isinstance(opened, StripReader):
+        top = max(0, (opened.height - PAST) // 2)
+        suited = choice.of_pixels(job, opened.rows(top, min(top + PAST, opened.height))[..., : opened.channels])
+        if streaming(suited[0], job):
+            return suited
+    return choice.of(job), ()
+
+
+def _opened(job: Job, icc: Icc, choice: Choice) -> Picture | Animation | StripReader:
     if job.refused:
         raise BadPicture(job.refused)
     if job.frames > 1:
@@ -236,10 +252,9 @@ def _opened(job: Job, icc: Icc, resizer_of: Callable[[Job], Resizer]) -> Picture
             return animation
         note = "the colours of animations are not converted: the profile is kept"
         return replace(animation, still=replace(animation.still, notes=(*animation.still.notes, note)))
-    if icc == "keep" and streaming(resizer_of(job), job) and (strips := open_strips(job.source)):
+    if icc == "keep" and streaming(choice.of(job), job) and (strips := open_strips(job.source)):
         return strips
-    picture = read_image(job.source)
-    return picture if icc == "keep" else to_srgb(picture)
+    return read_image(job.source)
 
 
 def _strips(source: Picture | Animation | StripReader, upscaler: Upscaler | None) -> StripReader | HeldRows | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
 from srcli.media.jobs import Job
+from srcli.media.jpeg_past import past_quality
 from srcli.media.numbered import is_sequence, numbered
-from srcli.media.picture import COARSE, LOSSY, Limits
+from srcli.media.picture import COARSE, LOSSY, Array, Limits
 from srcli.media.probe import probe
 from srcli.zoo import PHOTO, VIDEO
 
@@ -21,10 +22,20 @@ class Choice:
 
     plain: Resizer
     kinds: Mapping[str, Resizer] = field(default_factory=dict)
+    photo: str = ""  # what to say of a picture that its pixels alone tell to be of kind PHOTO
 
     def of(self, job: Job) -> Resizer:
-        """Return what a file goes through."""
+        """Return what a file goes through, by its header."""
         return self.kinds.get(kind_of(job), self.plain) if self.kinds else self.plain
+
+    def of_pixels(self, job: Job, pixels: Array) -> tuple[Resizer, tuple[str, ...]]:
+        """Return what a still goes through, by its pixels too where the header tells nothing, and what to say of these."""
+        header = self.of(job)
+        if PHOTO not in self.kinds or header is not self.plain:
+            return header, ()
+        if (quality := coded_before(pixels)) is None:
+            return header, ()
+        return self.kinds[PHOTO], (f"its pixels tell of a JPEG of quality {quality} or so: {self.photo}",)
 
     def of_video(self, path: Path | None) -> Resizer:
         """Return what the frames of a video go through; of none, which cannot be looked at beforehand, as of others."""
@@ -36,6 +47,12 @@ def kind_of(job: Job) -> str:
     if compressed([job]) or quantized([job]) or of_phones([job]):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
+
+
+def coded_before(pixels: Array) -> int | None:
+    """Return the quality of a JPEG that pixels were before, where that was compressed so much that PHOTO suits them."""
+    quality = past_quality(pixels)
+    return quality if quality and quality <= LOSSY.jpeg else None
 
 
 def compressed(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:

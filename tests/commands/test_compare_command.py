@@ -118,6 +118,14 @@ def test_a_name_that_is_not_utf8_is_spelt_out_on_the_page(tmp_path):
 def test_without_a_name_the_weights_are_those_that_upscale_takes(picture):
     with Image.open(picture) as image:
         image.crop((0, 0, 48, 40)).save(picture.with_suffix(".jpg"), quality=50)
-    for source, flags, name in ((picture.with_suffix(".jpg"), [], "rfdn-photo"), (picture, ["--crop", "0,0,32,32"], "rfdn")):
+    Image.fromarray(photograph(96, 128)).save(picture.with_name("was.jpg"), quality=60)
+    with Image.open(picture.with_name("was.jpg")) as image:
+        image.save(picture.with_name("was.png"))
+    crop = ["--crop", "0,0,32,32"]
+    for source, flags, name in (
+        (picture.with_suffix(".jpg"), [], "rfdn-photo"),
+        (picture.with_name("was.png"), crop, "rfdn-photo"),
+        (picture, crop, "rfdn"),
+    ):
         result = srcli("compare", source, "-s", 2, "--json", *flags)
         assert [record["version"] for record in result.records] == ["bicubic", name]

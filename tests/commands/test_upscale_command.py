@@ -548,6 +548,28 @@ def test_lossy_webp_that_was_compressed_a_lot_goes_through_the_weights_for_it(tm
     assert models == {"low": "rfdn-photo", "high": "rfdn", "whole": "rfdn"}
 
 
+@pytest.mark.parametrize("stream_from", [1, 10**9])
+def test_what_was_a_jpeg_and_is_saved_otherwise_goes_through_the_weights_for_it(tmp_path, monkeypatch, stream_from):
+    monkeypatch.setattr(pipeline, "STREAM_FROM", stream_from)
+    (tmp_path / "in").mkdir()
+    clean = Image.fromarray(photograph(130, 140))  # more px than share a pass
+    clean.save(tmp_path / "was.jpg", quality=60)
+    with Image.open(tmp_path / "was.jpg") as was:
+        for name in ("a.png", "b.tiff"):
+            was.save(tmp_path / "in" / name)
+        was.save(tmp_path / "in" / "c.jpg", quality=98)
+        was.quantize(16).save(tmp_path / "in" / "d.png")
+    clean.save(tmp_path / "in" / "e.png")
+    for flags, name in (([], "rfdn-photo"), (["-m", "rfdn"], "rfdn")):
+        result = srcli("upscale", tmp_path / "in", "-s", "2", "-o", tmp_path / "out", "--json", "--exists", "overwrite", *flags)
+        assert result.exit_code == 0, result.output
+        models = {Path(record["input"]).name: record["model"] for record in result.records}
+        assert models == {"a.png": name, "b.tiff": name, "c.jpg": name, "d.png": "rfdn", "e.png": "rfdn"}
+        said = [line for line in result.stderr.splitlines() if "its pixels tell of a JPEG of quality 60 or so" in line]
+        assert len(said) == (0 if flags else 3)
+        assert all(line.endswith("taken through rfdn-photo (-m rfdn turns that off)") for line in said)
+
+
 def test_a_format_of_videos_is_refused_where_there_is_none(folder):
     result = upscale(folder / "p0.png", "-s", 2, "--format", "mp4")
     assert (result.exit_code, "--format mp4 is of videos, and there is none" in result.stderr) == (2, True)

@@ -1,5 +1,7 @@
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -65,3 +67,19 @@ def test_what_comes_through_a_pipe_goes_through_the_networks_for_all(tmp_path):
     assert choice.of_video(None) is choice.plain
     assert choice.of_video(film(tmp_path / "a.mp4", 10).source) is choice.plain
     assert choice.of_video(film(tmp_path / "b.mp4", 40).source) is choice.kinds[VIDEO]
+
+
+def test_pixels_that_were_a_jpeg_go_where_it_would_have_gone():
+    file = io.BytesIO()
+    Image.fromarray(photograph(160, 200)).save(file, "JPEG", quality=60)
+    clean, coded = photograph(160, 200), np.array(Image.open(file))
+    choice = Choice(Resizer({}), {PHOTO: Resizer({})}, photo="SAID")
+    assert choice.of_pixels(picture(None), clean) == (choice.plain, ())
+    assert choice.of_pixels(picture(None), coded) == (
+        choice.kinds[PHOTO],
+        ("its pixels tell of a JPEG of quality 60 or so: SAID",),
+    )
+    assert choice.of_pixels(picture(60), coded) == (choice.kinds[PHOTO], ())  # which the header tells
+    for others in ({}, {VIDEO: Resizer({})}):
+        choice = Choice(Resizer({}), others)
+        assert choice.of_pixels(picture(None), coded) == (choice.plain, ())
