@@ -166,7 +166,8 @@ def _recipe(entry: Entry) -> list[str]:
         lines += ["", f"{trained}{f', {steps}' if steps else ''} with", "", "```sh", command, "```"]
         trained = "Resumed with other settings"
     for run in training.get("averaged_with", []):
-        lines += ["", f"The weights are the mean of this run and one of {run['steps_done']:,} steps before it."]
+        share = f"A share of {run['share']:.3g}" if "share" in run else "A part"
+        lines += ["", f"{share} of the weights is of an earlier run, of {run['steps_done']:,} steps."]
     return lines
 
 
