@@ -164,7 +164,7 @@ def readme(cards: dict[Path, Card]) -> str:
         "8-bit RGB; computed in float32 from the float16 weights stored here. Rows in italics are for comparison: the authors'",
         "released files scored the same way, and the papers' printed figures (trained on DIV2K or DF2K). Set14's gray picture",
         "counts as three equal channels, as in most papers since IMDN; the published rows of bicubic and VDSR take its gray as",
-        "Y, which lowers their Set14 by 0.09 dB (bicubic x4: 26.00 there, 26.09 by `srcli eval`).",
+        "Y, which lowers bicubic by 0.09 dB there (x4: 26.00, and 26.09 by `srcli eval`).",
         "",
         "The columns photo and video are Kodak24 with LR by `--degradation photo` (blurred, noisy and compressed) and `video`",
         "(coded as H.264), seed 0. Drawings is 48 patches of Kodak24, 64 px of LR a side, with what `--drawings 1`, seed 0,",
