@@ -803,7 +803,6 @@ def test_a_watched_folder_gives_each_picture_once_and_survives_broken_ones(folde
     ("flags", "text"),
     [
         (["{folder}/p0.png"], "p0.png' is not a folder"),
-        (["{folder}/none"], "no folder '"),
         (["{folder}", "{folder}"], "--watch takes one folder"),
         (["{folder}", "-o", "{folder}", "--suffix", "_big"], "is the folder that is watched"),
         (["{folder}", "--dry-run"], "choose one"),
@@ -815,6 +814,11 @@ def test_what_cannot_be_watched_is_refused(folder, flags, text):
     result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch-idle", 0)
     assert result.exit_code == 2
     assert text in result.stderr
+
+
+def test_a_folder_to_watch_that_is_missing_is_no_wrong_use(tmp_path):
+    result = upscale(tmp_path / "none", "--watch-idle", 0)
+    assert (result.exit_code, result.stderr) == (1, f"error: no folder '{tmp_path / 'none'}'\n")
 
 
 @pytest.fixture
