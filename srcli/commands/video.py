@@ -149,6 +149,7 @@ def upscale_stream(
     `hint`: what is to be said where the weights for compressed videos are taken.
     """
     from srcli.engine import video as engine
+    from srcli.media.color import hdr
     from srcli.media.streams import Raw, RgbReader, Y4mReader, lost_in_stream
     from srcli.media.video import Clip, VideoReader, probe_video
 
@@ -170,7 +171,7 @@ def upscale_stream(
     if reader.track.interlaced and not flags.deinterlace:
         voice.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
     seen = replace(reader.track, interlaced=reader.track.interlaced and not flags.deinterlace)
-    for line in lost_in_stream(seen, stream.kind):
+    for line in (*lost_in_stream(seen, stream.kind), *hdr(seen.colors.transfer)):
         voice.note(line)
     with voice.bar(1, counted=False) as bar:
         done = engine.upscale_stream(

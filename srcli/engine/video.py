@@ -25,6 +25,7 @@ from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
+from srcli.media.color import hdr
 from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.formats import SEGMENT
@@ -137,7 +138,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             encoding = plan_encoding(source, size, job.format, choices.wishes)
             _try(encoding, job)
         tracks.append(UpscaledTrack(source, encoding))
-        notes += [label + note for note in encoding.notes]
+        notes += [label + note for note in (*encoding.notes, *hdr(source.colors.transfer))]
         if source.interlaced:
             what = "deinterlaced, one frame for each" if choices.deinterlace else "upscaled as it is; --deinterlace mends it"
             notes.append(f"{label}interlaced: {what}")

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
-from srcli.media.color import from_cmyk
+from srcli.media.color import from_cmyk, hdr
 from srcli.media.dds import has_bit_fields, read_bit_fields
 from srcli.media.exif import entries, exchanged, patched, without_preview
 from srcli.media.heic import heic_color, read_deep_heic
@@ -90,6 +90,9 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         icc = None  # of CMYK or Lab, which the pixels no longer are
     if facts.format == "avif" and facts.depth == 8 and (bits := avif_depth(file)) > 8:
         notes.append(f"{bits} bits reduced to 8")
+    chunks = _color(file, header)
+    tag = chunks.get(b"cICP", b"")
+    notes += hdr(tag[1]) if len(tag) == 4 else []
     return Picture(
         pixels=np.empty((0, facts.width, facts.channels), _DTYPES[facts.depth]),
         icc=icc,
@@ -98,7 +101,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         dpi=dpi[::-1] if dpi and turned >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),
-        chunks=_color(file, header),
+        chunks=chunks,
         format=facts.format,
         quality=quality_of(file, image),
         notes=tuple(notes),

@@ -572,9 +572,14 @@ def test_hdr10_metadata_that_is_lost_is_said(tmp_path):
     params = {"x265-params": f"log-level=none:colorprim=9:transfer=16:{HDR10}"}
     clip = make_clip(tmp_path / "clip.mp4", codec="libx265", pix_fmt="yuv420p10le", options=params)
     notes = plan_video(Job(clip, tmp_path / "out.webm", "webm", None, 2), Choices()).notes
-    assert notes == ("libsvtav1 is not given what the frames carry: mastering display, light levels",)
+    assert notes == (
+        "libsvtav1 is not given what the frames carry: mastering display, light levels",
+        "HDR (PQ): upscaled as it is coded; the weights know SDR",
+    )
     notes = plan_video(Job(clip, tmp_path / "f_%d.png", "png", None, 2), Choices()).notes
-    assert notes[1:] == (
+    assert notes == (
+        "HDR (PQ): upscaled as it is coded; the weights know SDR",
+        "pictures carry neither time stamps nor sound",
         "pictures are taken for sRGB, but hold the values of the frames, which are BT.2020, PQ",
         "pictures are not given what the frames carry: mastering display, light levels",
     )

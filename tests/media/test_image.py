@@ -586,6 +586,20 @@ def test_xmp_has_the_new_size(tmp_path):
     assert read_image(tmp_path / "a.png").xmp == expected
 
 
+@pytest.mark.parametrize(
+    ("transfer", "notes"),
+    [
+        (16, ("HDR (PQ): upscaled as it is coded; the weights know SDR",)),
+        (18, ("HDR (HLG): upscaled as it is coded; the weights know SDR",)),
+        (13, ()),
+    ],
+)
+def test_values_coded_for_hdr_are_said(tmp_path, transfer, notes):
+    picture = Picture(np.full((4, 5, 3), 99, np.uint8), chunks={b"cICP": bytes([9, transfer, 0, 1])})
+    write_image(picture, tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").notes == notes
+
+
 def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):
     info = PngImagePlugin.PngInfo()
     for name in (b"tIME", b"bKGD", b"caBX"):
