@@ -1,5 +1,6 @@
 """srcli upscale: pictures and folders of them through a network."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,8 +61,13 @@ def upscale(
     ] = None,
     more: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="INPUT", help="A further input.")] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="A picture's name, a folder, or - for stdout; by default beside the input."),
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="A picture's name, a folder (as with / behind it), or - for stdout; by default beside the input.",
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -174,7 +180,9 @@ def upscale(
     box = _box(scale, width, height, long_side, min_side, one_of("--fit", fit, FITS) if fit else None)
     side, memory = parse_tile(tile), parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
-    piped = str(output) == "-"
+    target = Path(output) if output is not None else None
+    within = output is not None and output.endswith(("/", os.sep))
+    piped = output == "-"
     if piped and (json or dry_run):
         raise UsageError(f"{'--json' if json else '--dry-run'} and -o - both write to stdout: choose one")
 
@@ -187,13 +195,13 @@ def upscale(
     if format in ("y4m", "rgb") and not stream:
         raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
-        _refuse_watch(sources, output, dry_run=dry_run, show=show is not None, fps=fps)
+        _refuse_watch(sources, target, piped=piped, dry_run=dry_run, show=show is not None, fps=fps)
     received = "-" in sources
     if stream:
         video.refuse_of_files(stream, format, flags)
         pipes.refuse_terminal()
     else:
-        sources, output = _through_pipes(context, sources, output)
+        sources, target = _through_pipes(context, sources, target, piped=piped)
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
 
@@ -215,7 +223,7 @@ def upscale(
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
     with (
         _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
-        keeping(None if dry_run else report, ranks, console.error, output=output) as journal,
+        keeping(None if dry_run else report, ranks, console.error, output=target) as journal,
     ):
         weights = Weights(model, scale, several=box is not None, offline=offline)
         if journal and ranks.leads:
@@ -227,7 +235,8 @@ def upscale(
         writing = Writing(quality, level, icc, fail_fast, voice, piped, journal, weights.advice)
         plan = partial(
             plan_jobs,
-            output=output,
+            output=target,
+            within=within,
             scale=goal,
             recursive=recursive,
             format=format,
@@ -266,7 +275,7 @@ def upscale(
         forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
         if watch:
             again: set[Path] = set()
-            watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
+            watched = arrivals(Path(sources[0]), recursive=recursive, output=target, again=again, idle=watch_idle)
             tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
         elif dry_run:
             if ranks.leads:
@@ -350,9 +359,10 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
             signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
 
 
-def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
+def _through_pipes(
+    context: typer.Context, sources: list[str], output: Path | None, *, piped: bool
+) -> tuple[list[str], Path | None]:
     """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
-    piped = str(output) == "-"
     if "-" not in sources and not piped:
         return sources, output
     from srcli.media import pipes
@@ -394,14 +404,14 @@ def _resizer(
     return Resizer(upscalers, edge="wrap" if wrap else "mirror", name=name)
 
 
-def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
+def _refuse_watch(sources: list[str], output: Path | None, *, piped: bool, dry_run: bool, show: bool, fps: str | None) -> None:
     if fps:
         raise UsageError("--fps is of numbered pictures and --raw, and --watch is of single files: choose one")
     if dry_run:
         raise UsageError("--watch goes on for ever and --dry-run does nothing: choose one")
     if show:
         raise UsageError("--watch goes on for ever and --show is for its end: choose one")
-    if str(output) == "-":
+    if piped:
         raise UsageError("-o - takes one picture, --watch gives many: name a folder with -o")
     if len(sources) != 1:
         raise UsageError("--watch takes one folder")

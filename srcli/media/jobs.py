@@ -148,37 +148,40 @@ def plan_jobs(
     name: Naming | None = None,
     exists: Exists = "error",
     only: Collection[Path] | None = None,
+    within: bool = False,
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
-    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
-    told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
-    written. `warn`, or else `say`, is told which of the folders named have no picture.
+    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these.
+    `within`: `output` is a folder, whatever its name. `say` is told what is left out: results of before that lie among the
+    inputs; with skip, what is there and is not what would be written. `warn`, or else `say`, is told which of the folders
+    named have no picture.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job, and so
     does, among others, one of which nothing can come: those are `refused`, and the first.
     """
     if not sources:
         raise UsageError("no input given")
     wanted = _format(format)
-    naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
+    file = output if output is not None and not within and _is_file(output) else None
+    naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": file is not None}
     if len(given := [flag for flag, there in naming.items() if there]) > 1:
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [
         entry
-        for entry in _find([*_listed_too(sources)], recursive, output, say, warn or say)
+        for entry in _find([*_listed_too(sources)], output, recursive=recursive, within=within, say=say, warn=warn or say)
         if only is None or entry.path in only
     ]
     if not found and only is None:
         raise BadFolder(f"no pictures in any of the {len(sources)} folders")
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
-    if output is not None and _is_file(output):
-        jobs = _single(found, output, wanted, scale)
+    if file is not None:
+        jobs = _single(found, file, wanted, scale)
     else:
-        if output is not None and [entry.folder for entry in found] == [None]:
+        if output is not None and not within and [entry.folder for entry in found] == [None]:
             _refuse_misspelt(output)
         folders = {entry.folder for entry in found if entry.folder}
         jobs = []
@@ -243,8 +246,10 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
 
 def _find(
     sources: Sequence[str | Path],
-    recursive: bool,
     output: Path | None,
+    *,
+    recursive: bool,
+    within: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> Iterator[_Found]:
@@ -252,7 +257,7 @@ def _find(
         path = Path(source)
         if is_sequence(path):
             pictures = numbered(path)
-            if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
+            if output and output.suffix.lower() in sniff.CONTAINERS and not (within or output.is_dir()):
                 yield _Found(path, named=True)
             else:
                 yield from (_Found(picture, number=number_of(path, picture)) for picture in pictures)

@@ -1101,6 +1101,14 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
     assert told("rfdn") == told("rfdn-photo") == told("mfdn") == told("bicubic") == []
 
 
+@pytest.mark.parametrize("name", ["trial.png/", "trial.mp4/", "trial.pngg/", "-/"])
+def test_a_slash_behind_the_output_makes_it_a_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph()).save("a.png")
+    assert upscale("a.png", "-s", 2, "-o", name).exit_code == 0
+    assert names(tmp_path / name) == ["a.png"]
+
+
 def test_two_networks_are_one_too_many(tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     result = upscale(tmp_path / "a.png", "-m", "rfdn")
