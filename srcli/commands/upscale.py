@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -221,8 +222,10 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
+    jobs: list[Job] = []  # to do; of a watched folder and of a pipe none is known beforehand
+    how_on = partial(_goes_on, jobs, started=time.time(), exists=exists, resume=resume)
     with (
-        _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
+        _stoppable(ranks, None if dry_run or stream else how_on, keeps=stream is None),
         keeping(None if dry_run else report, ranks, console.error, output=target) as journal,
     ):
         weights = Weights(model, scale, several=box is not None, offline=offline)
@@ -250,7 +253,7 @@ def upscale(
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
             if ranks.leads and not stream and not watch:
                 planned = plan(sources)
-        jobs: list[Job] = ranks.given(planned)
+        jobs += ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
         if ranks.leads:
             _tell_idle(jobs, format, quality, png_level, voice)
@@ -326,15 +329,18 @@ def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
     return options | ({"model": model} if model else {})
 
 
-def _goes_on(exists: str, resume: bool) -> str:
-    """Say how work that was stopped goes on."""
+def _goes_on(jobs: "list[Job]", *, started: float, exists: str, resume: bool) -> str:
+    """Say how much of the work was done when it was stopped, where that is known, and how it goes on."""
+    work = [job for job in jobs if not (job.skip or job.refused)]
+    done = sum(job.target.is_file() and (job.fresh or job.target.stat().st_mtime >= started) for job in work)
+    share = f"{done} of {len(work)} done; " if work else ""
     changes = " and".join([" with --exists skip"] * (exists != "skip") + [" without --no-resume"] * (not resume))
-    return f"what is done stays; the same command{changes} goes on from there"
+    return f"{share}what is done stays; the same command{changes} goes on from there"
 
 
 @contextmanager
-def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
-    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on; a second one changes nothing.
+def _stoppable(ranks: "Team", advice: Callable[[], str] | None, *, keeps: bool) -> Iterator[None]:
+    """End on Ctrl-C, and on SIGTERM, with what is done in place, and the advice how to go on; a second one changes nothing.
 
     Where nothing is to be put in place, it ends the process at once: reading a pipe that stalls cannot be stopped otherwise.
     """
@@ -352,7 +358,7 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if ranks.leads:
-            console.note(f"interrupted: {advice}" if keeps else "interrupted")
+            console.note(f"interrupted: {advice()}" if advice else "interrupted")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         for each, handler in before.items():

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import namedtuple
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -767,7 +768,7 @@ def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopp
     assert result.exit_code == 130
     assert (
         result.stderr.splitlines()[-1]
-        == "interrupted: what is done stays; the same command with --exists skip goes on from there"
+        == "interrupted: 1 of 3 done; what is done stays; the same command with --exists skip goes on from there"
     )
     assert names(out) == ["p0.png"]
     assert (read_report(report)["status"], list(read_report(report)["files"])) == ("interrupted", ["p0.png"])
@@ -788,7 +789,22 @@ def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopp
 )
 def test_a_stop_says_which_flags_would_begin_anew(folder, tmp_path, stopped_at_the_second, flags, how):
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out", *flags)
-    assert result.stderr.splitlines()[-1] == f"interrupted: what is done stays; {how} on from there"
+    assert result.stderr.splitlines()[-1] == f"interrupted: 1 of 3 done; what is done stays; {how} on from there"
+
+
+def test_a_stop_counts_no_result_of_before(folder, tmp_path, stopped_at_the_second):
+    (tmp_path / "out").mkdir()
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path / "out")
+        os.utime(tmp_path / "out" / path.name, (0, 0))
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--exists", "overwrite")
+    assert result.stderr.splitlines()[-1].startswith("interrupted: 1 of 3 done; ")
+
+
+def test_a_dry_run_that_is_stopped_has_done_nothing(folder, monkeypatch):
+    monkeypatch.setattr(Forecast, "weigh", Mock(side_effect=KeyboardInterrupt))
+    result = upscale(folder, "--dry-run")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 # Folders that fill
@@ -1082,7 +1098,7 @@ def test_a_second_signal_does_not_cut_off_what_is_being_written(folder, tmp_path
     monkeypatch.setattr(Resizer, "several", several)
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
     assert (result.exit_code, names(tmp_path / "out")) == (130, ["p0.png"])
-    assert result.stderr.splitlines()[-1].startswith("interrupted: what is done stays")
+    assert result.stderr.splitlines()[-1].startswith("interrupted: 1 of 3 done; what is done stays")
     assert signal.getsignal(signal.SIGINT) is before
 
 
