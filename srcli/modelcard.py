@@ -166,8 +166,14 @@ def _recipe(entry: Entry) -> list[str]:
         lines += ["", f"{trained}{f', {steps}' if steps else ''} with", "", "```sh", command, "```"]
         trained = "Resumed with other settings"
     for run in training.get("averaged_with", []):
-        lines += ["", f"The weights are the mean of this run and one of {run['steps_done']:,} steps before it."]
+        lines += ["", f"The weights are averaged {averaged_with(run)}."]
     return lines
+
+
+def averaged_with(run: dict[str, Any]) -> str:
+    """Say of which run before it a network's weights were averaged with."""
+    minutes = f" in {run['minutes_done']} minutes" if "minutes_done" in run else ""
+    return f"with the run before, {run['steps_done']:,} steps{minutes}"
 
 
 def _head(repo: str, entries: Sequence[Entry], licences: list[str]) -> str:

@@ -24,7 +24,7 @@ from srcli.engine.evaluate import Protocol, dataset_name, evaluate, summarize
 from srcli.engine.folders import degrade_folder, list_pictures, read_rgb
 from srcli.engine.published import published_for
 from srcli.engine.upscale import Upscaler
-from srcli.modelcard import train_command
+from srcli.modelcard import averaged_with, train_command
 from srcli.models import ARCHS, create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import UINT8, to_array
@@ -65,7 +65,7 @@ def bundle(data: Path, file: str) -> None:
         if old.get(choice, 0.0) >= new[choice]:
             print(f"{target.name} stays: {old[choice]:.3f} dB on {choice}, {file} has {new[choice]:.3f}")
             return
-    card = replace(card, licence="MIT", source="trained by srcli, from nothing but its own earlier weights", scores=scores)
+    card = replace(card, licence="MIT", source="trained by srcli, from nothing but srcli's own earlier weights", scores=scores)
     checkpoint.save(target, model, card, torch.float16)
     print(f"{target.name}: " + ", ".join(f"{name} {value:.3f} dB" for name, value in new.items()))
 
@@ -185,10 +185,7 @@ def readme(cards: dict[Path, Card]) -> str:
             "",
             f"{t.get('steps_done', 0):,} steps in {t.get('minutes_done', 0)} minutes of training ({t.get('machine', '?')})",
             f"on the pictures of `{t.get('data')}`; of its validations on `{t.get('val')}` the best was kept.",
-            *(
-                f"Averaged with the run before, {r['steps_done']:,} steps in {r['minutes_done']} minutes."
-                for r in t.get("averaged_with", [])
-            ),
+            *(f"Averaged {averaged_with(run)}." for run in t.get("averaged_with", [])),
             "",
             "```",
             train_command(card),
