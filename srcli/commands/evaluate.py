@@ -155,9 +155,6 @@ def evaluate(
             (figure, partial(_write_figure, results, protocol, wanted)),
         ]
     )
-    for file in (report, figure):
-        if file and file not in unwritten and not json:
-            console.result(str(file))
     if failed:
         _tell_failed(failed, sum(len(dataset.pictures) for dataset in datasets))
     if unwritten:

@@ -391,7 +391,7 @@ REFUSED = {
     "empty": (b"", "is empty"),
     "text": (
         b"hello",
-        "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga",
+        "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga, and videos",
     ),
     "svg": (b'<?xml version="1.0"?>\n<svg/>', "is SVG, which srcli cannot read; convert it to PNG or JPEG first"),
     "hevc in mp4": (
