@@ -5,7 +5,9 @@ would silently reduce. A picture is read whole or refused: one whose data end ea
 would decode. Animations give their first frame and a note.
 """
 
+import errno
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from srcli.errors import BadPicture
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
 from srcli.media.color import from_cmyk, hdr
 from srcli.media.dds import has_bit_fields, read_bit_fields
@@ -32,8 +35,22 @@ from srcli.media.tiff import read_deep_tiff, tiff_metadata, tiff_tags
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
 
+_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}  # of drives in a network that were out of reach for a moment
+_MOMENT = 1.0  # seconds until such a drive is asked again
+
+
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
+    """Read a picture with all it carries, turned upright, once more where its drive was away; raise BadPicture in one line."""
+    try:
+        return _read(path, max_pixels)
+    except BadPicture as error:
+        if getattr(error.__cause__, "errno", None) not in _AWAY:
+            raise
+    time.sleep(_MOMENT)
+    return _read(path, max_pixels)
+
+
+def _read(path: Path, max_pixels: int) -> Picture:
     with reading(path), opened(path) as file:
         header = open_header(file, path, max_pixels)
         image, facts = header.image, header.facts
