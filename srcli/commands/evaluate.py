@@ -96,7 +96,7 @@ def evaluate(
         raise UsageError("--figure needs --picture, the name of what it shows")
     if box and not figure:
         raise UsageError("--box needs --figure")
-    _refuse_outputs(csv, report, figure, save, [*folders, *(lr_dir or []), *(sr or [])])
+    _refuse_outputs(csv=csv, report=report, figure=figure, save=save, sources=[*folders, *(lr_dir or []), *(sr or [])])
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
@@ -142,17 +142,17 @@ def evaluate(
 
         for line in differing(results):
             console.note(line)
-    computed = _computed(results, networks, precision, f"{where}{', self-ensemble' if ensemble else ''}")
+    computed = _computed(results, networks, precision=precision, where=f"{where}{', self-ensemble' if ensemble else ''}")
     facts = {name: {"device": str(where), "ensemble": ensemble} for name in networks}
     if json:
-        _records(results, facts, against is not None)
+        _records(results, facts, published=against is not None)
     else:
-        _show(results, against is not None, computed)
+        _show(results, published=against is not None, computed=computed)
     unwritten = write_files(
         [
             (csv, partial(_write_csv, results, facts)),
-            (report, partial(_write_report, results, protocol, computed, against is not None)),
-            (figure, partial(_write_figure, results, protocol, wanted)),
+            (report, partial(_write_report, results, protocol, computed=computed, published=against is not None)),
+            (figure, partial(_write_figure, results, protocol, box=wanted)),
         ]
     )
     if failed:
@@ -184,13 +184,13 @@ def _entries(upscalers: Mapping[str, "Upscaler"], folders: Sequence[Path]) -> li
     ]
 
 
-def _write_report(results: Sequence["Result"], protocol: "Protocol", computed: str, published: bool, path: Path) -> None:
+def _write_report(results: Sequence["Result"], protocol: "Protocol", path: Path, *, computed: str, published: bool) -> None:
     from srcli.engine.report import render
 
     write_text(path, render(results, protocol, computed=computed, published=published))
 
 
-def _write_figure(results: Sequence["Result"], protocol: "Protocol", box: "Box | None", path: Path) -> None:
+def _write_figure(results: Sequence["Result"], protocol: "Protocol", path: Path, *, box: "Box | None") -> None:
     from srcli.engine.drawing import signature
     from srcli.engine.figure import draw_figure
 
@@ -245,7 +245,7 @@ def _tell_failed(failed: Mapping[Path, UserError], total: int) -> None:
     console.error(f"{len(failed)} of {total} pictures could not be scored; all means are over the others")
 
 
-def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], precision: str, where: str) -> str:
+def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], *, precision: str, where: str) -> str:
     """Say what the networks computed in, and where; with auto what that came to."""
     from srcli.engine.evaluate import precision_of
 
@@ -257,7 +257,7 @@ def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], pr
 
 
 def _refuse_outputs(
-    csv: Path | None, report: Path | None, figure: Path | None, save: Path | None, sources: Sequence[Path]
+    *, csv: Path | None, report: Path | None, figure: Path | None, save: Path | None, sources: Sequence[Path]
 ) -> None:
     """Raise a UserError where a file or folder to write is none of its kind, would be lost, or lies in one of `sources`."""
     if report and report.suffix.lower() not in (".html", ".htm"):
@@ -314,7 +314,7 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
     return target
 
 
-def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
+def _show(results: Sequence["Result"], *, published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
     from srcli.engine.bootstrap import rounded
     from srcli.engine.evaluate import duels, rgb_cells
@@ -357,7 +357,7 @@ def _show_published(results: Sequence["Result"]) -> None:
         console.footnotes([f"here {GRAY}"], numbered=False)
 
 
-def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], published: bool) -> None:
+def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], *, published: bool) -> None:
     """Print a record for every model and data set, with how it stands against those before it, then the papers' rows.
 
     `made`: how the pictures of a network were made, beside the precision.

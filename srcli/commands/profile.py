@@ -119,7 +119,7 @@ def profile(
         from srcli.engine.tiling import network_with_weights
 
         loaded = (network_with_weights(name, scale, offline=offline, say=console.note) for name in models or ARCHS)
-        _tiling(loaded, len(models or ARCHS), picture, where, draw, json=json)
+        _tiling(loaded, len(models or ARCHS), picture=picture, device=where, draw=draw, json=json)
         return
     if plot:
         from srcli.engine.drawing import check_format
@@ -273,10 +273,10 @@ def _show_scores(scale: int, draw: Draw) -> None:
 def _tiling(
     networks: "Iterable[tuple[SRModel, Weights]]",
     count: int,
+    *,
     picture: Path | None,
     device: "torch.device",
     draw: Draw,
-    *,
     json: bool,
 ) -> None:
     """Measure and print how far tiles are from the whole."""

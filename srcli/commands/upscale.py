@@ -178,7 +178,14 @@ def upscale(
     precision = one_of("--precision", precision, PRECISIONS)
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
-    box = _box(scale, width, height, long_side, min_side, one_of("--fit", fit, FITS) if fit else None)
+    box = _box(
+        scale,
+        width=width,
+        height=height,
+        long_side=long_side,
+        min_side=min_side,
+        fit=one_of("--fit", fit, FITS) if fit else None,
+    )
     side, memory = parse_tile(tile), parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     target = Path(output) if output is not None else None
@@ -256,7 +263,7 @@ def upscale(
         jobs += ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
         if ranks.leads:
-            _tell_idle(jobs, format, quality, png_level, voice)
+            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,
@@ -271,7 +278,9 @@ def upscale(
         ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, wrap=wrap)
         choice = weights.choice(ready, voice.note)
         if stream:
-            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), voice), journal)
+            _finish_stream(
+                video.upscale_stream(choice, stream, goal, flags=flags, hint=weights.hint(VIDEO), voice=voice), journal
+            )
             return
         swift = () if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
@@ -279,23 +288,25 @@ def upscale(
         if watch:
             again: set[Path] = set()
             watched = arrivals(Path(sources[0]), recursive=recursive, output=target, again=again, idle=watch_idle)
-            tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
+            tally = upscale_arrivals(
+                choice, watched, again=again, plan=partial(plan, sources), flags=flags, ranks=ranks, how=writing
+            )
         elif dry_run:
             if ranks.leads:
-                show_plan(jobs, flags, forecast, writing)
+                show_plan(jobs, flags, forecast=forecast, how=writing)
             return
         else:
-            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if voice.notes else None)
+            tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=writing, forecast=forecast if voice.notes else None)
             if not any(job.video for job in jobs) and flags != video.Flags():
                 voice.note("there is no video: the flags for videos change nothing")
             if ranks.leads:
                 list_failures(tally)
             if shown and ranks.leads and not piped:
                 show_results(_made(jobs, tally), shown)
-    sum_up(tally, choice, ranks, writing)
+    sum_up(tally, choice, ranks=ranks, how=writing)
 
 
-def _tell_idle(jobs: "list[Job]", format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
+def _tell_idle(jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
     """Say which flags are of formats that no result has."""
     written = {job.format for job in jobs if not job.skip}
     if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
@@ -388,11 +399,11 @@ def _through_pipes(
 
 def _resizer(
     networks: "list[SRModel]",
+    *,
     upscaler: "Callable[[SRModel], Upscaler]",
     memory: int | None,
     goal: "float | Box",
     wrap: bool,
-    *,
     name: str | None,
     say: Say,
 ) -> "Resizer":
@@ -440,7 +451,13 @@ def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool)
 
 
 def _box(
-    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: "Fit | None"
+    scale: float | None,
+    *,
+    width: int | None,
+    height: int | None,
+    long_side: int | None,
+    min_side: int | None,
+    fit: "Fit | None",
 ) -> "Box | None":
     """Return the size in px that results get, None where it is a factor; refuse sizes that say two things."""
     from srcli.media.jobs import Box

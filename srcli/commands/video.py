@@ -142,7 +142,7 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
 
 
 def upscale_stream(
-    choice: "Choice", stream: Stream, scale: "float | Box", flags: Flags, hint: str, voice: console.Voice
+    choice: "Choice", stream: Stream, scale: "float | Box", *, flags: Flags, hint: str, voice: console.Voice
 ) -> "VideoDone":
     """Upscale frames into stdout; what was lost of the source is the result's `error`.
 
@@ -262,9 +262,9 @@ def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "
 def upscale_one(
     choice: "Choice",
     plan: "VideoPlan | VideoDone",
+    *,
     ranks: "Team",
     voice: console.Voice,
-    *,
     quality: int | None,
     png_level: int,
 ) -> "tuple[VideoDone, bool]":

@@ -182,7 +182,7 @@ def upscale_video(
     fresh = job.fresh and not (is_sequence(job.target) and parts.folder.is_dir())  # then those there are of a run before
     write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
-        done = _made(resizer, plan, parts, team, write, tick)
+        done = _made(resizer, plan, parts, team=team, write=write, tick=tick)
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
 
 
@@ -190,6 +190,7 @@ def _made(
     resizer: Resizer,
     plan: VideoPlan,
     parts: Parts,
+    *,
     team: Team,
     write: Callable[[int, Timed], None],
     tick: Callable[[Progress], None],
@@ -205,7 +206,7 @@ def _made(
         if team.leads:
             parts.remove()
         return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
-    run = _Run(resizer, plan, parts, team, precision, write, tick)
+    run = _Run(resizer, plan, parts, team=team, precision=precision, write=write, tick=tick)
     with team.together(), _memory_for(job):
         for track in plan.tracks:
             run.compute(track)
@@ -266,6 +267,7 @@ class _Run:
         resizer: Resizer,
         plan: VideoPlan,
         parts: Parts,
+        *,
         team: Team,
         precision: Precision | None,
         write: Callable[[int, Timed], None],

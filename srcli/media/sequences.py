@@ -38,14 +38,16 @@ def probe_pictures(source: Path, rate: Fraction) -> Video:
     if is_sequence(source):
         files = numbered(source)
         first = read_image(files[0])
-        return _video(first, first.alpha is not None, 1 / (rate * _TICKS), rate, len(files))
+        return _video(first, alpha=first.alpha is not None, time_base=1 / (rate * _TICKS), rate=rate, frames=len(files))
     frames = _timed(_animation(source))
     alpha = any(frame.alpha is not None and frame.alpha.min() < 255 for frame in frames)
     rate = (1000 * Fraction(len(frames), frames[-1].pts + frames[-1].duration)).limit_denominator(1000)
-    return _video(Picture(frames[0].pixels, frames[0].alpha), alpha, Fraction(1, 1000), rate, len(frames))
+    return _video(
+        Picture(frames[0].pixels, frames[0].alpha), alpha=alpha, time_base=Fraction(1, 1000), rate=rate, frames=len(frames)
+    )
 
 
-def _video(first: Picture, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
+def _video(first: Picture, *, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
     # 4:2:0 is what players play
     pix_fmt = ("yuva420p" if alpha else "yuv420p") + ("10le" if first.pixels.dtype != np.uint8 else "")
     track = Track(

@@ -416,7 +416,10 @@ def test_sound_that_falls_back_by_itself_goes_on_when_it_has_caught_up(tmp_path,
 
     silenced: dict[int, Fraction] = {}
     with av.open(str(make_clip(tmp_path / "clip.mkv", frames=50, tone=True))) as source:
-        times = [float(packet.dts * packet.time_base) for packet in containers._continued(packets(), (), False, silenced)]
+        times = [
+            float(packet.dts * packet.time_base)
+            for packet in containers._continued(packets(), (), cut=False, silenced=silenced)
+        ]
     assert times == sorted(set(times))
     assert times[-1] == pytest.approx(2 - left_out if back < 1 else 1, abs=0.15)
     assert [float(seconds) for seconds in silenced.values()] == [pytest.approx(left_out, abs=0.1)]
