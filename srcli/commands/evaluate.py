@@ -12,6 +12,7 @@ import typer
 from srcli import console, zoo
 from srcli.commands.options import (
     PRECISIONS,
+    AnyPrecision,
     Device,
     Ensemble,
     Json,
@@ -30,6 +31,8 @@ from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
+    import torch
+
     from srcli.engine.crops import Box
     from srcli.engine.evaluate import Channel, Dataset, Entry, Protocol, Result, Score
     from srcli.engine.upscale import Upscaler
@@ -102,7 +105,6 @@ def evaluate(
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, Protocol, check_pictures, open_datasets
     from srcli.engine.figure import check_figure
-    from srcli.engine.upscale import Upscaler
 
     datasets = open_datasets(folders, lr_dir or ())
     if picture:
@@ -123,18 +125,8 @@ def evaluate(
     if figure:
         check_figure(figure)
     wanted = _box(box, datasets[0].pictures[0], protocol) if box else None
-    upscalers = {
-        # what comes in a file of one precision is in that one; fp32 is what is asked for where nothing is said
-        name: Upscaler(
-            network,
-            device=where,
-            precision="auto" if precision == "fp32" and network.precision else precision,
-            tile=side,
-            ensemble=ensemble,
-        )
-        for name, network in networks.items()
-    }
-    entries = _entries(upscalers, sr or ())
+    ready = partial(_upscaler, device=where, precision=precision, tile=side, ensemble=ensemble)
+    entries = _entries({name: ready(network) for name, network in networks.items()}, sr or ())
     check_pictures(datasets, entries, protocol)
     results, failed = _score(entries, datasets, protocol, save, quiet=json)
     if against:
@@ -170,6 +162,16 @@ def _box(text: str, picture: Path, protocol: "Protocol") -> "Box":
     box = parse_box(text)
     check_box(box, picture, protocol)
     return box
+
+
+def _upscaler(
+    network: "SRModel", *, device: "torch.device", precision: AnyPrecision, tile: int | None, ensemble: bool
+) -> "Upscaler":
+    """Make a network ready; one of a file of one precision is in that one, as fp32 is asked for where nothing is said."""
+    from srcli.engine.upscale import Upscaler
+
+    own = precision == "fp32" and network.precision
+    return Upscaler(network, device=device, precision="auto" if own else precision, tile=tile, ensemble=ensemble)
 
 
 def _entries(upscalers: Mapping[str, "Upscaler"], folders: Sequence[Path]) -> list["Entry"]:

@@ -191,25 +191,17 @@ def upscale(
     target = Path(output) if output is not None else None
     within = output is not None and output.endswith(("/", os.sep))
     piped = output == "-"
+    received = "-" in sources
     if piped and (json or dry_run):
         raise UsageError(f"{'--json' if json else '--dry-run'} and -o - both write to stdout: choose one")
-
-    from srcli.media import pipes
-    from srcli.media.jobs import refuse_unreadable
-
-    stream = video.stream_of(sources, raw, format, fps) if piped else None
-    if raw and not stream:
-        raise UsageError("--raw is of bare RGB from stdin to stdout: srcli upscale - -o - --raw 640x480")
-    if format in ("y4m", "rgb") and not stream:
-        raise UsageError(f"--format {format} is for -o -, and one video")
     if watch:
         _refuse_watch(sources, target, piped=piped, dry_run=dry_run, show=show is not None, fps=fps)
-    received = "-" in sources
-    if stream:
-        video.refuse_of_files(stream, format, flags)
-        pipes.refuse_terminal()
-    else:
+    stream = _stream(sources, raw=raw, format=format, flags=flags, piped=piped)
+    if not stream:
         sources, target = _through_pipes(context, sources, target, piped=piped)
+
+    from srcli.media.jobs import refuse_unreadable
+
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
 
@@ -374,6 +366,21 @@ def _stoppable(ranks: "Team", advice: Callable[[], str] | None, *, keeps: bool) 
     finally:
         for each, handler in before.items():
             signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
+
+
+def _stream(sources: list[str], *, raw: str | None, format: str, flags: video.Flags, piped: bool) -> video.Stream | None:
+    """Tell whether frames are to go to stdout, and refuse what is of those alone, or not for them."""
+    stream = video.stream_of(sources, raw, format, flags.fps) if piped else None
+    if raw and not stream:
+        raise UsageError("--raw is of bare RGB from stdin to stdout: srcli upscale - -o - --raw 640x480")
+    if format in ("y4m", "rgb") and not stream:
+        raise UsageError(f"--format {format} is for -o -, and one video")
+    if stream:
+        from srcli.media import pipes
+
+        video.refuse_of_files(stream, format, flags)
+        pipes.refuse_terminal()
+    return stream
 
 
 def _through_pipes(
