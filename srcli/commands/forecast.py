@@ -38,7 +38,7 @@ class Forecast:
     def warn(self, jobs: "list[Job]") -> None:
         """Say which weights suit, or are taken, where pictures or videos were compressed."""
         from srcli.engine.forecast import enlarged
-        from srcli.engine.suit import coarse, compressed, of_phones, quantized
+        from srcli.engine.suit import coarse, compressed, quantized, untold
         from srcli.media.picture import COMPRESSED, LOSSY
 
         read, limits = enlarged(self.choice, jobs), LOSSY if self.choice.kinds else COMPRESSED
@@ -53,8 +53,8 @@ class Forecast:
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
                 console.note(f"{_share(len(found), files)}{what} {span} or so: {said}")
-        if self.choice.kinds and self.for_photo and (phones := of_phones(read)):
-            console.note(f"{_share(len(phones), files)}HEIC: {self.for_photo}")
+        if self.choice.kinds and self.for_photo and (formats := untold(read)):
+            console.note(f"{_share(len(formats), files)}{' or '.join(sorted(set(formats)))}: {self.for_photo}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""

@@ -70,7 +70,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
     """
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
 
-    from srcli.modelcard import averaged_with, parts  # imports torch
+    from srcli.modelcard import earlier_run, parts  # imports torch
 
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters()) or None
@@ -95,7 +95,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
             for s in card.scores
         },
         "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k not in _TOLD and v not in (None, [])),
-        "averaged": " and ".join(map(averaged_with, card.training.get("averaged_with", []))),
+        "a mean": "; ".join(map(earlier_run, card.training.get("averaged_with", []))),
         "recipe": "\n".join(f"# {steps}:\n{line}" if steps else line for steps, line in parts(card)) if card.training else "",
     }
     for name, value in lines.items():

@@ -44,7 +44,7 @@ class Choice:
 
 def kind_of(job: Job) -> str:
     """Return the kind of weights for what comes as cameras, the web or the codecs of videos give it, "" for other files."""
-    if compressed([job]) or quantized([job]) or of_phones([job]):
+    if compressed([job]) or quantized([job]) or untold([job]):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
 
@@ -67,9 +67,13 @@ def quantized(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
     return [quantizer for quantizer in read if quantizer is not None and quantizer >= limits.webp]
 
 
-def of_phones(jobs: Sequence[Job]) -> list[Job]:
-    """Return the HEICs, which are lossy and, as cameras leave them, neither sharp nor free of noise."""
-    return [job for job in jobs if job.probe and job.probe.format == "heic"]
+def untold(jobs: Sequence[Job]) -> list[str]:
+    """Return the formats, in capitals, of those lossy files that do not tell how much they were compressed.
+
+    HEIC is of phones, neither sharp nor free of noise; AVIF is of the web, where it is to be small.
+    """
+    read = [job.probe for job in jobs if job.probe and not job.video]
+    return [facts.format.upper() for facts in read if facts.format in ("heic", "avif") and not facts.lossless]
 
 
 def _quality(job: Job) -> int | None:

@@ -27,6 +27,13 @@ def color_tag(primaries: int, transfer: int) -> dict[bytes, bytes]:
     return {} if plain or max(primaries, transfer) > 255 else {b"cICP": bytes([primaries, transfer, 0, 1])}
 
 
+def is_lossless_avif(file: BinaryIO) -> bool:
+    """Tell whether colours are coded as they are, by the identity matrix, which is for lossless files."""
+    head = _boxes(file)
+    start = head.find(b"colrnclx")
+    return 0 <= start < len(head) - 14 and head[start + 12 : start + 14] == bytes(2)
+
+
 def avif_depth(file: BinaryIO) -> int:
     """Tell the bits a channel: 8, 10 or 12."""
     head = _boxes(file)

@@ -10,6 +10,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from srcli.media.avif import is_lossless_avif
 from srcli.media.picture import Quality
 from srcli.media.webp import coding
 
@@ -107,6 +108,8 @@ def resized(xmp: bytes, height: int, width: int) -> bytes:
 def quality_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | None:
     if isinstance(image, JpegImageFile):
         return Quality(tuple(steps for _, steps in sorted(image.quantization.items())), max(get_sampling(image), 0))
+    if image is not None and image.format == "AVIF":
+        return Quality(lossless=is_lossless_avif(file))
     return _quality_of_webp(file) if isinstance(image, WebPImageFile) else None
 
 

@@ -30,7 +30,7 @@ class Quality(NamedTuple):
 
     tables: tuple[list[int], ...] = ()  # JPEG quantisation, 64 steps each
     subsampling: int = 0  # JPEG: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0
-    lossless: bool = False  # WebP
+    lossless: bool = False  # WebP and AVIF
     quantizer: int | None = None  # of lossy WebP, 0 to 127
 
     @property

@@ -52,6 +52,7 @@ class Probe(NamedTuple):
     format: str
     jpeg: int | None = None  # the quality of a JPEG, as `Quality` has it
     webp: int | None = None  # the quantizer of a lossy WebP
+    lossless: bool = False  # a WebP or AVIF
 
 
 class Header(NamedTuple):
@@ -189,7 +190,8 @@ def _open_everyday(file: BinaryIO, format: str) -> Header:
     orientation = orientation_of(metadata_of(image).exif)
     height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
     quality = quality_of(file, image) or Quality()
-    facts = Probe(height, width, channels, image.has_transparency_data, depth, format, quality.jpeg, quality.quantizer)
+    alpha, coded = image.has_transparency_data, (quality.jpeg, quality.quantizer, quality.lossless)
+    facts = Probe(height, width, channels, alpha, depth, format, *coded)
     return Header(image, facts, orientation)
 
 

@@ -1,15 +1,16 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.engine.suit import Choice, coarse, compressed, kind_of, of_phones
+from srcli.engine.suit import Choice, coarse, compressed, kind_of, untold
 from srcli.engine.upscale import Resizer
 from srcli.media.jobs import Job
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
-from srcli.media.probe import Probe
+from srcli.media.probe import Probe, probe
 from srcli.zoo import PHOTO, VIDEO
 from tests.clips import make_clip
 from tests.conftest import photograph
@@ -36,9 +37,21 @@ def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path
     assert coarse(job.source for job in films) == [COARSE, 40]
 
 
-def test_heic_is_as_cameras_leave_it():
+def test_lossy_files_that_do_not_tell_how_much_are_as_cameras_and_the_web_leave_them():
     heic, avif = (Job(Path("a"), Path("b"), "png", JPEG._replace(format=kind), 2) for kind in ("heic", "avif"))
-    assert ([kind_of(job) for job in (heic, avif)], of_phones([heic, avif])) == ([PHOTO, ""], [heic])
+    lossless = replace(avif, probe=avif.probe._replace(lossless=True))
+    assert [kind_of(job) for job in (heic, avif, lossless)] == [PHOTO, PHOTO, ""]
+    assert untold([heic, avif, lossless, picture(None)]) == ["HEIC", "AVIF"]
+
+
+def test_an_avif_tells_whether_it_is_lossless(tmp_path):
+    path = tmp_path / "a.avif"
+    Image.fromarray(photograph(48, 64)).save(path, quality=100)
+    assert kind_of(Job(path, path, "png", probe(path), 2)) == PHOTO
+    data = path.read_bytes()
+    at = data.index(b"colrnclx") + 12
+    path.write_bytes(data[:at] + bytes(2) + data[at + 2 :])  # as avifenc --lossless has it
+    assert kind_of(Job(path, path, "png", probe(path), 2)) == ""
 
 
 def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path):
