@@ -1,6 +1,9 @@
 """The program: its commands, and the one place where an error becomes a line and an exit code."""
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +20,45 @@ from srcli.commands.profile import profile
 from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
-from srcli.errors import INTERRUPTED, OutOfMemory, UserError, out_of_memory, quoted
+from srcli.errors import INTERRUPTED, OutOfMemory, UsageError, UserError, out_of_memory, quoted
+
+# What users of other upscalers type: the flag of ours that has to be there for it, and what is said
+_ELSEWHERE = {
+    "--fp32": ("--precision", "--fp32 is --precision fp32 here"),
+    "--fp16": ("--precision", "--fp16 is --precision fp16 here"),
+    "--tile-overlap": ("--tile", "there is no --tile-overlap here: tiles overlap by as much as the network needs"),
+    "--alpha": ("--separate-alpha", "--alpha is not needed here: alpha goes through the network too (see --separate-alpha)"),
+    "-g": ("--device", "-g is --device here: cpu, cuda, cuda:N or mps"),
+    "--gpu-id": ("--device", "--gpu-id is --device here: cpu, cuda, cuda:N or mps"),
+    "--ss": ("--start", "--ss is --start here"),
+    "--to": ("--end", "--to is --end here"),
+    "-x": ("--ensemble", "-x is --ensemble here"),
+    "-f": ("--format", "-f is --format here"),
+    "--ext": ("--format", "--ext is --format here"),
+    "path": ("pull", "srcli models path is srcli models pull here, or srcli models info for weights that ship"),
+}
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Tell those who type what other programs take what that is here, and which value a flag cannot have."""
+    try:
+        yield
+    except Exception as error:  # click's, which some versions of typer bring along
+        message, context = str(getattr(error, "message", "")), getattr(error, "ctx", None)
+        typed = re.match(r"No such (?:option|command):? '?([\w-]+)", message)
+        needed, said = _ELSEWHERE.get(typed[1] if typed else "", ("", ""))
+        if said and context and needed in _names(context.command):
+            raise UsageError(said) from None
+        invalid = getattr(error.__cause__, "errors", None)  # pydantic's, which leave out what it was
+        if invalid and message and (given := f"'{invalid()[0]['input']}'") not in message:
+            error.message = f"{message}, not {given}"  # type: ignore[attr-defined]
+        raise
+
+
+def _names(command: Any) -> set[str]:
+    """Return the flags of a command, and the commands of a group."""
+    return {flag for parameter in command.params for flag in parameter.opts} | set(getattr(command, "commands", ()))
 
 
 class _Boundary(TyperGroup):
@@ -25,7 +66,8 @@ class _Boundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _in_our_words():
+                return super().invoke(ctx)
         except UserError as error:
             console.error(str(error))
             raise typer.Exit(error.exit_code) from error

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -110,7 +109,7 @@ def picture(text: str) -> None:
     sys.stderr.flush()
 
 
-def record(item: Any, **more: Any) -> None:
+def record(item: object, **more: object) -> None:
     """Print a dataclass, or a mapping, as one JSON line; nan and inf become null."""
     result(json.dumps(jsonable(item) | jsonable(more)))
 
@@ -203,7 +202,7 @@ class Voice:
         if self.notes:
             note(message)
 
-    def outcome(self, item: Any, line: str, **more: Any) -> None:
+    def outcome(self, item: object, line: str, **more: object) -> None:
         """Print what became of a file: its record with `more` facts, or a line, unless that is empty."""
         with unread():
             if self.json:

@@ -22,7 +22,7 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """The flags contradict each other or name something that does not exist."""
+    """The flags contradict each other or have an impossible value."""
 
     exit_code = 2
 

@@ -22,7 +22,7 @@ _UNREADABLE = (
     *(pickle.UnpicklingError, struct.error, EOFError, OSError, RuntimeError, ValueError, TypeError),
     *(LookupError, AttributeError, ArithmeticError, AssertionError),
 )
-_WRAPPERS = ("averaged", "params_ema", "params", "state_dict", "net", "model")
+_WRAPPERS = ("averaged", "params_ema", "params-ema", "params", "model_state_dict", "state_dict", "net", "model")
 
 # A regular expression over their names and what it becomes in ours; applied in order.
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -210,7 +210,7 @@ def tensors_in(path: Path, content: Any) -> dict[str, Tensor]:
     named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
     if not named or not content:
         raise BadCheckpoint(f"'{path}' holds no table of tensors; is it a training state of another program?")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+    return {key.removeprefix("module.").removeprefix("netG."): value for key, value in content.items()}
 
 
 class Recognised(NamedTuple):

@@ -252,7 +252,7 @@ def _look(source: Source, *, offline: bool) -> _Known:
     commit = _cached_commit(source)
     cached = _cached_names(source, commit)
     if not cached:
-        raise WeightsNotFound(f"'{source}' is not in the cache, and {answer}")
+        raise WeightsNotFound(f"'{source}' is not in the cache, and {answer}; {_how_to_get(source)}")
     listing = _cache_of(source) / _LISTINGS / (commit or "none")
     listed = listing.is_file()
     names = listing.read_text(encoding="utf-8").splitlines() if listed else cached
@@ -277,8 +277,15 @@ def _chosen(source: Source, known: _Known, pick: Callable[[list[str]], str]) -> 
     except WeightsNotFound as error:
         raise WeightsNotFound(f"{error} (as far as the cache knows: {known.why})" if known.why else str(error)) from error
     if known.info is None and name not in known.cached:
-        raise WeightsNotFound(f"'{name}' of '{source}' is not in the cache, and {known.why}")
+        raise WeightsNotFound(f"'{name}' of '{source}' is not in the cache, and {known.why}; {_how_to_get(source, name)}")
     return name
+
+
+def _how_to_get(source: Source, file: str = "") -> str:
+    """Say what puts weights into the cache, and which folder that is."""
+    where = f"/{file}" if file else ""
+    revision = f"@{source.revision}" if source.revision else ""
+    return f"with the Hub in reach, srcli models pull {PREFIX}{source.repo}{where}{revision} puts it into '{_cache()}'"
 
 
 def _ask(source: Source) -> "ModelInfo | str":

@@ -166,9 +166,15 @@ def _recipe(entry: Entry) -> list[str]:
         lines += ["", f"{trained}{f', {steps}' if steps else ''} with", "", "```sh", command, "```"]
         trained = "Resumed with other settings"
     for run in training.get("averaged_with", []):
-        share = f"A share of {run['share']:.3g}" if "share" in run else "A part"
-        lines += ["", f"{share} of the weights is of an earlier run, of {run['steps_done']:,} steps."]
+        lines += ["", f"Of the weights {earlier_run(run)}."]
     return lines
+
+
+def earlier_run(run: dict[str, Any]) -> str:
+    """Say what share an earlier run has in a mean of weights."""
+    share = f"a share of {run['share']:.3g}" if "share" in run else "a part"
+    minutes = f" in {run['minutes_done']} minutes" if "minutes_done" in run else ""
+    return f"{share} is of an earlier run, {run['steps_done']:,} steps{minutes}"
 
 
 def _head(repo: str, entries: Sequence[Entry], licences: list[str]) -> str:

@@ -47,7 +47,7 @@ def draw(pixels: np.ndarray, protocol: Protocol, *, true_color: bool = True) -> 
         return _iterm(_png(pixels), pixels.shape[1], pixels.shape[0])
     if protocol == "sixel":
         return _sixel(pixels)
-    return _blocks(pixels, true_color)
+    return _blocks(pixels, true_color=true_color)
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -98,22 +98,24 @@ def _runs(sixels: np.ndarray) -> str:
     )
 
 
-def _blocks(pixels: np.ndarray, true_color: bool) -> str:
+def _blocks(pixels: np.ndarray, *, true_color: bool) -> str:
     """Draw two rows a line: the upper half block in the upper colour on the lower one."""
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, pixels[-1:]])
-    return "".join(f"{''.join(_cells(pixels[i], pixels[i + 1], true_color))}\x1b[0m\n" for i in range(0, len(pixels), 2))
+    return "".join(
+        f"{''.join(_cells(pixels[i], pixels[i + 1], true_color=true_color))}\x1b[0m\n" for i in range(0, len(pixels), 2)
+    )
 
 
-def _cells(upper: np.ndarray, lower: np.ndarray, true_color: bool) -> Iterator[str]:
+def _cells(upper: np.ndarray, lower: np.ndarray, *, true_color: bool) -> Iterator[str]:
     before = None
     for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-        colors = (_color(top, true_color), _color(bottom, true_color))
+        colors = (_color(top, true_color=true_color), _color(bottom, true_color=true_color))
         yield "▀" if colors == before else f"\x1b[38;{colors[0]};48;{colors[1]}m▀"
         before = colors
 
 
-def _color(rgb: list[int], true_color: bool) -> str:
+def _color(rgb: list[int], *, true_color: bool) -> str:
     """Return the parameters of a colour: itself, or the nearest of xterm's 6x6x6 cube and 24 grays."""
     if true_color:
         return f"2;{rgb[0]};{rgb[1]};{rgb[2]}"

@@ -93,8 +93,8 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     if reference.startswith(hub.PREFIX):
         source, file = hub.parse(reference)
         if file:
-            return _fetched(source, hub.pick_file(source, file), offline, say).path
-        return _picked(source, hub.pick_scale(source, scale, DEFAULT_SCALE), offline, say)
+            return _fetched(source, hub.pick_file(source, file), offline=offline, say=say).path
+        return _picked(source, hub.pick_scale(source, scale, DEFAULT_SCALE), offline=offline, say=say)
     if _like_path(reference):
         raise WeightsNotFound(_without_weights(reference) or f"no weights file '{reference}'{_hub_hint(reference)}")
     files = shipped()
@@ -103,7 +103,7 @@ def find_weights(reference: str, scale: int | None = None, *, offline: bool = Fa
     if computed(reference, scale):
         raise WeightsNotFound("'bicubic' is computed, and has no weights")
     if wanted not in same and (wanted or not same) and (elsewhere := _elsewhere()):
-        return _picked(elsewhere, _pick_name(elsewhere, name, wanted), offline, say)
+        return _picked(elsewhere, _pick_name(elsewhere, name, wanted), offline=offline, say=say)
     if not same:
         raise WeightsNotFound(_unknown(reference, name, files, wanted or DEFAULT_SCALE))
     if wanted is None:
@@ -311,7 +311,7 @@ def _elsewhere() -> hub.Source | None:
         raise UsageError(f"{ELSEWHERE} takes owner/repo[@revision], not '{named}'") from error
 
 
-def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> hub.Fetched:
+def _fetched(source: hub.Source, pick: Callable[[list[str]], str], *, offline: bool, say: Say) -> hub.Fetched:
     """Fetch from the Hub and say, the first time, under which licence, or that the Hub is out of reach."""
     found = hub.fetch(source, pick, offline=offline)
     path, licence = found.path, found.licence
@@ -326,9 +326,9 @@ def _fetched(source: hub.Source, pick: Callable[[list[str]], str], offline: bool
     return found
 
 
-def _picked(source: hub.Source, pick: Callable[[list[str]], str], offline: bool, say: Say) -> Path:
+def _picked(source: hub.Source, pick: Callable[[list[str]], str], *, offline: bool, say: Say) -> Path:
     """Fetch what is not named but chosen; say so where there may be more to choose from."""
-    found = _fetched(source, pick, offline, say)
+    found = _fetched(source, pick, offline=offline, say=say)
     if not found.listed:
         say(f"{found.path.name} is chosen of what is in the cache; what else {source} holds is not known")
     return found.path

@@ -144,9 +144,10 @@ def test_rdsrn_keeps_the_learned_gains(save):
     assert torch.equal(ours["block.second.refine1.gain"], theirs["rbs.0.rdbs.x_scale_5.scale"])
 
 
-@pytest.mark.parametrize("wrapper", ["params_ema", "params", "state_dict", "net", "model"])
-def test_wrappers_and_parallel_prefixes_are_taken_off(wrapper, save):
-    state = {f"module.{name}": value for name, value in imitation("PANx4_DF2K.pth").items()}
+@pytest.mark.parametrize("prefix", ["module.", "netG.", "module.netG."])
+@pytest.mark.parametrize("wrapper", ["params_ema", "params-ema", "params", "model_state_dict", "state_dict", "net", "model"])
+def test_wrappers_and_prefixes_are_taken_off(wrapper, prefix, save):
+    state = {f"{prefix}{name}": value for name, value in imitation("PANx4_DF2K.pth").items()}
     assert opened(save({wrapper: state, "epoch": 7})).arch == "pan"
 
 

@@ -38,6 +38,33 @@ def test_the_list_of_commands_cuts_no_sentence_short_at_80_columns(group):
     assert "..." not in listed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upscale", "a.png", "--fp32"], "--fp32 is --precision fp32 here"),
+        (["eval", "in", "--fp32"], "--fp32 is --precision fp32 here"),
+        (
+            ["upscale", "a.png", "--tile-overlap", "8"],
+            "there is no --tile-overlap here: tiles overlap by as much as the network needs",
+        ),
+        (["upscale", "a.png", "-g", "0"], "-g is --device here: cpu, cuda, cuda:N or mps"),
+        (["upscale", "a.mp4", "--ss", "3"], "--ss is --start here"),
+        (["models", "path", "rfdn"], "srcli models path is srcli models pull here, or srcli models info for weights that ship"),
+    ],
+)
+def test_what_other_programs_take_is_answered_with_ours(arguments, said):
+    result = srcli(*arguments)
+    assert (result.exit_code, result.stderr) == (2, f"error: {said}\n")
+
+
+def test_a_command_without_our_flag_does_not_name_it():
+    assert "is --start here" not in srcli("eval", "in", "--ss", "3").stderr
+
+
+def test_a_value_that_is_out_of_range_is_quoted():
+    assert srcli("upscale", "a.png", "--quality", "0").stderr.rstrip().endswith("not '0'")
+
+
 def test_completion_completes_commands():
     environment = {**os.environ, "_SRCLI_COMPLETE": "complete_bash", "COMP_WORDS": "srcli exp", "COMP_CWORD": "1"}
     code = "import sys; sys.argv = ['srcli']; from srcli.cli import app; app(prog_name='srcli')"

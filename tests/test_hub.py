@@ -111,6 +111,8 @@ def test_what_is_cached_works_without_the_hub(server, weights):
     asked = len(server.asked)
     assert _opened("hf:me/nets", offline=True) == ("fsrcnn", 4, [])
     assert len(server.asked) == asked
+    with pytest.raises(WeightsNotFound, match=r"--offline is given; .*, srcli models pull hf:me/others@v1 puts it into '"):
+        _opened("hf:me/others@v1", offline=True)
     with pytest.raises(WeightsNotFound, match=r"'hf:me/others' is not in the cache, and --offline is given"):
         _opened("hf:me/others", offline=True)
     with pytest.raises(WeightsNotFound, match=rf"'hf:me/others' is not in the cache, and {server.url} cannot be reached"):
@@ -131,6 +133,9 @@ def test_without_the_hub_no_other_network_is_taken_than_with_it(server, weights,
             with pytest.raises(WeightsNotFound, match=r"'fsrcnn_x4\.safetensors' of 'hf:me/nets' is not in the cache, and "):
                 _opened(reference, scale, offline=offline)
     with pytest.raises(WeightsNotFound, match=r"of 'hf:me/nets' is not in the cache, and --offline is given"):
+        _opened("hf:me/nets/fsrcnn_x4.safetensors", offline=True)
+    pull = r"srcli models pull hf:me/nets/fsrcnn_x4\.safetensors puts it into '.*cache'$"
+    with pytest.raises(WeightsNotFound, match=f"with the Hub in reach, {pull}"):
         _opened("hf:me/nets/fsrcnn_x4.safetensors", offline=True)
     with pytest.raises(WeightsNotFound, match=r"has no file 'a\.pth'; .*\(as far as the cache knows: --offline is given\)"):
         _opened("hf:me/nets/a.pth", offline=True)

@@ -12,6 +12,7 @@ import typer
 from srcli import console, zoo
 from srcli.commands.options import (
     PRECISIONS,
+    AnyPrecision,
     Device,
     Ensemble,
     Json,
@@ -30,6 +31,8 @@ from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
 
 if TYPE_CHECKING:
+    import torch
+
     from srcli.engine.crops import Box
     from srcli.engine.evaluate import Channel, Dataset, Entry, Protocol, Result, Score
     from srcli.engine.upscale import Upscaler
@@ -96,13 +99,12 @@ def evaluate(
         raise UsageError("--figure needs --picture, the name of what it shows")
     if box and not figure:
         raise UsageError("--box needs --figure")
-    _refuse_outputs(csv, report, figure, save, [*folders, *(lr_dir or []), *(sr or [])])
+    _refuse_outputs(csv=csv, report=report, figure=figure, save=save, sources=[*folders, *(lr_dir or []), *(sr or [])])
     side = parse_tile(tile)
 
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, Protocol, check_pictures, open_datasets
     from srcli.engine.figure import check_figure
-    from srcli.engine.upscale import Upscaler
 
     datasets = open_datasets(folders, lr_dir or ())
     if picture:
@@ -123,18 +125,8 @@ def evaluate(
     if figure:
         check_figure(figure)
     wanted = _box(box, datasets[0].pictures[0], protocol) if box else None
-    upscalers = {
-        # what comes in a file of one precision is in that one; fp32 is what is asked for where nothing is said
-        name: Upscaler(
-            network,
-            device=where,
-            precision="auto" if precision == "fp32" and network.precision else precision,
-            tile=side,
-            ensemble=ensemble,
-        )
-        for name, network in networks.items()
-    }
-    entries = _entries(upscalers, sr or ())
+    ready = partial(_upscaler, device=where, precision=precision, tile=side, ensemble=ensemble)
+    entries = _entries({name: ready(network) for name, network in networks.items()}, sr or ())
     check_pictures(datasets, entries, protocol)
     results, failed = _score(entries, datasets, protocol, save, quiet=json)
     if against:
@@ -142,22 +134,19 @@ def evaluate(
 
         for line in differing(results):
             console.note(line)
-    computed = _computed(results, networks, precision, f"{where}{', self-ensemble' if ensemble else ''}")
+    computed = _computed(results, networks, precision=precision, where=f"{where}{', self-ensemble' if ensemble else ''}")
     facts = {name: {"device": str(where), "ensemble": ensemble} for name in networks}
     if json:
-        _records(results, facts, against is not None)
+        _records(results, facts, published=against is not None)
     else:
-        _show(results, against is not None, computed)
+        _show(results, published=against is not None, computed=computed)
     unwritten = write_files(
         [
             (csv, partial(_write_csv, results, facts)),
-            (report, partial(_write_report, results, protocol, computed, against is not None)),
-            (figure, partial(_write_figure, results, protocol, wanted)),
+            (report, partial(_write_report, results, protocol, computed=computed, published=against is not None)),
+            (figure, partial(_write_figure, results, protocol, box=wanted)),
         ]
     )
-    for file in (report, figure):
-        if file and file not in unwritten and not json:
-            console.result(str(file))
     if failed:
         _tell_failed(failed, sum(len(dataset.pictures) for dataset in datasets))
     if unwritten:
@@ -175,6 +164,16 @@ def _box(text: str, picture: Path, protocol: "Protocol") -> "Box":
     return box
 
 
+def _upscaler(
+    network: "SRModel", *, device: "torch.device", precision: AnyPrecision, tile: int | None, ensemble: bool
+) -> "Upscaler":
+    """Make a network ready; one of a file of one precision is in that one, as fp32 is asked for where nothing is said."""
+    from srcli.engine.upscale import Upscaler
+
+    own = precision == "fp32" and network.precision
+    return Upscaler(network, device=device, precision="auto" if own else precision, tile=tile, ensemble=ensemble)
+
+
 def _entries(upscalers: Mapping[str, "Upscaler"], folders: Sequence[Path]) -> list["Entry"]:
     """Put the networks and the folders of ready pictures under short names."""
     from srcli.engine.evaluate import Entry
@@ -187,13 +186,13 @@ def _entries(upscalers: Mapping[str, "Upscaler"], folders: Sequence[Path]) -> li
     ]
 
 
-def _write_report(results: Sequence["Result"], protocol: "Protocol", computed: str, published: bool, path: Path) -> None:
+def _write_report(results: Sequence["Result"], protocol: "Protocol", path: Path, *, computed: str, published: bool) -> None:
     from srcli.engine.report import render
 
     write_text(path, render(results, protocol, computed=computed, published=published))
 
 
-def _write_figure(results: Sequence["Result"], protocol: "Protocol", box: "Box | None", path: Path) -> None:
+def _write_figure(results: Sequence["Result"], protocol: "Protocol", path: Path, *, box: "Box | None") -> None:
     from srcli.engine.drawing import signature
     from srcli.engine.figure import draw_figure
 
@@ -248,7 +247,7 @@ def _tell_failed(failed: Mapping[Path, UserError], total: int) -> None:
     console.error(f"{len(failed)} of {total} pictures could not be scored; all means are over the others")
 
 
-def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], precision: str, where: str) -> str:
+def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], *, precision: str, where: str) -> str:
     """Say what the networks computed in, and where; with auto what that came to."""
     from srcli.engine.evaluate import precision_of
 
@@ -260,7 +259,7 @@ def _computed(results: Sequence["Result"], networks: Mapping[str, "SRModel"], pr
 
 
 def _refuse_outputs(
-    csv: Path | None, report: Path | None, figure: Path | None, save: Path | None, sources: Sequence[Path]
+    *, csv: Path | None, report: Path | None, figure: Path | None, save: Path | None, sources: Sequence[Path]
 ) -> None:
     """Raise a UserError where a file or folder to write is none of its kind, would be lost, or lies in one of `sources`."""
     if report and report.suffix.lower() not in (".html", ".htm"):
@@ -317,7 +316,7 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
     return target
 
 
-def _show(results: Sequence["Result"], published: bool, computed: str) -> None:
+def _show(results: Sequence["Result"], *, published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
     from srcli.engine.bootstrap import rounded
     from srcli.engine.evaluate import duels, rgb_cells
@@ -360,7 +359,7 @@ def _show_published(results: Sequence["Result"]) -> None:
         console.footnotes([f"here {GRAY}"], numbered=False)
 
 
-def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], published: bool) -> None:
+def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], *, published: bool) -> None:
     """Print a record for every model and data set, with how it stands against those before it, then the papers' rows.
 
     `made`: how the pictures of a network were made, beside the precision.

@@ -87,13 +87,13 @@ class Forecast:
             self.warn(jobs)
             console.note(f"{len(jobs)} to upscale, {sum(job.pixels for job in left):,} px in all")
             console.note(self.told(expected_seconds(self.choice, left), left))
-            for folder, needed, free in places:
-                console.note(f"about {mib(needed)} needed, {mib(free)} free in '{folder}' (a cautious estimate)")
+            for disk in places:
+                console.note(f"about {mib(disk.needed)} needed, {mib(disk.free)} free in '{disk.folder}' (a cautious estimate)")
             for place, needed, free in memories:
                 console.note(f"at least {mib(needed)} of {place} needed, {mib(free)} free (a cautious estimate)")
-        for folder, needed, free in places:
-            if needed > free:
-                raise BadFolder(f"'{folder}' has {mib(free)} free, but the results take about {mib(needed)}")
+        for disk in places:
+            if disk.needed > disk.free:
+                raise BadFolder(f"'{disk.folder}' has {mib(disk.free)} free, but the results take about {mib(disk.needed)}")
         for place, needed, free in memories:
             if needed > free:
                 raise UserError(f"{mib(free)} of {place} are free, but the work takes about {mib(needed)}")
@@ -104,6 +104,17 @@ class Forecast:
         with suppress(UserError):  # of weights that nobody asked for
             return expected_seconds(swift.choice(), jobs)
         return float("inf")
+
+
+def check_disks(jobs: "list[Job]", voice: console.Voice) -> None:
+    """Raise BadFolder where a disk cannot hold the results, be they plain; say where it may not hold all of them."""
+    from srcli.media.footprint import disks
+
+    for folder, needed, least, free in disks(jobs):
+        if least > free:
+            raise BadFolder(f"'{folder}' has {mib(free)} free, but the results take at least {mib(least)}")
+        if needed > free:
+            voice.note(f"'{folder}' has {mib(free)} free, and the results may take {mib(needed)} (a cautious estimate)")
 
 
 def _share(count: int, files: int) -> str:

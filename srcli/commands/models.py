@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, check, fetch, publish and convert weights.")
 THEIRS = "the authors'"  # the licence of converted weights: srcli cannot know more
+_TOLD = ("parts", "averaged_with")  # of a training: in words of their own
 SETS = ("Set5", "Set14", "Kodak24")
 Reference = Annotated[
     str, typer.Argument(metavar="MODEL|FILE", help="A shipped name, a weights file or hf:owner/repo[/file][@revision].")
@@ -69,7 +70,7 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
     """
     path = None if zoo.computed(model, scale) else zoo.find_weights(model, scale, offline=offline, say=console.note)
 
-    from srcli.modelcard import parts  # imports torch
+    from srcli.modelcard import earlier_run, parts  # imports torch
 
     network, card = zoo.open_file(path, scale, called=model) if path else zoo.open_model(model, scale)
     parameters = sum(p.numel() for p in network.parameters()) or None
@@ -93,7 +94,8 @@ def info(model: Reference, scale: Scale = None, offline: Offline = False, json: 
             s["dataset"]: f"{s['psnr']:.3f} dB, {s['ssim']:.4f}  ({s.get('protocol', 'protocol not stated')})"
             for s in card.scores
         },
-        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k != "parts" and v not in (None, [])),
+        "training": ", ".join(f"{k}={v}" for k, v in card.training.items() if k not in _TOLD and v not in (None, [])),
+        "a mean": "; ".join(map(earlier_run, card.training.get("averaged_with", []))),
         "recipe": "\n".join(f"# {steps}:\n{line}" if steps else line for steps, line in parts(card)) if card.training else "",
     }
     for name, value in lines.items():

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 import typer
 
-from srcli.errors import UsageError
+from srcli.errors import BadFolder, UsageError
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -86,7 +86,9 @@ def common_scale(scales: Sequence[int]) -> int:
 
 
 def need_folder(path: Path) -> Path:
-    """Return `path` where it is a folder; raise UsageError."""
+    """Return `path` where it is a folder; raise BadFolder where nothing is there, UsageError where it is something else."""
+    if not path.exists():
+        raise BadFolder(f"no folder '{path}'")
     if not path.is_dir():
-        raise UsageError(f"'{path}' is not a folder" if path.exists() else f"no folder '{path}'")
+        raise UsageError(f"'{path}' is not a folder")
     return path

@@ -38,7 +38,7 @@ def _begins(path: Path, own: bytes) -> bool:
 
 
 def write_files(files: Sequence[tuple[Path | None, Callable[[Path], None]]]) -> dict[Path, UserError]:
-    """Write those files that are named; return why some could not be, of which all but the first are told."""
+    """Write those files that are named, and say so; return why some could not be, of which all but the first are told."""
     unwritten: dict[Path, UserError] = {}
     for file, write in files:
         if not file:
@@ -49,4 +49,6 @@ def write_files(files: Sequence[tuple[Path | None, Callable[[Path], None]]]) -> 
             if unwritten:
                 console.error(str(error))
             unwritten[file] = error
+        else:
+            console.note(f"written: {file}")
     return unwritten

@@ -119,7 +119,7 @@ def profile(
         from srcli.engine.tiling import network_with_weights
 
         loaded = (network_with_weights(name, scale, offline=offline, say=console.note) for name in models or ARCHS)
-        _tiling(loaded, len(models or ARCHS), picture, where, draw, json=json)
+        _tiling(loaded, len(models or ARCHS), picture=picture, device=where, draw=draw, json=json)
         return
     if plot:
         from srcli.engine.drawing import check_format
@@ -127,11 +127,8 @@ def profile(
         check_format(plot)
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
-    changes = assignments(settings, "--set") if settings else {}
-    if changes:
-        networks = [_built(name, scale or zoo.DEFAULT_SCALE, changes) for name in models or ()]
-    else:
-        networks = [zoo.open_network(name, scale, offline=offline, say=console.note) for name in models or ARCHS]
+    names = models or list(ARCHS)
+    networks = _networks(names, scale, assignments(settings, "--set") if settings else {}, offline=offline)
     factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
@@ -165,20 +162,20 @@ def profile(
         if published and not models:
             _show_scores(factor, draw)
 
-    def draw_plot(path: Path) -> None:
-        from srcli.engine.plot import plot_tradeoff, tradeoff
-
-        title = f"{dataset}, x{factor}" + (f", {size[0]}x{size[1]}, {where}, {exact}" if axis == "milliseconds" else "")
-        own = [bool(r.config) or not zoo.names_network(name, scale) for r, name in zip(rows, models or ARCHS, strict=True)]
-        drawn = [(r.counted, r.beside) for r, its in zip(rows, own, strict=True) if r.beside and not its]
-        points = tradeoff(drawn, factor, dataset, axis)
-        there = {point.label for point in points}
-        if lost := [r.label for r, its in zip(rows, own, strict=True) if models and (its or r.counted.label not in there)]:
-            console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
-        plot_tradeoff(points, path, axis=axis, title=title, dark=dark)
-
-    if unwritten := write_files([(csv, partial(_write_csv, [_record(r) for r in rows + changed])), (plot, draw_plot)]):
+    own = [bool(r.config) or not zoo.names_network(name, scale) for r, name in zip(rows, names, strict=True)]
+    measure = f", {size[0]}x{size[1]}, {where}, {exact}" if axis == "milliseconds" else ""
+    title = f"{dataset}, x{factor}{measure}"
+    write_plot = partial(_write_plot, rows, own, axis=axis, dataset=dataset, title=title, dark=dark, named=bool(models))
+    table = [_record(r) for r in rows + changed]
+    if unwritten := write_files([(csv, partial(_write_csv, table)), (plot, write_plot)]):
         raise next(iter(unwritten.values()))
+
+
+def _networks(names: Sequence[str], scale: int | None, changes: dict[str, Any], *, offline: bool) -> "list[SRModel]":
+    """Open networks by their names or files, or build them with other arguments."""
+    if changes:
+        return [_built(name, scale or zoo.DEFAULT_SCALE, changes) for name in names]
+    return [zoo.open_network(name, scale, offline=offline, say=console.note) for name in names]
 
 
 def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
@@ -192,6 +189,28 @@ def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
         model = built(arch, scale, given).eval()
     check_runs(model, arch, given)
     return model
+
+
+def _write_plot(
+    rows: Sequence[_Row],
+    own: Sequence[bool],
+    path: Path,
+    *,
+    axis: "Axis",
+    dataset: str,
+    title: str,
+    dark: bool,
+    named: bool,
+) -> None:
+    """Draw the papers' scores over cost, without what is `own`; of networks that were `named`, say which are missing."""
+    from srcli.engine.plot import plot_tradeoff, tradeoff
+
+    drawn = [(r.counted, r.beside) for r, its in zip(rows, own, strict=True) if r.beside and not its]
+    points = tradeoff(drawn, rows[0].counted.scale, dataset, axis)
+    there = {point.label for point in points}
+    if lost := [r.label for r, its in zip(rows, own, strict=True) if named and (its or r.counted.label not in there)]:
+        console.note(f"not drawn, as there is no score of it: {', '.join(lost)}")
+    plot_tradeoff(points, path, axis=axis, title=title, dark=dark)
 
 
 def _show_counts(rows: Sequence[_Row], draw: Draw, *, time: bool) -> None:
@@ -273,10 +292,10 @@ def _show_scores(scale: int, draw: Draw) -> None:
 def _tiling(
     networks: "Iterable[tuple[SRModel, Weights]]",
     count: int,
+    *,
     picture: Path | None,
     device: "torch.device",
     draw: Draw,
-    *,
     json: bool,
 ) -> None:
     """Measure and print how far tiles are from the whole."""

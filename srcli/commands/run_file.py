@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from srcli.errors import UsageError
+from srcli.errors import TrainingFailed, UsageError
 
 
 def merge(flags: dict[str, Any], file: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
@@ -71,13 +71,13 @@ def length(recipe_name: str | None, values: Mapping[str, Any]) -> int | None:
 
 
 def read(path: Path | None) -> dict[str, Any]:
-    """Read a TOML file; nothing where there is none. Raises UsageError."""
+    """Read a TOML file; nothing where none is named. Raises TrainingFailed where it cannot be read, UsageError."""
     if path is None:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read '{path}': {error.strerror}") from error
+        raise TrainingFailed(f"cannot read '{path}': {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{path}' is not TOML: {error}") from error
 

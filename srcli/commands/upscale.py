@@ -1,6 +1,8 @@
 """srcli upscale: pictures and folders of them through a network."""
 
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -60,8 +62,13 @@ def upscale(
     ] = None,
     more: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="INPUT", help="A further input.")] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="A picture's name, a folder, or - for stdout; by default beside the input."),
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="A picture's name, a folder (as with / behind it), or - for stdout; by default beside the input.",
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -171,29 +178,30 @@ def upscale(
     precision = one_of("--precision", precision, PRECISIONS)
     one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
-    box = _box(scale, width, height, long_side, min_side, one_of("--fit", fit, FITS) if fit else None)
+    box = _box(
+        scale,
+        width=width,
+        height=height,
+        long_side=long_side,
+        min_side=min_side,
+        fit=one_of("--fit", fit, FITS) if fit else None,
+    )
     side, memory = parse_tile(tile), parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
-    piped = str(output) == "-"
+    target = Path(output) if output is not None else None
+    within = output is not None and output.endswith(("/", os.sep))
+    piped = output == "-"
+    received = "-" in sources
     if piped and (json or dry_run):
         raise UsageError(f"{'--json' if json else '--dry-run'} and -o - both write to stdout: choose one")
+    if watch:
+        _refuse_watch(sources, target, piped=piped, dry_run=dry_run, show=show is not None, fps=fps)
+    stream = _stream(sources, raw=raw, format=format, flags=flags, piped=piped)
+    if not stream:
+        sources, target = _through_pipes(context, sources, target, piped=piped)
 
-    from srcli.media import pipes
     from srcli.media.jobs import refuse_unreadable
 
-    stream = video.stream_of(sources, raw, format, fps) if piped else None
-    if raw and not stream:
-        raise UsageError("--raw is of bare RGB from stdin to stdout: srcli upscale - -o - --raw 640x480")
-    if format in ("y4m", "rgb") and not stream:
-        raise UsageError(f"--format {format} is for -o -, and one video")
-    if watch:
-        _refuse_watch(sources, output, dry_run=dry_run, show=show is not None, fps=fps)
-    received = "-" in sources
-    if stream:
-        video.refuse_of_files(stream, format, flags)
-        pipes.refuse_terminal()
-    else:
-        sources, output = _through_pipes(context, sources, output)
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
 
@@ -213,9 +221,11 @@ def upscale(
     if threads:
         use_threads(threads)
     ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
+    jobs: list[Job] = []  # to do; of a watched folder and of a pipe none is known beforehand
+    how_on = partial(_goes_on, jobs, started=time.time(), exists=exists, resume=resume)
     with (
-        _stoppable(ranks, _goes_on(exists, resume), keeps=stream is None),
-        keeping(None if dry_run else report, ranks, console.error, output=output) as journal,
+        _stoppable(ranks, None if dry_run or stream else how_on, keeps=stream is None),
+        keeping(None if dry_run else report, ranks, console.error, output=target) as journal,
     ):
         weights = Weights(model, scale, several=box is not None, offline=offline)
         if journal and ranks.leads:
@@ -227,7 +237,8 @@ def upscale(
         writing = Writing(quality, level, icc, fail_fast, voice, piped, journal, weights.advice)
         plan = partial(
             plan_jobs,
-            output=output,
+            output=target,
+            within=within,
             scale=goal,
             recursive=recursive,
             format=format,
@@ -241,10 +252,10 @@ def upscale(
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
             if ranks.leads and not stream and not watch:
                 planned = plan(sources)
-        jobs: list[Job] = ranks.given(planned)
+        jobs += ranks.given(planned)
         _refuse_jobs(jobs, format, piped=piped, received=received)
         if ranks.leads:
-            _tell_idle(jobs, format, quality, png_level, voice)
+            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,
@@ -259,31 +270,35 @@ def upscale(
         ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, wrap=wrap)
         choice = weights.choice(ready, voice.note)
         if stream:
-            _finish_stream(video.upscale_stream(choice, stream, goal, flags, weights.hint(VIDEO), voice), journal)
+            _finish_stream(
+                video.upscale_stream(choice, stream, goal, flags=flags, hint=weights.hint(VIDEO), voice=voice), journal
+            )
             return
         swift = () if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
         forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
         if watch:
             again: set[Path] = set()
-            watched = arrivals(Path(sources[0]), recursive=recursive, output=output, again=again, idle=watch_idle)
-            tally = upscale_arrivals(choice, watched, again, partial(plan, sources), flags, ranks, writing)
+            watched = arrivals(Path(sources[0]), recursive=recursive, output=target, again=again, idle=watch_idle)
+            tally = upscale_arrivals(
+                choice, watched, again=again, plan=partial(plan, sources), flags=flags, ranks=ranks, how=writing
+            )
         elif dry_run:
             if ranks.leads:
-                show_plan(jobs, flags, forecast, writing)
+                show_plan(jobs, flags, forecast=forecast, how=writing)
             return
         else:
-            tally = upscale_all(choice, jobs, flags, ranks, writing, forecast if voice.notes else None)
+            tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=writing, forecast=forecast if voice.notes else None)
             if not any(job.video for job in jobs) and flags != video.Flags():
                 voice.note("there is no video: the flags for videos change nothing")
             if ranks.leads:
                 list_failures(tally)
             if shown and ranks.leads and not piped:
                 show_results(_made(jobs, tally), shown)
-    sum_up(tally, choice, ranks, writing)
+    sum_up(tally, choice, ranks=ranks, how=writing)
 
 
-def _tell_idle(jobs: "list[Job]", format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
+def _tell_idle(jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
     """Say which flags are of formats that no result has."""
     written = {job.format for job in jobs if not job.skip}
     if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
@@ -317,15 +332,18 @@ def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
     return options | ({"model": model} if model else {})
 
 
-def _goes_on(exists: str, resume: bool) -> str:
-    """Say how work that was stopped goes on."""
+def _goes_on(jobs: "list[Job]", *, started: float, exists: str, resume: bool) -> str:
+    """Say how much of the work was done when it was stopped, where that is known, and how it goes on."""
+    work = [job for job in jobs if not (job.skip or job.refused)]
+    done = sum(job.target.is_file() and (job.fresh or job.target.stat().st_mtime >= started) for job in work)
+    share = f"{done} of {len(work)} done; " if work else ""
     changes = " and".join([" with --exists skip"] * (exists != "skip") + [" without --no-resume"] * (not resume))
-    return f"what is done stays; the same command{changes} goes on from there"
+    return f"{share}what is done stays; the same command{changes} goes on from there"
 
 
 @contextmanager
-def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
-    """End on Ctrl-C, and on SIGTERM, with what is done in place, and say how to go on; a second one changes nothing.
+def _stoppable(ranks: "Team", advice: Callable[[], str] | None, *, keeps: bool) -> Iterator[None]:
+    """End on Ctrl-C, and on SIGTERM, with what is done in place, and the advice how to go on; a second one changes nothing.
 
     Where nothing is to be put in place, it ends the process at once: reading a pipe that stalls cannot be stopped otherwise.
     """
@@ -343,16 +361,32 @@ def _stoppable(ranks: "Team", advice: str, *, keeps: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if ranks.leads:
-            console.note(f"interrupted: {advice}" if keeps else "interrupted")
+            console.note(f"interrupted: {advice()}" if advice else "interrupted")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         for each, handler in before.items():
             signal.signal(each, handler or signal.SIG_DFL)  # None: of what is not Python's
 
 
-def _through_pipes(context: typer.Context, sources: list[str], output: Path | None) -> tuple[list[str], Path | None]:
+def _stream(sources: list[str], *, raw: str | None, format: str, flags: video.Flags, piped: bool) -> video.Stream | None:
+    """Tell whether frames are to go to stdout, and refuse what is of those alone, or not for them."""
+    stream = video.stream_of(sources, raw, format, flags.fps) if piped else None
+    if raw and not stream:
+        raise UsageError("--raw is of bare RGB from stdin to stdout: srcli upscale - -o - --raw 640x480")
+    if format in ("y4m", "rgb") and not stream:
+        raise UsageError(f"--format {format} is for -o -, and one video")
+    if stream:
+        from srcli.media import pipes
+
+        video.refuse_of_files(stream, format, flags)
+        pipes.refuse_terminal()
+    return stream
+
+
+def _through_pipes(
+    context: typer.Context, sources: list[str], output: Path | None, *, piped: bool
+) -> tuple[list[str], Path | None]:
     """Put files in the place of stdin and stdout, where they are named; the files vanish with the command."""
-    piped = str(output) == "-"
     if "-" not in sources and not piped:
         return sources, output
     from srcli.media import pipes
@@ -372,11 +406,11 @@ def _through_pipes(context: typer.Context, sources: list[str], output: Path | No
 
 def _resizer(
     networks: "list[SRModel]",
+    *,
     upscaler: "Callable[[SRModel], Upscaler]",
     memory: int | None,
     goal: "float | Box",
     wrap: bool,
-    *,
     name: str | None,
     say: Say,
 ) -> "Resizer":
@@ -394,14 +428,14 @@ def _resizer(
     return Resizer(upscalers, edge="wrap" if wrap else "mirror", name=name)
 
 
-def _refuse_watch(sources: list[str], output: Path | None, *, dry_run: bool, show: bool, fps: str | None) -> None:
+def _refuse_watch(sources: list[str], output: Path | None, *, piped: bool, dry_run: bool, show: bool, fps: str | None) -> None:
     if fps:
         raise UsageError("--fps is of numbered pictures and --raw, and --watch is of single files: choose one")
     if dry_run:
         raise UsageError("--watch goes on for ever and --dry-run does nothing: choose one")
     if show:
         raise UsageError("--watch goes on for ever and --show is for its end: choose one")
-    if str(output) == "-":
+    if piped:
         raise UsageError("-o - takes one picture, --watch gives many: name a folder with -o")
     if len(sources) != 1:
         raise UsageError("--watch takes one folder")
@@ -424,7 +458,13 @@ def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool)
 
 
 def _box(
-    scale: float | None, width: int | None, height: int | None, long_side: int | None, min_side: int | None, fit: "Fit | None"
+    scale: float | None,
+    *,
+    width: int | None,
+    height: int | None,
+    long_side: int | None,
+    min_side: int | None,
+    fit: "Fit | None",
 ) -> "Box | None":
     """Return the size in px that results get, None where it is a factor; refuse sizes that say two things."""
     from srcli.media.jobs import Box

@@ -142,13 +142,14 @@ def refuse_of_files(stream: Stream, format: str, flags: Flags) -> None:
 
 
 def upscale_stream(
-    choice: "Choice", stream: Stream, scale: "float | Box", flags: Flags, hint: str, voice: console.Voice
+    choice: "Choice", stream: Stream, scale: "float | Box", *, flags: Flags, hint: str, voice: console.Voice
 ) -> "VideoDone":
     """Upscale frames into stdout; what was lost of the source is the result's `error`.
 
     `hint`: what is to be said where the weights for compressed videos are taken.
     """
     from srcli.engine import video as engine
+    from srcli.media.color import hdr
     from srcli.media.streams import Raw, RgbReader, Y4mReader, lost_in_stream
     from srcli.media.video import Clip, VideoReader, probe_video
 
@@ -170,7 +171,7 @@ def upscale_stream(
     if reader.track.interlaced and not flags.deinterlace:
         voice.note("interlaced: upscaled as it is" + ("; --deinterlace mends it" if stream.path else ""))
     seen = replace(reader.track, interlaced=reader.track.interlaced and not flags.deinterlace)
-    for line in lost_in_stream(seen, stream.kind):
+    for line in (*lost_in_stream(seen, stream.kind), *hdr(seen.colors.transfer)):
         voice.note(line)
     with voice.bar(1, counted=False) as bar:
         done = engine.upscale_stream(
@@ -261,9 +262,9 @@ def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "
 def upscale_one(
     choice: "Choice",
     plan: "VideoPlan | VideoDone",
+    *,
     ranks: "Team",
     voice: console.Voice,
-    *,
     quality: int | None,
     png_level: int,
 ) -> "tuple[VideoDone, bool]":

@@ -10,7 +10,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.forecast import Forecast
+from srcli.commands.forecast import Forecast, check_disks
 from srcli.errors import UserError
 from srcli.files import sweep
 
@@ -67,7 +67,7 @@ class Tally:
         return self
 
 
-def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, how: Writing) -> None:
+def show_plan(jobs: "list[Job]", flags: video.Flags, *, forecast: Forecast, how: Writing) -> None:
     """Say what would be written, and what it takes; exit 1 where some of it cannot be."""
     pictures = [job for job in jobs if not job.video]
     shown = [_planned(job) for job in pictures]
@@ -89,11 +89,11 @@ def show_plan(jobs: "list[Job]", flags: video.Flags, forecast: Forecast, how: Wr
 def upscale_all(
     choice: "Choice",
     jobs: "list[Job]",
+    *,
     flags: video.Flags,
     ranks: "Team",
     how: Writing,
     forecast: Forecast | None = None,
-    *,
     watching: bool = False,
 ) -> Tally:
     """Upscale the pictures, then the videos; with a `forecast` long work begins with its time.
@@ -108,17 +108,19 @@ def upscale_all(
         with ranks.together():
             if ranks.leads:
                 video.refuse_others(choice, plans, how.quality)
+                check_disks([*stills(jobs), *video.tracks(plans, anew=True)], how.voice)
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
-    tally = _upscale_stills(choice, jobs, ranks, how, watching=watching)
+    tally = _upscale_stills(choice, jobs, ranks=ranks, how=how, watching=watching)
     if not tally.stopped:
-        _upscale_films(choice, plans, ranks, how, tally, watching=watching)
+        _upscale_films(choice, plans, ranks=ranks, how=how, tally=tally, watching=watching)
     return tally
 
 
 def upscale_arrivals(
     choice: "Choice",
     watched: "Iterator[list[Path]]",
+    *,
     again: set[Path],
     plan: "Callable[..., list[Job]]",
     flags: video.Flags,
@@ -139,7 +141,7 @@ def upscale_arrivals(
     for paths in watched:
         jobs, refused = plan_arrivals(paths, plan_again, made)
         made |= {job.target: job.source for job in jobs if not job.refused}
-        tally = upscale_all(choice, jobs, flags, ranks, how, watching=True)
+        tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=how, watching=True)
         for done in refused:
             _tell(done, how.voice)
             if how.journal:
@@ -155,7 +157,7 @@ def upscale_arrivals(
     return total
 
 
-def _upscale_stills(choice: "Choice", jobs: "list[Job]", ranks: "Team", how: Writing, *, watching: bool) -> Tally:
+def _upscale_stills(choice: "Choice", jobs: "list[Job]", *, ranks: "Team", how: Writing, watching: bool) -> Tally:
     """Upscale this rank's share of the pictures, with a bar; return what became of all, and how many files are tried.
 
     `watching`, a full disk stops none: they come only once.
@@ -222,7 +224,7 @@ def _note_skipped(jobs: "list[Job]", how: Writing) -> None:
 
 
 def _upscale_films(
-    choice: "Choice", plans: "list[VideoPlan | VideoDone]", ranks: "Team", how: Writing, tally: Tally, *, watching: bool
+    choice: "Choice", plans: "list[VideoPlan | VideoDone]", *, ranks: "Team", how: Writing, tally: Tally, watching: bool
 ) -> None:
     """Upscale the videos, each divided between the ranks, and count them too; on a full disk no other is tried.
 
@@ -230,7 +232,7 @@ def _upscale_films(
     """
     voice = how.voice if ranks.leads else console.SILENT
     for plan in plans:
-        done, full = video.upscale_one(choice, plan, ranks, voice, quality=how.quality, png_level=how.png_level)
+        done, full = video.upscale_one(choice, plan, ranks=ranks, voice=voice, quality=how.quality, png_level=how.png_level)
         tally.finished += 1
         tally.films += 1
         tally.failures += [done] if done.error else []
@@ -246,7 +248,7 @@ def list_failures(tally: Tally) -> None:
         console.error(reason if str(failed.input) in reason else f"{failed.input}: {reason}")
 
 
-def sum_up(tally: Tally, choice: "Choice", ranks: "Team", how: Writing) -> None:
+def sum_up(tally: Tally, choice: "Choice", *, ranks: "Team", how: Writing) -> None:
     """Sum up, and exit 1 where something failed."""
     if how.voice.notes and not how.voice.json:
         console.note(_counted(tally))

@@ -150,7 +150,7 @@ def compare_models(
         precision = upscaler.choose(part.cut(still.pixels))
         upscaler.pixels(still.pixels[:_WARM, :_WARM], precision=precision)
         started = time.monotonic()
-        pixels = _upscaled(upscaler, still.pixels, part, precision)
+        pixels = _upscaled(upscaler, still.pixels, part=part, precision=precision)
         seconds = time.monotonic() - started
         psnr, ssim = (
             (None, None) if target is None else scores_of(pixels, target, Protocol(scale, border=_shave(target, scale)))
@@ -230,7 +230,7 @@ def _places(c: Comparison) -> Html:
     return looks(overview(base, c.boxes, f"the picture with the places of its crops, at {corners} px"), places)
 
 
-def _upscaled(upscaler: Upscaler, pixels: np.ndarray, part: Box, precision: object) -> np.ndarray:
+def _upscaled(upscaler: Upscaler, pixels: np.ndarray, *, part: Box, precision: object) -> np.ndarray:
     """Upscale a part of a picture with as much of its surroundings as the network looks at."""
     tiling, s = upscaler.model.tiling, upscaler.scale
     top, left = (max(start - tiling.overlap, 0) // tiling.phase * tiling.phase for start in (part.top, part.left))

@@ -75,7 +75,7 @@ def read_curves(run: Path) -> Curves:
 
 def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark: bool = False) -> None:
     """Write the runs' losses, each kind by itself, then their PSNR where any was validated, to a .png or .svg file."""
-    theme = theme_of(dark)
+    theme = theme_of(dark=dark)
     names = list(dict.fromkeys(name for run in runs for name, stage in run.losses if np.isfinite(stage.values).any()))
     validated = any(run.psnr.steps for run in runs)
     count = len(names) + validated

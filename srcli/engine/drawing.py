@@ -15,7 +15,7 @@ from srcli.pages.palette import DARK, LIGHT, Theme
 DPI = 160
 
 
-def theme_of(dark: bool) -> Theme:
+def theme_of(*, dark: bool) -> Theme:
     """Return the colours of a plot."""
     return DARK if dark else LIGHT
 

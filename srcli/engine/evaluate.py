@@ -181,7 +181,7 @@ def score(source: Upscaler | Path, dataset: Dataset, path: Path, protocol: Proto
     name = within(path, dataset.folder)
     if isinstance(source, Path):
         hr, gray = _read_hr(path, protocol.scale)
-        return _score(name, _read_ready(source, dataset, path, hr, protocol.scale), hr, protocol, gray)
+        return _score(name, _read_ready(source, dataset, path, hr=hr, scale=protocol.scale), hr, protocol=protocol, gray=gray)
     pair = read_pair(dataset, path, protocol)
     started = time.monotonic()
     precision = source.choose(pair.lr)
@@ -189,7 +189,7 @@ def score(source: Upscaler | Path, dataset: Dataset, path: Path, protocol: Proto
     seconds = time.monotonic() - started
     if save:
         write_image(Picture(pixels=sr, alpha=None), counterpart(path, dataset.folder, save), format="png")
-    scored = _score(name, sr, pair.hr, protocol, pair.gray)
+    scored = _score(name, sr, pair.hr, protocol=protocol, gray=pair.gray)
     return replace(scored, seconds=seconds, precision=precision)
 
 
@@ -227,11 +227,11 @@ def _size(path: Path) -> tuple[int, int] | None:
     return facts.height, facts.width
 
 
-def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, scored: Score) -> np.ndarray:
+def restore(entry: Entry, dataset: Dataset, path: Path, pair: Pair, *, scored: Score) -> np.ndarray:
     """Return the SR that `score` scored for one picture, (s*H, s*W, 3) uint8, from what it said of it."""
     if isinstance(entry.source, Path):
         scale = pair.hr.shape[0] // pair.lr.shape[0]
-        return _read_ready(entry.source, dataset, path, pair.hr, scale)
+        return _read_ready(entry.source, dataset, path, hr=pair.hr, scale=scale)
     return entry.source.pixels(pair.lr, precision=scored.precision)
 
 
@@ -244,7 +244,7 @@ def read_pair(dataset: Dataset, path: Path, protocol: Protocol) -> Pair:
     return Pair(lr, hr, gray)
 
 
-def _read_ready(folder: Path, dataset: Dataset, path: Path, hr: np.ndarray, scale: int) -> np.ndarray:
+def _read_ready(folder: Path, dataset: Dataset, path: Path, *, hr: np.ndarray, scale: int) -> np.ndarray:
     """Read the SR of the HR picture at `path` that a tool put into `folder`, cropped to the HR; raise BadPicture, BadFolder.
 
     It may be larger by a px of LR, as MATLAB makes the LR of sizes that are no multiple of the scale.
@@ -409,7 +409,7 @@ def within(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _score(picture: str, sr: np.ndarray, hr: np.ndarray, protocol: Protocol, gray: bool) -> Score:
+def _score(picture: str, sr: np.ndarray, hr: np.ndarray, *, protocol: Protocol, gray: bool) -> Score:
     rgb = compare(sr, hr, replace(protocol, channel="rgb")) if protocol.channel == "both" else None
     return Score(picture, *compare(sr, hr, protocol), 0.0, gray, rgb)
 

@@ -48,7 +48,7 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     """
     dataset = results[0].dataset
     pair = read_pair(dataset, dataset.pictures[0], protocol)
-    restored = [restore(r.entry, dataset, dataset.pictures[0], pair, r.scores[0]) for r in results]
+    restored = [restore(r.entry, dataset, dataset.pictures[0], pair, scored=r.scores[0]) for r in results]
     if box is None:
         models = [sr for sr, r in zip(restored, results, strict=True) if r.entry.name != BASELINE]
         height, width = pair.hr.shape[:2]

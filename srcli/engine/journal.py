@@ -66,7 +66,7 @@ class Journal:
                 self._mark = _part(path, 0).open("a")  # held as long as the run: another must not take its lines away
             hold(self._mark)
 
-    def head(self, **facts: Any) -> None:
+    def head(self, **facts: object) -> None:
         """Take facts of the whole run, such as its machine and models."""
         self._head |= facts
 

@@ -55,7 +55,7 @@ def likeness(result: Picture, source: Picture) -> Likeness | None:
 
 
 @torch.inference_mode()
-def nearness(result: Picture, source: Picture, top: int, left: int, side: int) -> float | None:
+def nearness(result: Picture, source: Picture, *, top: int, left: int, side: int) -> float | None:
     """Compare one cell of `side` px as `likeness` does the whole: PSNR in dB.
 
     None where nothing is opaque, or the factor is no whole number.

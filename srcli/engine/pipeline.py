@@ -178,7 +178,7 @@ def _through(group: list[tuple[Job, _Decoded]], tick: Callable[[Job, float], Non
         if isinstance(first, UserError):
             results = [first]
         elif strips := _strips(first, streaming(resizer, job)):
-            done = _stream(resizer, job, strips, told, png_level)
+            done = _stream(resizer, job, strips, tick=told, png_level=png_level)
             results, precision = [done], done.precision
         elif isinstance(first, Animation):
             size = _size(first.still, job)
@@ -267,7 +267,9 @@ def _strips(source: Picture | Animation | StripReader, upscaler: Upscaler | None
     return None if constant else HeldRows(source)
 
 
-def _stream(resizer: Resizer, job: Job, strips: StripReader | HeldRows, tick: Callable[[float], None], png_level: int) -> Done:
+def _stream(
+    resizer: Resizer, job: Job, strips: StripReader | HeldRows, *, tick: Callable[[float], None], png_level: int
+) -> Done:
     """Upscale a picture whose result no memory holds: rows are read, computed and written in bands."""
     upscaler = streaming(resizer, job)
     assert upscaler is not None
@@ -379,7 +381,11 @@ def _checked(upscaled: _Upscaled, done: Done, journal: Journal | None, advice: s
         alike = likeness(result, source) if journal else None
         top, left, drawn = edges(source.pixels, PROBE) if advice or (alike and alike.far) else (0, 0, False)
         coded = source.quality.jpeg if source.quality else None  # blocks and ringing have edges as drawings do
-        near = nearness(result, source, top, left, PROBE) if drawn and advice and (coded or 100) > COMPRESSED.jpeg else None
+        near = (
+            nearness(result, source, top=top, left=left, side=PROBE)
+            if drawn and advice and (coded or 100) > COMPRESSED.jpeg
+            else None
+        )
         if near is not None and near < ASTRAY:
             done = replace(
                 done, notes=(*done.notes, f"made small again, a part is only {near:.1f} dB from the input: {advice}")
@@ -397,7 +403,10 @@ def _hard(source: Picture, result: Picture, top: int, left: int) -> bool:
     rows, columns = slice(top, top + PROBE), slice(left, left + PROBE)
     cell = Picture(source.pixels[rows, columns], None if source.alpha is None else source.alpha[rows, columns])
     (height, width), s = cell.pixels.shape[:2], result.pixels.shape[0] // source.pixels.shape[0]
-    near, plain = nearness(result, source, top, left, PROBE), likeness(resampled(cell, height * s, width * s), cell)
+    near, plain = (
+        nearness(result, source, top=top, left=left, side=PROBE),
+        likeness(resampled(cell, height * s, width * s), cell),
+    )
     return near is not None and plain is not None and near >= plain.psnr - _AS_NEAR
 
 

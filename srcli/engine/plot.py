@@ -68,12 +68,12 @@ def plot_tradeoff(
     shown = [p for p in points if p.cost > 0 and math.isfinite(p.psnr)]
     if not shown:
         raise UserError("nothing to plot: no network has both a score and a cost")
-    theme = theme_of(dark)
+    theme = theme_of(dark=dark)
     with drawn(path, _SIZE, theme) as figure:
-        _tradeoff(figure, shown, axis, title, theme)
+        _tradeoff(figure, shown, axis=axis, title=title, theme=theme)
 
 
-def _tradeoff(figure: Any, points: Sequence[Point], axis: Axis, title: str, theme: Theme) -> None:
+def _tradeoff(figure: Any, points: Sequence[Point], *, axis: Axis, title: str, theme: Theme) -> None:
     """Draw the points over a logarithmic axis, with their labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -94,10 +94,10 @@ def _tradeoff(figure: Any, points: Sequence[Point], axis: Axis, title: str, them
     axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _label(figure, axes, axes.legend(loc="best"), points, theme)
+    _label(figure, axes, axes.legend(loc="best"), points=points, theme=theme)
 
 
-def _label(figure: Any, axes: Any, legend: Any, points: Sequence[Point], theme: Theme) -> None:
+def _label(figure: Any, axes: Any, legend: Any, *, points: Sequence[Point], theme: Theme) -> None:
     """Write names beside the points that keep clear of each other and of the legend, with lines to those farther off."""
     figure.draw_without_rendering()  # lays everything out, so that places can be asked for
     figure.set_layout_engine("none")

@@ -171,7 +171,7 @@ def _picture(case: _Case, base: Result | None, main: Result, results: Sequence[R
     dataset, scores = main.dataset, [r.scores[case.place] for r in results]
     path = dataset.pictures[case.place]
     pair = read_pair(dataset, path, protocol)
-    restored = [restore(r.entry, dataset, path, pair, each) for r, each in zip(results, scores, strict=True)]
+    restored = [restore(r.entry, dataset, path, pair, scored=each) for r, each in zip(results, scores, strict=True)]
     mine = restored[[r.entry for r in results].index(main.entry)]
     boxes = _boxes(mine, restored[[r.entry for r in results].index(base.entry)] if base else None, pair.hr, protocol)
     reasons = [f"where {main.entry.label} is furthest from the HR"]

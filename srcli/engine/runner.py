@@ -140,12 +140,12 @@ class Runner:
             self.spared += len(whole) - len(todo)
         while True:
             try:
-                with self._statistics_of(whole, read, height, width, precision):
+                with self._statistics_of(whole, read, height=height, width=width, precision=precision):
                     if precision != "fp32" and not are_finite(self.model):
                         self._work.redone += len(whole)
                         precision = "fp32"
                         continue
-                    for done in self._flights(todo, read, height, width, precision, finish):
+                    for done in self._flights(todo, read, height=height, width=width, precision=precision, finish=finish):
                         yield done
                         self._work.add(todo.popleft())
                         del done
@@ -220,7 +220,7 @@ class Runner:
         return self._bytes_per_px[precision]
 
     def _statistics_of(
-        self, plan: Sequence[Tile], read: Read, height: int, width: int, precision: Precision
+        self, plan: Sequence[Tile], read: Read, *, height: int, width: int, precision: Precision
     ) -> AbstractContextManager[None]:
         def sweep() -> None:
             for tile in plan:
@@ -232,6 +232,7 @@ class Runner:
         self,
         todo: deque[Tile],
         read: Read,
+        *,
         height: int,
         width: int,
         precision: Precision,
@@ -273,7 +274,7 @@ class Runner:
         top, bottom, left, right = (n * self.scale for n in inner)
         out = out[..., top:bottom, left:right]
         if self.model.arch in ARCHS and self.model.tiling.kind in ("local", "strided") and self.model.tiling.overlap >= _FLAT:
-            _keep_flat_edges(out, x, tile, (height, width), self._plain)
+            _keep_flat_edges(out, x, tile=tile, size=(height, width), plain=self._plain)
         return out
 
     def _plain(self, colors: Tensor) -> Tensor:
@@ -292,7 +293,7 @@ class Runner:
             return in_color(self.model, x, window)
 
 
-def _keep_flat_edges(out: Tensor, x: Tensor, tile: Tile, size: tuple[int, int], plain: Callable[[Tensor], Tensor]) -> None:
+def _keep_flat_edges(out: Tensor, x: Tensor, *, tile: Tile, size: tuple[int, int], plain: Callable[[Tensor], Tensor]) -> None:
     """Give px beside the edge of a picture of `size`, where one colour is all around, what `plain` says of (K, C) colours.
 
     Networks pad with zeros, which shows there. `x` is what `tile` reads; `out`, what it gives, is changed.

@@ -56,7 +56,7 @@ def train(
         run, patches, notes = begin(settings, out, ranks, resume=resume, length=length)
         if stop_after is not None and run.step >= stop_after:
             notes.append(f"nothing is done: the run is at step {run.step}, --stop-after {stop_after}")
-        loop = _guarded(_steps(run, patches, out, stop_after, stopping), run, patches, out)
+        loop = _guarded(_steps(run, patches, out=out, stop_after=stop_after, stopping=stopping), run, patches, out)
         if not ranks.leads:
             yield from loop  # nothing: rank 0 talks
             return
@@ -152,7 +152,7 @@ def _guarded(steps: Iterator[Event], run: Run, patches: Source, out: Path) -> It
         patches.close()
 
 
-def _steps(run: Run, patches: Source, out: Path, stop_after: int | None, stopping: Callable[[], bool]) -> Iterator[Event]:
+def _steps(run: Run, patches: Source, *, out: Path, stop_after: int | None, stopping: Callable[[], bool]) -> Iterator[Event]:
     config, ranks = run.config, run.ranks
     network = ranks.network(run.model, whole=run.model.single_scale_parameters() == _size(run.model))
     total, counted = torch.zeros((), device=ranks.device), 0
@@ -264,7 +264,7 @@ def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool])
     """Score and save what has to be before the next step of a run that begins or goes on; return whether it is to stop."""
     ranks = run.ranks
     lost = ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
-    scoring = run.config.val is not None and _to_score(run, lost)
+    scoring = run.config.val is not None and _to_score(run, lost=lost)
     if not ranks.told(scoring or lost)[0]:
         return False
     if ranks.leads:
@@ -278,7 +278,7 @@ def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool])
     return ranks.told(stopping())[0] > 0
 
 
-def _to_score(run: Run, lost: bool) -> bool:
+def _to_score(run: Run, *, lost: bool) -> bool:
     """Whether a run that begins, or goes on, has to be validated first; `lost`: it is at its end without its weights."""
     if run.stale:
         return True

@@ -25,6 +25,7 @@ from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media.ahead import read_ahead, write_behind
+from srcli.media.color import hdr
 from srcli.media.containers import join, rehearse
 from srcli.media.encoding import Encoder, Encoding, Wishes, plan_encoding
 from srcli.media.formats import SEGMENT
@@ -137,7 +138,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             encoding = plan_encoding(source, size, job.format, choices.wishes)
             _try(encoding, job)
         tracks.append(UpscaledTrack(source, encoding))
-        notes += [label + note for note in encoding.notes]
+        notes += [label + note for note in (*encoding.notes, *hdr(source.colors.transfer))]
         if source.interlaced:
             what = "deinterlaced, one frame for each" if choices.deinterlace else "upscaled as it is; --deinterlace mends it"
             notes.append(f"{label}interlaced: {what}")
@@ -181,7 +182,7 @@ def upscale_video(
     fresh = job.fresh and not (is_sequence(job.target) and parts.folder.is_dir())  # then those there are of a run before
     write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
-        done = _made(resizer, plan, parts, team, write, tick)
+        done = _made(resizer, plan, parts, team=team, write=write, tick=tick)
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
 
 
@@ -189,6 +190,7 @@ def _made(
     resizer: Resizer,
     plan: VideoPlan,
     parts: Parts,
+    *,
     team: Team,
     write: Callable[[int, Timed], None],
     tick: Callable[[Progress], None],
@@ -204,7 +206,7 @@ def _made(
         if team.leads:
             parts.remove()
         return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
-    run = _Run(resizer, plan, parts, team, precision, write, tick)
+    run = _Run(resizer, plan, parts, team=team, precision=precision, write=write, tick=tick)
     with team.together(), _memory_for(job):
         for track in plan.tracks:
             run.compute(track)
@@ -265,6 +267,7 @@ class _Run:
         resizer: Resizer,
         plan: VideoPlan,
         parts: Parts,
+        *,
         team: Team,
         precision: Precision | None,
         write: Callable[[int, Timed], None],

@@ -24,7 +24,7 @@ def arrivals(
     taken: dict[Path, tuple[int, int]] = {}
     latest = time.monotonic()
     while True:
-        now = _marks(folder, recursive, output)
+        now = _marks(folder, recursive=recursive, output=output)
         ready = [
             path
             for path, mark in now.items()
@@ -69,11 +69,11 @@ def plan_arrivals(
     return kept, refused
 
 
-def _marks(folder: Path, recursive: bool, output: Path | None) -> dict[Path, tuple[int, int]]:
+def _marks(folder: Path, *, recursive: bool, output: Path | None) -> dict[Path, tuple[int, int]]:
     """Take down size and time of every file."""
     marks = {}
     try:
-        for path in pictures_in(folder, recursive, output):
+        for path in pictures_in(folder, recursive=recursive, output=output):
             with suppress(OSError):  # vanished since it was listed, or a link to nothing
                 status = path.stat()
                 marks[path] = (status.st_size, status.st_mtime_ns)

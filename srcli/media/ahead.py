@@ -27,7 +27,7 @@ def read_ahead(
 
     pool = ThreadPoolExecutor(threads, "read-ahead")
     try:
-        yield from _in_order(pool, items, outcome, depth)
+        yield from _in_order(pool, items, outcome, depth=depth)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -46,13 +46,14 @@ def write_behind(
     the caller closes early and when `items` raises. Items that wait together `weigh` at most `most`, or are one.
     """
     with ThreadPoolExecutor(1, "write-behind") as pool:
-        yield from _in_order(pool, items, function, depth, weigh, most, Future.done)
+        yield from _in_order(pool, items, function, depth=depth, weigh=weigh, most=most, due=Future.done)
 
 
 def _in_order(
     pool: ThreadPoolExecutor,
     items: Iterable[T],
     function: Callable[[T], R],
+    *,
     depth: int,
     weigh: Callable[[T], int] = lambda item: 0,
     most: int = 0,

@@ -1,4 +1,4 @@
-"""Colour profiles: CMYK and other profiles to sRGB."""
+"""Colour profiles: CMYK and other profiles to sRGB; what is coded for HDR."""
 
 import io
 from dataclasses import replace
@@ -7,6 +7,14 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.media.picture import Picture
+
+TRANSFERS = {16: "PQ", 18: "HLG"}  # code points of H.273 whose values are for HDR
+
+
+def hdr(transfer: int) -> list[str]:
+    """Say of values that are coded for HDR that no weights have seen any; nothing of others."""
+    name = TRANSFERS.get(transfer)
+    return [f"HDR ({name}): upscaled as it is coded; the weights know SDR"] if name else []
 
 
 def to_srgb(picture: Picture) -> Picture:

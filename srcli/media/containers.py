@@ -192,7 +192,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Ups
         silenced: dict[int, Fraction] = {}
         sounds = {stream.index: Span() for stream in output.container.streams if stream.type == "audio"}
         if given:
-            copied = _copied(given, plan.copies, tracks[0].anew, window, silenced)
+            copied = _copied(given, plan.copies, tracks[0].anew, window=window, silenced=silenced)
             sources.append(_measured(copied, sounds))
             _add_chapters(output.container, given, window)
         try:
@@ -515,6 +515,7 @@ def _copied(
     given: InputContainer,
     copies: Mapping[int, _Copy],
     anew: Sequence[Fraction],
+    *,
     window: _Window,
     silenced: dict[int, Fraction],
 ) -> Iterator[AnyPacket]:
@@ -527,7 +528,7 @@ def _copied(
         if (at := _sought(given, streams, window.begin - back)) is not None:
             given.seek(at)
     with suppress(av.FFmpegError):  # the data end early, which the reader of the video track has said
-        for packet in _continued(given.demux(streams), anew, window.cut, silenced):
+        for packet in _continued(given.demux(streams), anew, cut=window.cut, silenced=silenced):
             still = bool(packet.stream.disposition & Disposition.attached_pic)
             if still and packet.pts is None:
                 packet.pts = packet.dts = 0
@@ -546,7 +547,7 @@ def _copied(
 
 
 def _continued(
-    packets: Iterator[AnyPacket], anew: Sequence[Fraction], cut: bool, silenced: dict[int, Fraction]
+    packets: Iterator[AnyPacket], anew: Sequence[Fraction], *, cut: bool, silenced: dict[int, Fraction]
 ) -> Iterator[AnyPacket]:
     """Put packets later as the picture is, each time that their clock begins anew; what would overlap there is left out.
 

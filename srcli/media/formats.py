@@ -113,7 +113,7 @@ def kind_of(head: bytes, path: Path) -> str:
         if find_spec("pillow_heif"):
             return "heic"
         raise BadPicture(f"'{path}' is HEIC: pip install 'srcli[heic]' reads it, or convert it to PNG or JPEG first")
-    known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga"
+    known = "PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga, and videos"
     if kind:
         raise BadPicture(f"'{path}' is {kind}, which srcli cannot read; convert it to PNG or JPEG first")
     raise BadPicture(f"'{path}' is no picture that srcli knows; it reads {known}")

@@ -148,37 +148,40 @@ def plan_jobs(
     name: Naming | None = None,
     exists: Exists = "error",
     only: Collection[Path] | None = None,
+    within: bool = False,
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
 ) -> list[Job]:
     """Map files, folders and patterns to outputs; refuse collisions, existing outputs and sizes no file can have.
 
-    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these. `say` is
-    told what is left out: results of before that lie among the inputs; with skip, what is there and is not what would be
-    written. `warn`, or else `say`, is told which of the folders named have no picture.
+    `scale` is a factor, or the size in px that every picture gets. `only`: of the pictures found none but these.
+    `within`: `output` is a folder, whatever its name. `say` is told what is left out: results of before that lie among the
+    inputs; with skip, what is there and is not what would be written. `warn`, or else `say`, is told which of the folders
+    named have no picture.
     Raises UsageError, BadPicture, BadFolder or OutputExists, in one line. A picture that cannot be read stays a job, and so
     does, among others, one of which nothing can come: those are `refused`, and the first.
     """
     if not sources:
         raise UsageError("no input given")
     wanted = _format(format)
-    naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
+    file = output if output is not None and not within and _is_file(output) else None
+    naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": file is not None}
     if len(given := [flag for flag, there in naming.items() if there]) > 1:
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
     if suffix and ("/" in suffix or "\0" in suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [
         entry
-        for entry in _find([*_listed_too(sources)], recursive, output, say, warn or say)
+        for entry in _find([*_listed_too(sources)], output, recursive=recursive, within=within, say=say, warn=warn or say)
         if only is None or entry.path in only
     ]
     if not found and only is None:
         raise BadFolder(f"no pictures in any of the {len(sources)} folders")
     text = (f"_{scale}" if isinstance(scale, Box) else f"_x{scale:g}") if suffix is None else suffix
-    if output is not None and _is_file(output):
-        jobs = _single(found, output, wanted, scale)
+    if file is not None:
+        jobs = _single(found, file, wanted=wanted, scale=scale)
     else:
-        if output is not None and [entry.folder for entry in found] == [None]:
+        if output is not None and not within and [entry.folder for entry in found] == [None]:
             _refuse_misspelt(output)
         folders = {entry.folder for entry in found if entry.folder}
         jobs = []
@@ -186,7 +189,7 @@ def plan_jobs(
             folder, below = _place(entry, output, text, several=len(folders) > 1)
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
-            jobs.append(_job(entry.path, folder / below, wanted, scale, name))
+            jobs.append(_job(entry.path, folder / below, wanted=wanted, scale=scale, name=name))
         jobs = _without_results(jobs, exists, {entry.path for entry in found if not entry.named}, say)
     jobs, refused = _sound(jobs, exists)
     if exists == "skip":
@@ -243,8 +246,10 @@ def _listed_too(sources: Sequence[str | Path]) -> Iterator[str | Path]:
 
 def _find(
     sources: Sequence[str | Path],
-    recursive: bool,
     output: Path | None,
+    *,
+    recursive: bool,
+    within: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> Iterator[_Found]:
@@ -252,7 +257,7 @@ def _find(
         path = Path(source)
         if is_sequence(path):
             pictures = numbered(path)
-            if output and output.suffix.lower() in sniff.CONTAINERS and not output.is_dir():
+            if output and output.suffix.lower() in sniff.CONTAINERS and not (within or output.is_dir()):
                 yield _Found(path, named=True)
             else:
                 yield from (_Found(picture, number=number_of(path, picture)) for picture in pictures)
@@ -285,7 +290,11 @@ def _deeper(folder: Path, output: Path | None) -> list[Path]:
     done = None if output is None else os.path.realpath(output)
     below = (child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith("."))
     others = (child for child in below if os.path.realpath(child) != done)
-    return [child for child in others if os.access(child, os.R_OK | os.X_OK) and any(pictures_in(child, False, output))]
+    return [
+        child
+        for child in others
+        if os.access(child, os.R_OK | os.X_OK) and any(pictures_in(child, recursive=False, output=output))
+    ]
 
 
 def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:
@@ -298,7 +307,7 @@ def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:
     return f"there is no '{source}'"
 
 
-def pictures_in(folder: Path, recursive: bool, output: Path | None) -> Iterator[Path]:
+def pictures_in(folder: Path, *, recursive: bool, output: Path | None) -> Iterator[Path]:
     """List pictures by suffix, passing over hidden names, the output folder and folders already seen through a link."""
     return filter(_is_picture, files_in(folder, recursive=recursive, besides=output))
 
@@ -326,23 +335,23 @@ def _is_file(output: Path) -> bool:
     return (_is_picture(output) or output.suffix.lower() in _FOREIGN | _NO_FOLDERS) and not output.is_dir()
 
 
-def _single(found: list[_Found], output: Path, wanted: str | None, scale: float | Box) -> list[Job]:
+def _single(found: list[_Found], output: Path, *, wanted: str | None, scale: float | Box) -> list[Job]:
     if is_sequence(output) and all(not entry.folder for entry in found):
-        return _numbered_jobs(found, output, wanted, scale)
+        return _numbered_jobs(found, output, wanted=wanted, scale=scale)
     if len(found) > 1 or found[0].folder:
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
-        return [_single_video(found[0].path, output, wanted, scale)]
+        return [_single_video(found[0].path, output, wanted=wanted, scale=scale)]
     format = SUFFIXES.get(output.suffix.lower(), "")
     if format not in FORMATS and not (format == "gif" and frame_count(found[0].path) > 1):
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
-    return [_job(found[0].path, output, format, scale)]
+    return [_job(found[0].path, output, wanted=format, scale=scale)]
 
 
-def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
+def _numbered_jobs(found: list[_Found], pattern: Path, *, wanted: str | None, scale: float | Box) -> list[Job]:
     """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in FORMATS:
@@ -351,10 +360,12 @@ def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale
         return [Job(found[0].path, pattern, format, None, scale, video=True)]
     own = [entry.number for entry in found if entry.number is not None]
     numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
-    return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
+    return [
+        _job(entry.path, numbered_path(pattern, n), wanted=format, scale=scale) for n, entry in zip(numbers, found, strict=True)
+    ]
 
 
-def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
+def _single_video(source: Path, output: Path, *, wanted: str | None, scale: float | Box) -> Job:
     format = sniff.CONTAINERS.get(output.suffix.lower())
     film = sniff.is_video(source) or is_sequence(source) or source.suffix.lower() in sniff.SUFFIXES
     if not film and frame_count(source) == 1:
@@ -369,7 +380,7 @@ def _single_video(source: Path, output: Path, wanted: str | None, scale: float |
     return Job(source, output, format, None, scale, video=True)
 
 
-def _video_job(source: Path, target: Path, wanted: str | None, scale: float | Box, name: Naming | None) -> Job:
+def _video_job(source: Path, target: Path, *, wanted: str | None, scale: float | Box, name: Naming | None) -> Job:
     own = sniff.container_of(source)
     container = wanted if wanted and wanted in sniff.CONTAINERS.values() else own
     notes: tuple[str, ...] = ()
@@ -395,16 +406,16 @@ def _place(entry: _Found, output: Path | None, text: str, *, several: bool) -> t
     return (output / folder.name if several else output), name
 
 
-def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, name: Naming | None = None) -> Job:
+def _job(source: Path, target: Path, *, wanted: str | None, scale: float | Box, name: Naming | None = None) -> Job:
     if sniff.is_video(source):
-        return _video_job(source, target, wanted, scale, name)
+        return _video_job(source, target, wanted=wanted, scale=scale, name=name)
     if wanted in sniff.CONTAINERS.values():
         wanted = None  # which is what the videos beside it become
     try:
         facts = probe(source)
     except BadPicture:
         if source.suffix.lower() in sniff.SUFFIXES:
-            return _video_job(source, target, wanted, scale, name)  # which will say what is wrong with it
+            return _video_job(source, target, wanted=wanted, scale=scale, name=name)  # which will say what is wrong with it
         facts = None
     format = wanted or (facts.format if facts else SUFFIXES.get(source.suffix.lower(), "png"))
     notes: tuple[str, ...] = ()

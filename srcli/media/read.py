@@ -5,7 +5,9 @@ would silently reduce. A picture is read whole or refused: one whose data end ea
 would decode. Animations give their first frame and a note.
 """
 
+import errno
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +16,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from srcli.errors import BadPicture
 from srcli.media.avif import avif_color, avif_depth, read_deep_avif
-from srcli.media.color import from_cmyk
+from srcli.media.color import from_cmyk, hdr
 from srcli.media.dds import has_bit_fields, read_bit_fields
 from srcli.media.exif import entries, exchanged, patched, without_preview
 from srcli.media.heic import heic_color, read_deep_heic
@@ -32,8 +35,22 @@ from srcli.media.tiff import read_deep_tiff, tiff_metadata, tiff_tags
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
 
+_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}  # of drives in a network that were out of reach for a moment
+_MOMENT = 1.0  # seconds until such a drive is asked again
+
+
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture with all it carries, turned upright; raise BadPicture in one line."""
+    """Read a picture with all it carries, turned upright, once more where its drive was away; raise BadPicture in one line."""
+    try:
+        return _read(path, max_pixels)
+    except BadPicture as error:
+        if getattr(error.__cause__, "errno", None) not in _AWAY:
+            raise
+    time.sleep(_MOMENT)
+    return _read(path, max_pixels)
+
+
+def _read(path: Path, max_pixels: int) -> Picture:
     with reading(path), opened(path) as file:
         header = open_header(file, path, max_pixels)
         image, facts = header.image, header.facts
@@ -90,6 +107,9 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         icc = None  # of CMYK or Lab, which the pixels no longer are
     if facts.format == "avif" and facts.depth == 8 and (bits := avif_depth(file)) > 8:
         notes.append(f"{bits} bits reduced to 8")
+    chunks = _color(file, header)
+    tag = chunks.get(b"cICP", b"")
+    notes += hdr(tag[1]) if len(tag) == 4 else []
     return Picture(
         pixels=np.empty((0, facts.width, facts.channels), _DTYPES[facts.depth]),
         icc=icc,
@@ -98,7 +118,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         dpi=dpi[::-1] if dpi and turned >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),
-        chunks=_color(file, header),
+        chunks=chunks,
         format=facts.format,
         quality=quality_of(file, image),
         notes=tuple(notes),

@@ -10,6 +10,7 @@ import numpy as np
 
 from srcli.errors import BadPicture, BadVideo, counted
 from srcli.media.animation import ANIMATED, Animation, read_animation
+from srcli.media.color import TRANSFERS
 from srcli.media.formats import kind_of
 from srcli.media.numbered import is_sequence, numbered, numbered_path, numbers_missing
 from srcli.media.picture import Picture
@@ -18,8 +19,7 @@ from srcli.media.read import read_image
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
 from srcli.media.write import fitted, write_image
 
-# Code points of H.273 with which values look wrong where sRGB is taken for granted
-_PRIMARIES, _TRANSFERS = {9: "BT.2020"}, {16: "PQ", 18: "HLG"}
+_PRIMARIES = {9: "BT.2020"}  # code points of H.273 with which values look wrong where sRGB is taken for granted
 _TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
 _SHORTEST, _USUAL = 10, 100  # ms: frames of no more than the first are shown by browsers for the second
 
@@ -38,14 +38,16 @@ def probe_pictures(source: Path, rate: Fraction) -> Video:
     if is_sequence(source):
         files = numbered(source)
         first = read_image(files[0])
-        return _video(first, first.alpha is not None, 1 / (rate * _TICKS), rate, len(files))
+        return _video(first, alpha=first.alpha is not None, time_base=1 / (rate * _TICKS), rate=rate, frames=len(files))
     frames = _timed(_animation(source))
     alpha = any(frame.alpha is not None and frame.alpha.min() < 255 for frame in frames)
     rate = (1000 * Fraction(len(frames), frames[-1].pts + frames[-1].duration)).limit_denominator(1000)
-    return _video(Picture(frames[0].pixels, frames[0].alpha), alpha, Fraction(1, 1000), rate, len(frames))
+    return _video(
+        Picture(frames[0].pixels, frames[0].alpha), alpha=alpha, time_base=Fraction(1, 1000), rate=rate, frames=len(frames)
+    )
 
 
-def _video(first: Picture, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
+def _video(first: Picture, *, alpha: bool, time_base: Fraction, rate: Fraction, frames: int) -> Video:
     # 4:2:0 is what players play
     pix_fmt = ("yuva420p" if alpha else "yuv420p") + ("10le" if first.pixels.dtype != np.uint8 else "")
     track = Track(
@@ -159,7 +161,7 @@ def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
     """Say what of a track's frames a picture's format cannot carry."""
     pixels = np.zeros((1, 1, 3), np.uint8 if track.depth <= 8 else np.uint16)
     lost = fitted(Picture(pixels, pixels[..., 0] if track.alpha else None), format, (1, 1))[1]
-    if wide := [name for name in (_PRIMARIES.get(track.colors.primaries), _TRANSFERS.get(track.colors.transfer)) if name]:
+    if wide := [name for name in (_PRIMARIES.get(track.colors.primaries), TRANSFERS.get(track.colors.transfer)) if name]:
         lost = (*lost, f"pictures are taken for sRGB, but hold the values of the frames, which are {', '.join(wide)}")
     if track.side:
         lost = (*lost, f"pictures are not given what the frames carry: {', '.join(track.side)}")

@@ -71,7 +71,7 @@ def verify(path: Path, tracks: Sequence[UpscaledTrack], begin: Fraction, written
                 end = packet.pts, (packet.pts + (packet.duration or 0)) * packet.time_base
                 ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
         for stream, done in zip(videos, tracks, strict=True):
-            _verify_track(stream, done, sorted(times[stream.index]), ends[stream.index][1], begin)
+            _verify_track(stream, done, times=sorted(times[stream.index]), stop=ends[stream.index][1], begin=begin)
         shapes = [
             (stream.sample_aspect_ratio or Fraction(1), done.encoding.aspect or Fraction(1))
             for stream, done in zip(videos, tracks, strict=True)
@@ -101,7 +101,7 @@ def _lost_languages(said: Sequence[str | None], kept: Sequence[str]) -> list[str
     return sorted({language for language, found in pairs if found == "und" and language not in (None, "und")})
 
 
-def _verify_track(stream: VideoStream, done: UpscaledTrack, times: list[int], stop: Fraction, begin: Fraction) -> None:
+def _verify_track(stream: VideoStream, done: UpscaledTrack, *, times: list[int], stop: Fraction, begin: Fraction) -> None:
     base = stream.time_base or Fraction(1)
     if len(times) != done.frames:
         raise BadVideo(f"the result has {len(times)} frames, the source {done.frames}: please report this")

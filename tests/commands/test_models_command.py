@@ -113,6 +113,16 @@ def test_info_says_what_there_is_and_no_more(tmp_path):
     assert "\ntraining:    steps=3, finish=0.0\n" in srcli("models", "info", tmp_path / "w.safetensors").stdout
 
 
+def test_info_says_in_words_what_weights_were_averaged_with(tmp_path):
+    model = create("fsrcnn", 2)
+    training = {"steps": 3, "averaged_with": [{"steps_done": 3619, "minutes_done": 105.0, "share": 0.25}]}
+    checkpoint.save(tmp_path / "w.safetensors", model, checkpoint.card_of(model, training=training))
+    printed = srcli("models", "info", tmp_path / "w.safetensors").stdout
+    assert (
+        "\ntraining:    steps=3\na mean:      a share of 0.25 is of an earlier run, 3,619 steps in 105.0 minutes\n" in printed
+    )
+
+
 def test_whole_files_pass_verification(shipped):
     result = srcli("models", "verify")
     assert (result.exit_code, result.stdout) == (0, "fsrcnn_x2.safetensors: ok\nfsrcnn_x4-photo.safetensors: ok\n")

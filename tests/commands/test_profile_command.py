@@ -151,7 +151,7 @@ def test_a_plot_is_drawn_though_the_table_cannot_be_written(tmp_path, monkeypatc
     monkeypatch.setattr("srcli.commands.profile.write_csv", fail)
     table, plot = tmp_path / "all.csv", tmp_path / "plot.png"
     result = srcli("profile", "rfdn", "srcnn", "--csv", table, "--plot", plot)
-    assert (result.exit_code, result.stderr) == (1, f"error: cannot write '{table}': no space\n")
+    assert (result.exit_code, result.stderr) == (1, f"written: {plot}\nerror: cannot write '{table}': no space\n")
     assert plot.is_file()
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import namedtuple
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -505,6 +506,21 @@ def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypa
     assert "has 0.0 MiB free, but the results take about 0.3 MiB" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("free", "code", "text"),
+    [
+        (1000, 1, "error: '{place}' has 0.0 MiB free, but the results take at least 0.0 MiB"),
+        (200_000, 0, "'{place}' has 0.2 MiB free, and the results may take 0.3 MiB (a cautious estimate)"),
+    ],
+)
+def test_a_disk_without_room_is_told_before_anything_is_computed(folder, tmp_path, monkeypatch, free, code, text):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("srcli.media.footprint.shutil.disk_usage", lambda folder: usage(2**20, 2**20, free))
+    result = upscale(folder, "-s", 4, "-o", tmp_path / "out")
+    assert (result.exit_code, (tmp_path / "out").exists()) == (code, code == 0)
+    assert result.stderr.splitlines()[0] == text.replace("{place}", str(tmp_path))
+
+
 def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_lot(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -752,7 +768,7 @@ def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopp
     assert result.exit_code == 130
     assert (
         result.stderr.splitlines()[-1]
-        == "interrupted: what is done stays; the same command with --exists skip goes on from there"
+        == "interrupted: 1 of 3 done; what is done stays; the same command with --exists skip goes on from there"
     )
     assert names(out) == ["p0.png"]
     assert (read_report(report)["status"], list(read_report(report)["files"])) == ("interrupted", ["p0.png"])
@@ -773,7 +789,22 @@ def test_a_stop_keeps_what_is_done_and_says_how_to_go_on(folder, tmp_path, stopp
 )
 def test_a_stop_says_which_flags_would_begin_anew(folder, tmp_path, stopped_at_the_second, flags, how):
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out", *flags)
-    assert result.stderr.splitlines()[-1] == f"interrupted: what is done stays; {how} on from there"
+    assert result.stderr.splitlines()[-1] == f"interrupted: 1 of 3 done; what is done stays; {how} on from there"
+
+
+def test_a_stop_counts_no_result_of_before(folder, tmp_path, stopped_at_the_second):
+    (tmp_path / "out").mkdir()
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path / "out")
+        os.utime(tmp_path / "out" / path.name, (0, 0))
+    result = upscale(folder, "-s", 2, "-o", tmp_path / "out", "--exists", "overwrite")
+    assert result.stderr.splitlines()[-1].startswith("interrupted: 1 of 3 done; ")
+
+
+def test_a_dry_run_that_is_stopped_has_done_nothing(folder, monkeypatch):
+    monkeypatch.setattr(Forecast, "weigh", Mock(side_effect=KeyboardInterrupt))
+    result = upscale(folder, "--dry-run")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 # Folders that fill
@@ -803,7 +834,6 @@ def test_a_watched_folder_gives_each_picture_once_and_survives_broken_ones(folde
     ("flags", "text"),
     [
         (["{folder}/p0.png"], "p0.png' is not a folder"),
-        (["{folder}/none"], "no folder '"),
         (["{folder}", "{folder}"], "--watch takes one folder"),
         (["{folder}", "-o", "{folder}", "--suffix", "_big"], "is the folder that is watched"),
         (["{folder}", "--dry-run"], "choose one"),
@@ -815,6 +845,11 @@ def test_what_cannot_be_watched_is_refused(folder, flags, text):
     result = upscale(*(flag.replace("{folder}", str(folder)) for flag in flags), "--watch-idle", 0)
     assert result.exit_code == 2
     assert text in result.stderr
+
+
+def test_a_folder_to_watch_that_is_missing_is_no_wrong_use(tmp_path):
+    result = upscale(tmp_path / "none", "--watch-idle", 0)
+    assert (result.exit_code, result.stderr) == (1, f"error: no folder '{tmp_path / 'none'}'\n")
 
 
 @pytest.fixture
@@ -1063,7 +1098,7 @@ def test_a_second_signal_does_not_cut_off_what_is_being_written(folder, tmp_path
     monkeypatch.setattr(Resizer, "several", several)
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
     assert (result.exit_code, names(tmp_path / "out")) == (130, ["p0.png"])
-    assert result.stderr.splitlines()[-1].startswith("interrupted: what is done stays")
+    assert result.stderr.splitlines()[-1].startswith("interrupted: 1 of 3 done; what is done stays")
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -1080,6 +1115,14 @@ def test_text_that_went_wrong_is_pointed_out_with_what_to_take(tmp_path):
     (line,) = told("drn")
     assert "text.png: made small again, a part is only" in line
     assert told("rfdn") == told("rfdn-photo") == told("mfdn") == told("bicubic") == []
+
+
+@pytest.mark.parametrize("name", ["trial.png/", "trial.mp4/", "trial.pngg/", "-/"])
+def test_a_slash_behind_the_output_makes_it_a_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph()).save("a.png")
+    assert upscale("a.png", "-s", 2, "-o", name).exit_code == 0
+    assert names(tmp_path / name) == ["a.png"]
 
 
 def test_two_networks_are_one_too_many(tmp_path):

@@ -789,6 +789,11 @@ def test_a_format_of_pictures_that_meets_videos_alone_is_said(tmp_path, format, 
     ("clip", "flags", "said"),
     [
         ({"codec": "ffv1", "pix_fmt": "yuva420p"}, [], ["transparency is lost: a pipe carries none"]),
+        (
+            {"options": {"x264-params": "transfer=arib-std-b67"}},
+            [],
+            ["HDR (HLG): upscaled as it is coded; the weights know SDR"],
+        ),
         ({"codec": "ffv1", "pix_fmt": "yuv420p16le"}, [], ["16 bits reduced to 10"]),
         ({"codec": "ffv1", "pix_fmt": "yuv420p10le"}, [], []),
         ({"codec": "ffv1", "pix_fmt": "yuv420p10le"}, ["--format", "rgb"], ["10 bits reduced to 8"]),

@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_plot_has_the_ground_and_the_ink_of_the_pages(tmp_path: Path, dark: bool):
-    theme = theme_of(dark)
+    theme = theme_of(dark=dark)
     with drawn(tmp_path / "a.png", (2, 1), theme) as figure:
         figure.text(0.2, 0.2, "█████", fontsize=40)
     with Image.open(tmp_path / "a.png") as image:

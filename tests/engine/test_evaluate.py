@@ -234,7 +234,9 @@ def test_what_is_shown_is_computed_as_what_was_scored(tmp_path):
     (dataset,) = open_datasets([tmp_path])
     upscaler = Upscaler(create("rfdn", 2), precision="bf16")
     pair = read_pair(dataset, dataset.pictures[0], Protocol(2))
-    shown = restore(Entry("rfdn", "rfdn", upscaler), dataset, dataset.pictures[0], pair, Score("a", 0, 0, 0, precision="fp32"))
+    shown = restore(
+        Entry("rfdn", "rfdn", upscaler), dataset, dataset.pictures[0], pair, scored=Score("a", 0, 0, 0, precision="fp32")
+    )
     np.testing.assert_array_equal(shown, upscaler.pixels(pair.lr, precision="fp32"))
     assert not np.array_equal(shown, upscaler.pixels(pair.lr))
 

@@ -44,9 +44,9 @@ def streamed(monkeypatch):
     used = []
     honest = pipeline._stream
 
-    def stream(*args):
+    def stream(*args, **more):
         used.append(args[1].source)
-        return honest(*args)
+        return honest(*args, **more)
 
     monkeypatch.setattr(pipeline, "_stream", stream)
     return used

@@ -416,7 +416,10 @@ def test_sound_that_falls_back_by_itself_goes_on_when_it_has_caught_up(tmp_path,
 
     silenced: dict[int, Fraction] = {}
     with av.open(str(make_clip(tmp_path / "clip.mkv", frames=50, tone=True))) as source:
-        times = [float(packet.dts * packet.time_base) for packet in containers._continued(packets(), (), False, silenced)]
+        times = [
+            float(packet.dts * packet.time_base)
+            for packet in containers._continued(packets(), (), cut=False, silenced=silenced)
+        ]
     assert times == sorted(set(times))
     assert times[-1] == pytest.approx(2 - left_out if back < 1 else 1, abs=0.15)
     assert [float(seconds) for seconds in silenced.values()] == [pytest.approx(left_out, abs=0.1)]
@@ -572,9 +575,14 @@ def test_hdr10_metadata_that_is_lost_is_said(tmp_path):
     params = {"x265-params": f"log-level=none:colorprim=9:transfer=16:{HDR10}"}
     clip = make_clip(tmp_path / "clip.mp4", codec="libx265", pix_fmt="yuv420p10le", options=params)
     notes = plan_video(Job(clip, tmp_path / "out.webm", "webm", None, 2), Choices()).notes
-    assert notes == ("libsvtav1 is not given what the frames carry: mastering display, light levels",)
+    assert notes == (
+        "libsvtav1 is not given what the frames carry: mastering display, light levels",
+        "HDR (PQ): upscaled as it is coded; the weights know SDR",
+    )
     notes = plan_video(Job(clip, tmp_path / "f_%d.png", "png", None, 2), Choices()).notes
-    assert notes[1:] == (
+    assert notes == (
+        "HDR (PQ): upscaled as it is coded; the weights know SDR",
+        "pictures carry neither time stamps nor sound",
         "pictures are taken for sRGB, but hold the values of the frames, which are BT.2020, PQ",
         "pictures are not given what the frames carry: mastering display, light levels",
     )

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from srcli.media.footprint import footprint
+from srcli.media.footprint import disks, footprint
 from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
 from srcli.media.write import write_image
@@ -48,3 +48,12 @@ def test_what_has_no_header_takes_nothing(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     (job,) = plan_jobs([tmp_path / "a.png"], None, scale=2)
     assert footprint(job) == 0
+
+
+def test_what_is_replaced_makes_room(tmp_path):
+    for name in ("a.png", "b.png"):
+        write_image(Picture(np.zeros((24, 32, 3), np.uint8)), tmp_path / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(bytes(100_000))
+    (disk,) = disks(plan_jobs([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out", scale=2, exists="overwrite"))
+    assert (disk.needed, disk.least) == (int(48 * 64 * 3 * 0.8), int(48 * 64 * 3 * 0.8 * 0.1))

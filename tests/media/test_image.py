@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import struct
@@ -11,6 +12,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from srcli.errors import BadPicture
+from srcli.media import read
 from srcli.media.color import to_srgb
 from srcli.media.exif import Field, fields_of, laid
 from srcli.media.formats import FORMATS, size_limit, suffix_of
@@ -391,7 +393,7 @@ REFUSED = {
     "empty": (b"", "is empty"),
     "text": (
         b"hello",
-        "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga",
+        "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga, and videos",
     ),
     "svg": (b'<?xml version="1.0"?>\n<svg/>', "is SVG, which srcli cannot read; convert it to PNG or JPEG first"),
     "hevc in mp4": (
@@ -584,6 +586,53 @@ def test_xmp_has_the_new_size(tmp_path):
     height, width = smooth().shape[:2]
     expected = xmp.replace(b"64", b"%d" % width, 2).replace(b"48", b"%d" % height)
     assert read_image(tmp_path / "a.png").xmp == expected
+
+
+@pytest.fixture
+def failures(monkeypatch):
+    """Errors that opening a file fails with, one each time, before it is well."""
+    errors, honest = [], read.opened
+
+    def opened(path):
+        if errors:
+            raise OSError(errors[0], os.strerror(errors.pop(0)))
+        return honest(path)
+
+    monkeypatch.setattr(read, "opened", opened)
+    monkeypatch.setattr(read, "_MOMENT", 0)
+    return errors
+
+
+@pytest.mark.parametrize("away", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_drive_that_was_away_is_asked_once_more(tmp_path, failures, away):
+    write_image(Picture(np.full((4, 5, 3), 99, np.uint8)), tmp_path / "a.png")
+    failures.append(away)
+    assert read_image(tmp_path / "a.png").pixels.shape == (4, 5, 3)
+    failures += [away, away, away]
+    with pytest.raises(BadPicture, match=f"cannot read .*a.png': {os.strerror(away)}"):
+        read_image(tmp_path / "a.png")
+    assert len(failures) == 1
+
+
+def test_what_may_not_be_read_is_not_asked_again(tmp_path, failures):
+    failures += [errno.EACCES, errno.EACCES]
+    with pytest.raises(BadPicture, match="Permission denied"):
+        read_image(tmp_path / "a.png")
+    assert len(failures) == 1
+
+
+@pytest.mark.parametrize(
+    ("transfer", "notes"),
+    [
+        (16, ("HDR (PQ): upscaled as it is coded; the weights know SDR",)),
+        (18, ("HDR (HLG): upscaled as it is coded; the weights know SDR",)),
+        (13, ()),
+    ],
+)
+def test_values_coded_for_hdr_are_said(tmp_path, transfer, notes):
+    picture = Picture(np.full((4, 5, 3), 99, np.uint8), chunks={b"cICP": bytes([9, transfer, 0, 1])})
+    write_image(picture, tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").notes == notes
 
 
 def test_chunks_that_a_png_loses_are_said_in_one_note(tmp_path):

@@ -12,6 +12,7 @@ from srcli.media.probe import probe
 from srcli.media.read import read_image
 
 NASTY = Path(os.environ.get("SRCLI_DATA", "/nowhere")) / "nasty"
+UNKNOWN = "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga, and videos"
 REFUSED = {
     "bomb.gif": "is damaged: a frame is larger than the picture",
     "bomb_60000x60000_1bit.png": "has 60000 x 60000 = 3,600,000,000 pixels, the limit is 1,000,000,000",
@@ -19,10 +20,10 @@ REFUSED = {
     "broken.png": r"is damaged: broken PNG file (chunk b'\xf4\xa8\x81\xe1')",
     "broken_stream.png": "is truncated",
     "empty_0byte.png": "is empty",
-    "fuzz_heapbof.png": "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga",
+    "fuzz_heapbof.png": UNKNOWN,
     "jxl_8bit.jxl": "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first",
     "svg.svg": "is SVG, which srcli cannot read; convert it to PNG or JPEG first",
-    "text_named.png": "is no picture that srcli knows; it reads PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, GIF, DDS, or .tga",
+    "text_named.png": UNKNOWN,
     "tiny_truncated.png": "is truncated",
     "truncated.jpg": "is truncated",
     "truncated_anim.webp": "is damaged: could not create decoder object",

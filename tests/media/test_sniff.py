@@ -48,11 +48,11 @@ def test_pictures_in_iso_files_are_no_videos(brand):
 )
 def test_files_of_cameras_and_old_programs_are_taken_from_folders(tmp_path, name, format, codec, size):
     make_clip(tmp_path / name, frames=2, codec=codec, height=size[0], width=size[1], ticks=1, format=format)
-    assert list(pictures_in(tmp_path, False, None)) == [tmp_path / name]
+    assert list(pictures_in(tmp_path, recursive=False, output=None)) == [tmp_path / name]
     assert is_video(tmp_path / name)
     assert probe_video(tmp_path / name).tracks[0].height == size[0]
 
 
 def test_a_suffix_of_videos_and_of_others_is_told_by_the_content(tmp_path):
     (tmp_path / "go.mod").write_text("module example.org/me")
-    assert list(pictures_in(tmp_path, False, None)) == []
+    assert list(pictures_in(tmp_path, recursive=False, output=None)) == []
