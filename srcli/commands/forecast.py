@@ -106,13 +106,11 @@ class Forecast:
         return float("inf")
 
 
-def check_disks(jobs: "list[Job]", voice: console.Voice) -> None:
-    """Raise BadFolder where a disk cannot hold the results, be they plain; say where it may not hold all of them."""
+def warn_of_disks(jobs: "list[Job]", voice: console.Voice) -> None:
+    """Say where a disk may not hold all results; plain pictures take much less than the estimate."""
     from srcli.media.footprint import disks
 
-    for folder, needed, least, free in disks(jobs):
-        if least > free:
-            raise BadFolder(f"'{folder}' has {mib(free)} free, but the results take at least {mib(least)}")
+    for folder, needed, free in disks(jobs):
         if needed > free:
             voice.note(f"'{folder}' has {mib(free)} free, and the results may take {mib(needed)} (a cautious estimate)")
 

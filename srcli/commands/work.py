@@ -10,7 +10,7 @@ import typer
 
 from srcli import console
 from srcli.commands import video
-from srcli.commands.forecast import Forecast, check_disks
+from srcli.commands.forecast import Forecast, warn_of_disks
 from srcli.errors import UserError
 from srcli.files import sweep
 
@@ -108,7 +108,7 @@ def upscale_all(
         with ranks.together():
             if ranks.leads:
                 video.refuse_others(choice, plans, how.quality)
-                check_disks([*stills(jobs), *video.tracks(plans, anew=True)], how.voice)
+                warn_of_disks([*stills(jobs), *video.tracks(plans, anew=True)], how.voice)
     if forecast:
         forecast.announce([*stills(jobs), *video.tracks(plans, anew=True)])
     tally = _upscale_stills(choice, jobs, ranks=ranks, how=how, watching=watching)

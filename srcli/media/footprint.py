@@ -18,7 +18,6 @@ _GRAY = {"webp": 15.6, "avif": 18.4}  # which are coded as colours, or with plan
 # TIFF 0.42, JPEG 0.09, WebP 0.05, AVIF 0.04), because drawings and noise take more; WebP may be lossless
 _PACKED = {"png": 0.8, "tiff": 0.85, "jpeg": 0.2, "webp": 0.35, "avif": 0.1, "gif": 0.35}
 _PACKED |= dict.fromkeys(sniff.CONTAINERS.values(), 0.1)  # videos, with the segments that they are joined from
-_LEAST = 0.1  # of that are taken by any picture, the plainest aside; of a video nothing is certain
 
 
 def footprint(job: Job) -> int:
@@ -39,17 +38,16 @@ def footprint(job: Job) -> int:
 
 
 class Disk(NamedTuple):
-    """What results take, by a cautious estimate and at the least, and what is free where they go; in bytes."""
+    """What results take, by a cautious estimate, and what is free where they go; in bytes."""
 
     folder: Path
     needed: int
-    least: int
     free: int
 
 
 def disks(jobs: Iterable[Job]) -> list[Disk]:
     """Sum up what the jobs write, for each file system; what they replace makes room."""
-    needed, least = defaultdict[int, int](int), defaultdict[int, int](int)
+    needed = defaultdict[int, int](int)
     folders: dict[int, Path] = {}
     devices: dict[Path, int] = {}  # of the folders that results go to, of which many go to one
     for job in jobs:
@@ -60,8 +58,7 @@ def disks(jobs: Iterable[Job]) -> list[Disk]:
             folders.setdefault(devices[place], there)
         size, replaced = _bytes(job), job.target.stat().st_size if job.exists == "overwrite" and job.target.is_file() else 0
         needed[devices[place]] += max(size - replaced, 0)
-        least[devices[place]] += 0 if job.video else max(int(size * _LEAST) - replaced, 0)
-    return [Disk(folder, needed[device], least[device], shutil.disk_usage(folder).free) for device, folder in folders.items()]
+    return [Disk(folder, needed[device], shutil.disk_usage(folder).free) for device, folder in folders.items()]
 
 
 def _bytes(job: Job) -> int:

@@ -506,19 +506,13 @@ def test_a_dry_run_fails_where_the_disk_cannot_hold_the_results(folder, monkeypa
     assert "has 0.0 MiB free, but the results take about 0.3 MiB" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("free", "code", "text"),
-    [
-        (1000, 1, "error: '{place}' has 0.0 MiB free, but the results take at least 0.0 MiB"),
-        (200_000, 0, "'{place}' has 0.2 MiB free, and the results may take 0.3 MiB (a cautious estimate)"),
-    ],
-)
-def test_a_disk_without_room_is_told_before_anything_is_computed(folder, tmp_path, monkeypatch, free, code, text):
+def test_a_disk_that_may_be_too_small_is_told_before_anything_is_computed(folder, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("srcli.media.footprint.shutil.disk_usage", lambda folder: usage(2**20, 2**20, free))
+    monkeypatch.setattr("srcli.media.footprint.shutil.disk_usage", lambda folder: usage(2**20, 2**20, 200_000))
     result = upscale(folder, "-s", 4, "-o", tmp_path / "out")
-    assert (result.exit_code, (tmp_path / "out").exists()) == (code, code == 0)
-    assert result.stderr.splitlines()[0] == text.replace("{place}", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    told = f"'{tmp_path}' has 0.2 MiB free, and the results may take 0.3 MiB (a cautious estimate)"
+    assert result.stderr.splitlines()[0] == told
 
 
 def test_weights_for_compressed_pictures_are_named_where_some_were_compressed_a_lot(tmp_path):
