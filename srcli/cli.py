@@ -1,6 +1,8 @@
 """The program: its commands, and the one place where an error becomes a line and an exit code."""
 
+import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +19,7 @@ from srcli.commands.profile import profile
 from srcli.commands.show import Showing
 from srcli.commands.train import train
 from srcli.commands.upscale import upscale
-from srcli.errors import INTERRUPTED, OutOfMemory, UserError, out_of_memory, quoted
+from srcli.errors import INTERRUPTED, OutOfMemory, UsageError, UserError, out_of_memory, quoted
 
 
 class _Boundary(TyperGroup):
@@ -25,6 +27,7 @@ class _Boundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            _refuse_empty(ctx.args)
             return super().invoke(ctx)
         except UserError as error:
             console.error(str(error))
@@ -41,6 +44,15 @@ class _Boundary(TyperGroup):
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
             sys.stdout = None
             raise typer.Exit(0) from None
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an empty argument, which as a path would be the current folder."""
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        empty = re.fullmatch("(--[^=]+)=|", argument)
+        flag = empty and (empty[1] or before)
+        if empty and flag != "--suffix":  # results may have none
+            raise UsageError(f"an argument is empty{f', behind {flag}' if flag else ''}: is a shell variable unset?")
 
 
 app = typer.Typer(
