@@ -17,7 +17,7 @@ from srcli.media.bigtiff import TileWriter
 from srcli.media.exif import POINTERS, SIZES, Entry, Field, data_of, entries, fields_of, laid, moved, value_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
-from srcli.media.pixels import in_range, stacked, strips_of, unmultiplied
+from srcli.media.pixels import in_range, spread, stacked, strips_of, unmultiplied
 from srcli.media.tiff_rows import TiffRows, is_streamable
 
 
@@ -139,6 +139,8 @@ def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
     except ValueError as error:
         what = f"{page.compression.name} compression" + (f" with predictor {page.predictor:d}" if page.predictor > 2 else "")
         raise BadPicture(f"no decoder for {what}; save it with deflate or none, and no predictor") from error
+    if page.dtype == np.uint16 and page.bitspersample < 16:  # 10, 12 or 14, as cameras and scanners have them
+        array = spread(array, 2**page.bitspersample - 1)
     if page.planarconfig == 2 and array.ndim == 3:
         array = np.moveaxis(array, 0, -1)
     return array.reshape(*array.shape[:2], -1)
