@@ -32,7 +32,7 @@ from srcli.media.picture import Array, Quality
 from srcli.media.pixels import upright
 from srcli.media.png import png_exif, png_type
 from srcli.media.ppm import ppm_header
-from srcli.media.tiff import tiff_tags
+from srcli.media.tiff import PIXELS_READ, tiff_tags
 
 MAX_PIXELS = 10**9  # Pillow's own limit is a global that raises at 0.18 gigapixels and warns at half of that
 # Pillow takes a PNG whose profile or text has more than a MiB for an attack; profiles of printers have two
@@ -201,6 +201,8 @@ def _open_tiff(file: BinaryIO) -> Header:
         raise BadPicture("CMYK with a further channel; srcli reads CMYK alone")
     meaning, in_planes = np.atleast_1d(tags.get(338, 0))[0], tags.get(284, 1) == 2
     unknown = meaning in (1, 2) and (in_planes or (meaning == 1 and photometric != 2))  # to Pillow, in 8 bits
+    if 2 in kinds and bits >= 8:  # which Pillow would take for unsigned
+        raise BadPicture(f"pixels of type int{bits}; {PIXELS_READ}")
     deep = photometric in (0, 1, 2) and (bits > 8 or 3 in kinds or (bits == 8 and unknown))
     if not deep:
         file.seek(0)

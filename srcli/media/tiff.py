@@ -35,6 +35,7 @@ def _head(file: BinaryIO) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head  # BigTIFF
 
 
+PIXELS_READ = "srcli reads 8 and 16 bits and floating point"
 _LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 # What a TIFF tells besides its layout: names of the document and the page, description, make, model, software, date, artist,
 # computer, copyright, and what Windows and PrintIM put into EXIF data
@@ -106,7 +107,7 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
         page, pages = tiff.pages.first, len(tiff.pages)
         kind = page.dtype.kind if page.dtype else "?"
         if kind not in "uf" or page.dtype in (np.uint32, np.uint64):
-            raise BadPicture(f"pixels of type {page.dtype}; srcli reads 8 and 16 bits and floating point")
+            raise BadPicture(f"pixels of type {page.dtype}; {PIXELS_READ}")
         array = _tiff_pixels(file, page)
         if array.shape[:2] != (page.imagelength, page.imagewidth):
             raise BadPicture("pixels in an order that is not read")

@@ -121,6 +121,15 @@ def test_a_tiff_of_less_than_16_bits_fills_the_range(tmp_path, monkeypatch, bits
     assert read_image(tmp_path / "a.tif").pixels.ravel().tolist() == ([0, expected, 65535] if photometric else white_is_zero)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_signed_pixels_are_refused(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", noise(1)[..., 0].astype(dtype))
+    with pytest.raises(BadPicture) as caught:
+        probe(tmp_path / "a.tif")
+    reason = f"pixels of type {dtype}; srcli reads 8 and 16 bits and floating point"
+    assert str(caught.value) == f"'{tmp_path / 'a.tif'}' has {reason}"
+
+
 def test_white_is_zero_is_turned(tmp_path):
     pixels = noise(1, "uint16")
     tifffile.imwrite(tmp_path / "a.tif", pixels[..., 0], photometric="miniswhite")
