@@ -23,7 +23,8 @@ def upright(array: Array, orientation: int) -> Array:
 
 def spread(array: Array, most: int) -> Array:
     """Return the levels 0 to `most` as 16 bits."""
-    return (np.minimum(array, most) * (65535 / most) + 0.5).astype(np.uint16)
+    levels: Array = (np.minimum(array, most) * (65535 / most) + 0.5).astype(np.uint16)
+    return levels
 
 
 def in_range(array: Array) -> Array:
