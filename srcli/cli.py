@@ -1,5 +1,6 @@
 """The program: its commands, and the one place where an error becomes a line and an exit code."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ class _Boundary(TyperGroup):
             _refuse_empty(ctx.args)
             return super().invoke(ctx)
         except UserError as error:
-            console.error(str(error))
+            _tell(error)
             raise typer.Exit(error.exit_code) from error
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -44,6 +45,14 @@ class _Boundary(TyperGroup):
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
             sys.stdout = None
             raise typer.Exit(0) from None
+
+
+def _tell(error: UserError) -> None:
+    """Print what is to be told once by all ranks of a torchrun; what befell one alone, by that one."""
+    several, first = os.environ.get("WORLD_SIZE", "1") != "1", os.environ.get("LOCAL_RANK", "0") == "0"
+    same = error.rank is None and several and not first  # on all of a machine: its first rank tells it
+    if not (error.told or same):
+        console.error(f"rank {error.rank}: {error}" if error.rank else str(error))
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:

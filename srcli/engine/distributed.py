@@ -138,6 +138,17 @@ def team(device: str, patience: timedelta = PATIENCE) -> Iterator[Team]:
         yield Team(0, 1, pick_device(device))
         return
     try:
+        with _joined(device, patience, rank, world) as ranks:
+            yield ranks
+    except UserError as error:
+        error.rank = rank
+        error.told |= rank > 0 and isinstance(error, RankLost)
+        raise
+
+
+@contextmanager
+def _joined(device: str, patience: timedelta, rank: int, world: int) -> Iterator[Team]:
+    try:
         where = pick_device(device)
         if where.type == "cuda" and where.index is not None:
             raise UsageError(f"torchrun gives every rank its own device; use --device cuda, not '{device}'")

@@ -9,22 +9,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 import torch
 import torch.distributed as dist
-import typer
 
 from srcli.checkpoint import read_card
-from srcli.commands.train import _said_once
 from srcli.engine import train as training
 from srcli.engine.begin import _host_threads
 from srcli.engine.distributed import RankLost, Team, team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
-from srcli.errors import DeviceUnavailable, OutOfMemory, UsageError
+from srcli.errors import DeviceUnavailable, OutOfMemory
 from srcli.modelcard import train_command
-from tests.program import srcli
+from tests.program import srcli, upscale
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]
@@ -138,17 +137,44 @@ def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, ther
     assert bool(result.stderr) == told
 
 
-def test_what_rank_0_tells_is_told_once(monkeypatch):
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2"}.items():
+@pytest.fixture
+def second(monkeypatch):
+    """Make this process the second rank of two, of which the first does as this one."""
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.distributed, "all_gather_object", lambda errors, error: errors.__setitem__(1, error))
-    follower = Team(1, 2, torch.device("cpu"))
-    with pytest.raises(typer.Exit), _said_once(True), follower.together():
-        raise UsageError("--data is missing")
-    with pytest.raises(typer.Exit), _said_once(True):
-        raise RankLost("another rank of the run died")
-    with pytest.raises(OutOfMemory, match="rank 1: memory does not hold a step"), _said_once(True):
-        raise OutOfMemory("memory does not hold a step")
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    monkeypatch.setattr(dist, "all_gather_object", lambda items, item: items.__setitem__(slice(None), [item, item]))
+    monkeypatch.setattr(dist, "broadcast_object_list", lambda box, rank, device: None)
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+def test_what_rank_0_tells_is_told_once(pictures, second, monkeypatch):
+    monkeypatch.setattr(dist, "all_gather_object", lambda items, item: items.__setitem__(slice(None), ["already there", item]))
+    result = upscale(pictures)
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RankLost("another rank of the run died"), ""),
+        (OutOfMemory("memory does not hold a step"), "error: rank 1: memory does not hold a step\n"),
+    ],
+)
+def test_what_befell_this_rank_alone_is_told_by_it(pictures, second, monkeypatch, error, told):
+    monkeypatch.setattr("srcli.commands.upscale.upscale_all", lambda *_, **__: _fail(error))
+    result = upscale(pictures)
+    assert (result.exit_code, result.stderr) == (error.exit_code, told)
+
+
+@pytest.mark.parametrize("arguments", [["-m", "no such network"], ["-m", "bicubic", "--tile", "huge"]])
+def test_what_is_the_same_on_every_rank_is_told_once(pictures, second, arguments):
+    result = srcli("upscale", pictures, *arguments)
+    assert (result.exit_code > 0, result.stderr) == (True, "")
 
 
 @pytest.mark.parametrize(("device", "ends"), [("cuda", "aborted"), ("cpu", "destroyed")])
