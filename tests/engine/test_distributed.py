@@ -29,6 +29,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]
 
 
+RANK_1 = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANKS = """
 import os
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, ther
         return torch.device(name)
 
     monkeypatch.setattr("srcli.engine.distributed.pick_device", pick_device)
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
     flags = _flags(pictures, tmp_path / "run", 1)
     flags[flags.index("cpu")] = "cuda"
@@ -140,7 +141,7 @@ def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, ther
 @pytest.fixture
 def second(monkeypatch):
     """Make this process the second rank of two, of which the first does as this one."""
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
@@ -150,6 +151,34 @@ def second(monkeypatch):
 
 def _fail(error: Exception) -> NoReturn:
     raise error
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE=2 is set, but MASTER_ADDR is not"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}, "WORLD_SIZE=2 is set, but MASTER_PORT is not"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2 is set, but RANK is not"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2 and WORLD_SIZE=2 are set, and ranks count from 0"),
+        ({"RANK": "x"}, "RANK=x is set, which is no number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two is set, which is no number"),
+    ],
+)
+def test_what_torchrun_would_not_set_is_refused(pictures, monkeypatch, variables, told):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = upscale(pictures)
+    line = f"error: {told}; torchrun sets it right, and for one process: unset RANK and WORLD_SIZE\n"
+    assert (result.exit_code, result.stderr) == (2, line)
+
+
+def test_a_rank_of_a_job_without_others_works_alone(monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with team("cpu") as ranks:
+        assert ranks == Team(0, 1, torch.device("cpu"))
 
 
 def test_what_rank_0_tells_is_told_once(pictures, second, monkeypatch):
@@ -185,7 +214,7 @@ def test_a_rank_that_fails_on_a_gpu_does_not_wait_for_the_others(monkeypatch, de
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("destroyed"))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ZeroDivisionError), team(device) as ranks:
         assert ranks.device == torch.device("cuda:1" if device == "cuda" else "cpu")
