@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngInfo
 
 from srcli.errors import BadPicture
@@ -99,8 +99,7 @@ def write_animation(
     notes: list[str] = []
     if plays < animation.plays:
         notes.append(f"played {plays:,} times instead of {animation.plays:,}")
-    if any(frame.duration > longest for frame in frames):
-        notes.append(f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened")
+    shortened = any(frame.duration > longest for frame in frames)
     durations = _in_steps([min(frame.duration, longest) for frame in frames], format)
     lasts, meant = sum(durations), sum(min(frame.duration, longest) for frame in frames)
     if abs(lasts - meant) > max(0.01 * meant, _STEP[format]):
@@ -110,7 +109,8 @@ def write_animation(
         still = replace(still, icc=None)
         lost |= {"icc"}
     if format == "gif":
-        images = _with_palettes(frames)
+        images, durations = _joined(_with_palettes(frames), durations)
+        shortened = shortened or sum(durations) < lasts
         options = _gif_options(still, plays, transparent=any(image.info for image in images))
         notes.append("GIF has 256 colours: each frame has its own palette, without dithering")
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
@@ -119,6 +119,8 @@ def write_animation(
         images = [_image(frame) for frame in frames]
         options = {"loop": plays, "icc_profile": still.icc, "exif": still.exif}
         options |= _webp_options(still, quality) if format == "webp" else _png_options(still)
+    if shortened:
+        notes.append(f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened")
     if lost:
         notes.append(f"animated {format.upper()} cannot carry {named(lost, still)}")
     given = {key: value for key, value in options.items() if value is not None}
@@ -126,6 +128,21 @@ def write_animation(
     with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         save(images[0], temporary, format, save_all=True, append_images=images[1:], duration=durations, **given)
     return tuple(notes)
+
+
+def _joined(images: list[Image.Image], durations: list[int]) -> tuple[list[Image.Image], list[int]]:
+    """Join frames that are equal, as Pillow does, but never to more than a GIF's frame can last."""
+    longest = _LONGEST["gif"]
+    if sum(durations) <= longest:
+        return images, durations
+    kept, lasting = [images[0]], [durations[0]]
+    for image, duration in zip(images[1:], durations[1:], strict=True):
+        if ImageChops.difference(image.convert("RGBA"), kept[-1].convert("RGBA")).getbbox(alpha_only=False):
+            kept.append(image)
+            lasting.append(duration)
+        else:
+            lasting[-1] = min(lasting[-1] + duration, longest)
+    return kept, lasting
 
 
 def _in_steps(durations: Sequence[float], format: str) -> list[int]:

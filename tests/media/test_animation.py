@@ -101,6 +101,14 @@ def test_a_gif_lasts_as_long_as_its_source_and_no_frame_is_too_short_for_browser
     assert [line for line in notes if "at least" in line] == ([note] if note else [])
 
 
+def test_equal_frames_of_a_gif_are_joined_no_longer_than_it_can_show_one(tmp_path):
+    made = animation()
+    frames = [frame._replace(duration=400_000) for frame in (made.frames[0], made.frames[0], made.frames[1])]
+    notes = write_animation(replace(made, frames=frames), tmp_path / "a", format="gif")
+    assert [frame.duration for frame in read_animation(tmp_path / "a").frames] == [655_350, 400_000]
+    assert "GIF shows a frame for 655 s at most: longer ones are shortened" in notes
+
+
 def test_parts_of_a_ms_add_up(tmp_path):
     made = animation()
     frames = [frame._replace(duration=50 / 3) for frame in made.frames]
