@@ -121,6 +121,15 @@ def test_other_pictures_than_those_of_one_pattern_are_numbered_from_one():
     assert targets("f_7.png", "a.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
 
 
+def test_two_pictures_of_one_number_are_refused_and_two_results_found():
+    picture("f_1.png"), picture("f_01.png"), picture("f_2.png")
+    with pytest.raises(BadPicture, match=r"^'f_01\.png' and 'f_1\.png' have one number in 'f_%d\.png': which is the frame\?$"):
+        plan_jobs(["f_%d.png"], Path("out.mp4"), scale=2)
+    assert targets("f_%02d.png", output="out/%d.png") == ["out/1.png"]
+    with pytest.raises(OutputExists):
+        plan_jobs([str(make_clip(Path("clip.mkv"), frames=2))], Path("f_%d.png"), scale=2)
+
+
 def test_the_format_is_told_by_content():
     assert targets(picture("a.jpg", format="PNG")) == ["a_x4.png"]
 
