@@ -16,7 +16,7 @@ from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, Output
 from srcli.files import LONGEST, files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, size_limit, suffix_of
+from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, fits, size_limit, suffix_of
 from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
 
@@ -339,7 +339,18 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
-    return [_job(found[0].path, output, format, scale)]
+    job = _job(found[0].path, output, format, scale)
+    _refuse_misnamed(output, [job])
+    return [job]
+
+
+def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
+    """Raise UsageError where the user named a result as another kind of PPM than it will be."""
+    for job in jobs:
+        channels = job.probe.channels if job.probe else 3
+        if job.format == SUFFIXES.get(output.suffix.lower()) and not fits(output.suffix.lower(), job.format, channels):
+            what = "gray of 8 or 16 bits" if channels == 1 else "colour"
+            raise UsageError(f"'{output}' would hold {what}: name it {suffix_of(job.format, channels)}")
 
 
 def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale: float | Box) -> list[Job]:
@@ -348,10 +359,14 @@ def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale
     if format not in FORMATS:
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
     if len(found) == 1 and sniff.is_video(found[0].path):
-        return [Job(found[0].path, pattern, format, None, scale, video=True)]
+        film = Job(found[0].path, pattern, format, None, scale, video=True)
+        _refuse_misnamed(pattern, [film])
+        return [film]
     own = [entry.number for entry in found if entry.number is not None]
     numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
-    return [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
+    jobs = [_job(entry.path, numbered_path(pattern, n), format, scale) for n, entry in zip(numbers, found, strict=True)]
+    _refuse_misnamed(pattern, jobs)
+    return jobs
 
 
 def _single_video(source: Path, output: Path, wanted: str | None, scale: float | Box) -> Job:
@@ -413,8 +428,9 @@ def _job(source: Path, target: Path, wanted: str | None, scale: float | Box, nam
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to
-    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in UNREADABLE):
-        target = _with_suffix(target, source, suffix_of(format))
+    channels = facts.channels if facts else 1
+    if not fits(target.suffix.lower(), format, channels) and (facts or target.suffix.lower() not in UNREADABLE):
+        target = _with_suffix(target, source, suffix_of(format, channels))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None

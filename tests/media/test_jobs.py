@@ -102,6 +102,43 @@ def test_an_output_with_a_picture_suffix_is_a_file():
     assert (job.target, job.format) == (Path("out/b.webp"), "webp")
 
 
+@pytest.mark.parametrize(
+    ("mode", "name", "target"),
+    [
+        ("1", "a.pbm", "a_x4.pgm"),
+        ("L", "a.pgm", "a_x4.pgm"),
+        ("L", "a.png", "a_x4.pgm"),
+        ("RGB", "a.pgm", "a_x4.ppm"),
+        ("RGB", "a.png", "a_x4.ppm"),
+        ("L", "a.pnm", "a_x4.pnm"),
+    ],
+)
+def test_gray_is_pgm_and_colour_ppm(mode, name, target):
+    Image.new(mode, (5, 3)).save(name, "PNG" if name.endswith("png") else "PPM")
+    assert targets(name, format="ppm") == [target]
+
+
+@pytest.mark.parametrize("output", ["out.{}", "f_%d.{}"])
+@pytest.mark.parametrize(
+    ("mode", "suffix", "reason"),
+    [
+        ("RGB", "pgm", "colour: name it .ppm"),
+        ("RGB", "pbm", "colour: name it .ppm"),
+        ("L", "pbm", "gray of 8 or 16 bits: name it .pgm"),
+    ],
+)
+def test_another_kind_of_ppm_than_the_result_is_refused(mode, output, suffix, reason):
+    Image.new(mode, (5, 3)).save("a.png")
+    with pytest.raises(UsageError) as caught:
+        targets("a.png", output=output.format(suffix))
+    assert str(caught.value) == f"'{output.format(suffix)}' would hold {reason}"
+
+
+def test_frames_are_no_pgm():
+    with pytest.raises(UsageError, match=r"'f_%d\.pgm' would hold colour: name it \.ppm"):
+        targets(str(make_clip(Path("clip.mkv"), frames=2)), output="f_%d.pgm")
+
+
 @pytest.mark.parametrize("name", ["my%20dog.png", "100%5dogs.png"])
 def test_a_blank_in_an_address_is_no_number(name):
     assert targets(picture("a.png"), output=name) == [name]
