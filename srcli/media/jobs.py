@@ -5,11 +5,12 @@ import math
 import os
 import re
 import string
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, OutputExists, UsageError
@@ -112,9 +113,15 @@ class Naming(NamedTuple):
             name = self.pattern.format(**fields)
         except (ValueError, IndexError, KeyError) as error:
             raise UsageError(f"--name '{self.pattern}' is no pattern: {error}") from error
-        if not name or "/" in name or "\0" in name or name.startswith("."):
+        if not name or _leads_elsewhere(name) or name.startswith("."):
             raise UsageError(f"--name '{self.pattern}' gives '{name}', which is no name of a file; folders go to -o")
         return name if name.lower().endswith(ext.lower()) else name + ext
+
+
+def _leads_elsewhere(name: str) -> bool:
+    r"""Tell whether what is to be a name is none: it has folders or, as in a\b and a:b on Windows, a disk or a stream."""
+    on_windows = sys.platform == "win32" and (PureWindowsPath(name).name != name or ":" in name)
+    return "/" in name or "\0" in name or on_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,7 @@ def plan_jobs(
     naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": output is not None and _is_file(output)}
     if len(given := [flag for flag, there in naming.items() if there]) > 1:
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
-    if suffix and ("/" in suffix or "\0" in suffix):
+    if suffix and _leads_elsewhere(suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [
         entry

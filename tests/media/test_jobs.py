@@ -1,12 +1,13 @@
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
-from srcli.media.jobs import Box, plan_jobs, refuse_unreadable
+from srcli.media.jobs import Box, Naming, plan_jobs, refuse_unreadable
 from tests.clips import make_clip
 
 
@@ -100,6 +101,18 @@ def test_a_name_with_brackets_wins_over_the_pattern():
 def test_an_output_with_a_picture_suffix_is_a_file():
     job = plan_jobs([picture("a.png")], Path("out/b.webp"), scale=4)[0]
     assert (job.target, job.format) == (Path("out/b.webp"), "webp")
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a:b", "ab:c"])
+def test_names_that_lead_elsewhere_on_windows_are_refused_there(monkeypatch, name):
+    picture("a.png")
+    if os.name != "nt":
+        assert targets("a.png", name=Naming(name, "rfdn")) == [f"{name}.png"]
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(UsageError, match="which is no name of a file"):
+        targets("a.png", name=Naming(name, "rfdn"))
+    with pytest.raises(UsageError, match="--suffix is a part of names"):
+        targets("a.png", suffix=name)
 
 
 @pytest.mark.parametrize(
