@@ -337,6 +337,9 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
     if is_sequence(output) and all(not entry.folder for entry in found):
         return _numbered_jobs(found, output, wanted, scale)
     if len(found) > 1 or found[0].folder:
+        if all(entry.number is not None for entry in found):
+            others = f"give a folder, a pattern such as '{output.stem}_%05d.png', or a video such as '{output.stem}.mp4'"
+            raise UsageError(f"'{output}' is one file, but there are {len(found)} numbered pictures; {others}")
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
@@ -349,6 +352,13 @@ def _single(found: list[_Found], output: Path, wanted: str | None, scale: float 
     job = _job(found[0].path, output, format, scale)
     _refuse_misnamed(output, [job])
     return [job]
+
+
+def _is_animated(path: Path) -> bool:
+    try:
+        return probe(path).format in ANIMATED and frame_count(path) > 1
+    except BadPicture:
+        return False
 
 
 def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
@@ -365,7 +375,7 @@ def _numbered_jobs(found: list[_Found], pattern: Path, wanted: str | None, scale
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in FORMATS:
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
-    if len(found) == 1 and sniff.is_video(found[0].path):
+    if len(found) == 1 and (sniff.is_video(found[0].path) or (found[0].number is None and _is_animated(found[0].path))):
         film = Job(found[0].path, pattern, format, None, scale, video=True)
         _refuse_misnamed(pattern, [film])
         return [film]

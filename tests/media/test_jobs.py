@@ -180,6 +180,24 @@ def test_two_pictures_of_one_number_are_refused_and_two_results_found():
         plan_jobs([str(make_clip(Path("clip.mkv"), frames=2))], Path("f_%d.png"), scale=2)
 
 
+def test_the_frames_of_an_animation_are_numbered():
+    frames = [Image.new("RGB", (5, 3), (90 * i, 0, 0)) for i in range(3)]
+    for name in ("a.gif", "a.tif"):
+        frames[0].save(name, save_all=True, append_images=frames[1:])
+    (job,) = plan_jobs(["a.gif"], Path("f_%d.png"), scale=2)
+    assert (str(job.target), job.format, job.video) == ("f_%d.png", "png", True)
+    assert targets("a.gif", picture("b.png"), output="f_%d.png") == ["f_1.png", "f_2.png"]
+    assert targets("a.tif", output="f_%d.png") == ["f_1.png"]  # of whose pages the first is read
+
+
+def test_numbered_pictures_do_not_become_one():
+    picture("f_1.png"), picture("f_2.png")
+    with pytest.raises(UsageError) as caught:
+        targets("f_%d.png", output="new.gif")
+    others = "give a folder, a pattern such as 'new_%05d.png', or a video such as 'new.mp4'"
+    assert str(caught.value) == f"'new.gif' is one file, but there are 2 numbered pictures; {others}"
+
+
 def test_the_format_is_told_by_content():
     assert targets(picture("a.jpg", format="PNG")) == ["a_x4.png"]
 
