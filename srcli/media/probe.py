@@ -1,16 +1,17 @@
 """Opening files: kind, size and depth from the header, errors in one line; Pillow opens everyday files."""
 
+import ctypes
 import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, _imaging
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -107,9 +108,17 @@ def reading(path: Path) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Pillow's warnings of odd metadata from the user; two threads at once may at worst silence Pillow for longer."""
+    _silence_libtiff()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff, which Pillow brings along, from printing what it also reports: lines of a "tempfile.tif"."""
+    with suppress(OSError, AttributeError):  # a Pillow without it, or that has it built in, as on Windows
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:

@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import sys
 import zlib
 from dataclasses import replace
 
@@ -128,6 +129,17 @@ def test_signed_pixels_are_refused(tmp_path, dtype):
         probe(tmp_path / "a.tif")
     reason = f"pixels of type {dtype}; srcli reads 8 and 16 bits and floating point"
     assert str(caught.value) == f"'{tmp_path / 'a.tif'}' has {reason}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff is a part of Pillow's own library")
+def test_libtiff_prints_nothing_of_a_damaged_file(tmp_path, capfd):
+    Image.fromarray(noise(3)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[200:260] = 60 * b"\xff"
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(BadPicture, match="is damaged"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_white_is_zero_is_turned(tmp_path):
