@@ -1,8 +1,9 @@
 """The program: its commands, and the one place where an error becomes a line and an exit code."""
 
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -67,9 +68,10 @@ class _Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             with _in_our_words():
+                _refuse_empty(ctx.args)
                 return super().invoke(ctx)
         except UserError as error:
-            console.error(str(error))
+            _tell(error)
             raise typer.Exit(error.exit_code) from error
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -83,6 +85,23 @@ class _Boundary(TyperGroup):
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
             sys.stdout = None
             raise typer.Exit(0) from None
+
+
+def _tell(error: UserError) -> None:
+    """Print what is to be told once by all ranks of a torchrun; what befell one alone, by that one."""
+    several, first = os.environ.get("WORLD_SIZE", "1") != "1", os.environ.get("LOCAL_RANK", "0") == "0"
+    same = error.rank is None and several and not first  # on all of a machine: its first rank tells it
+    if not (error.told or same):
+        console.error(f"rank {error.rank}: {error}" if error.rank else str(error))
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an empty argument, which as a path would be the current folder."""
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        empty = re.fullmatch("(--[^=]+)=|", argument)
+        flag = empty and (empty[1] or before)
+        if empty and flag != "--suffix":  # results may have none
+            raise UsageError(f"an argument is empty{f', behind {flag}' if flag else ''}: is a shell variable unset?")
 
 
 app = typer.Typer(

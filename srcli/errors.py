@@ -19,6 +19,7 @@ class UserError(Exception):
 
     exit_code = 1
     told = False  # by another rank of a torchrun, so that this one need not
+    rank: int | None = None  # of a torchrun, that met it after the ranks had found each other
 
 
 class UsageError(UserError):

@@ -36,7 +36,9 @@ def atomic(path: Path, *, fresh: bool = False) -> Iterator[Path]:
         try:
             mode = temporary.stat().st_mode  # as the user's umask has it; some writers make their files private
             yield temporary
-            temporary.chmod(mode)
+            if temporary.stat().st_mode != mode:
+                with suppress(PermissionError):  # some mounts refuse it to everybody
+                    temporary.chmod(mode)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             publish(temporary, path, fresh=fresh)

@@ -110,6 +110,11 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
     ("arguments", "code", "text"),
     [
         (["upscale"], 2, "nothing to upscale"),
+        (["upscale", "", "-m", "bicubic"], 2, "an argument is empty: is a shell variable unset?"),
+        (["upscale", "{folder}/p0.png", "-o", "", "-m", "bicubic"], 2, "an argument is empty, behind -o:"),
+        (["upscale", "{folder}/p0.png", "--output=", "-m", "bicubic"], 2, "an argument is empty, behind --output:"),
+        (["eval", "", "-m", "bicubic", "-s", "2"], 2, "an argument is empty"),
+        (["train", "--arch", "rfdn", "--scale", "4", "--data", "", "--out", "run"], 2, "an argument is empty, behind --data:"),
         (["upscale", "no such file.png", "-m", "bicubic"], 1, "no such file.png"),
         (["upscale", "{folder}", "-m", "rdfn"], 1, "did you mean 'rfdn'"),
         (["upscale", "{folder}", "--tile", "huge"], 2, "--tile is auto, 0 or at least 16"),
@@ -175,6 +180,12 @@ def test_what_cannot_be_done_is_said_in_one_line(folder, tmp_path, monkeypatch, 
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert _pictures(tmp_path) == before
+
+
+def test_a_suffix_may_be_empty(folder, tmp_path):
+    assert srcli("upscale", folder / "p0.png", "-o", tmp_path / "out", "--suffix", "", "-m", "bicubic").exit_code == 0
+    assert srcli("upscale", folder / "p1.png", "-o", tmp_path / "out", "--suffix=", "-m", "bicubic").exit_code == 0
+    assert sorted(_pictures(tmp_path / "out")) == ["p0.png", "p1.png"]
 
 
 def test_a_file_that_may_not_be_written_is_said(folder, tmp_path):

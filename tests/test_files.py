@@ -63,6 +63,25 @@ def test_what_fails_leaves_what_was_there(tmp_path):
     assert path.read_text() == "before"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+@pytest.mark.parametrize("private", [False, True])
+def test_a_mount_that_refuses_modes_gets_its_files(tmp_path, monkeypatch, private):
+    path, chmod, asked = tmp_path / "a.txt", Path.chmod, []
+
+    def refused(path: Path, mode: int) -> None:
+        asked.append(oct(mode & 0o777))
+        raise PermissionError(1, "Operation not permitted")
+
+    with atomic(path) as temporary:
+        temporary.write_text("whole")
+        usual = oct(temporary.stat().st_mode & 0o777)
+        if private:  # as some writers make their files
+            chmod(temporary, 0o600)
+        monkeypatch.setattr(Path, "chmod", refused)
+    assert path.read_text() == "whole"
+    assert asked == ([usual] if private else [])
+
+
 def test_a_folder_that_is_a_link_to_itself_is_named(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")

@@ -15,7 +15,7 @@ from srcli import console
 from srcli.commands.options import Device, Json, need_folder, one_of
 from srcli.commands.outputs import DRAWING, check_output
 from srcli.commands.run_file import assignments, check_used, choices_of, length, merge, read, setting_names
-from srcli.errors import INTERRUPTED, UsageError, UserError, counted
+from srcli.errors import INTERRUPTED, UsageError, counted
 from srcli.models import ARCHS
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def train(
         check_used(flags, values)
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
-    with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar, _said_once(follows):
+    with console.bar(1.0, counted=False, quiet=quiet or json or follows) as bar:
         events = run(
             values,
             out,
@@ -286,21 +286,6 @@ def _heard(stop: "_StopSignal") -> Iterator[None]:
             return
     stop.was_asked = stop.unheard = True
     sys.stdout = None
-
-
-@contextmanager
-def _said_once(follows: bool) -> Iterator[None]:
-    """Leave to rank 0 of a torchrun what it says itself, and end with the exit code; tell what befell this rank alone."""
-    from srcli.engine.distributed import RankLost, rank_and_world
-
-    try:
-        yield
-    except UserError as error:
-        if not follows:
-            raise
-        if error.told or isinstance(error, RankLost):
-            raise typer.Exit(error.exit_code) from error
-        raise type(error)(f"rank {rank_and_world()[0]}: {error}") from error
 
 
 class _StopSignal:

@@ -220,14 +220,15 @@ def upscale(
         raise UsageError("--watch is of one process, not of torchrun")
     if threads:
         use_threads(threads)
-    ranks = context.with_resource(team(device, ENDLESS))  # several under torchrun, which share pictures and videos
     jobs: list[Job] = []  # to do; of a watched folder and of a pipe none is known beforehand
     how_on = partial(_goes_on, jobs, started=time.time(), exists=exists, resume=resume)
     with (
+        team(device, ENDLESS) as ranks,  # several under torchrun, which share pictures and videos
         _stoppable(ranks, None if dry_run or stream else how_on, keeps=stream is None),
         keeping(None if dry_run else report, ranks, console.error, output=target) as journal,
     ):
-        weights = Weights(model, scale, several=box is not None, offline=offline)
+        with ranks.together():
+            weights = Weights(model, scale, several=box is not None, offline=offline)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=weights.facts())
             journal.head(options=_given(context, model))
@@ -252,8 +253,8 @@ def upscale(
         with ranks.together():  # one plan for all: a rank that came later would find the others' results
             if ranks.leads and not stream and not watch:
                 planned = plan(sources)
+                _refuse_jobs(planned, format, piped=piped, received=received)
         jobs += ranks.given(planned)
-        _refuse_jobs(jobs, format, piped=piped, received=received)
         if ranks.leads:
             _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
@@ -268,7 +269,8 @@ def upscale(
             compile=compiled,
         )
         ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, wrap=wrap)
-        choice = weights.choice(ready, voice.note)
+        with ranks.together():
+            choice = weights.choice(ready, voice.note)
         if stream:
             _finish_stream(
                 video.upscale_stream(choice, stream, goal, flags=flags, hint=weights.hint(VIDEO), voice=voice), journal

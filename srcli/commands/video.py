@@ -207,6 +207,20 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[V
     return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate), refuse=refuse)
 
 
+def agreed(plans: "Sequence[VideoPlan | VideoDone]", ranks: "Team") -> "list[VideoPlan | VideoDone]":
+    """Let a video fail on every rank where one could not plan it: they upscale each together."""
+    from srcli.engine.video import VideoDone, VideoPlan, failed
+
+    errors = ranks.gathered([item.error if isinstance(item, VideoDone) else None for item in plans])
+    together: list[VideoPlan | VideoDone] = []
+    for item, of_ranks in zip(plans, zip(*errors, strict=True), strict=True):
+        told = [f"rank {rank}: {error}" if rank else error for rank, error in enumerate(of_ranks) if error]
+        if told:
+            item = failed(item.job, UserError(told[0])) if isinstance(item, VideoPlan) else replace(item, error=told[0])
+        together.append(item)
+    return together
+
+
 def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", quality: int | None) -> None:
     """Raise UsageError where an unfinished run of other flags stands in the way of one."""
     from srcli.engine.video import VideoPlan, earlier
@@ -284,7 +298,9 @@ def upscale_one(
             bar.update(progress.done, f"{name} {_pace(progress)}")
 
         try:
-            done = upscale_video(choice.of(plan.job), plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
+            with ranks.together():
+                resizer = choice.of(plan.job)
+            done = upscale_video(resizer, plan, team=ranks, quality=quality, png_level=png_level, tick=tick)
         except UserError as error:
             done, full = failed(plan.job, error), isinstance(error, DiskFull)
     show(done, voice)

@@ -103,7 +103,9 @@ def upscale_all(
     """
     if ranks.leads:
         sweep({job.target.parent for job in jobs})
-    plans = _film_plans(jobs, flags, refuse=not watching)
+    with ranks.together():
+        plans = _film_plans(jobs, flags, refuse=not watching)
+    plans = video.agreed(plans, ranks)
     if not watching:
         with ranks.together():
             if ranks.leads:

@@ -215,6 +215,14 @@ class _Shares(NamedTuple):
     crops: int  # about as many as half the cache holds
 
 
+def _at_least(path: Path, height: int, width: int) -> np.ndarray:
+    """Read so many px of a picture, which may be another by now; raise BadPicture."""
+    pixels = read_rgb(path)[:height, :width]
+    if pixels.shape[:2] != (height, width):
+        raise BadPicture(f"'{path}' is smaller than when the run began")
+    return pixels
+
+
 class Stream:
     """Random pairs from folders that memory does not hold: a chapter of crops at a time, the next one read meanwhile.
 
@@ -351,9 +359,9 @@ class Stream:
         picture = self._files[crop.picture]
         try:
             s, (height, width) = self.scale, self._sizes[crop.picture]
-            hr = _window(read_rgb(picture.hr)[: height * s, : width * s], *crop[1:], s)
-            lr = None if picture.lr is None else _crop(read_rgb(picture.lr), crop, 1)
-            return hr, lr, None if picture.taught is None else _crop(read_rgb(picture.taught), crop, s)
+            hr = _window(_at_least(picture.hr, height * s, width * s), *crop[1:], s)
+            lr = None if picture.lr is None else _crop(_at_least(picture.lr, height, width), crop, 1)
+            return hr, lr, None if picture.taught is None else _crop(_at_least(picture.taught, height * s, width * s), crop, s)
         except BadPicture as error:
             return str(error)
 

@@ -27,6 +27,8 @@ from srcli.errors import UsageError, UserError
 # A rank that dies is noticed at once; others are waited for this long: in training for rank 0's validation
 PATIENCE, ENDLESS = timedelta(hours=6), timedelta(days=365)
 
+_ALONE = "torchrun sets it right, and for one process: unset RANK and WORLD_SIZE"
+
 
 class RankLost(UserError):
     """Another rank of the run failed, or can no longer be reached."""
@@ -123,8 +125,20 @@ def noticing_loss() -> Iterator[None]:
 
 
 def rank_and_world() -> tuple[int, int]:
-    """Return this process' rank and how many there are, as torchrun set them."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    """Return this process' rank and how many there are, as torchrun set them; raise UsageError for what it would not set."""
+    rank, world = _number("RANK", "0"), _number("WORLD_SIZE", "1")
+    if world == 1:
+        return 0, 1
+    if rank >= world:
+        raise UsageError(f"RANK={rank} and WORLD_SIZE={world} are set, and ranks count from 0; {_ALONE}")
+    return rank, world
+
+
+def _number(name: str, default: str) -> int:
+    value = os.environ.get(name) or default
+    if not value.isdecimal():
+        raise UsageError(f"{name}={value} is set, which is no number; {_ALONE}")
+    return int(value)
 
 
 @contextmanager
@@ -137,6 +151,20 @@ def team(device: str, patience: timedelta = PATIENCE) -> Iterator[Team]:
     if world == 1:
         yield Team(0, 1, pick_device(device))
         return
+    try:
+        with _joined(device, patience, rank, world) as ranks:
+            yield ranks
+    except UserError as error:
+        error.rank = rank
+        error.told |= rank > 0 and isinstance(error, RankLost)
+        raise
+
+
+@contextmanager
+def _joined(device: str, patience: timedelta, rank: int, world: int) -> Iterator[Team]:
+    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+        raise UsageError(f"WORLD_SIZE={world} is set, but {missing[0]} is not; {_ALONE}")
+    _number("MASTER_PORT", "")
     try:
         where = pick_device(device)
         if where.type == "cuda" and where.index is not None:

@@ -196,5 +196,7 @@ def trim(limit: int | None) -> None:
 
 def hand_back() -> None:
     """Let glibc return what is freed to the system; nothing elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

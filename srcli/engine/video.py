@@ -179,7 +179,8 @@ def upscale_video(
     started = time.monotonic()
     with team.together():
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
-    fresh = job.fresh and not (is_sequence(job.target) and parts.folder.is_dir())  # then those there are of a run before
+    # not those of a run before; as rank 0 sees it, which is the one to make the folder
+    fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
     write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
         done = _made(resizer, plan, parts, team=team, write=write, tick=tick)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngInfo
 
 from srcli.errors import BadPicture
@@ -21,6 +21,8 @@ from srcli.media.write import named, save, uncarried, writing
 ANIMATED = ("gif", "webp", "png")
 MAX_RESULT = 2**29  # px of all frames together: the encoders hold them, 2 GiB as RGBA
 _CLEAR = 255  # the index in a palette that is seen through
+_STEP = {"gif": 10, "webp": 1, "png": 1}  # ms
+_SHORTEST = 20  # ms of a GIF's frame; browsers show 10 and less for 100
 _LONGEST = {"gif": 655_350, "webp": 2**24 - 1, "png": 65_535}  # ms a frame
 _MOST_PLAYS = 65_535
 _CARRIED = {"gif": "comment", "webp": "icc exif xmp", "png": "icc exif xmp dpi text chunks"}
@@ -97,14 +99,18 @@ def write_animation(
     notes: list[str] = []
     if plays < animation.plays:
         notes.append(f"played {plays:,} times instead of {animation.plays:,}")
-    if any(frame.duration > longest for frame in frames):
-        notes.append(f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened")
+    shortened = any(frame.duration > longest for frame in frames)
+    durations = _in_steps([min(frame.duration, longest) for frame in frames], format)
+    lasts, meant = sum(durations), sum(min(frame.duration, longest) for frame in frames)
+    if abs(lasts - meant) > max(0.01 * meant, _STEP[format]):
+        notes.append(f"GIF shows a frame for 20 ms at least: it lasts {lasts / 1000:.2f} s instead of {meant / 1000:.2f} s")
     lost = uncarried(still, _CARRIED[format].split())
     if still.icc and still.icc[16:20] == b"GRAY":  # the frames are colour
         still = replace(still, icc=None)
         lost |= {"icc"}
     if format == "gif":
-        images = _with_palettes(frames)
+        images, durations = _joined(_with_palettes(frames), durations)
+        shortened = shortened or sum(durations) < lasts
         options = _gif_options(still, plays, transparent=any(image.info for image in images))
         notes.append("GIF has 256 colours: each frame has its own palette, without dithering")
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
@@ -113,14 +119,40 @@ def write_animation(
         images = [_image(frame) for frame in frames]
         options = {"loop": plays, "icc_profile": still.icc, "exif": still.exif}
         options |= _webp_options(still, quality) if format == "webp" else _png_options(still)
+    if shortened:
+        notes.append(f"{format.upper()} shows a frame for {longest / 1000:.0f} s at most: longer ones are shortened")
     if lost:
         notes.append(f"animated {format.upper()} cannot carry {named(lost, still)}")
-    durations = [min(round(frame.duration), longest) for frame in frames]
     given = {key: value for key, value in options.items() if value is not None}
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
         save(images[0], temporary, format, save_all=True, append_images=images[1:], duration=durations, **given)
     return tuple(notes)
+
+
+def _joined(images: list[Image.Image], durations: list[int]) -> tuple[list[Image.Image], list[int]]:
+    """Join frames that are equal, as Pillow does, but never to more than a GIF's frame can last."""
+    longest = _LONGEST["gif"]
+    if sum(durations) <= longest:
+        return images, durations
+    kept, lasting = [images[0]], [durations[0]]
+    for image, duration in zip(images[1:], durations[1:], strict=True):
+        if ImageChops.difference(image.convert("RGBA"), kept[-1].convert("RGBA")).getbbox(alpha_only=False):
+            kept.append(image)
+            lasting.append(duration)
+        else:
+            lasting[-1] = min(lasting[-1] + duration, longest)
+    return kept, lasting
+
+
+def _in_steps(durations: Sequence[float], format: str) -> list[int]:
+    """Round durations to the steps of a format, where the next gets what one loses; what is too short in GIF stays so."""
+    step, rounded, rest = _STEP[format], list[int](), 0.0
+    for duration in durations:
+        least = _SHORTEST if format == "gif" and duration > _SHORTEST - step else 0
+        rounded.append(max(int((duration + rest) / step + 0.5) * step, least))
+        rest = max(duration + rest - rounded[-1], -step / 2)  # what is added for `least` is no debt of the others
+    return rounded
 
 
 def _gif_options(still: Picture, plays: int, *, transparent: bool) -> dict[str, Any]:

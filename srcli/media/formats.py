@@ -58,9 +58,14 @@ FORMATS = {  # that can be written
 }
 
 
-def suffix_of(format: str) -> str:
-    """Give the usual suffix of a format."""
-    return next(suffix for suffix, name in SUFFIXES.items() if name == format)
+def suffix_of(format: str, channels: int = 3) -> str:
+    """Give the usual suffix of a format, which PPM has for gray, too."""
+    return ".pgm" if format == "ppm" and channels == 1 else next(key for key, name in SUFFIXES.items() if name == format)
+
+
+def fits(suffix: str, format: str, channels: int) -> bool:
+    """Tell whether a suffix, in small letters, is one of a format, and not that of PPM's other kinds: of 1 bit, or of gray."""
+    return SUFFIXES.get(suffix) == format and suffix != ".pbm" and not (suffix == ".pgm" and channels > 1)
 
 
 def size_limit(format: str) -> int:

@@ -5,18 +5,19 @@ import math
 import os
 import re
 import string
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, OutputExists, UsageError
 from srcli.files import LONGEST, files_in
 from srcli.media import sniff
 from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
-from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, size_limit, suffix_of
+from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, fits, size_limit, suffix_of
 from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
 
@@ -112,9 +113,15 @@ class Naming(NamedTuple):
             name = self.pattern.format(**fields)
         except (ValueError, IndexError, KeyError) as error:
             raise UsageError(f"--name '{self.pattern}' is no pattern: {error}") from error
-        if not name or "/" in name or "\0" in name or name.startswith("."):
+        if not name or _leads_elsewhere(name) or name.startswith("."):
             raise UsageError(f"--name '{self.pattern}' gives '{name}', which is no name of a file; folders go to -o")
         return name if name.lower().endswith(ext.lower()) else name + ext
+
+
+def _leads_elsewhere(name: str) -> bool:
+    r"""Tell whether what is to be a name is none: it has folders or, as in a\b and a:b on Windows, a disk or a stream."""
+    on_windows = sys.platform == "win32" and (PureWindowsPath(name).name != name or ":" in name)
+    return "/" in name or "\0" in name or on_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,7 @@ def plan_jobs(
     naming = {"--name": name is not None, "--suffix": suffix is not None, "-o": file is not None}
     if len(given := [flag for flag, there in naming.items() if there]) > 1:
         raise UsageError(f"{given[0]} names the results, and so does {given[1]}: choose one")
-    if suffix and ("/" in suffix or "\0" in suffix):
+    if suffix and _leads_elsewhere(suffix):
         raise UsageError(f"--suffix is a part of names, not '{suffix}'; folders go to -o")
     found = [
         entry
@@ -339,6 +346,9 @@ def _single(found: list[_Found], output: Path, *, wanted: str | None, scale: flo
     if is_sequence(output) and all(not entry.folder for entry in found):
         return _numbered_jobs(found, output, wanted=wanted, scale=scale)
     if len(found) > 1 or found[0].folder:
+        if all(entry.number is not None for entry in found):
+            others = f"give a folder, a pattern such as '{output.stem}_%05d.png', or a video such as '{output.stem}.mp4'"
+            raise UsageError(f"'{output}' is one file, but there are {len(found)} numbered pictures; {others}")
         inputs = f"'{found[0].folder}' is a folder" if found[0].folder else f"there are {len(found)} inputs"
         raise UsageError(f"'{output}' is one file, but {inputs}; give a folder as output")
     if sniff.is_video(found[0].path) or output.suffix.lower() in sniff.SUFFIXES:
@@ -348,7 +358,25 @@ def _single(found: list[_Found], output: Path, *, wanted: str | None, scale: flo
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
     if wanted not in (None, format):
         raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
-    return [_job(found[0].path, output, wanted=format, scale=scale)]
+    job = _job(found[0].path, output, wanted=format, scale=scale)
+    _refuse_misnamed(output, [job])
+    return [job]
+
+
+def _is_animated(path: Path) -> bool:
+    try:
+        return probe(path).format in ANIMATED and frame_count(path) > 1
+    except BadPicture:
+        return False
+
+
+def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
+    """Raise UsageError where the user named a result as another kind of PPM than it will be."""
+    for job in jobs:
+        channels = job.probe.channels if job.probe else 3
+        if job.format == SUFFIXES.get(output.suffix.lower()) and not fits(output.suffix.lower(), job.format, channels):
+            what = "gray of 8 or 16 bits" if channels == 1 else "colour"
+            raise UsageError(f"'{output}' would hold {what}: name it {suffix_of(job.format, channels)}")
 
 
 def _numbered_jobs(found: list[_Found], pattern: Path, *, wanted: str | None, scale: float | Box) -> list[Job]:
@@ -356,13 +384,17 @@ def _numbered_jobs(found: list[_Found], pattern: Path, *, wanted: str | None, sc
     format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in FORMATS:
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
-    if len(found) == 1 and sniff.is_video(found[0].path):
-        return [Job(found[0].path, pattern, format, None, scale, video=True)]
+    if len(found) == 1 and (sniff.is_video(found[0].path) or (found[0].number is None and _is_animated(found[0].path))):
+        film = Job(found[0].path, pattern, format, None, scale, video=True)
+        _refuse_misnamed(pattern, [film])
+        return [film]
     own = [entry.number for entry in found if entry.number is not None]
     numbers = own if len(set(own)) == len(found) else range(1, len(found) + 1)
-    return [
+    jobs = [
         _job(entry.path, numbered_path(pattern, n), wanted=format, scale=scale) for n, entry in zip(numbers, found, strict=True)
     ]
+    _refuse_misnamed(pattern, jobs)
+    return jobs
 
 
 def _single_video(source: Path, output: Path, *, wanted: str | None, scale: float | Box) -> Job:
@@ -424,8 +456,9 @@ def _job(source: Path, target: Path, *, wanted: str | None, scale: float | Box, 
         notes = (f"{format.upper()} cannot be written: stored as PNG",)
         format = "png"
     # what will never be read does not claim the name of the PNG that it was converted to
-    if SUFFIXES.get(target.suffix.lower()) != format and (facts or target.suffix.lower() not in UNREADABLE):
-        target = _with_suffix(target, source, suffix_of(format))
+    channels = facts.channels if facts else 1
+    if not fits(target.suffix.lower(), format, channels) and (facts or target.suffix.lower() not in UNREADABLE):
+        target = _with_suffix(target, source, suffix_of(format, channels))
     if name:
         target = target.with_name(name.name(source.stem, target.suffix, scale, facts))
     size = result_size(facts.height, facts.width, scale) if facts else None

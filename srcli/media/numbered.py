@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from srcli.errors import BadFolder, BadPicture
@@ -18,7 +19,21 @@ def is_sequence(path: Path) -> bool:
 
 
 def numbered(pattern: Path) -> list[Path]:
-    """List the pictures of a pattern such as frame_%05d.png by their numbers; raise BadPicture where there are none."""
+    """List the pictures of a pattern such as frame_%05d.png by their numbers.
+
+    Raises BadPicture where there are none, or two of one number, as 1 and 01 under %d.
+    """
+    found = _found(pattern)
+    if not found:
+        raise BadPicture(f"no picture is named as '{pattern}'")
+    for (number, path), (after, other) in pairwise(found):
+        if number == after:
+            raise BadPicture(f"'{path}' and '{other.name}' have one number in '{pattern.name}': which is the frame?")
+    return [path for _, path in found]
+
+
+def _found(pattern: Path) -> list[tuple[int, Path]]:
+    """List numbers and pictures in their order; raise BadPicture for a pattern that no name fits, and BadFolder."""
     match = _NUMBER.search(pattern.name)
     assert match
     if int(match[1] or 0) > LONGEST:
@@ -26,12 +41,9 @@ def numbered(pattern: Path) -> list[Path]:
     digits = rf"\d{{{int(match[1])},}}" if match[1] else r"\d+"
     form = re.compile(re.escape(pattern.name[: match.start()]) + f"({digits})" + re.escape(pattern.name[match.end() :]))
     try:
-        found = [(int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name))]
+        return sorted((int(hit[1]), path) for path in pattern.parent.iterdir() if (hit := form.fullmatch(path.name)))
     except OSError as error:
         raise BadFolder(f"cannot read the folder '{pattern.parent}': {error.strerror}") from error
-    if not found:
-        raise BadPicture(f"no picture is named as '{pattern}'")
-    return [path for _, path in sorted(found)]
 
 
 def numbers_missing(pattern: Path, files: Sequence[Path]) -> int:
@@ -49,9 +61,9 @@ def number_of(pattern: Path, path: Path) -> int:
 
 
 def numbered_there(pattern: Path) -> list[Path]:
-    """List pictures as `numbered`; none where there are none, or no folder."""
+    """List pictures as `numbered`, also two of one number; none where there are none, or no folder."""
     try:
-        return numbered(pattern)
+        return [path for _, path in _found(pattern)]
     except (BadPicture, BadFolder):
         return []
 

@@ -21,6 +21,12 @@ def upright(array: Array, orientation: int) -> Array:
     return np.ascontiguousarray(array)
 
 
+def spread(array: Array, most: int) -> Array:
+    """Return the levels 0 to `most` as 16 bits."""
+    levels: Array = (np.minimum(array, most) * (65535 / most) + 0.5).astype(np.uint16)
+    return levels
+
+
 def in_range(array: Array) -> Array:
     array = array.astype(np.float32)
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from srcli.media.picture import Array, Picture
+from srcli.media.pixels import spread
 
 
 def ppm_header(file: BinaryIO) -> tuple[bytes, int, int, int, int]:
@@ -34,9 +35,7 @@ def read_ppm16(file: BinaryIO) -> Array:
     if len(samples) < count:
         raise EOFError("pixels are missing")
     array = samples.reshape(height, width, channels)
-    if maximum == 65535:
-        return array.astype(np.uint16)
-    return (np.minimum(array, maximum) * (65535 / maximum) + 0.5).astype(np.uint16)
+    return array.astype(np.uint16) if maximum == 65535 else spread(array, maximum)
 
 
 def write_ppm16(picture: Picture, path: Path) -> None:

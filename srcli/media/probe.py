@@ -1,16 +1,17 @@
 """Opening files: kind, size and depth from the header, errors in one line; Pillow opens everyday files."""
 
+import ctypes
 import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, _imaging
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -32,7 +33,7 @@ from srcli.media.picture import Array, Quality
 from srcli.media.pixels import upright
 from srcli.media.png import png_exif, png_type
 from srcli.media.ppm import ppm_header
-from srcli.media.tiff import tiff_tags
+from srcli.media.tiff import PIXELS_READ, tiff_tags
 
 MAX_PIXELS = 10**9  # Pillow's own limit is a global that raises at 0.18 gigapixels and warns at half of that
 # Pillow takes a PNG whose profile or text has more than a MiB for an attack; profiles of printers have two
@@ -108,9 +109,17 @@ def reading(path: Path) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Pillow's warnings of odd metadata from the user; two threads at once may at worst silence Pillow for longer."""
+    _silence_libtiff()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff, which Pillow brings along, from printing what it also reports: lines of a "tempfile.tif"."""
+    with suppress(OSError, AttributeError):  # a Pillow without it, or that has it built in, as on Windows
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def open_header(file: BinaryIO, path: Path, max_pixels: int) -> Header:
@@ -203,6 +212,8 @@ def _open_tiff(file: BinaryIO) -> Header:
         raise BadPicture("CMYK with a further channel; srcli reads CMYK alone")
     meaning, in_planes = np.atleast_1d(tags.get(338, 0))[0], tags.get(284, 1) == 2
     unknown = meaning in (1, 2) and (in_planes or (meaning == 1 and photometric != 2))  # to Pillow, in 8 bits
+    if 2 in kinds and bits >= 8:  # which Pillow would take for unsigned
+        raise BadPicture(f"pixels of type int{bits}; {PIXELS_READ}")
     deep = photometric in (0, 1, 2) and (bits > 8 or 3 in kinds or (bits == 8 and unknown))
     if not deep:
         file.seek(0)

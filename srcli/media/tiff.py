@@ -17,7 +17,7 @@ from srcli.media.bigtiff import TileWriter
 from srcli.media.exif import POINTERS, SIZES, Entry, Field, data_of, entries, fields_of, laid, moved, value_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
-from srcli.media.pixels import in_range, stacked, strips_of, unmultiplied
+from srcli.media.pixels import in_range, spread, stacked, strips_of, unmultiplied
 from srcli.media.tiff_rows import TiffRows, is_streamable
 
 
@@ -35,6 +35,7 @@ def _head(file: BinaryIO) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head  # BigTIFF
 
 
+PIXELS_READ = "srcli reads 8 and 16 bits and floating point"
 _LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 # What a TIFF tells besides its layout: names of the document and the page, description, make, model, software, date, artist,
 # computer, copyright, and what Windows and PrintIM put into EXIF data
@@ -106,7 +107,7 @@ def read_deep_tiff(file: BinaryIO) -> tuple[Array, Array | None, list[str]]:
         page, pages = tiff.pages.first, len(tiff.pages)
         kind = page.dtype.kind if page.dtype else "?"
         if kind not in "uf" or page.dtype in (np.uint32, np.uint64):
-            raise BadPicture(f"pixels of type {page.dtype}; srcli reads 8 and 16 bits and floating point")
+            raise BadPicture(f"pixels of type {page.dtype}; {PIXELS_READ}")
         array = _tiff_pixels(file, page)
         if array.shape[:2] != (page.imagelength, page.imagewidth):
             raise BadPicture("pixels in an order that is not read")
@@ -139,6 +140,8 @@ def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
     except ValueError as error:
         what = f"{page.compression.name} compression" + (f" with predictor {page.predictor:d}" if page.predictor > 2 else "")
         raise BadPicture(f"no decoder for {what}; save it with deflate or none, and no predictor") from error
+    if page.dtype == np.uint16 and page.bitspersample < 16:  # 10, 12 or 14, as cameras and scanners have them
+        array = spread(array, 2**page.bitspersample - 1)
     if page.planarconfig == 2 and array.ndim == 3:
         array = np.moveaxis(array, 0, -1)
     return array.reshape(*array.shape[:2], -1)

@@ -6,16 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from srcli.engine import video as engine
+from srcli.engine.distributed import Team
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.picture import Picture
 from srcli.media.segments import Parts
@@ -873,6 +877,28 @@ def test_frames_of_several_ranks_do_not_share_stdout(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = upscale(make_clip(tmp_path / "clip.mkv", frames=2), "-o", "-")
     assert (result.exit_code, "from one process, not from torchrun" in result.stderr) == (2, True)
+
+
+class Pair(Team):
+    """Rank 0 of two, of which the other does as this one, but cannot plan the first video."""
+
+    def gathered(self, item: Any) -> list[Any]:
+        return [item, ["a.mkv: stale file handle"] if isinstance(item, list) else item]
+
+    def given(self, item: Any) -> Any:
+        return item
+
+
+def test_a_video_that_one_rank_cannot_plan_fails_on_all(tmp_path, monkeypatch):
+    @contextmanager
+    def team(*_: object) -> Iterator[Team]:
+        yield Pair(0, 2, torch.device("cpu"))
+
+    monkeypatch.setattr("srcli.engine.distributed.team", team)
+    monkeypatch.setattr(engine, "upscale_video", lambda *_, **__: pytest.fail("the others wait for ever"))
+    result = upscale(make_clip(tmp_path / "a.mkv", frames=2))
+    assert result.exit_code == 1
+    assert f"error: {tmp_path / 'a.mkv'}: rank 1: a.mkv: stale file handle" in result.stderr.splitlines()
 
 
 def test_frames_to_stdout_are_deinterlaced_and_reported(tmp_path):

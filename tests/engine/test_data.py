@@ -305,6 +305,15 @@ def test_a_picture_that_breaks_while_streaming_is_told(stream, tmp_path):
     assert all("1.png" in line for line in source.news())
 
 
+@pytest.mark.parametrize("kind", ["hr", "lr", "taught"])
+def test_a_picture_that_shrinks_while_streaming_is_told(trios, kind):
+    with closing(_source(trios, streamed=True)) as source:
+        shrunk = getattr(trios[1], kind)
+        Image.fromarray(photograph(20, 20, 0)).save(shrunk)
+        source.draw(0, 0, 4)
+        assert set(source.news()) == {f"skipped: '{shrunk}' is smaller than when the run began"}
+
+
 def _lr_crops(picture: np.ndarray, scale: int) -> set[bytes]:
     """List the crops of 8 px of the LR of a picture shifted by any number of HR px, in all turns."""
     height, width = (n // scale * scale for n in picture.shape[:2])

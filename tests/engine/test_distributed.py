@@ -9,27 +9,27 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 import torch
 import torch.distributed as dist
-import typer
 
 from srcli.checkpoint import read_card
-from srcli.commands.train import _said_once
 from srcli.engine import train as training
 from srcli.engine.begin import _host_threads
 from srcli.engine.distributed import RankLost, Team, team
 from srcli.engine.settings import TrainConfig
 from srcli.engine.train import train
-from srcli.errors import DeviceUnavailable, OutOfMemory, UsageError
+from srcli.errors import DeviceUnavailable, OutOfMemory
 from srcli.modelcard import train_command
-from tests.program import srcli
+from tests.program import srcli, upscale
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TRAIN = [*TORCHRUN, "-m", "srcli", "train"]
 
 
+RANK_1 = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANKS = """
 import os
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, ther
         return torch.device(name)
 
     monkeypatch.setattr("srcli.engine.distributed.pick_device", pick_device)
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
     flags = _flags(pictures, tmp_path / "run", 1)
     flags[flags.index("cpu")] = "cuda"
@@ -138,17 +138,72 @@ def test_a_rank_tells_what_befell_it_alone(pictures, tmp_path, monkeypatch, ther
     assert bool(result.stderr) == told
 
 
-def test_what_rank_0_tells_is_told_once(monkeypatch):
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2"}.items():
+@pytest.fixture
+def second(monkeypatch):
+    """Make this process the second rank of two, of which the first does as this one."""
+    for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.distributed, "all_gather_object", lambda errors, error: errors.__setitem__(1, error))
-    follower = Team(1, 2, torch.device("cpu"))
-    with pytest.raises(typer.Exit), _said_once(True), follower.together():
-        raise UsageError("--data is missing")
-    with pytest.raises(typer.Exit), _said_once(True):
-        raise RankLost("another rank of the run died")
-    with pytest.raises(OutOfMemory, match="rank 1: memory does not hold a step"), _said_once(True):
-        raise OutOfMemory("memory does not hold a step")
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    monkeypatch.setattr(dist, "all_gather_object", lambda items, item: items.__setitem__(slice(None), [item, item]))
+    monkeypatch.setattr(dist, "broadcast_object_list", lambda box, rank, device: None)
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE=2 is set, but MASTER_ADDR is not"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}, "WORLD_SIZE=2 is set, but MASTER_PORT is not"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2 is set, but RANK is not"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2 and WORLD_SIZE=2 are set, and ranks count from 0"),
+        ({"RANK": "x"}, "RANK=x is set, which is no number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two is set, which is no number"),
+    ],
+)
+def test_what_torchrun_would_not_set_is_refused(pictures, monkeypatch, variables, told):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = upscale(pictures)
+    line = f"error: {told}; torchrun sets it right, and for one process: unset RANK and WORLD_SIZE\n"
+    assert (result.exit_code, result.stderr) == (2, line)
+
+
+def test_a_rank_of_a_job_without_others_works_alone(monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with team("cpu") as ranks:
+        assert ranks == Team(0, 1, torch.device("cpu"))
+
+
+def test_what_rank_0_tells_is_told_once(pictures, second, monkeypatch):
+    monkeypatch.setattr(dist, "all_gather_object", lambda items, item: items.__setitem__(slice(None), ["already there", item]))
+    result = upscale(pictures)
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RankLost("another rank of the run died"), ""),
+        (OutOfMemory("memory does not hold a step"), "error: rank 1: memory does not hold a step\n"),
+    ],
+)
+def test_what_befell_this_rank_alone_is_told_by_it(pictures, second, monkeypatch, error, told):
+    monkeypatch.setattr("srcli.commands.upscale.upscale_all", lambda *_, **__: _fail(error))
+    result = upscale(pictures)
+    assert (result.exit_code, result.stderr) == (error.exit_code, told)
+
+
+@pytest.mark.parametrize("arguments", [["-m", "no such network"], ["-m", "bicubic", "--tile", "huge"]])
+def test_what_is_the_same_on_every_rank_is_told_once(pictures, second, arguments):
+    result = srcli("upscale", pictures, *arguments)
+    assert (result.exit_code > 0, result.stderr) == (True, "")
 
 
 @pytest.mark.parametrize(("device", "ends"), [("cuda", "aborted"), ("cpu", "destroyed")])
@@ -159,7 +214,7 @@ def test_a_rank_that_fails_on_a_gpu_does_not_wait_for_the_others(monkeypatch, de
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("destroyed"))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ZeroDivisionError), team(device) as ranks:
         assert ranks.device == torch.device("cuda:1" if device == "cuda" else "cpu")

@@ -34,6 +34,22 @@ def test_what_torch_keeps_on_a_gpu_is_free(monkeypatch):
     assert memory.free_bytes(torch.device("cuda")) == 2**20 + 2**33 - 2**30
 
 
+def test_on_windows_nothing_is_handed_back(monkeypatch):
+    def windows(name):
+        if "/" in name:  # None is no container, as ctypes has it there
+            raise OSError
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(memory.ctypes, "CDLL", windows)
+    memory.hand_back()
+
+
+def test_a_libc_that_keeps_nothing_is_asked_in_vain(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())  # musl has no malloc_trim
+    memory.hand_back()
+
+
 def test_arrays_off_the_heap_are_arrays():
     for side in (3, 3000):
         values = memory.off_heap((side, side, 3), np.dtype(np.uint16))

@@ -105,6 +105,22 @@ def test_two_ranks_take_every_other_segment_and_join_what_one_process_makes(tmp_
     assert not (tmp_path / "two.mp4.parts").exists()
 
 
+def test_pictures_are_fresh_on_a_rank_that_comes_when_the_folder_is_made(tmp_path, monkeypatch):
+    clip, target = make_clip(tmp_path / "clip.mp4", frames=2), tmp_path / "f_%d.png"
+    plan = plan_video(Job(clip, target, "png", None, 2, fresh=True), Choices())
+    Parts(target, {}).folder.mkdir()  # by rank 0
+    seen: list[bool] = []
+
+    def made(resizer, plan, parts, team, write, tick):
+        seen.append(write.keywords["fresh"])
+        return VideoDone(clip, target, "done")
+
+    monkeypatch.setattr(engine, "_made", made)
+    monkeypatch.setattr(Threads, "given", lambda team, item: True)
+    upscale_video(resizer(), plan, team=Threads(1, 2, torch.device("cpu"), threading.Barrier(1)))
+    assert seen == [True]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the ranks in /proc")
 def test_torchrun_goes_on_after_one_of_its_ranks_was_killed(tmp_path):

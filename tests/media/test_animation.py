@@ -81,6 +81,41 @@ def test_what_lasts_longer_than_a_format_knows_is_shortened_and_said(tmp_path, f
     assert "played 65,535 times instead of 100,000" in notes
 
 
+@pytest.mark.parametrize(
+    ("durations", "kept", "note"),
+    [
+        (3 * [100 / 3] + [0, 10, 40], [30, 40, 30, 0, 10, 40], None),
+        (4 * [33], [30, 40, 30, 30], None),
+        (
+            [*10 * [16.0], 1000],
+            [*10 * [20], 1000],
+            "GIF shows a frame for 20 ms at least: it lasts 1.20 s instead of 1.16 s",
+        ),
+    ],
+)
+def test_a_gif_lasts_as_long_as_its_source_and_no_frame_is_too_short_for_browsers(tmp_path, durations, kept, note):
+    made = animation()
+    frames = [Frame(np.full((9, 7, 3), 9 * i, np.uint8), None, duration) for i, duration in enumerate(durations)]
+    notes = write_animation(replace(made, frames=frames), tmp_path / "a", format="gif")
+    assert [frame.duration for frame in read_animation(tmp_path / "a").frames] == kept
+    assert [line for line in notes if "at least" in line] == ([note] if note else [])
+
+
+def test_equal_frames_of_a_gif_are_joined_no_longer_than_it_can_show_one(tmp_path):
+    made = animation()
+    frames = [frame._replace(duration=400_000) for frame in (made.frames[0], made.frames[0], made.frames[1])]
+    notes = write_animation(replace(made, frames=frames), tmp_path / "a", format="gif")
+    assert [frame.duration for frame in read_animation(tmp_path / "a").frames] == [655_350, 400_000]
+    assert "GIF shows a frame for 655 s at most: longer ones are shortened" in notes
+
+
+def test_parts_of_a_ms_add_up(tmp_path):
+    made = animation()
+    frames = [frame._replace(duration=50 / 3) for frame in made.frames]
+    write_animation(replace(made, frames=frames), tmp_path / "a", format="webp")
+    assert [frame.duration for frame in read_animation(tmp_path / "a").frames] == [17, 16, 17]
+
+
 def test_a_comment_in_any_letters_comes_back_from_gif(tmp_path):
     written = animation()
     write_animation(

@@ -2,6 +2,7 @@ import errno
 import io
 import os
 import struct
+import sys
 import zlib
 from dataclasses import replace
 
@@ -107,6 +108,40 @@ def test_a_planar_tiff_is_read(tmp_path):
     pixels = noise(3, "uint16")
     tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(pixels, -1, 0), photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, pixels, strict=True)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_a_tiff_of_less_than_16_bits_fills_the_range(tmp_path, monkeypatch, bits, photometric):
+    # the decoder of such bits is in a package more, imagecodecs
+    fields = {256: 3, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 1, 279: 6}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I6xH", 14, len(fields)) + entries + bytes(4))
+    levels = np.array([[0, 2 ** (bits - 1), 2**bits - 1]], np.uint16)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda page: levels)
+    expected = {10: 32800, 12: 32776, 14: 32770}[bits]
+    white_is_zero = [65535, 65535 - expected, 0]
+    assert read_image(tmp_path / "a.tif").pixels.ravel().tolist() == ([0, expected, 65535] if photometric else white_is_zero)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_signed_pixels_are_refused(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", noise(1)[..., 0].astype(dtype))
+    with pytest.raises(BadPicture) as caught:
+        probe(tmp_path / "a.tif")
+    reason = f"pixels of type {dtype}; srcli reads 8 and 16 bits and floating point"
+    assert str(caught.value) == f"'{tmp_path / 'a.tif'}' has {reason}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff is a part of Pillow's own library")
+def test_libtiff_prints_nothing_of_a_damaged_file(tmp_path, capfd):
+    Image.fromarray(noise(3)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[200:260] = 60 * b"\xff"
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(BadPicture, match="is damaged"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_white_is_zero_is_turned(tmp_path):

@@ -1,12 +1,13 @@
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
-from srcli.media.jobs import Box, plan_jobs, refuse_unreadable
+from srcli.media.jobs import Box, Naming, plan_jobs, refuse_unreadable
 from tests.clips import make_clip
 
 
@@ -102,6 +103,55 @@ def test_an_output_with_a_picture_suffix_is_a_file():
     assert (job.target, job.format) == (Path("out/b.webp"), "webp")
 
 
+@pytest.mark.parametrize("name", ["a\\b", "a:b", "ab:c"])
+def test_names_that_lead_elsewhere_on_windows_are_refused_there(monkeypatch, name):
+    picture("a.png")
+    if os.name != "nt":
+        assert targets("a.png", name=Naming(name, "rfdn")) == [f"{name}.png"]
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(UsageError, match="which is no name of a file"):
+        targets("a.png", name=Naming(name, "rfdn"))
+    with pytest.raises(UsageError, match="--suffix is a part of names"):
+        targets("a.png", suffix=name)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "target"),
+    [
+        ("1", "a.pbm", "a_x4.pgm"),
+        ("L", "a.pgm", "a_x4.pgm"),
+        ("L", "a.png", "a_x4.pgm"),
+        ("RGB", "a.pgm", "a_x4.ppm"),
+        ("RGB", "a.png", "a_x4.ppm"),
+        ("L", "a.pnm", "a_x4.pnm"),
+    ],
+)
+def test_gray_is_pgm_and_colour_ppm(mode, name, target):
+    Image.new(mode, (5, 3)).save(name, "PNG" if name.endswith("png") else "PPM")
+    assert targets(name, format="ppm") == [target]
+
+
+@pytest.mark.parametrize("output", ["out.{}", "f_%d.{}"])
+@pytest.mark.parametrize(
+    ("mode", "suffix", "reason"),
+    [
+        ("RGB", "pgm", "colour: name it .ppm"),
+        ("RGB", "pbm", "colour: name it .ppm"),
+        ("L", "pbm", "gray of 8 or 16 bits: name it .pgm"),
+    ],
+)
+def test_another_kind_of_ppm_than_the_result_is_refused(mode, output, suffix, reason):
+    Image.new(mode, (5, 3)).save("a.png")
+    with pytest.raises(UsageError) as caught:
+        targets("a.png", output=output.format(suffix))
+    assert str(caught.value) == f"'{output.format(suffix)}' would hold {reason}"
+
+
+def test_frames_are_no_pgm():
+    with pytest.raises(UsageError, match=r"'f_%d\.pgm' would hold colour: name it \.ppm"):
+        targets(str(make_clip(Path("clip.mkv"), frames=2)), output="f_%d.pgm")
+
+
 @pytest.mark.parametrize("name", ["my%20dog.png", "100%5dogs.png"])
 def test_a_blank_in_an_address_is_no_number(name):
     assert targets(picture("a.png"), output=name) == [name]
@@ -119,6 +169,33 @@ def test_other_pictures_than_those_of_one_pattern_are_numbered_from_one():
     assert targets("f_%d.png", output="out/%02d.png") == ["out/07.png"]
     assert targets("f_%d.png", "g_%d.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
     assert targets("f_7.png", "a.png", output="out/%02d.png") == ["out/01.png", "out/02.png"]
+
+
+def test_two_pictures_of_one_number_are_refused_and_two_results_found():
+    picture("f_1.png"), picture("f_01.png"), picture("f_2.png")
+    with pytest.raises(BadPicture, match=r"^'f_01\.png' and 'f_1\.png' have one number in 'f_%d\.png': which is the frame\?$"):
+        plan_jobs(["f_%d.png"], Path("out.mp4"), scale=2)
+    assert targets("f_%02d.png", output="out/%d.png") == ["out/1.png"]
+    with pytest.raises(OutputExists):
+        plan_jobs([str(make_clip(Path("clip.mkv"), frames=2))], Path("f_%d.png"), scale=2)
+
+
+def test_the_frames_of_an_animation_are_numbered():
+    frames = [Image.new("RGB", (5, 3), (90 * i, 0, 0)) for i in range(3)]
+    for name in ("a.gif", "a.tif"):
+        frames[0].save(name, save_all=True, append_images=frames[1:])
+    (job,) = plan_jobs(["a.gif"], Path("f_%d.png"), scale=2)
+    assert (str(job.target), job.format, job.video) == ("f_%d.png", "png", True)
+    assert targets("a.gif", picture("b.png"), output="f_%d.png") == ["f_1.png", "f_2.png"]
+    assert targets("a.tif", output="f_%d.png") == ["f_1.png"]  # of whose pages the first is read
+
+
+def test_numbered_pictures_do_not_become_one():
+    picture("f_1.png"), picture("f_2.png")
+    with pytest.raises(UsageError) as caught:
+        targets("f_%d.png", output="new.gif")
+    others = "give a folder, a pattern such as 'new_%05d.png', or a video such as 'new.mp4'"
+    assert str(caught.value) == f"'new.gif' is one file, but there are 2 numbered pictures; {others}"
 
 
 def test_the_format_is_told_by_content():
