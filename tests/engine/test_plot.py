@@ -74,5 +74,5 @@ def test_the_points_are_the_weights_made_for_the_papers_lr_and_the_papers_rows()
         next(s["psnr"] for s in read_card(find_weights(name, 4)).scores if s["dataset"] == "Set5")
         for name in ("rfdn", "rfdn-photo")
     )
-    assert 32.5 > ours.psnr == plain > photo + 1
+    assert 32.5 > ours.psnr == plain > photo + 0.5
     assert {"IMDN", "RDN"} - {p.label for p in points} == {"IMDN"}  # no cost where srcli has the network and did not count it
