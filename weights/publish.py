@@ -24,7 +24,7 @@ from srcli.engine.evaluate import Protocol, dataset_name, evaluate, summarize
 from srcli.engine.folders import degrade_folder, list_pictures, read_rgb
 from srcli.engine.published import published_for
 from srcli.engine.upscale import Upscaler
-from srcli.modelcard import train_command
+from srcli.modelcard import earlier_run, train_command
 from srcli.models import ARCHS, create
 from srcli.models.base import SRModel
 from srcli.ops.pixels import UINT8, to_array
@@ -96,7 +96,8 @@ def mean(*files: Path) -> tuple[SRModel, Card]:
 
 def _runs(card: Card) -> list[dict[str, Any]]:
     """Return the runs whose weights a file is the mean of, with the share of each; a run is known by its seed."""
-    others = [{"share": 1 / (1 + len(found)), **run} for found in [card.training.get("averaged_with", [])] for run in found]
+    before = card.training.get("averaged_with", [])
+    others = [{"share": 1 / (1 + len(before)), **run} for run in before]
     facts = {key: card.training.get(key) for key in ("loss", "lr", "steps_done", "minutes_done", "seed")}
     return [*others, facts | {"share": 1 - sum(run["share"] for run in others)}]
 
@@ -211,10 +212,7 @@ def readme(cards: dict[Path, Card]) -> str:
             "",
             f"{t.get('steps_done', 0):,} steps in {t.get('minutes_done', 0)} minutes of training ({t.get('machine', '?')})",
             f"on the pictures of `{t.get('data')}`; of its validations on `{t.get('val')}` the best was kept.",
-            *(
-                f"A share of {r['share']:.3g} is of an earlier run, {r['steps_done']:,} steps in {r['minutes_done']} minutes."
-                for r in reversed(_runs(card)[:-1])
-            ),
+            *(f"Of the weights {earlier_run(run)}." for run in reversed(_runs(card)[:-1])),
             "",
             "```",
             train_command(card),

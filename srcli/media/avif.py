@@ -14,9 +14,7 @@ from srcli.media.picture import Array
 
 def avif_color(file: BinaryIO) -> dict[bytes, bytes]:
     """Give the colour box that Pillow drops (BT.2020, PQ, HLG) as PNG has it; the matrix belongs to YCbCr and goes."""
-    head = _boxes(file)
-    start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix, range
-    primaries, transfer = struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else (2, 2)
+    primaries, transfer, _ = _code_points(file)
     return color_tag(primaries, transfer)
 
 
@@ -29,9 +27,7 @@ def color_tag(primaries: int, transfer: int) -> dict[bytes, bytes]:
 
 def is_lossless_avif(file: BinaryIO) -> bool:
     """Tell whether colours are coded as they are, by the identity matrix, which is for lossless files."""
-    head = _boxes(file)
-    start = head.find(b"colrnclx")
-    return 0 <= start < len(head) - 14 and head[start + 12 : start + 14] == bytes(2)
+    return _code_points(file)[2] == 0
 
 
 def avif_depth(file: BinaryIO) -> int:
@@ -117,6 +113,13 @@ def outer_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         length = int.from_bytes(head[8:]) if length == 1 else length or size - at
         yield head[4:8], at, at + max(length, 8)
         at += max(length, 8)
+
+
+def _code_points(file: BinaryIO) -> tuple[int, int, int]:
+    """Return primaries, transfer and matrix as H.273 numbers them; 2, unspecified, where the file does not say."""
+    head = _boxes(file)
+    start = head.find(b"colrnclx")  # ISO/IEC 14496-12, 12.1.5
+    return struct.unpack_from(">HHH", head, start + 8) if 0 <= start < len(head) - 14 else (2, 2, 2)
 
 
 def _boxes(file: BinaryIO) -> bytes:

@@ -4,6 +4,7 @@ In the 8x8 blocks of the DCT, each coefficient of luma lies near multiples of it
 coded (Fan and de Queiroz, Identification of Bitmap Compression History, IEEE Transactions on Image Processing 12(2), 2003).
 """
 
+from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
@@ -30,16 +31,17 @@ _ENOUGH = 6  # steps that make a JPEG
 def past_quality(pixels: Array) -> int | None:
     """Tell the quality, 1 to 99, of the JPEG that (H, W, 1 or 3) uint8 pixels were last; None where nothing tells of one.
 
-    By the steps of libjpeg at that quality. Up to 92 few are missed, at 95 a third; above, the steps are too small.
+    By the steps of libjpeg at that quality. Above 95 they are too small; how few are missed below: benchmarks/jpeg_past.py.
     """
     if pixels.dtype != np.uint8 or min(pixels.shape[:2]) < 32:
         return None
     luma = _luma(pixels)
     top, left = _grid(luma)
     found = _coefficients(luma[top:, left:])
-    if not any(_step(found, place) for place in _FIRST):
+    ratios = _ratios(found, _FIRST)
+    if not ratios:
         return None
-    ratios = [step / _TABLE[place] for place in _TABLE if (step := _step(found, place))]
+    ratios += _ratios(found, _TABLE.keys() - _FIRST)
     if len(ratios) < _ENOUGH:
         return None
     ratio = float(np.median(ratios))
@@ -88,6 +90,11 @@ def _dct() -> Array:
 
 _DCT = _dct()
 _HIGH = np.kron(_DCT, _DCT)[np.add.outer(np.arange(8), np.arange(8)).ravel() >= 9].T  # (64, 21), from blocks in a row each
+
+
+def _ratios(coefficients: Array, places: Iterable[tuple[int, int]]) -> list[float]:
+    """Return the steps that are found at some frequencies, each over that of quality 50."""
+    return [step / _TABLE[place] for place in places if (step := _step(coefficients, place))]
 
 
 def _step(coefficients: Array, place: tuple[int, int]) -> int:
