@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srcli import console, zoo
-from srcli.commands.options import (
-    PRECISIONS,
-    AnyPrecision,
-    Device,
-    Ensemble,
-    Json,
-    Offline,
-    Precision,
-    Scale,
-    Tile,
-    common_scale,
-    need_folder,
-    one_of,
-    parse_tile,
-)
+from srcli.commands import options
 from srcli.commands.outputs import DRAWING, PAGE, check_output, write_files
 from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
 from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
@@ -58,7 +44,7 @@ def evaluate(
         list[Path] | None,
         typer.Option("--lr-dir", metavar="DIR", help="Folder of LR pictures, one for each HR_DIR; else LR is made."),
     ] = None,
-    scale: Scale = None,
+    scale: options.Scale = None,
     channel: Annotated[str, typer.Option("--channel", help="y, rgb, or both side by side.")] = "y",
     shave: Annotated[int | None, typer.Option("--shave", help="Px cut off each side; by default the scale.", min=0)] = None,
     against: Annotated[str | None, typer.Option("--against", help="published: the papers' rows beside ours.")] = None,
@@ -70,14 +56,14 @@ def evaluate(
     box: Annotated[
         str | None, typer.Option("--box", help="Crop of --figure: X,Y,WIDTH,HEIGHT; else where the models differ most.")
     ] = None,
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    tile: Tile = "auto",
-    ensemble: Ensemble = False,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
+    tile: options.Tile = "auto",
+    ensemble: options.Ensemble = False,
     save: Annotated[Path | None, typer.Option("--save", help="Folder for the SR pictures.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="File for every picture's scores.")] = None,
-    offline: Offline = False,
-    json: Json = False,
+    offline: options.Offline = False,
+    json: options.Json = False,
 ) -> None:
     """Score models against HR pictures as the papers do.
 
@@ -85,14 +71,14 @@ def evaluate(
 
     Example: srcli eval Set5 Set14 -m rfdn -m mfdn
     """
-    channel = one_of("--channel", channel, CHANNELS)
-    precision = one_of("--precision", precision, PRECISIONS)
+    channel = options.one_of("--channel", channel, CHANNELS)
+    precision = options.one_of("--precision", precision, options.PRECISIONS)
     if against is not None:
-        one_of("--against", against, ("published",))
+        options.one_of("--against", against, ("published",))
     if not models and not sr:
         raise UsageError("name models with -m, or ready pictures with --sr")
     for folder in [*folders, *(lr_dir or []), *(sr or [])]:
-        need_folder(folder)
+        options.need_folder(folder)
     if lr_dir and len(lr_dir) != len(folders):
         raise UsageError(f"{len(folders)} HR folders need as many --lr-dir, not {len(lr_dir)}")
     if figure and not picture:
@@ -100,7 +86,7 @@ def evaluate(
     if box and not figure:
         raise UsageError("--box needs --figure")
     _refuse_outputs(csv=csv, report=report, figure=figure, save=save, sources=[*folders, *(lr_dir or []), *(sr or [])])
-    side = parse_tile(tile)
+    side = options.parse_tile(tile)
 
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, Protocol, check_pictures, open_datasets
@@ -111,7 +97,7 @@ def evaluate(
         datasets = [_only(picture, datasets)]
     where = pick_device(device)
     networks = zoo.open_models(models or [], scale, offline=offline, say=console.note)
-    factor = common_scale([network.scale for network in networks.values()]) if networks else scale
+    factor = options.common_scale(networks) if networks else scale
     if factor is None:
         raise UsageError("--sr needs the scale: -s 2, 3 or 4")
     networks = {BASELINE: zoo.open_model(BASELINE, factor)[0], **networks}
@@ -165,7 +151,7 @@ def _box(text: str, picture: Path, protocol: "Protocol") -> "Box":
 
 
 def _upscaler(
-    network: "SRModel", *, device: "torch.device", precision: AnyPrecision, tile: int | None, ensemble: bool
+    network: "SRModel", *, device: "torch.device", precision: options.AnyPrecision, tile: int | None, ensemble: bool
 ) -> "Upscaler":
     """Make a network ready; one of a file of one precision is in that one, as fp32 is asked for where nothing is said."""
     from srcli.engine.upscale import Upscaler

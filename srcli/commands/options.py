@@ -1,13 +1,16 @@
 """The options that several commands share, each declared once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 
 import typer
 
 from srcli.errors import BadFolder, UsageError
+
+if TYPE_CHECKING:
+    from srcli.models.base import SRModel
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -78,10 +81,11 @@ def parse_size(flag: str, value: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def common_scale(scales: Sequence[int]) -> int:
-    """Return the factor that models share; raise UsageError."""
-    if len(set(scales)) > 1:
-        raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(set(scales))))}; choose one with -s")
+def common_scale(networks: "Mapping[str, SRModel]") -> int:
+    """Return the factor that networks share; raise UsageError."""
+    scales = sorted({network.scale for network in networks.values()})
+    if len(scales) > 1:
+        raise UsageError(f"the models upscale x{' and x'.join(map(str, scales))}; choose one with -s")
     return scales[0]
 
 
