@@ -3,7 +3,7 @@
 Rows are (n, W, C) arrays, with alpha as the last channel where there is one.
 """
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ _REDUCED = 64  # rows that are made floats together, to be rounded to fewer bits
 STREAMED = ("png", "tiff")  # what StripWriter writes
 
 
-class StripReader:
+class StripReader(AbstractContextManager["StripReader"]):
     """An open TIFF whose rows are decoded as they are asked for, best from the top down; to be used by one thread.
 
     `carried` is the picture without rows: its dtype, colours, metadata and notes.
@@ -56,17 +56,11 @@ class StripReader:
         """Bytes of decoded rows that stay from one call to the next, at the most."""
         return self._rows.kept_bytes
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def __enter__(self) -> "StripReader":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class HeldRows:
+class HeldRows(AbstractContextManager["HeldRows"]):
     """A picture in memory that gives its rows as a StripReader does."""
 
     kept_bytes = 0  # beyond what is there already
@@ -79,9 +73,6 @@ class HeldRows:
     def rows(self, start: int, stop: int) -> Array:
         """Return rows as (stop - start, W, colours and alpha)."""
         return stacked(self.carried, slice(start, stop))
-
-    def __enter__(self) -> "HeldRows":
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Hold nothing open."""
