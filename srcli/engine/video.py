@@ -6,8 +6,8 @@ the result is checked against the source.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -46,7 +46,6 @@ from srcli.media.sequences import (
 )
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, checksum, decoding, probe_video, upright
-from srcli.models.base import SRModel
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
@@ -183,57 +182,8 @@ def upscale_video(
     fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
     write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
-        done = _made(resizer, plan, parts, team=team, write=write, tick=tick)
+        done = _Run(resizer, plan, parts, team=team, write=write, tick=tick).made()
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
-
-
-def _made(
-    resizer: Resizer,
-    plan: VideoPlan,
-    parts: Parts,
-    *,
-    team: Team,
-    write: Callable[[int, Timed], None],
-    tick: Callable[[Progress], None],
-) -> VideoDone:
-    """Do what is missing of a video, and join it."""
-    job = plan.job
-    with team.together():
-        if team.leads:
-            parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
-            _refuse_taken(job, parts)
-    precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
-    if team.given(published(job.target) or _appeared(job)):
-        if team.leads:
-            parts.remove()
-        return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
-    run = _Run(resizer, plan, parts, team=team, precision=precision, write=write, tick=tick)
-    with team.together(), _memory_for(job):
-        for track in plan.tracks:
-            run.compute(track)
-    lost: tuple[str, ...] = ()
-    with team.together(), _memory_for(job):
-        if team.leads:
-            lost = run.finish()
-    height, width = _shown(plan)
-    damage = tuple(line for end in run.ends for line in end["damage"])
-    return VideoDone(
-        job.source,
-        job.target,
-        "done",
-        width,
-        height,
-        frames=sum(end["frames"] for end in run.ends),
-        kept=run.kept,
-        repeated=run.repeated,
-        spared=run.spared,
-        decode=round(run.clocks.decode.seconds, 3),
-        network=round(run.clocks.network.seconds, 3),
-        encode=round(run.clocks.encode.seconds, 3),
-        error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
-        precision=precision,
-        notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
-    )
 
 
 def _appeared(job: Job) -> bool:
@@ -270,53 +220,82 @@ class _Run:
         parts: Parts,
         *,
         team: Team,
-        precision: Precision | None,
         write: Callable[[int, Timed], None],
         tick: Callable[[Progress], None],
     ) -> None:
         self._resizer, self._plan, self._parts, self._team = resizer, plan, parts, team
-        self._precision, self._write, self._tick = precision, write, tick
+        self._write, self._tick = write, tick
+        self._precision: Precision | None = None
         self._started = time.monotonic()
         self._done = self._computed = 0
-        self.kept = self.repeated = 0
-        self.clocks = Clocks()
-        self._spared_before = resizer.spared
-        self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
+        self._kept = self._repeated = 0
+        self._clocks = Clocks()
+        self._ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
 
-    @property
-    def spared(self) -> int:
-        """Count the tiles of this run that were taken over."""
-        return self._resizer.spared - self._spared_before
+    def made(self) -> VideoDone:
+        """Do what is missing of the video, and join it."""
+        job, plan, parts, team = self._plan.job, self._plan, self._parts, self._team
+        with team.together():
+            if team.leads:
+                parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
+                _refuse_taken(job, parts)
+        self._precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
+        if team.given(published(job.target) or _appeared(job)):
+            if team.leads:
+                parts.remove()
+            return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
+        spared = self._resizer.spared
+        with team.together(), _memory_for(job):
+            for track in plan.tracks:
+                self._compute(track)
+        lost: tuple[str, ...] = ()
+        with team.together(), _memory_for(job):
+            if team.leads:
+                lost = self._finish()
+        damage = tuple(line for end in self._ends for line in end["damage"])
+        return replace(
+            planned(plan, self._kept),
+            status="done",
+            frames=sum(end["frames"] for end in self._ends),
+            repeated=self._repeated,
+            spared=self._resizer.spared - spared,
+            decode=round(self._clocks.decode.seconds, 3),
+            network=round(self._clocks.network.seconds, 3),
+            encode=round(self._clocks.encode.seconds, 3),
+            error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
+            precision=self._precision,
+            notes=(*plan.notes, *lost, *(line for end in self._ends for line in end["notes"])),
+        )
 
-    def compute(self, track: UpscaledTrack) -> None:
+    def _compute(self, track: UpscaledTrack) -> None:
         """Do what is missing of a track, or this rank's share of it."""
         index = track.source.index
         sink = self._sink(track)
-        self.kept += sink.kept
+        self._kept += sink.kept
         self._done += sink.kept
         self._report(track)
         end = self._parts.end(index)
         if end is None or sink.kept != end["frames"]:
             end = self._through(track, sink)
             self._parts.note_end(index, end)
-        self.ends.append(end)
+        self._ends.append(end)
 
-    def finish(self) -> tuple[str, ...]:
+    def _finish(self) -> tuple[str, ...]:
         """Join the segments, verify the result and give it its name; say what could not be kept."""
         job, choices = self._plan.job, self._plan.choices
-        if not any(end["frames"] for end in self.ends):
+        if not any(end["frames"] for end in self._ends):
             self._parts.remove()  # which would stand in the way of the command put right
             raise BadVideo(f"'{job.source}': {choices.clip.empty}")
         if is_sequence(job.target):
             self._parts.remove()
             return ()
         tracks = []
-        for track, end in zip(self._plan.tracks, self.ends, strict=True):
+        for track, end in zip(self._plan.tracks, self._ends, strict=True):
             there = self._parts.closed(track.source.index, choices.segment)
             segments = tuple(there[number] for number in sorted(there))
             if sum(segment.frames for segment in segments) != end["frames"]:
                 raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
-            self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
+            self._repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             anew = tuple(Fraction(later) for later in end["anew"])
             tracks += [replace(track, segments=segments, anew=anew)] if segments else []
         source = None if of_pictures(job.source) else job.source
@@ -340,18 +319,14 @@ class _Run:
 
         size = (track.encoding.height, track.encoding.width)
         frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
-        results = upscaled(self._resizer, frames, size, self._precision, self.clocks)
-        add = self.clocks.encode.timed(sink.add)
-        try:
-            with closing(write_behind(results, add, depth=AHEAD)) as stored:
-                for result, _ in stored:
-                    self._done += 1
-                    self._computed += 1
-                    self.repeated += result.repeated and isinstance(sink, _Numbered)
-                    self._report(track)
-            sink.close()
-        finally:
-            sink.abandon()
+        results = upscaled(self._resizer, frames, size, self._precision, self._clocks)
+        add = self._clocks.encode.timed(sink.add)
+        with sink.writer, closing(write_behind(results, add, depth=AHEAD)) as stored:
+            for result, _ in stored:
+                self._done += 1
+                self._computed += 1
+                self._repeated += result.repeated and isinstance(sink, _Numbered)
+                self._report(track)
         notes = reader.notes
         if not reader.count:
             notes = (f"video {track.source.index}: {choices.clip.empty}; it is left out",)
@@ -386,7 +361,7 @@ class _Segments:
         self._there = parts.closed(track.source.index, length)
         self._length = length
         self.kept = sum(segment.frames for segment in self._there.values())
-        self._writer = SegmentWriter(parts, track.source.index, partial(Encoder, track.encoding), length)
+        self.writer = SegmentWriter(parts, track.source.index, partial(Encoder, track.encoding), length)
 
     @property
     def known(self) -> Known | None:
@@ -411,19 +386,14 @@ class _Segments:
             "faults": float(result.source.faults),
             "checksum": float(checksum(result.source)) if last else 0.0,
         }
-        self._writer.add(result.number, result.frame, tally)
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def abandon(self) -> None:
-        self._writer.abandon()
+        self.writer.add(result.number, result.frame, tally)
 
 
 class _Numbered:
     """Results into numbered pictures, but for those that this run, or the one that it goes on with, has written."""
 
     known: Known | None = None  # pictures have no time stamps
+    writer = nullcontext()  # which are whole one by one
 
     def __init__(self, track: Track, parts: Parts, write: Callable[[int, Timed], None]) -> None:
         self._track, self._target, self._write = track, parts.target, write
@@ -436,12 +406,6 @@ class _Numbered:
 
     def add(self, result: Result) -> None:
         self._write(result.number, upright(result.frame, self._track))
-
-    def close(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass
 
 
 def upscaled(
@@ -541,8 +505,8 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
     upscalers = [resizer.upscalers[scale] for scale in sorted(resizer.upscalers)]
     return {
         "version": f"{__version__}, {_FORM}",
-        "source": [str(plan.job.source.resolve()), *_summed((state.st_size, state.st_mtime_ns) for state in states)],
-        "model": [_checksum(upscaler.model) for upscaler in upscalers],
+        "source": [str(plan.job.source.resolve()), sum(s.st_size for s in states), sum(s.st_mtime_ns for s in states)],
+        "model": [f"{type(m).__name__} x{m.scale} {checkpoint.checksum(m):08x}" for m in (u.model for u in upscalers)],
         "precision asked for": [upscaler.asked for upscaler in upscalers],
         "precision": _precision(resizer, plan),
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
@@ -560,15 +524,6 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
         "fps": str(choices.rate) if is_sequence(plan.job.source) else "",
         "segment": choices.segment,
     }
-
-
-def _summed(states: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    sizes, times = zip(*states, strict=True)
-    return sum(sizes), sum(times)
-
-
-def _checksum(model: SRModel) -> str:
-    return f"{type(model).__name__} x{model.scale} {checkpoint.checksum(model):08x}"
 
 
 def failed(job: Job, error: Exception) -> VideoDone:
