@@ -261,9 +261,6 @@ def _without_middle(text: str, width: int, dots: str) -> str:
     head, tail = text[: len(text) // 2], text[len(text) // 2 :]
     if cell_len(text) <= width:
         return text
-    if text.isascii():  # a letter a cell
-        kept = max(width - len(dots), 0)
-        return text[: kept - kept // 2] + dots + text[len(text) - kept // 2 :]
     while head + tail and cell_len(head + dots + tail) > width:
         head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
     return head + dots + tail

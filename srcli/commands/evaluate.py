@@ -256,17 +256,12 @@ def _refuse_outputs(
     if len(set(outputs)) < len(outputs):
         raise UsageError("--csv, --report and --figure write a file each: give them different names")
     for file, own in ((csv, _CSV), (report, PAGE), (figure, DRAWING)):
-        _check_target(file, own, sources)
+        if file and file.exists() and _lies_in(file, sources):
+            raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
+        if file:
+            check_output(file, own=own)
     if save and _lies_in(save, sources):
         raise UsageError(f"--save '{save}' lies in a folder of pictures, which would count them the next time")
-
-
-def _check_target(file: Path | None, own: bytes, sources: Sequence[Path]) -> None:
-    """Raise a UserError where a file cannot be written, lies in one of `sources`, or is another that would be lost."""
-    if file and file.exists() and _lies_in(file, sources):
-        raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
-    if file:
-        check_output(file, own=own)
 
 
 def _lies_in(path: Path, folders: Sequence[Path]) -> bool:
@@ -355,7 +350,8 @@ def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], *,
 
     for i, result in enumerate(results):
         before = [r for r in results[:i] if r.dataset == result.dataset]
-        contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
+        said = ("model", "dataset", "pictures")  # by the summary too
+        contests = [{k: v for k, v in dataclasses.asdict(versus(result, o)).items() if k not in said} for o in before]
         how = made.get(result.entry.name)
         facts = {"precision": precision_of([result]), **how} if how else {}
         console.record(result.summary, **facts, versus=contests)
@@ -364,10 +360,6 @@ def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], *,
             if not row.ours:
                 facts = {"model": row.name, "dataset": dataset, "scale": results[0].summary.scale}
                 console.record({**facts, "psnr": score.psnr, "ssim": score.ssim, "source": row.source})
-
-
-def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in keys}
 
 
 def _write_csv(results: Sequence["Result"], made: dict[str, dict[str, Any]], path: Path) -> None:

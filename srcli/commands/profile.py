@@ -121,7 +121,13 @@ def profile(
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
     names = models or list(ARCHS)
-    networks = _networks(names, scale, assignments(settings, "--set") if settings else {}, offline=offline)
+    changes = assignments(settings, "--set") if settings else {}
+    networks = [
+        _built(name, scale or zoo.DEFAULT_SCALE, changes)
+        if changes
+        else zoo.open_network(name, scale, offline=offline, say=console.note)
+        for name in names
+    ]
     factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
@@ -162,13 +168,6 @@ def profile(
     table = [_record(r) for r in rows + changed]
     if unwritten := write_files([(csv, partial(_write_csv, table)), (plot, write_plot)]):
         raise next(iter(unwritten.values()))
-
-
-def _networks(names: Sequence[str], scale: int | None, changes: dict[str, Any], *, offline: bool) -> "list[SRModel]":
-    """Open networks by their names or files, or build them with other arguments."""
-    if changes:
-        return [_built(name, scale or zoo.DEFAULT_SCALE, changes) for name in names]
-    return [zoo.open_network(name, scale, offline=offline, say=console.note) for name in names]
 
 
 def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
 from srcli.engine.device import Precision
@@ -273,7 +272,8 @@ def _check_ready(ready: Path, sr: Sequence[int], hr: Sequence[int], scale: int) 
 
 def compare(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> tuple[float, float]:
     """Return (PSNR in dB, SSIM) of two (H, W, 3) uint8 pictures; those of Y where the protocol asks for both."""
-    a, b = (shave(_channel(to_tensor(x).double(), protocol.channel), protocol.shave) for x in (sr, hr))
+    pictures = (to_tensor(pixels).double() for pixels in (sr, hr))
+    a, b = (shave(x if protocol.channel == "rgb" else luma(x), protocol.shave) for x in pictures)
     if min(a.shape[-2:]) < 1:
         raise UsageError(f"--shave {protocol.shave} leaves nothing of a {hr.shape[1]}x{hr.shape[0]} picture")
     return psnr(a, b), ssim(a, b) if min(a.shape[-2:]) >= 11 else math.nan
@@ -412,10 +412,6 @@ def within(path: Path, folder: Path) -> str:
 def _score(picture: str, sr: np.ndarray, hr: np.ndarray, *, protocol: Protocol, gray: bool) -> Score:
     rgb = compare(sr, hr, replace(protocol, channel="rgb")) if protocol.channel == "both" else None
     return Score(picture, *compare(sr, hr, protocol), 0.0, gray, rgb)
-
-
-def _channel(x: Tensor, channel: Channel) -> Tensor:
-    return x if channel == "rgb" else luma(x)
 
 
 def _read_hr(path: Path, scale: int) -> tuple[np.ndarray, bool]:
