@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
+from srcli.engine.degrade import Kind, degrade_picture
 from srcli.engine.device import Precision
 from srcli.engine.folders import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
@@ -107,12 +108,13 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """HR pictures under one name, and the folder of their LR where it is given."""
+    """HR pictures under one name, and how their LR comes about: from a folder, by a degradation, or else by bicubic."""
 
     name: str
     folder: Path
     pictures: list[Path]
     lr_folder: Path | None = None
+    degradation: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,12 @@ def read_pair(dataset: Dataset, path: Path, protocol: Protocol) -> Pair:
     """Read an HR picture of a data set, and its LR or make it; raise BadPicture where they do not fit."""
     (hr, gray), scale = _read_hr(path, protocol.scale), protocol.scale
     given = dataset.lr_folder and partner(path, dataset.lr_folder, scale, dataset.folder)
-    lr = read_rgb(given) if given else shrink(hr, scale)
+    if given:
+        lr = read_rgb(given)
+    elif dataset.degradation:
+        lr = degrade_picture(hr, scale, (0, dataset.pictures.index(path) + 1), dataset.degradation)
+    else:
+        lr = shrink(hr, scale)
     _check_lr(path, lr.shape[:2], hr.shape[:2], scale)
     return Pair(lr, hr, gray)
 
