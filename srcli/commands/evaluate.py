@@ -90,7 +90,7 @@ def evaluate(
 
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, Protocol, check_pictures, open_datasets
-    from srcli.engine.figure import check_figure
+    from srcli.engine.figure import check_box, check_figure, parse_box
 
     datasets = open_datasets(folders, lr_dir or ())
     if picture:
@@ -110,7 +110,9 @@ def evaluate(
         check_comparable(datasets, protocol)
     if figure:
         check_figure(figure)
-    wanted = _box(box, datasets[0].pictures[0], protocol) if box else None
+    wanted = parse_box(box) if box else None
+    if wanted:
+        check_box(wanted, datasets[0].pictures[0], protocol)
     ready = partial(_upscaler, device=where, precision=precision, tile=side, ensemble=ensemble)
     entries = _entries({name: ready(network) for name, network in networks.items()}, sr or ())
     check_pictures(datasets, entries, protocol)
@@ -139,15 +141,6 @@ def evaluate(
         raise next(iter(unwritten.values()))
     if failed:
         raise typer.Exit(1)
-
-
-def _box(text: str, picture: Path, protocol: "Protocol") -> "Box":
-    """Read --box; raise UsageError where it does not lie inside the HR picture."""
-    from srcli.engine.figure import check_box, parse_box
-
-    box = parse_box(text)
-    check_box(box, picture, protocol)
-    return box
 
 
 def _upscaler(

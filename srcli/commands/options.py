@@ -89,10 +89,9 @@ def common_scale(networks: "Mapping[str, SRModel]") -> int:
     return scales[0]
 
 
-def need_folder(path: Path) -> Path:
-    """Return `path` where it is a folder; raise BadFolder where nothing is there, UsageError where it is something else."""
+def need_folder(path: Path) -> None:
+    """Raise BadFolder where nothing is there, UsageError where it is no folder."""
     if not path.exists():
         raise BadFolder(f"no folder '{path}'")
     if not path.is_dir():
         raise UsageError(f"'{path}' is not a folder")
-    return path

@@ -510,7 +510,7 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
         "precision asked for": [upscaler.asked for upscaler in upscalers],
         "precision": _precision(resizer, plan),
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
-        "tile": [upscaler.tile for upscaler in upscalers],
+        "tile": [upscaler.runner.tile for upscaler in upscalers],
         "ensemble": [upscaler.ensemble for upscaler in upscalers],
         "separate-alpha": [upscaler.separate for upscaler in upscalers],
         "edge": resizer.edge,
