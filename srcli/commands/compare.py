@@ -31,14 +31,11 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .html file to write; by default INPUT_compare.html beside it.")
     ] = None,
-    hr: Annotated[
-        Path | None, typer.Option("--hr", help="What INPUT should become; INPUT itself: the LR is made from it.")
-    ] = None,
+    hr: Annotated[Path | None, typer.Option(help="What INPUT should become; INPUT itself: the LR is made from it.")] = None,
     scale: options.Scale = None,
-    at: Annotated[str | None, typer.Option("--at", help="The frame of a video: seconds, or H:MM:SS.")] = None,
+    at: Annotated[str | None, typer.Option(help="The frame of a video: seconds, or H:MM:SS.")] = None,
     crop: Annotated[
-        str | None,
-        typer.Option("--crop", help="Part of INPUT, X,Y,WIDTH,HEIGHT; else everything, or the finest detail of a large one."),
+        str | None, typer.Option(help="Part of INPUT, X,Y,WIDTH,HEIGHT; else everything, or the finest detail of a large one.")
     ] = None,
     tile: options.Tile = "auto",
     precision: options.Precision = "auto",

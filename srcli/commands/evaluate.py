@@ -38,30 +38,29 @@ def evaluate(
     ] = None,
     sr: Annotated[
         list[Path] | None,
-        typer.Option("--sr", metavar="DIR", help="Score a folder of ready pictures, of any tool; several may be given."),
+        typer.Option(metavar="DIR", help="Score a folder of ready pictures, of any tool; several may be given."),
     ] = None,
     lr_dir: Annotated[
-        list[Path] | None,
-        typer.Option("--lr-dir", metavar="DIR", help="Folder of LR pictures, one for each HR_DIR; else LR is made."),
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder of LR pictures, one for each HR_DIR; else LR is made.")
     ] = None,
     scale: options.Scale = None,
-    channel: Annotated[str, typer.Option("--channel", help="y, rgb, or both side by side.")] = "y",
-    shave: Annotated[int | None, typer.Option("--shave", help="Px cut off each side; by default the scale.", min=0)] = None,
-    against: Annotated[str | None, typer.Option("--against", help="published: the papers' rows beside ours.")] = None,
+    channel: Annotated[str, typer.Option(help="y, rgb, or both side by side.")] = "y",
+    shave: Annotated[int | None, typer.Option(help="Px cut off each side; by default the scale.", min=0)] = None,
+    against: Annotated[str | None, typer.Option(help="published: the papers' rows beside ours.")] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="HTML file with tables, charts and crops of the worst and best pictures.")
+        Path | None, typer.Option(help="HTML file with tables, charts and crops of the worst and best pictures.")
     ] = None,
-    picture: Annotated[str | None, typer.Option("--picture", help="Score this picture alone: its name.")] = None,
-    figure: Annotated[Path | None, typer.Option("--figure", help="PNG of --picture with crops, as papers have it.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Score this picture alone: its name.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="PNG of --picture with crops, as papers have it.")] = None,
     box: Annotated[
-        str | None, typer.Option("--box", help="Crop of --figure: X,Y,WIDTH,HEIGHT; else where the models differ most.")
+        str | None, typer.Option(help="Crop of --figure: X,Y,WIDTH,HEIGHT; else where the models differ most.")
     ] = None,
     precision: options.Precision = "fp32",
     device: options.Device = "auto",
     tile: options.Tile = "auto",
     ensemble: options.Ensemble = False,
-    save: Annotated[Path | None, typer.Option("--save", help="Folder for the SR pictures.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File for every picture's scores.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder for the SR pictures.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for every picture's scores.")] = None,
     offline: options.Offline = False,
     json: options.Json = False,
 ) -> None:

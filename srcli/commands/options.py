@@ -29,22 +29,18 @@ AnyScale = Annotated[
     ),
 ]
 Tile = Annotated[str, typer.Option("-t", "--tile", help="Side of a tile in px: auto, 0 for the whole picture, or a number.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 AnyPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS: tuple[AnyPrecision, ...] = get_args(AnyPrecision)
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing: use only the hf: weights in the cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
 Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
 
 
-MaxMemory = Annotated[
-    str | None, typer.Option("--max-memory", help="Most memory for the process, such as 800M or 4G (with CUDA: of the GPU).")
-]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; by default all cores.")]
-Compile = Annotated[
-    str, typer.Option("--compile", help="Use torch.compile: on, off, or auto (on CUDA, where the work repays it).")
-]
+MaxMemory = Annotated[str | None, typer.Option(help="Most memory for the process, such as 800M or 4G (with CUDA: of the GPU).")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads to compute with; by default all cores.")]
+Compile = Annotated[str, typer.Option(help="Use torch.compile: on, off, or auto (on CUDA, where the work repays it).")]
 
 
 def one_of(flag: str, value: str, choices: Sequence[Choice]) -> Choice:

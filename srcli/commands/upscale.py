@@ -64,16 +64,14 @@ def upscale(
         ),
     ] = None,
     scale: options.AnyScale = None,
-    width: Annotated[int | None, typer.Option("--width", min=1, help="Px of the result instead of a factor.")] = None,
-    height: Annotated[int | None, typer.Option("--height", min=1, help="Px; with --width as --fit says.")] = None,
-    long_side: Annotated[int | None, typer.Option("--long-side", min=1, help="Px of the longer side.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Px of the result instead of a factor.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Px; with --width as --fit says.")] = None,
+    long_side: Annotated[int | None, typer.Option(min=1, help="Px of the longer side.")] = None,
     min_side: Annotated[
-        int | None,
-        typer.Option("--min-side", min=1, help="Px that the shorter side has at least; what has them keeps its size."),
+        int | None, typer.Option(min=1, help="Px that the shorter side has at least; what has them keeps its size.")
     ] = None,
     fit: Annotated[
-        str | None,
-        typer.Option("--fit", help="Width x height: contain (default) stays within it, cover fills it; never crops."),
+        str | None, typer.Option(help="Width x height: contain (default) stays within it, cover fills it; never crops.")
     ] = None,
     tile: options.Tile = "auto",
     precision: options.Precision = "auto",
@@ -88,31 +86,26 @@ def upscale(
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include sub-folders.")] = False,
     format: Annotated[
-        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif, bmp, ppm, tga; mp4, mkv, mov, webm; y4m, rgb.")
+        str, typer.Option(help="keep, png, jpg, webp, tiff, avif, bmp, ppm, tga; mp4, mkv, mov, webm; y4m, rgb.")
     ] = "keep",
     quality: Annotated[
         int | None,
         typer.Option(
-            "--quality",
             min=1,
             max=100,
             help="Quality of JPEG, WebP and AVIF.  [default: a JPEG's own, or 92, else 95; AVIF 90]",
         ),
     ] = None,
     png_level: Annotated[
-        int | None,
-        typer.Option("--png-level", min=0, max=9, help="Compression of PNG: 0 none, 9 most; by default 1."),
+        int | None, typer.Option(min=0, max=9, help="Compression of PNG: 0 none, 9 most; by default 1.")
     ] = None,
     icc: Annotated[
-        str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
+        str, typer.Option(help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
     ] = "keep",
-    suffix: Annotated[str | None, typer.Option("--suffix", help="Text behind the name, instead of _x4.")] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")
-    ] = None,
+    suffix: Annotated[str | None, typer.Option(help="Text behind the name, instead of _x4.")] = None,
+    name: Annotated[str | None, typer.Option(help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")] = None,
     exists: Annotated[
-        str | None,
-        typer.Option("--exists", help="Outputs that exist: error (default), skip (default with --watch), overwrite, rename."),
+        str | None, typer.Option(help="Outputs that exist: error (default), skip (default with --watch), overwrite, rename.")
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
     dry_run: Annotated[
@@ -120,10 +113,10 @@ def upscale(
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Upscale what arrives in the one folder named, until Ctrl-C.")] = False,
     watch_idle: Annotated[
-        float | None, typer.Option("--watch-idle", min=0, help="As --watch, until nothing has arrived for this many seconds.")
+        float | None, typer.Option(min=0, help="As --watch, until nothing has arrived for this many seconds.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Write what was done, and all it takes to do it again, to a .json file.")
+        Path | None, typer.Option(help="Write what was done, and all it takes to do it again, to a .json file.")
     ] = None,
     offline: options.Offline = False,
     json: options.Json = False,
