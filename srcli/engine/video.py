@@ -24,6 +24,7 @@ from srcli.engine.pipeline import Stopwatch, too_large
 from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
+from srcli.media import sequences
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.color import hdr
 from srcli.media.containers import join, rehearse
@@ -35,15 +36,6 @@ from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import Probe
 from srcli.media.segments import Parts, SegmentWriter, UpscaledTrack, begun, published
-from srcli.media.sequences import (
-    AnimationReader,
-    SequenceReader,
-    lost_in_pictures,
-    of_pictures,
-    probe_pictures,
-    read_pictures,
-    write_numbered,
-)
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, checksum, decoding, probe_video, upright
 
@@ -124,8 +116,8 @@ class StreamDone(NamedTuple):
 
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
-    pictures = of_pictures(job.source)
-    video = probe_pictures(job.source, choices.rate) if pictures else probe_video(job.source)
+    pictures = sequences.of_pictures(job.source)
+    video = sequences.probe_pictures(job.source, choices.rate) if pictures else probe_video(job.source)
     notes: list[str] = []
     tracks = []
     for source in video.tracks:
@@ -146,7 +138,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             "pictures carry neither time stamps nor sound" + (f": only video {tracks[0].source.index}" if tracks[1:] else "")
         )
         tracks = tracks[:1]
-        notes += lost_in_pictures(tracks[0].source, job.format)
+        notes += sequences.lost_in_pictures(tracks[0].source, job.format)
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
     goes_on = choices.resume and _left(job.target) and Parts(job.target, {}).before() is not None
@@ -180,7 +172,7 @@ def upscale_video(
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
     # not those of a run before; as rank 0 sees it, which is the one to make the folder
     fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
-    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
+    write = partial(sequences.write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
         done = _Run(resizer, plan, parts, team=team, write=write, tick=tick).made()
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
@@ -298,7 +290,7 @@ class _Run:
             self._repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             anew = tuple(Fraction(later) for later in end["anew"])
             tracks += [replace(track, segments=segments, anew=anew)] if segments else []
-        source = None if of_pictures(job.source) else job.source
+        source = None if sequences.of_pictures(job.source) else job.source
         lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
         self._parts.publish(fresh=job.fresh)
         return lost
@@ -458,9 +450,9 @@ def upscale_stream(
 
 def _reader(
     source: Path, track: Track, clip: Clip, *, deinterlace: bool = False
-) -> VideoReader | SequenceReader | AnimationReader:
-    if of_pictures(source):
-        return read_pictures(source, track, clip)
+) -> VideoReader | sequences.SequenceReader | sequences.AnimationReader:
+    if sequences.of_pictures(source):
+        return sequences.read_pictures(source, track, clip)
     return VideoReader(source, track, clip, deinterlace=deinterlace)
 
 
