@@ -291,18 +291,15 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
 
 def _show(results: Sequence["Result"], *, published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
-    from srcli.engine.bootstrap import rounded
-    from srcli.engine.evaluate import duels, rgb_cells
+    from srcli.engine.evaluate import duels, score_cells
 
     rgb = ("RGB PSNR", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
     columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", *rgb, "seconds")
     cells = []
     for r in results:
         s = r.summary
-        psnr = (rounded(s.psnr, 2), s.psnr_interval.text(2))
-        ssim = (rounded(s.ssim, 4), s.ssim_interval.text(4))
         name = r.entry.label if console.on_terminal() else s.model  # what is kept in a file tells the whole path
-        cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
+        cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *score_cells(s), f"{s.seconds:.1f}"))
     console.table("", columns, cells)
     for contest in duels(results):
         console.result(f"{contest.dataset}: {contest}")

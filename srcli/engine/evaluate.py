@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -317,11 +318,10 @@ def precision_of(results: Sequence[Result]) -> str:
     return " and ".join(sorted({s.precision for r in results for s in r.scores if s.precision}))
 
 
-def rgb_cells(summary: Summary) -> tuple[str, ...]:
-    """Return the cells of a table for RGB beside Y: PSNR and SSIM, or none where it was not asked for."""
-    if summary.rgb_psnr is None or summary.rgb_ssim is None:
-        return ()
-    return rounded(summary.rgb_psnr, 2), rounded(summary.rgb_ssim, 4)
+def score_cells(s: Summary) -> tuple[str, ...]:
+    """Return the cells of a table: PSNR and SSIM with their intervals, and those of RGB beside Y where they were asked for."""
+    rgb = () if s.rgb_psnr is None else (rounded(s.rgb_psnr, 2), rounded(s.rgb_ssim, 4))
+    return rounded(s.psnr, 2), s.psnr_interval.text(2), rounded(s.ssim, 4), s.ssim_interval.text(4), *rgb
 
 
 def versus(a: Result, b: Result) -> Versus:
@@ -357,17 +357,12 @@ def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
         of_dataset = [r for r in results if r.summary.dataset == dataset]
         models = [r for r in of_dataset if r.entry.name != BASELINE]
         contest = models if len(models) > 1 and not baseline else of_dataset
-        for i, a in enumerate(contest):
-            for b in contest[i + 1 :]:
-                found.append(versus(*((b, a) if _ahead(b, a) else (a, b))))
+        for a, b in combinations(contest, 2):
+            duel = versus(a, b)
+            # where infinite PSNR on both sides leaves no mean difference, who wins on more pictures is better
+            behind = duel.losses > duel.wins if math.isnan(duel.psnr) else duel.psnr < 0
+            found.append(versus(b, a) if behind else duel)
     return found
-
-
-def _ahead(a: Result, b: Result) -> bool:
-    """Whether `a` is better by the mean difference; where infinite PSNR on both sides leaves none, on more pictures."""
-    gains = differences([s.psnr for s in a.scores], [s.psnr for s in b.scores])
-    mean = _mean(gains)
-    return mean > 0 or (math.isnan(mean) and sum(g > 0 for g in gains) > sum(g < 0 for g in gains))
 
 
 def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> list[Dataset]:
