@@ -174,7 +174,7 @@ def upscale_video(
     fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
     write = partial(sequences.write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
-        done = _Run(resizer, plan, parts, team=team, write=write, tick=tick).made()
+        done = _Run(resizer, plan, parts, team, write, tick).made()
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
 
 
@@ -202,41 +202,45 @@ def _memory_for(job: Job) -> Iterator[None]:
         raise too_large(job) from error
 
 
+class Clocks:
+    """How long each stage was at work."""
+
+    def __init__(self) -> None:
+        self.decode, self.network, self.encode = Stopwatch(), Stopwatch(), Stopwatch()
+
+
+@dataclass(eq=False)
 class _Run:
     """One video being upscaled: what its tracks have in common."""
 
-    def __init__(
-        self,
-        resizer: Resizer,
-        plan: VideoPlan,
-        parts: Parts,
-        *,
-        team: Team,
-        write: Callable[[int, Timed], None],
-        tick: Callable[[Progress], None],
-    ) -> None:
-        self._resizer, self._plan, self._parts, self._team = resizer, plan, parts, team
-        self._write, self._tick = write, tick
-        self._precision: Precision | None = None
-        self._started = time.monotonic()
-        self._done = self._computed = 0
-        self._kept = self._repeated = 0
-        self._clocks = Clocks()
-        self._ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
+    resizer: Resizer
+    plan: VideoPlan
+    parts: Parts
+    team: Team
+    write: Callable[[int, Timed], None]
+    tick: Callable[[Progress], None]
+    precision: Precision | None = None
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0  # frames, with those that were there
+    computed: int = 0
+    kept: int = 0
+    repeated: int = 0
+    clocks: Clocks = field(default_factory=Clocks)
+    ends: list[dict[str, Any]] = field(default_factory=list)  # of each track: its frames, and what is to be said of them
 
     def made(self) -> VideoDone:
         """Do what is missing of the video, and join it."""
-        job, plan, parts, team = self._plan.job, self._plan, self._parts, self._team
+        job, plan, parts, team = self.plan.job, self.plan, self.parts, self.team
         with team.together():
             if team.leads:
                 parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
                 _refuse_taken(job, parts)
-        self._precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
+        self.precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
         if team.given(published(job.target) or _appeared(job)):
             if team.leads:
                 parts.remove()
             return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
-        spared = self._resizer.spared
+        spared = self.resizer.spared
         with team.together(), _memory_for(job):
             for track in plan.tracks:
                 self._compute(track)
@@ -244,80 +248,80 @@ class _Run:
         with team.together(), _memory_for(job):
             if team.leads:
                 lost = self._finish()
-        damage = tuple(line for end in self._ends for line in end["damage"])
+        damage = tuple(line for end in self.ends for line in end["damage"])
         return replace(
-            planned(plan, self._kept),
+            planned(plan, self.kept),
             status="done",
-            frames=sum(end["frames"] for end in self._ends),
-            repeated=self._repeated,
-            spared=self._resizer.spared - spared,
-            decode=round(self._clocks.decode.seconds, 3),
-            network=round(self._clocks.network.seconds, 3),
-            encode=round(self._clocks.encode.seconds, 3),
+            frames=sum(end["frames"] for end in self.ends),
+            repeated=self.repeated,
+            spared=self.resizer.spared - spared,
+            decode=round(self.clocks.decode.seconds, 3),
+            network=round(self.clocks.network.seconds, 3),
+            encode=round(self.clocks.encode.seconds, 3),
             error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
-            precision=self._precision,
-            notes=(*plan.notes, *lost, *(line for end in self._ends for line in end["notes"])),
+            precision=self.precision,
+            notes=(*plan.notes, *lost, *(line for end in self.ends for line in end["notes"])),
         )
 
     def _compute(self, track: UpscaledTrack) -> None:
         """Do what is missing of a track, or this rank's share of it."""
         index = track.source.index
         sink = self._sink(track)
-        self._kept += sink.kept
-        self._done += sink.kept
+        self.kept += sink.kept
+        self.done += sink.kept
         self._report(track)
-        end = self._parts.end(index)
+        end = self.parts.end(index)
         if end is None or sink.kept != end["frames"]:
             end = self._through(track, sink)
-            self._parts.note_end(index, end)
-        self._ends.append(end)
+            self.parts.note_end(index, end)
+        self.ends.append(end)
 
     def _finish(self) -> tuple[str, ...]:
         """Join the segments, verify the result and give it its name; say what could not be kept."""
-        job, choices = self._plan.job, self._plan.choices
-        if not any(end["frames"] for end in self._ends):
-            self._parts.remove()  # which would stand in the way of the command put right
+        job, choices = self.plan.job, self.plan.choices
+        if not any(end["frames"] for end in self.ends):
+            self.parts.remove()  # which would stand in the way of the command put right
             raise BadVideo(f"'{job.source}': {choices.clip.empty}")
         if is_sequence(job.target):
-            self._parts.remove()
+            self.parts.remove()
             return ()
         tracks = []
-        for track, end in zip(self._plan.tracks, self._ends, strict=True):
-            there = self._parts.closed(track.source.index, choices.segment)
+        for track, end in zip(self.plan.tracks, self.ends, strict=True):
+            there = self.parts.closed(track.source.index, choices.segment)
             segments = tuple(there[number] for number in sorted(there))
             if sum(segment.frames for segment in segments) != end["frames"]:
-                raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
-            self._repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
+                raise BadVideo(f"the segments in '{self.parts.folder}' are not all there: repeat the command")
+            self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             anew = tuple(Fraction(later) for later in end["anew"])
             tracks += [replace(track, segments=segments, anew=anew)] if segments else []
         source = None if sequences.of_pictures(job.source) else job.source
-        lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
-        self._parts.publish(fresh=job.fresh)
+        lost = join(source, self.parts.joined, job.format, tracks, choices.clip)
+        self.parts.publish(fresh=job.fresh)
         return lost
 
     def _sink(self, track: UpscaledTrack) -> "_Segments | _Numbered":
-        if is_sequence(self._plan.job.target):
-            return _Numbered(track.source, self._parts, self._write)
-        return _Segments(track, self._parts, self._plan.choices.segment)
+        if is_sequence(self.plan.job.target):
+            return _Numbered(track.source, self.parts, self.write)
+        return _Segments(track, self.parts, self.plan.choices.segment)
 
     def _through(self, track: UpscaledTrack, sink: "_Segments | _Numbered") -> dict[str, Any]:
         """Decode, upscale and store the frames that are this rank's and not there yet."""
-        choices, job = self._plan.choices, self._plan.job
+        choices, job = self.plan.choices, self.plan.job
         reader = _reader(job.source, track.source, choices.clip, deinterlace=choices.deinterlace)
-        team = self._team
+        team = self.team
 
         def wanted(number: int) -> bool:
             return number // choices.segment % team.world == team.rank and sink.wants(number)
 
         size = (track.encoding.height, track.encoding.width)
         frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
-        results = upscaled(self._resizer, frames, size, self._precision, self._clocks)
-        add = self._clocks.encode.timed(sink.add)
+        results = upscaled(self.resizer, frames, size, self.precision, self.clocks)
+        add = self.clocks.encode.timed(sink.add)
         with sink.writer, closing(write_behind(results, add, depth=AHEAD)) as stored:
             for result, _ in stored:
-                self._done += 1
-                self._computed += 1
-                self._repeated += result.repeated and isinstance(sink, _Numbered)
+                self.done += 1
+                self.computed += 1
+                self.repeated += result.repeated and isinstance(sink, _Numbered)
                 self._report(track)
         notes = reader.notes
         if not reader.count:
@@ -326,8 +330,8 @@ class _Run:
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes), "anew": anew}
 
     def _report(self, track: UpscaledTrack) -> None:
-        pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)
-        self._tick(Progress(self._done, pace, pace / float(track.source.rate)))
+        pace = self.computed * self.team.world / max(time.monotonic() - self.started, 1e-9)
+        self.tick(Progress(self.done, pace, pace / float(track.source.rate)))
 
 
 class Result(NamedTuple):
@@ -337,13 +341,6 @@ class Result(NamedTuple):
     source: Timed
     frame: Timed
     repeated: bool
-
-
-class Clocks:
-    """How long each stage was at work."""
-
-    def __init__(self) -> None:
-        self.decode, self.network, self.encode = Stopwatch(), Stopwatch(), Stopwatch()
 
 
 class _Segments:

@@ -112,7 +112,7 @@ def test_pictures_are_fresh_on_a_rank_that_comes_when_the_folder_is_made(tmp_pat
     seen: list[bool] = []
 
     def made(run):
-        seen.append(run._write.keywords["fresh"])
+        seen.append(run.write.keywords["fresh"])
         return VideoDone(clip, target, "done")
 
     monkeypatch.setattr(engine._Run, "made", made)
