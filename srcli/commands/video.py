@@ -171,21 +171,18 @@ def upscale_stream(
         voice.note(line)
     with voice.bar(1, counted=False) as bar:
         done = engine.upscale_stream(
-            resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))
+            resizer,
+            reader,
+            scale,
+            sys.stdout.buffer,
+            stream.kind,
+            source=stream.path or Path("-"),
+            tick=lambda progress: bar.update(0, _pace(progress)),
         )
     voice.note(f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s")
     if not done.frames:
         raise BadVideo(done.error or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame"))
-    return engine.VideoDone(
-        stream.path or Path("-"),
-        Path("-"),
-        "done",
-        frames=done.frames,
-        repeated=done.repeated,
-        seconds=done.seconds,
-        error=done.error,
-        model=resizer.name,
-    )
+    return done
 
 
 def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":

@@ -105,15 +105,6 @@ class VideoDone:
     model: str | None = None  # the weights that it went through, where they were chosen for it
 
 
-class StreamDone(NamedTuple):
-    """What went through a pipe."""
-
-    frames: int
-    repeated: int
-    seconds: float
-    error: str | None = None
-
-
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
     pictures = sequences.of_pictures(job.source)
@@ -429,9 +420,10 @@ def upscale_stream(
     file: BinaryIO,
     kind: Kind,
     *,
+    source: Path = Path("-"),
     tick: Callable[[Progress], None] = lambda progress: None,
-) -> StreamDone:
-    """Upscale frames from one pipe, or a file, into another as they come."""
+) -> VideoDone:
+    """Upscale frames from one pipe, or a file, into another as they come; `source` is what the reader reads."""
     track = reader.track
     size = _size(track, scale)
     shown = replace(track, aspect=1 / track.aspect) if track.turned and track.aspect else track
@@ -442,7 +434,10 @@ def upscale_stream(
         done, repeated = done + 1, repeated + result.repeated
         pace = done / max(time.monotonic() - started, 1e-9)
         tick(Progress(done, pace, pace / float(reader.track.rate)))
-    return StreamDone(done, repeated, round(time.monotonic() - started, 3), "; ".join(reader.damage) or None)
+    seconds, error = round(time.monotonic() - started, 3), "; ".join(reader.damage) or None
+    return VideoDone(
+        source, Path("-"), "done", frames=done, repeated=repeated, seconds=seconds, error=error, model=resizer.name
+    )
 
 
 def _reader(
