@@ -13,11 +13,10 @@ from PIL import ExifTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v1, ImageFileDirectory_v2
 
 from srcli.errors import BadPicture
-from srcli.media.bigtiff import TileWriter
 from srcli.media.exif import POINTERS, SIZES, Field, Order, fields_of, laid, order_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
-from srcli.media.pixels import in_range, spread, stacked, strips_of, unmultiplied
+from srcli.media.pixels import in_range, spread, stacked, unmultiplied
 from srcli.media.tiff_rows import TiffRows, is_streamable
 
 
@@ -36,7 +35,6 @@ def _head(file: BinaryIO) -> bytes:
 
 
 PIXELS_READ = "srcli reads 8 and 16 bits and floating point"
-_LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 # What a TIFF tells besides its layout: names of the document and the page, description, make, model, software, date, artist,
 # computer, copyright, and what Windows and PrintIM put into EXIF data
 _DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096), 50341)
@@ -167,23 +165,7 @@ def _described(picture: Picture, order: Order) -> list[Field]:
 
 
 def write_tiff(picture: Picture, path: Path) -> None:
-    """Write a TIFF of strips, or BigTIFF of tiles where offsets of 32 bits might not reach."""
-    if picture.pixels.nbytes > _LARGEST:
-        _write_bigtiff(picture, path)
-    else:
-        _write_strips(picture, path)
-
-
-def _write_bigtiff(picture: Picture, path: Path) -> None:
-    (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
-    with path.open("wb") as file:
-        writer = TileWriter(file, (height, width, channels), picture.pixels.dtype, fields=tiff_fields(picture))
-        for rows in strips_of(picture):
-            writer.write(rows)
-        writer.finish()
-
-
-def _write_strips(picture: Picture, path: Path) -> None:
+    """Write a TIFF of strips, whose offsets of 32 bits have to reach."""
     import tifffile
 
     order = order_of(picture.exif or b"")
