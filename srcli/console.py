@@ -9,18 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import progress
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from srcli.files import give_up_stdout, writing_to_stdout
@@ -162,9 +154,9 @@ def footnotes(notes: Sequence[str], *, numbered: bool = True) -> None:
 class Bar:
     """What a command tells a progress bar, drawn or not."""
 
-    def __init__(self, progress: Progress, total: float, quiet: bool) -> None:
-        self._progress, self._quiet = progress, quiet
-        self._task = progress.add_task("", total=total)
+    def __init__(self, drawn: progress.Progress, total: float, quiet: bool) -> None:
+        self._progress, self._quiet = drawn, quiet
+        self._task = drawn.add_task("", total=total)
 
     def update(self, done: float, text: str = "") -> None:
         """`done` of the total; `text` stands beside the bar."""
@@ -179,12 +171,11 @@ class Bar:
 @contextmanager
 def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[Bar]:
     """Draw a bar with ETA on a terminal, nothing elsewhere. `counted`: show done/total as numbers."""
-    spinner = SpinnerColumn("line" if _err.options.ascii_only else "dots")
-    columns = [spinner, TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
-    if counted:
-        columns.append(MofNCompleteColumn())
-    columns += [TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn()]
-    drawn = Progress(*columns, console=_err, disable=quiet or not _err.is_terminal)
+    columns: list[progress.ProgressColumn] = [progress.SpinnerColumn("line" if _err.options.ascii_only else "dots")]
+    columns += [progress.TextColumn("{task.description}", markup=False), progress.BarColumn()]
+    columns += [progress.TextColumn("{task.percentage:>3.0f} %"), *[progress.MofNCompleteColumn()] * counted]
+    columns += [progress.TimeElapsedColumn(), progress.TextColumn("eta"), progress.TimeRemainingColumn()]
+    drawn = progress.Progress(*columns, console=_err, disable=quiet or not _err.is_terminal)
     with nullcontext(drawn) if drawn.disable else drawn:
         yield Bar(drawn, total, quiet)
 
@@ -261,9 +252,6 @@ def _without_middle(text: str, width: int, dots: str) -> str:
     head, tail = text[: len(text) // 2], text[len(text) // 2 :]
     if cell_len(text) <= width:
         return text
-    if text.isascii():  # a letter a cell
-        kept = max(width - len(dots), 0)
-        return text[: kept - kept // 2] + dots + text[len(text) - kept // 2 :]
     while head + tail and cell_len(head + dots + tail) > width:
         head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
     return head + dots + tail

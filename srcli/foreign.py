@@ -27,14 +27,18 @@ _WRAPPERS = ("averaged", "params_ema", "params-ema", "params", "model_state_dict
 # A regular expression over their names and what it becomes in ours; applied in order.
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
-_RFDB: list[Rule] = [
+_TRUNK: list[Rule] = [  # of RFDN and IMDN
     (r"^fea_conv\.", "head."),
     (r"^c\.0\.", "fuse."),
     (r"^LR_conv\.", "body."),
+    (r"^upsampler\.0\.", "upsample."),
+    (r"^(?:IMD)?B(\d)\.c4\.", lambda m: f"blocks.{int(m[1]) - 1}.last."),
+    (r"^(?:IMD)?B(\d)\.c5\.", lambda m: f"blocks.{int(m[1]) - 1}.fuse."),
+]
+_RFDB: list[Rule] = [
+    *_TRUNK,
     (r"^B(\d)\.c([123])_d\.", lambda m: f"blocks.{int(m[1]) - 1}.distil.{int(m[2]) - 1}."),
     (r"^B(\d)\.c([123])_r\.", lambda m: f"blocks.{int(m[1]) - 1}.refine.{int(m[2]) - 1}."),
-    (r"^B(\d)\.c4\.", lambda m: f"blocks.{int(m[1]) - 1}.last."),
-    (r"^B(\d)\.c5\.", lambda m: f"blocks.{int(m[1]) - 1}.fuse."),
     (r"^B(\d)\.esa\.", lambda m: f"blocks.{int(m[1]) - 1}.attention."),
 ]
 _ESA: list[Rule] = [
@@ -46,16 +50,9 @@ _ESA: list[Rule] = [
     (r"attention\.conv_f\.", "attention.local."),
     (r"attention\.conv4\.", "attention.expand."),
 ]
-
-
 _IMDN: list[Rule] = [
-    (r"^fea_conv\.", "head."),
-    (r"^c\.0\.", "fuse."),
-    (r"^LR_conv\.", "body."),
-    (r"^upsampler\.0\.", "upsample."),
+    *_TRUNK,
     (r"^IMDB(\d)\.c([123])\.", lambda m: f"blocks.{int(m[1]) - 1}.refine.{int(m[2]) - 1}."),
-    (r"^IMDB(\d)\.c4\.", lambda m: f"blocks.{int(m[1]) - 1}.last."),
-    (r"^IMDB(\d)\.c5\.", lambda m: f"blocks.{int(m[1]) - 1}.fuse."),
     (r"^IMDB(\d)\.cca\.conv_du\.0\.", lambda m: f"blocks.{int(m[1]) - 1}.attention.reduce."),
     (r"^IMDB(\d)\.cca\.conv_du\.2\.", lambda m: f"blocks.{int(m[1]) - 1}.attention.expand."),
 ]
@@ -179,7 +176,7 @@ RELEASES = {
     "imdn": Release(_IMDN),
     "imdn-baseline": Release(_IMDN_BASELINE),
     "pan": Release([*_PAN, *_PIXEL_ATTENTION]),
-    "rfdn": Release([*_RFDB, *_ESA, (r"^upsampler\.0\.", "upsample.")], input_range=255.0, tail="upsample"),
+    "rfdn": Release([*_RFDB, *_ESA], input_range=255.0, tail="upsample"),
     "mfdn": Release([*_RFDB, *_ESA, *_PIXEL_ATTENTION, (r"\.seps\.", ".depthwise."), (r"\.bn([12])\.", r".norm\1.")]),
     "fdiwn": Release([*_FDIWN, *_WEIGHT_NORM]),
     "rdsrn": Release([*_RDSRN, *_WEIGHT_NORM], constants=r"\.res_scale_\d\.scale$"),

@@ -94,8 +94,9 @@ def fetch(source: Source, pick: Callable[[list[str]], str], *, offline: bool = F
             _download(source, CARD, offline=False)
     if known.info:
         _remember(source, known)
-    licence = (known.info and _licence(known.info)) or licence_of(path)
-    return Fetched(path, name not in known.cached, licence, known.why if known.in_vain else "", known.listed)
+    tags = known.info.tags if known.info else None
+    stated = next((tag.removeprefix("license:") for tag in tags or [] if tag.startswith("license:")), "")
+    return Fetched(path, name not in known.cached, stated or licence_of(path), known.why if known.in_vain else "", known.listed)
 
 
 def cached() -> Iterator[Cached]:
@@ -343,10 +344,6 @@ def _cache() -> Path:
     with _address_read():
         from huggingface_hub.constants import HF_HUB_CACHE
     return Path(HF_HUB_CACHE)
-
-
-def _licence(info: "ModelInfo") -> str:
-    return next((tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:")), "")
 
 
 @contextmanager

@@ -6,18 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srcli import console, zoo
-from srcli.commands.options import (
-    PRECISIONS,
-    Device,
-    Json,
-    Offline,
-    Precision,
-    Scale,
-    Tile,
-    common_scale,
-    one_of,
-    parse_tile,
-)
+from srcli.commands import options
 from srcli.commands.outputs import PAGE, check_output
 from srcli.commands.video import parse_time
 from srcli.errors import BadPicture, UsageError
@@ -42,20 +31,17 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .html file to write; by default INPUT_compare.html beside it.")
     ] = None,
-    hr: Annotated[
-        Path | None, typer.Option("--hr", help="What INPUT should become; INPUT itself: the LR is made from it.")
-    ] = None,
-    scale: Scale = None,
-    at: Annotated[str | None, typer.Option("--at", help="The frame of a video: seconds, or H:MM:SS.")] = None,
+    hr: Annotated[Path | None, typer.Option(help="What INPUT should become; INPUT itself: the LR is made from it.")] = None,
+    scale: options.Scale = None,
+    at: Annotated[str | None, typer.Option(help="The frame of a video: seconds, or H:MM:SS.")] = None,
     crop: Annotated[
-        str | None,
-        typer.Option("--crop", help="Part of INPUT, X,Y,WIDTH,HEIGHT; else everything, or the finest detail of a large one."),
+        str | None, typer.Option(help="Part of INPUT, X,Y,WIDTH,HEIGHT; else everything, or the finest detail of a large one.")
     ] = None,
-    tile: Tile = "auto",
-    precision: Precision = "auto",
-    device: Device = "auto",
-    offline: Offline = False,
-    json: Json = False,
+    tile: options.Tile = "auto",
+    precision: options.Precision = "auto",
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+    json: options.Json = False,
 ) -> None:
     """Write a page that compares bicubic, models and HR.
 
@@ -63,8 +49,8 @@ def compare(
 
     Example: srcli compare photo.jpg -m rfdn -m mfdn -o page.html
     """
-    precision = one_of("--precision", precision, PRECISIONS)
-    side = parse_tile(tile)
+    precision = options.one_of("--precision", precision, options.PRECISIONS)
+    side = options.parse_tile(tile)
     moment = parse_time("--at", at)
     target = output or source.with_name(f"{source.stem}_compare.html")
     _check_files(source, hr, target)
@@ -89,7 +75,7 @@ def compare(
     pixels = None if moves else still.pixels
     taken = models or [zoo.DEFAULT if made else _suited(source, pixels, scale or zoo.DEFAULT_SCALE, offline=offline)]
     networks = zoo.open_models([name for name in taken if name != BASELINE], scale, offline=offline, say=console.note)
-    factor = common_scale([network.scale for network in networks.values()]) if networks else scale or zoo.DEFAULT_SCALE
+    factor = options.common_scale(networks) if networks else scale or zoo.DEFAULT_SCALE
     names = [BASELINE, *short_names([BASELINE, *networks, "HR"])[1:-1]]  # no model is taken for either of these
     entrants = [
         Entrant(name, Upscaler(network, device=where, precision=precision, tile=side), parameters or None)

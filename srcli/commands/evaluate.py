@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srcli import console, zoo
-from srcli.commands.options import (
-    PRECISIONS,
-    AnyPrecision,
-    Device,
-    Ensemble,
-    Json,
-    Offline,
-    Precision,
-    Scale,
-    Tile,
-    common_scale,
-    need_folder,
-    one_of,
-    parse_tile,
-)
+from srcli.commands import options
 from srcli.commands.outputs import DRAWING, PAGE, check_output, write_files
 from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
 from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
@@ -52,32 +38,31 @@ def evaluate(
     ] = None,
     sr: Annotated[
         list[Path] | None,
-        typer.Option("--sr", metavar="DIR", help="Score a folder of ready pictures, of any tool; several may be given."),
+        typer.Option(metavar="DIR", help="Score a folder of ready pictures, of any tool; several may be given."),
     ] = None,
     lr_dir: Annotated[
-        list[Path] | None,
-        typer.Option("--lr-dir", metavar="DIR", help="Folder of LR pictures, one for each HR_DIR; else LR is made."),
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder of LR pictures, one for each HR_DIR; else LR is made.")
     ] = None,
-    scale: Scale = None,
-    channel: Annotated[str, typer.Option("--channel", help="y, rgb, or both side by side.")] = "y",
-    shave: Annotated[int | None, typer.Option("--shave", help="Px cut off each side; by default the scale.", min=0)] = None,
-    against: Annotated[str | None, typer.Option("--against", help="published: the papers' rows beside ours.")] = None,
+    scale: options.Scale = None,
+    channel: Annotated[str, typer.Option(help="y, rgb, or both side by side.")] = "y",
+    shave: Annotated[int | None, typer.Option(help="Px cut off each side; by default the scale.", min=0)] = None,
+    against: Annotated[str | None, typer.Option(help="published: the papers' rows beside ours.")] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="HTML file with tables, charts and crops of the worst and best pictures.")
+        Path | None, typer.Option(help="HTML file with tables, charts and crops of the worst and best pictures.")
     ] = None,
-    picture: Annotated[str | None, typer.Option("--picture", help="Score this picture alone: its name.")] = None,
-    figure: Annotated[Path | None, typer.Option("--figure", help="PNG of --picture with crops, as papers have it.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Score this picture alone: its name.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="PNG of --picture with crops, as papers have it.")] = None,
     box: Annotated[
-        str | None, typer.Option("--box", help="Crop of --figure: X,Y,WIDTH,HEIGHT; else where the models differ most.")
+        str | None, typer.Option(help="Crop of --figure: X,Y,WIDTH,HEIGHT; else where the models differ most.")
     ] = None,
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    tile: Tile = "auto",
-    ensemble: Ensemble = False,
-    save: Annotated[Path | None, typer.Option("--save", help="Folder for the SR pictures.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File for every picture's scores.")] = None,
-    offline: Offline = False,
-    json: Json = False,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
+    tile: options.Tile = "auto",
+    ensemble: options.Ensemble = False,
+    save: Annotated[Path | None, typer.Option(help="Folder for the SR pictures.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for every picture's scores.")] = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
 ) -> None:
     """Score models against HR pictures as the papers do.
 
@@ -85,14 +70,14 @@ def evaluate(
 
     Example: srcli eval Set5 Set14 -m rfdn -m mfdn
     """
-    channel = one_of("--channel", channel, CHANNELS)
-    precision = one_of("--precision", precision, PRECISIONS)
+    channel = options.one_of("--channel", channel, CHANNELS)
+    precision = options.one_of("--precision", precision, options.PRECISIONS)
     if against is not None:
-        one_of("--against", against, ("published",))
+        options.one_of("--against", against, ("published",))
     if not models and not sr:
         raise UsageError("name models with -m, or ready pictures with --sr")
     for folder in [*folders, *(lr_dir or []), *(sr or [])]:
-        need_folder(folder)
+        options.need_folder(folder)
     if lr_dir and len(lr_dir) != len(folders):
         raise UsageError(f"{len(folders)} HR folders need as many --lr-dir, not {len(lr_dir)}")
     if figure and not picture:
@@ -100,18 +85,18 @@ def evaluate(
     if box and not figure:
         raise UsageError("--box needs --figure")
     _refuse_outputs(csv=csv, report=report, figure=figure, save=save, sources=[*folders, *(lr_dir or []), *(sr or [])])
-    side = parse_tile(tile)
+    side = options.parse_tile(tile)
 
     from srcli.engine.device import pick_device
     from srcli.engine.evaluate import BASELINE, Protocol, check_pictures, open_datasets
-    from srcli.engine.figure import check_figure
+    from srcli.engine.figure import check_box, check_figure, parse_box
 
     datasets = open_datasets(folders, lr_dir or ())
     if picture:
         datasets = [_only(picture, datasets)]
     where = pick_device(device)
     networks = zoo.open_models(models or [], scale, offline=offline, say=console.note)
-    factor = common_scale([network.scale for network in networks.values()]) if networks else scale
+    factor = options.common_scale(networks) if networks else scale
     if factor is None:
         raise UsageError("--sr needs the scale: -s 2, 3 or 4")
     networks = {BASELINE: zoo.open_model(BASELINE, factor)[0], **networks}
@@ -124,7 +109,9 @@ def evaluate(
         check_comparable(datasets, protocol)
     if figure:
         check_figure(figure)
-    wanted = _box(box, datasets[0].pictures[0], protocol) if box else None
+    wanted = parse_box(box) if box else None
+    if wanted:
+        check_box(wanted, datasets[0].pictures[0], protocol)
     ready = partial(_upscaler, device=where, precision=precision, tile=side, ensemble=ensemble)
     entries = _entries({name: ready(network) for name, network in networks.items()}, sr or ())
     check_pictures(datasets, entries, protocol)
@@ -155,17 +142,8 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _box(text: str, picture: Path, protocol: "Protocol") -> "Box":
-    """Read --box; raise UsageError where it does not lie inside the HR picture."""
-    from srcli.engine.figure import check_box, parse_box
-
-    box = parse_box(text)
-    check_box(box, picture, protocol)
-    return box
-
-
 def _upscaler(
-    network: "SRModel", *, device: "torch.device", precision: AnyPrecision, tile: int | None, ensemble: bool
+    network: "SRModel", *, device: "torch.device", precision: options.AnyPrecision, tile: int | None, ensemble: bool
 ) -> "Upscaler":
     """Make a network ready; one of a file of one precision is in that one, as fp32 is asked for where nothing is said."""
     from srcli.engine.upscale import Upscaler
@@ -270,17 +248,12 @@ def _refuse_outputs(
     if len(set(outputs)) < len(outputs):
         raise UsageError("--csv, --report and --figure write a file each: give them different names")
     for file, own in ((csv, _CSV), (report, PAGE), (figure, DRAWING)):
-        _check_target(file, own, sources)
+        if file and file.exists() and _lies_in(file, sources):
+            raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
+        if file:
+            check_output(file, own=own)
     if save and _lies_in(save, sources):
         raise UsageError(f"--save '{save}' lies in a folder of pictures, which would count them the next time")
-
-
-def _check_target(file: Path | None, own: bytes, sources: Sequence[Path]) -> None:
-    """Raise a UserError where a file cannot be written, lies in one of `sources`, or is another that would be lost."""
-    if file and file.exists() and _lies_in(file, sources):
-        raise UsageError(f"'{file}' is in a folder of pictures and would be replaced; name another file")
-    if file:
-        check_output(file, own=own)
 
 
 def _lies_in(path: Path, folders: Sequence[Path]) -> bool:
@@ -318,18 +291,15 @@ def _target(save: Path, entry: "Entry", dataset: "Dataset") -> Path | None:
 
 def _show(results: Sequence["Result"], *, published: bool, computed: str) -> None:
     """Print the means with their intervals, who beats whom, and the papers' rows."""
-    from srcli.engine.bootstrap import rounded
-    from srcli.engine.evaluate import duels, rgb_cells
+    from srcli.engine.evaluate import duels, score_cells
 
     rgb = ("RGB PSNR", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
     columns = ("model", "data set", "scale", "pictures", "PSNR", "95 %", "SSIM", "95 %", *rgb, "seconds")
     cells = []
     for r in results:
         s = r.summary
-        psnr = (rounded(s.psnr, 2), s.psnr_interval.text(2))
-        ssim = (rounded(s.ssim, 4), s.ssim_interval.text(4))
         name = r.entry.label if console.on_terminal() else s.model  # what is kept in a file tells the whole path
-        cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *psnr, *ssim, *rgb_cells(s), f"{s.seconds:.1f}"))
+        cells.append((name, s.dataset, f"x{s.scale}", str(s.pictures), *score_cells(s), f"{s.seconds:.1f}"))
     console.table("", columns, cells)
     for contest in duels(results):
         console.result(f"{contest.dataset}: {contest}")
@@ -369,7 +339,8 @@ def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], *,
 
     for i, result in enumerate(results):
         before = [r for r in results[:i] if r.dataset == result.dataset]
-        contests = [_without(dataclasses.asdict(versus(result, other)), "model", "dataset", "pictures") for other in before]
+        said = ("model", "dataset", "pictures")  # by the summary too
+        contests = [{k: v for k, v in dataclasses.asdict(versus(result, o)).items() if k not in said} for o in before]
         how = made.get(result.entry.name)
         facts = {"precision": precision_of([result]), **how} if how else {}
         console.record(result.summary, **facts, versus=contests)
@@ -378,10 +349,6 @@ def _records(results: Sequence["Result"], made: Mapping[str, dict[str, Any]], *,
             if not row.ours:
                 facts = {"model": row.name, "dataset": dataset, "scale": results[0].summary.scale}
                 console.record({**facts, "psnr": score.psnr, "ssim": score.ssim, "source": row.source})
-
-
-def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in keys}
 
 
 def _write_csv(results: Sequence["Result"], made: dict[str, dict[str, Any]], path: Path) -> None:

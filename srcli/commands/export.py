@@ -23,7 +23,7 @@ def export(
         Path | None, typer.Argument(metavar="OUT", help="File that ends in .onnx, .pt2 or .xml; else MODEL_xSCALE here.")
     ] = None,
     scale: Scale = None,
-    format: Annotated[str | None, typer.Option("--format", help="onnx, pt2 or openvino; else by OUT, or onnx.")] = None,
+    format: Annotated[str | None, typer.Option(help="onnx, pt2 or openvino; else by OUT, or onnx.")] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Compute in float16; input and output stay float32.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
     offline: Offline = False,

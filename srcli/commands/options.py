@@ -1,13 +1,16 @@
 """The options that several commands share, each declared once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 
 import typer
 
 from srcli.errors import BadFolder, UsageError
+
+if TYPE_CHECKING:
+    from srcli.models.base import SRModel
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -26,22 +29,18 @@ AnyScale = Annotated[
     ),
 ]
 Tile = Annotated[str, typer.Option("-t", "--tile", help="Side of a tile in px: auto, 0 for the whole picture, or a number.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 AnyPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS: tuple[AnyPrecision, ...] = get_args(AnyPrecision)
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing: use only the hf: weights in the cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
 Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 flips and rotations (the papers' '+').")]
 
 
-MaxMemory = Annotated[
-    str | None, typer.Option("--max-memory", help="Most memory for the process, such as 800M or 4G (with CUDA: of the GPU).")
-]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; by default all cores.")]
-Compile = Annotated[
-    str, typer.Option("--compile", help="Use torch.compile: on, off, or auto (on CUDA, where the work repays it).")
-]
+MaxMemory = Annotated[str | None, typer.Option(help="Most memory for the process, such as 800M or 4G (with CUDA: of the GPU).")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads to compute with; by default all cores.")]
+Compile = Annotated[str, typer.Option(help="Use torch.compile: on, off, or auto (on CUDA, where the work repays it).")]
 
 
 def one_of(flag: str, value: str, choices: Sequence[Choice]) -> Choice:
@@ -78,17 +77,17 @@ def parse_size(flag: str, value: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def common_scale(scales: Sequence[int]) -> int:
-    """Return the factor that models share; raise UsageError."""
-    if len(set(scales)) > 1:
-        raise UsageError(f"the models upscale x{' and x'.join(map(str, sorted(set(scales))))}; choose one with -s")
+def common_scale(networks: "Mapping[str, SRModel]") -> int:
+    """Return the factor that networks share; raise UsageError."""
+    scales = sorted({network.scale for network in networks.values()})
+    if len(scales) > 1:
+        raise UsageError(f"the models upscale x{' and x'.join(map(str, scales))}; choose one with -s")
     return scales[0]
 
 
-def need_folder(path: Path) -> Path:
-    """Return `path` where it is a folder; raise BadFolder where nothing is there, UsageError where it is something else."""
+def need_folder(path: Path) -> None:
+    """Raise BadFolder where nothing is there, UsageError where it is no folder."""
     if not path.exists():
         raise BadFolder(f"no folder '{path}'")
     if not path.is_dir():
         raise UsageError(f"'{path}' is not a folder")
-    return path

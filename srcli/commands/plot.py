@@ -18,7 +18,7 @@ AXES: "tuple[Axis, ...]" = ("steps", "hours")
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR", help="Folders that `srcli train --out` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .png or .svg file to write.")] = Path("curves.png"),
-    by: Annotated[str, typer.Option("--by", help="What runs are drawn over: steps or hours.")] = "steps",
+    by: Annotated[str, typer.Option(help="What runs are drawn over: steps or hours.")] = "steps",
     dark: Annotated[bool, typer.Option("--dark", help="On a dark ground.")] = False,
 ) -> None:
     """Draw loss and validation PSNR of one or several training runs.

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from srcli import console, zoo
-from srcli.commands.options import (
-    PRECISIONS,
-    Device,
-    Json,
-    Offline,
-    Precision,
-    Scale,
-    one_of,
-    parse_size,
-)
+from srcli.commands import options
 from srcli.commands.outputs import DRAWING, check_output, write_files
 from srcli.commands.run_file import arguments_of, assignments
 from srcli.errors import UsageError
@@ -58,26 +49,26 @@ def profile(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An argument of MODEL, such as channels=48; may be repeated."),
     ] = None,
-    scale: Scale = None,
-    input: Annotated[str | None, typer.Option("--input", help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
-    output: Annotated[str | None, typer.Option("--output", help="HR size instead; 720x1280 counts as the papers do.")] = None,
+    scale: options.Scale = None,
+    input: Annotated[str | None, typer.Option(help="LR size HEIGHTxWIDTH.  [default: 256x256]")] = None,
+    output: Annotated[str | None, typer.Option(help="HR size instead; 720x1280 counts as the papers do.")] = None,
     published: Annotated[
         bool | None,
         typer.Option("--published/--no-published", help="The papers' figures beside ours; by default in tables without MODEL."),
     ] = None,
     time: Annotated[bool, typer.Option("--time", help="Measure milliseconds and peak memory too.")] = False,
     tiling: Annotated[bool, typer.Option("--tiling", help="Measure instead how far tiles are from the whole.")] = False,
-    picture: Annotated[Path | None, typer.Option("--picture", help="With --tiling: what is upscaled, else a made one.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="With --tiling: what is upscaled, else a made one.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File for every figure.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw PSNR over cost as .png or .svg.")] = None,
-    plot_axis: Annotated[str, typer.Option("--plot-axis", help="With --plot: parameters, milliseconds, macs.")] = "parameters",
-    dataset: Annotated[str, typer.Option("--dataset", help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",
+    csv: Annotated[Path | None, typer.Option(help="File for every figure.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw PSNR over cost as .png or .svg.")] = None,
+    plot_axis: Annotated[str, typer.Option(help="With --plot: parameters, milliseconds, macs.")] = "parameters",
+    dataset: Annotated[str, typer.Option(help="With --plot: Set5, Set14, B100, U100 or M109.")] = "Set5",
     dark: Annotated[bool, typer.Option("--dark", help="With --plot: on a dark ground.")] = False,
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    offline: Offline = False,
-    json: Json = False,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+    json: options.Json = False,
 ) -> None:
     """Print what networks cost: parameters, operations, milliseconds.
 
@@ -85,8 +76,8 @@ def profile(
 
     Example: srcli profile rfdn mfdn --output 720x1280 --published
     """
-    precision = one_of("--precision", precision, PRECISIONS)
-    axis = one_of("--plot-axis", plot_axis, AXES)
+    precision = options.one_of("--precision", precision, options.PRECISIONS)
+    axis = options.one_of("--plot-axis", plot_axis, AXES)
     if input and output:
         raise UsageError("give --input or --output, not both")
     if json and markdown:
@@ -105,7 +96,9 @@ def profile(
     for file, begin in ((csv, _CSV), (plot, DRAWING)):
         if file:
             check_output(file, own=begin)
-    size = parse_size("--input", input) if input else parse_size("--output", output) if output else CHALLENGE_INPUT
+    size = (
+        options.parse_size("--input", input) if input else options.parse_size("--output", output) if output else CHALLENGE_INPUT
+    )
     draw: Draw = console.markdown if markdown else console.table
 
     from srcli.engine.device import fast_precision, pick_device
@@ -113,7 +106,7 @@ def profile(
     from srcli.engine.published import ABLATIONS, DATASETS
     from srcli.models import ARCHS, create
 
-    one_of("--dataset", dataset, DATASETS)
+    options.one_of("--dataset", dataset, DATASETS)
     where = pick_device(device)
     if tiling:
         from srcli.engine.tiling import network_with_weights
@@ -128,7 +121,13 @@ def profile(
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
     names = models or list(ARCHS)
-    networks = _networks(names, scale, assignments(settings, "--set") if settings else {}, offline=offline)
+    changes = assignments(settings, "--set") if settings else {}
+    networks = [
+        _built(name, scale or zoo.DEFAULT_SCALE, changes)
+        if changes
+        else zoo.open_network(name, scale, offline=offline, say=console.note)
+        for name in names
+    ]
     factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
@@ -169,13 +168,6 @@ def profile(
     table = [_record(r) for r in rows + changed]
     if unwritten := write_files([(csv, partial(_write_csv, table)), (plot, write_plot)]):
         raise next(iter(unwritten.values()))
-
-
-def _networks(names: Sequence[str], scale: int | None, changes: dict[str, Any], *, offline: bool) -> "list[SRModel]":
-    """Open networks by their names or files, or build them with other arguments."""
-    if changes:
-        return [_built(name, scale or zoo.DEFAULT_SCALE, changes) for name in names]
-    return [zoo.open_network(name, scale, offline=offline, say=console.note) for name in names]
 
 
 def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":

@@ -28,140 +28,102 @@ LOSSES = ("l1", "smooth-l1", "mse", "charbonnier", "frequency")
 
 def train(
     context: typer.Context,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for last.pt, best.safetensors and log.jsonl.  [required]")
-    ] = None,
-    arch: Annotated[str | None, typer.Option("--arch", help=f"The network: {', '.join(_TRAINED)}.  [required]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for last.pt, best.safetensors and log.jsonl.  [required]")] = None,
+    arch: Annotated[str | None, typer.Option(help=f"The network: {', '.join(_TRAINED)}.  [required]")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An argument of the network, such as channels=48; may be repeated."),
     ] = None,
     scale: Annotated[int | None, typer.Option("--scale", "-s", help="2, 3 or 4.  [required]")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", metavar="DIR", help="Folder of HR pictures; several are pooled.  [required]")
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder of HR pictures; several are pooled.  [required]")
     ] = None,
     lr_dir: Annotated[
         list[Path] | None,
         typer.Option(
-            "--lr-dir",
             metavar="DIR",
             help="Folder with the LR of --data (DIV2K, EDSR, BasicSR layouts), one for each; else made from it.",
         ),
     ] = None,
     degradation: Annotated[
-        str | None,
-        typer.Option(
-            "--degradation", help="How LR is made: bicubic, photo (blur, noise, JPEG), video (H.264).  [default: bicubic]"
-        ),
+        str | None, typer.Option(help="How LR is made: bicubic, photo (blur, noise, JPEG), video (H.264).  [default: bicubic]")
     ] = None,
     shrink: Annotated[
-        float | None,
-        typer.Option("--shrink", help="Reduce pictures by random factors from this, such as 0.6, to 1.  [default: 1]"),
+        float | None, typer.Option(help="Reduce pictures by random factors from this, such as 0.6, to 1.  [default: 1]")
     ] = None,
     drawings: Annotated[
-        float | None,
-        typer.Option("--drawings", help="Share of the pairs with text, lines and shapes drawn over them.  [default: 0]"),
+        float | None, typer.Option(help="Share of the pairs with text, lines and shapes drawn over them.  [default: 0]")
     ] = None,
     clean: Annotated[
-        float | None,
-        typer.Option("--clean", help="With photo: share of the pairs that are bicubic, then JPEG or not.  [default: 0]"),
+        float | None, typer.Option(help="With photo: share of the pairs that are bicubic, then JPEG or not.  [default: 0]")
     ] = None,
     cache_mib: Annotated[
-        int | None,
-        typer.Option(
-            "--cache-mib", help="Stream pictures from disk, with this much in memory; without it all are held.", min=1
-        ),
+        int | None, typer.Option(help="Stream pictures from disk, with this much in memory; without it all are held.", min=1)
     ] = None,
-    samples: Annotated[Path | None, typer.Option("--samples", help="Only draw some pairs of LR and HR to this PNG.")] = None,
-    val: Annotated[
-        list[Path] | None, typer.Option("--val", metavar="DIR", help="Folder of HR pictures to validate on, one.")
-    ] = None,
-    val_lr_dir: Annotated[
-        Path | None, typer.Option("--val-lr-dir", help="Folder with the LR of --val, else made from it.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Length of the run.  [required, or --minutes]")] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Length of the run in minutes of training, over all resumes.")
-    ] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="Patches a step.  [default: 16]", min=1)] = None,
-    patch: Annotated[int | None, typer.Option("--patch", help="Side of a patch in LR px.  [default: 48]", min=1)] = None,
-    accumulate: Annotated[
-        int | None, typer.Option("--accumulate", help="Batches whose gradients make one step.  [default: 1]", min=1)
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option("--lr", help="Peak learning rate.  [default: muon 5e-3, adam and adamw 1e-3]")
-    ] = None,
-    adam_lr: Annotated[
-        float | None, typer.Option("--adam-lr", help="With muon: the rate of what Adam trains.  [default: 1e-3]")
-    ] = None,
-    loss: Annotated[str | None, typer.Option("--loss", help=f"{', '.join(LOSSES)}.  [default: l1]")] = None,
-    beta: Annotated[float | None, typer.Option("--beta", help="Knee of smooth-l1.  [default: 0.5]")] = None,
+    samples: Annotated[Path | None, typer.Option(help="Only draw some pairs of LR and HR to this PNG.")] = None,
+    val: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Folder of HR pictures to validate on, one.")] = None,
+    val_lr_dir: Annotated[Path | None, typer.Option(help="Folder with the LR of --val, else made from it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the run.  [required, or --minutes]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes of training, over all resumes.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patches a step.  [default: 16]", min=1)] = None,
+    patch: Annotated[int | None, typer.Option(help="Side of a patch in LR px.  [default: 48]", min=1)] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Batches whose gradients make one step.  [default: 1]", min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: muon 5e-3, adam and adamw 1e-3]")] = None,
+    adam_lr: Annotated[float | None, typer.Option(help="With muon: the rate of what Adam trains.  [default: 1e-3]")] = None,
+    loss: Annotated[str | None, typer.Option(help=f"{', '.join(LOSSES)}.  [default: l1]")] = None,
+    beta: Annotated[float | None, typer.Option(help="Knee of smooth-l1.  [default: 0.5]")] = None,
     frequency: Annotated[
-        float | None, typer.Option("--frequency", help="Weight of the spectra in the frequency loss.  [default: 0.05]")
+        float | None, typer.Option(help="Weight of the spectra in the frequency loss.  [default: 0.05]")
     ] = None,
-    teacher: Annotated[
-        str | None, typer.Option("--teacher", help="Weights, as -m takes them, whose SR is learnt besides HR.")
-    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Weights, as -m takes them, whose SR is learnt besides HR.")] = None,
     teacher_dir: Annotated[
         list[Path] | None,
         typer.Option(
-            "--teacher-dir",
             metavar="DIR",
             help="Folder with a teacher's SR of --data instead, one for each, as 'srcli eval --save' makes it.",
         ),
     ] = None,
-    teacher_weight: Annotated[
-        float | None, typer.Option("--teacher-weight", help="Its share of the loss.  [default: 0.9]", min=0, max=1)
-    ] = None,
-    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, adamw or muon.  [default: muon]")] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option("--weight-decay", help="Weight decay of adamw and muon.  [default: 0]")
-    ] = None,
-    schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, step or constant.  [default: cosine]")] = None,
-    halve_every: Annotated[
-        int | None, typer.Option("--halve-every", help="Steps, with schedule step.  [default: 200000]", min=1)
-    ] = None,
+    teacher_weight: Annotated[float | None, typer.Option(help="Its share of the loss.  [default: 0.9]", min=0, max=1)] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, adamw or muon.  [default: muon]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of adamw and muon.  [default: 0]")] = None,
+    schedule: Annotated[str | None, typer.Option(help="cosine, step or constant.  [default: cosine]")] = None,
+    halve_every: Annotated[int | None, typer.Option(help="Steps, with schedule step.  [default: 200000]", min=1)] = None,
     milestones: Annotated[
-        str | None, typer.Option("--milestones", help="Steps at which schedule step halves instead, such as 200000,300000.")
+        str | None, typer.Option(help="Steps at which schedule step halves instead, such as 200000,300000.")
     ] = None,
     warmup: Annotated[
-        int | None, typer.Option("--warmup", help="Steps of rising rate, at most a tenth of the run.  [default: 100]", min=0)
+        int | None, typer.Option(help="Steps of rising rate, at most a tenth of the run.  [default: 100]", min=0)
     ] = None,
     finish: Annotated[
-        float | None,
-        typer.Option("--finish", help="Last part of the run with its own patch, loss and rate, such as 0.2.  [default: 0]"),
+        float | None, typer.Option(help="Last part of the run with its own patch, loss and rate, such as 0.2.  [default: 0]")
     ] = None,
     finish_patch: Annotated[
-        int | None, typer.Option("--finish-patch", help="Side of its patches in LR px.  [default: twice --patch]", min=1)
+        int | None, typer.Option(help="Side of its patches in LR px.  [default: twice --patch]", min=1)
     ] = None,
-    finish_loss: Annotated[str | None, typer.Option("--finish-loss", help="Its loss.  [default: mse]")] = None,
+    finish_loss: Annotated[str | None, typer.Option(help="Its loss.  [default: mse]")] = None,
     finish_rate: Annotated[
-        float | None, typer.Option("--finish-rate", help="Its first rate, as a share of the peak.  [default: 0.1]", min=0)
+        float | None, typer.Option(help="Its first rate, as a share of the peak.  [default: 0.1]", min=0)
     ] = None,
-    clip: Annotated[float | None, typer.Option("--clip", help="Largest gradient norm, 0: off.  [default: 1]", min=0)] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest gradient norm, 0: off.  [default: 1]", min=0)] = None,
     ema: Annotated[
-        float | None, typer.Option("--ema", help="Decay of the averaged weights, 0: off.  [default: 0.999]", min=0, max=1)
+        float | None, typer.Option(help="Decay of the averaged weights, 0: off.  [default: 0.999]", min=0, max=1)
     ] = None,
     init: Annotated[
-        str | None, typer.Option("--init", help="auto, upsampler, random, or weights as -m takes them.  [default: auto]")
+        str | None, typer.Option(help="auto, upsampler, random, or weights as -m takes them.  [default: auto]")
     ] = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.  [default: auto]")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.  [default: auto]")] = None,
     compile: Annotated[
-        str | None, typer.Option("--compile", help="Compile the network: auto (on CUDA), on or off.  [default: auto]")
+        str | None, typer.Option(help="Compile the network: auto (on CUDA), on or off.  [default: auto]")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every draw.  [default: 0]", min=0)] = None,
-    validate_every: Annotated[
-        float | None, typer.Option("--validate-every", help="Minutes between validations.  [default: 10]")
-    ] = None,
-    validate_steps: Annotated[
-        int | None, typer.Option("--validate-steps", help="Steps between validations instead.", min=1)
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="A TOML file of these options; flags win over it.")] = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="paper: the values of the network's paper.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every draw.  [default: 0]", min=0)] = None,
+    validate_every: Annotated[float | None, typer.Option(help="Minutes between validations.  [default: 10]")] = None,
+    validate_steps: Annotated[int | None, typer.Option(help="Steps between validations instead.", min=1)] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of these options; flags win over it.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="paper: the values of the network's paper.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out, by default as it was: nothing else is required.")
     ] = False,
-    stop_after: Annotated[int | None, typer.Option("--stop-after", help="Save and stop after N steps in all.", min=1)] = None,
+    stop_after: Annotated[int | None, typer.Option(help="Save and stop after N steps in all.", min=1)] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write curves and crops to OUT/tensorboard too.")] = False,
     device: Device = "auto",
     json: Json = False,

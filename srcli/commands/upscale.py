@@ -13,25 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srcli import console
-from srcli.commands import video
+from srcli.commands import options, video
 from srcli.commands.forecast import Forecast, mib
-from srcli.commands.options import (
-    PRECISIONS,
-    AnyScale,
-    Compile,
-    Device,
-    Ensemble,
-    Json,
-    MaxMemory,
-    Offline,
-    Precision,
-    Threads,
-    Tile,
-    need_folder,
-    one_of,
-    parse_bytes,
-    parse_tile,
-)
 from srcli.commands.show import Show, show_results, way_to_show
 from srcli.commands.weights import Weights
 from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
@@ -80,56 +63,49 @@ def upscale(
             help="auto (by a file's compression), rfdn, standard (quick), rfdn-photo, bicubic, a file.  [default: auto]",
         ),
     ] = None,
-    scale: AnyScale = None,
-    width: Annotated[int | None, typer.Option("--width", min=1, help="Px of the result instead of a factor.")] = None,
-    height: Annotated[int | None, typer.Option("--height", min=1, help="Px; with --width as --fit says.")] = None,
-    long_side: Annotated[int | None, typer.Option("--long-side", min=1, help="Px of the longer side.")] = None,
+    scale: options.AnyScale = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Px of the result instead of a factor.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Px; with --width as --fit says.")] = None,
+    long_side: Annotated[int | None, typer.Option(min=1, help="Px of the longer side.")] = None,
     min_side: Annotated[
-        int | None,
-        typer.Option("--min-side", min=1, help="Px that the shorter side has at least; what has them keeps its size."),
+        int | None, typer.Option(min=1, help="Px that the shorter side has at least; what has them keeps its size.")
     ] = None,
     fit: Annotated[
-        str | None,
-        typer.Option("--fit", help="Width x height: contain (default) stays within it, cover fills it; never crops."),
+        str | None, typer.Option(help="Width x height: contain (default) stays within it, cover fills it; never crops.")
     ] = None,
-    tile: Tile = "auto",
-    precision: Precision = "auto",
-    device: Device = "auto",
-    max_memory: MaxMemory = None,
-    threads: Threads = None,
-    compile: Compile = "auto",
-    ensemble: Ensemble = False,
+    tile: options.Tile = "auto",
+    precision: options.Precision = "auto",
+    device: options.Device = "auto",
+    max_memory: options.MaxMemory = None,
+    threads: options.Threads = None,
+    compile: options.Compile = "auto",
+    ensemble: options.Ensemble = False,
     separate_alpha: Annotated[
         bool, typer.Option("--separate-alpha", help="Textures: alpha is a channel of its own, colour under it stays.")
     ] = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="Seamless textures: each edge continues at the other side.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include sub-folders.")] = False,
     format: Annotated[
-        str, typer.Option("--format", help="keep, png, jpg, webp, tiff, avif, bmp, ppm, tga; mp4, mkv, mov, webm; y4m, rgb.")
+        str, typer.Option(help="keep, png, jpg, webp, tiff, avif, bmp, ppm, tga; mp4, mkv, mov, webm; y4m, rgb.")
     ] = "keep",
     quality: Annotated[
         int | None,
         typer.Option(
-            "--quality",
             min=1,
             max=100,
             help="Quality of JPEG, WebP and AVIF.  [default: a JPEG's own, or 92, else 95; AVIF 90]",
         ),
     ] = None,
     png_level: Annotated[
-        int | None,
-        typer.Option("--png-level", min=0, max=9, help="Compression of PNG: 0 none, 9 most; by default 1."),
+        int | None, typer.Option(min=0, max=9, help="Compression of PNG: 0 none, 9 most; by default 1.")
     ] = None,
     icc: Annotated[
-        str, typer.Option("--icc", help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
+        str, typer.Option(help="keep the profile and the values, or convert-srgb (8 bits) and leave it out.")
     ] = "keep",
-    suffix: Annotated[str | None, typer.Option("--suffix", help="Text behind the name, instead of _x4.")] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")
-    ] = None,
+    suffix: Annotated[str | None, typer.Option(help="Text behind the name, instead of _x4.")] = None,
+    name: Annotated[str | None, typer.Option(help="Pattern of {stem}, {model}, {scale}, {width}, {height} and {ext}.")] = None,
     exists: Annotated[
-        str | None,
-        typer.Option("--exists", help="Outputs that exist: error (default), skip (default with --watch), overwrite, rename."),
+        str | None, typer.Option(help="Outputs that exist: error (default), skip (default with --watch), overwrite, rename.")
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
     dry_run: Annotated[
@@ -137,13 +113,13 @@ def upscale(
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Upscale what arrives in the one folder named, until Ctrl-C.")] = False,
     watch_idle: Annotated[
-        float | None, typer.Option("--watch-idle", min=0, help="As --watch, until nothing has arrived for this many seconds.")
+        float | None, typer.Option(min=0, help="As --watch, until nothing has arrived for this many seconds.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Write what was done, and all it takes to do it again, to a .json file.")
+        Path | None, typer.Option(help="Write what was done, and all it takes to do it again, to a .json file.")
     ] = None,
-    offline: Offline = False,
-    json: Json = False,
+    offline: options.Offline = False,
+    json: options.Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
     show: Show = None,
     codec: video.Codec = None,
@@ -171,22 +147,18 @@ def upscale(
         raise UsageError("one picture goes through one network: srcli compare shows several beside each other")
     model = models[0] if models else None
     format = format.lower().lstrip(".")
-    format = one_of("--format", {"jpeg": "jpg", "tif": "tiff"}.get(format, format), FORMATS)
+    format = options.one_of("--format", {"jpeg": "jpg", "tif": "tiff"}.get(format, format), FORMATS)
     watch = watch or watch_idle is not None
-    exists = one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
-    icc = one_of("--icc", icc, ICC)
-    precision = one_of("--precision", precision, PRECISIONS)
-    one_of("--compile", compile, ("auto", "on", "off"))
+    exists = options.one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
+    icc = options.one_of("--icc", icc, ICC)
+    precision = options.one_of("--precision", precision, options.PRECISIONS)
+    options.one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
-    box = _box(
-        scale,
-        width=width,
-        height=height,
-        long_side=long_side,
-        min_side=min_side,
-        fit=one_of("--fit", fit, FITS) if fit else None,
-    )
-    side, memory = parse_tile(tile), parse_bytes("--max-memory", max_memory)
+    from srcli.media.jobs import Box, refuse_unreadable
+
+    box = Box(width, height, long_side, min_side, options.one_of("--fit", fit or "contain", FITS))
+    sized = _is_size(box, scale, fit)
+    side, memory = options.parse_tile(tile), options.parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     target = Path(output) if output is not None else None
     within = output is not None and output.endswith(("/", os.sep))
@@ -199,8 +171,6 @@ def upscale(
     stream = _stream(sources, raw=raw, format=format, flags=flags, piped=piped)
     if not stream:
         sources, target = _through_pipes(context, sources, target, piped=piped)
-
-    from srcli.media.jobs import refuse_unreadable
 
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
@@ -228,12 +198,12 @@ def upscale(
         keeping(None if dry_run else report, ranks, console.error, output=target) as journal,
     ):
         with ranks.together():
-            weights = Weights(model, scale, several=box is not None, offline=offline)
+            weights = Weights(model, scale, several=sized, offline=offline)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=weights.facts())
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
-        goal = box or scale or weights.scale
+        goal = box if sized else scale or weights.scale
         voice = console.Voice(notes=ranks.leads and not quiet, results=not quiet, json=json)
         writing = Writing(quality, level, icc, fail_fast, voice, piped, journal, weights.advice)
         plan = partial(
@@ -330,8 +300,8 @@ def _made(jobs: "list[Job]", tally: Tally) -> list[tuple[Path, Path]]:
 
 def _given(context: typer.Context, model: str | None) -> dict[str, Any]:
     """Return the options and what they were set to, by hand or by default."""
-    options = {name: value for name, value in context.params.items() if value is not None and name != "models"}
-    return options | ({"model": model} if model else {})
+    given = {name: value for name, value in context.params.items() if value is not None and name != "models"}
+    return given | ({"model": model} if model else {})
 
 
 def _goes_on(jobs: "list[Job]", *, started: float, exists: str, resume: bool) -> str:
@@ -441,7 +411,7 @@ def _refuse_watch(sources: list[str], output: Path | None, *, piped: bool, dry_r
         raise UsageError("-o - takes one picture, --watch gives many: name a folder with -o")
     if len(sources) != 1:
         raise UsageError("--watch takes one folder")
-    need_folder(Path(sources[0]))
+    options.need_folder(Path(sources[0]))
     if output and output.resolve() == Path(sources[0]).resolve():
         raise UsageError(f"'{output}' is the folder that is watched: results in it would be pictures that came")
 
@@ -459,22 +429,12 @@ def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool)
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
 
 
-def _box(
-    scale: float | None,
-    *,
-    width: int | None,
-    height: int | None,
-    long_side: int | None,
-    min_side: int | None,
-    fit: "Fit | None",
-) -> "Box | None":
-    """Return the size in px that results get, None where it is a factor; refuse sizes that say two things."""
-    from srcli.media.jobs import Box
-
-    given = {"--scale": scale, "--width or --height": width or height, "--long-side": long_side, "--min-side": min_side}
-    named = [flag for flag, value in given.items() if value]
+def _is_size(box: "Box", scale: float | None, fit: str | None) -> bool:
+    """Tell whether results get a size in px rather than a factor; refuse sizes that say two things."""
+    sides = {"--width or --height": box.width or box.height, "--long-side": box.long_side, "--min-side": box.min_side}
+    named = [flag for flag, value in {"--scale": scale, **sides}.items() if value]
     if len(named) > 1:
         raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
-    if fit and not (width and height):
+    if fit and not (box.width and box.height):
         raise UsageError("--fit says how a picture fills --width and --height: give both")
-    return Box(width, height, long_side, min_side, fit or "contain") if named and not scale else None
+    return bool(named) and not scale

@@ -27,26 +27,22 @@ STAGES = ("decode", "network", "encode")  # whose work overlaps
 Codec = Annotated[
     str | None,
     typer.Option(
-        "--codec",
-        help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores_ks, h264_nvenc, hevc_nvenc; by default the container's.",
+        help="libx264, libx265, libsvtav1, libvpx-vp9, ffv1, prores_ks, h264_nvenc, hevc_nvenc; by default the container's."
     ),
 ]
 Crf = Annotated[
-    int | None,
-    typer.Option("--crf", help="Quality: lower is better and makes larger files; by default the codec's (docs/video.md)."),
+    int | None, typer.Option(help="Quality: lower is better and makes larger files; by default the codec's (docs/video.md).")
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Speed, as the codec names it.")]
-PixFmt = Annotated[str | None, typer.Option("--pix-fmt", help="Pixel format, by FFmpeg's name; by default the source's.")]
-Start = Annotated[str | None, typer.Option("--start", help="Seconds, or H:MM:SS, from the beginning.")]
-End = Annotated[str | None, typer.Option("--end", help="Where to stop, as --start.")]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Only this many frames, as a trial.")]
+Preset = Annotated[str | None, typer.Option(help="Speed, as the codec names it.")]
+PixFmt = Annotated[str | None, typer.Option(help="Pixel format, by FFmpeg's name; by default the source's.")]
+Start = Annotated[str | None, typer.Option(help="Seconds, or H:MM:SS, from the beginning.")]
+End = Annotated[str | None, typer.Option(help="Where to stop, as --start.")]
+Frames = Annotated[int | None, typer.Option(min=1, help="Only this many frames, as a trial.")]
 Deinterlace = Annotated[bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced frames first.")]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue a run that was stopped, or start over.")]
-Segment = Annotated[int, typer.Option("--segment", min=1, help="Frames that a stop may cost, and between key frames.")]
-Fps = Annotated[
-    str | None, typer.Option("--fps", help="Frame rate of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]")
-]
-Raw = Annotated[str | None, typer.Option("--raw", help="stdin is bare RGB of WIDTHxHEIGHT px.")]
+Segment = Annotated[int, typer.Option(min=1, help="Frames that a stop may cost, and between key frames.")]
+Fps = Annotated[str | None, typer.Option(help="Frame rate of numbered pictures and --raw: 29.97 or 30000/1001.  [default: 25]")]
+Raw = Annotated[str | None, typer.Option(help="stdin is bare RGB of WIDTHxHEIGHT px.")]
 
 
 class Stream(NamedTuple):
@@ -175,21 +171,18 @@ def upscale_stream(
         voice.note(line)
     with voice.bar(1, counted=False) as bar:
         done = engine.upscale_stream(
-            resizer, reader, scale, sys.stdout.buffer, stream.kind, tick=lambda progress: bar.update(0, _pace(progress))
+            resizer,
+            reader,
+            scale,
+            sys.stdout.buffer,
+            stream.kind,
+            source=stream.path or Path("-"),
+            tick=lambda progress: bar.update(0, _pace(progress)),
         )
     voice.note(f"{counted(done.frames, 'frame')} in {done.seconds:.1f} s")
     if not done.frames:
         raise BadVideo(done.error or (f"'{stream.path}': {clip.empty}" if stream.path else "stdin holds no frame"))
-    return engine.VideoDone(
-        stream.path or Path("-"),
-        Path("-"),
-        "done",
-        frames=done.frames,
-        repeated=done.repeated,
-        seconds=done.seconds,
-        error=done.error,
-        model=resizer.name,
-    )
+    return done
 
 
 def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":

@@ -197,7 +197,7 @@ def _upscale_stills(choice: "Choice", jobs: "list[Job]", *, ranks: "Team", how: 
             if how.piped and not done.error:
                 pipes.send(done.output)
             elif done.status == "skipped":
-                _tell_skipped(done, how.voice)
+                how.voice.outcome(done, "", bottleneck=None)  # in words, their number is told in the end
             else:
                 _tell(done, how.voice)
     tally.elapsed = time.monotonic() - started
@@ -220,7 +220,7 @@ def _note_skipped(jobs: "list[Job]", how: Writing) -> None:
     for job in jobs:
         if job.skip:
             skipped = Done(job.source, job.target, "skipped", notes=job.notes)
-            _tell_skipped(skipped, how.voice)
+            how.voice.outcome(skipped, "", bottleneck=None)
             if how.journal:
                 how.journal.add(skipped)
 
@@ -256,17 +256,13 @@ def sum_up(tally: Tally, choice: "Choice", *, ranks: "Team", how: Writing) -> No
         console.note(_counted(tally))
         if tally.busy[1] and ranks.world == 1:
             pictures = "pictures: " if tally.films else ""
-            console.note(pictures + _bottleneck(tally.busy, tally.elapsed))
+            busy, slowest = video.busy(tally.busy, tally.elapsed), video.slowest(tally.busy)
+            console.note(f"{pictures}{tally.elapsed:.1f} s, busy {busy}: the rest waits for {slowest}")
         fast = next(iter(choice.plain.upscalers.values())).precision
         if tally.exact and fast != "fp32":
             console.note(f"{tally.exact} of them computed in float32: a probe in {fast} was too far from it")
     if tally.failures or (how.journal and how.journal.lost):
         raise typer.Exit(1)
-
-
-def _bottleneck(busy: list[float], elapsed: float) -> str:
-    """Say how long each stage was at work, and so what the others waited for."""
-    return f"{elapsed:.1f} s, busy {video.busy(busy, elapsed)}: the rest waits for {video.slowest(busy)}"
 
 
 def _counted(tally: Tally) -> str:
@@ -300,11 +296,6 @@ def _planned(job: "Job") -> "Done":
         except UserError as error:
             return replace(done, status="failed", error=str(error))
     return done
-
-
-def _tell_skipped(done: "Done", voice: console.Voice) -> None:
-    """Print the record of a picture that was there; in words, their number is told in the end."""
-    voice.outcome(done, "", bottleneck=None)
 
 
 def _tell(done: "Done", voice: console.Voice) -> None:

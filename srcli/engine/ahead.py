@@ -32,15 +32,13 @@ class Ahead:
 
     def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
         """Draw as the source does, to the device, and begin with what comes after it."""
-        if self._next and self._next[0] == (seed, step, batch, part, parts, patch):
-            wanted = self._next[1]
-        else:
-            wanted = self._begin(seed, step, batch, part, parts, patch)
-        drawn = wanted.result().each(lambda x: x.to(self._device, non_blocking=x.is_pinned()))  # this thread computes there
+        wanted = (seed, step, batch, part, parts, patch)
+        drawing = self._next[1] if self._next and self._next[0] == wanted else self._thread.submit(self._drawn, *wanted)
+        drawn = drawing.result().each(lambda x: x.to(self._device, non_blocking=x.is_pinned()))  # this thread computes there
         turn, part = divmod(part, ranks := parts // self._turns)
         step, turn = step + (turn + 1) // self._turns, (turn + 1) % self._turns
         following = (seed, step, batch, turn * ranks + part, parts, patch)
-        self._next = following, self._begin(*following)
+        self._next = following, self._thread.submit(self._drawn, *following)
         return drawn
 
     def news(self) -> list[str]:
@@ -52,9 +50,6 @@ class Ahead:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._source.close()  # ends a draw that reads, too
         self._thread.shutdown()
-
-    def _begin(self, seed: int, step: int, batch: int, part: int, parts: int, patch: int | None) -> "Future[Batch]":
-        return self._thread.submit(self._drawn, seed, step, batch, part, parts, patch)
 
     def _drawn(self, seed: int, step: int, batch: int, part: int, parts: int, patch: int | None) -> Batch:
         drawn = self._source.draw(seed, step, batch, part=part, parts=parts, patch=patch)

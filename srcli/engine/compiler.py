@@ -17,17 +17,13 @@ def compile_network(model: SRModel, device: torch.device, *, dynamic: bool | Non
     Every size is compiled by itself when it is first met, or with `dynamic` None the second for all that follow. What was
     compiled stays in the user's cache for the next run.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    cache = os.environ.get("XDG_CACHE_HOME")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(cache or Path.home() / ".cache", "srcli", "compiled")))
     if reason := _lacks(device):
         return reason
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SHAPES)
     model.compile(dynamic=dynamic)
     return None
-
-
-def cache_folder() -> Path:
-    """Return where srcli keeps what it can make again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srcli"
 
 
 def _lacks(device: torch.device) -> str | None:

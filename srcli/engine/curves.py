@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from srcli.engine.drawing import drawn, theme_of
+from srcli.engine.drawing import drawn
 from srcli.errors import BadFolder
-from srcli.pages.palette import Theme
+from srcli.pages.palette import DARK, LIGHT, Theme
 
 Axis = Literal["steps", "hours"]
 
@@ -75,7 +75,7 @@ def read_curves(run: Path) -> Curves:
 
 def plot_curves(runs: Sequence[Curves], path: Path, *, by: Axis = "steps", dark: bool = False) -> None:
     """Write the runs' losses, each kind by itself, then their PSNR where any was validated, to a .png or .svg file."""
-    theme = theme_of(dark=dark)
+    theme = DARK if dark else LIGHT
     names = list(dict.fromkeys(name for run in runs for name, stage in run.losses if np.isfinite(stage.values).any()))
     validated = any(run.psnr.steps for run in runs)
     count = len(names) + validated

@@ -59,7 +59,35 @@ class Making:
 BICUBIC = Making()
 
 
-class Patches:
+class _Pairs:
+    """What pairs are drawn from: how they are made, and the names of pictures that cannot be used."""
+
+    def __init__(self, scale: int, patch: int, device: torch.device, making: Making) -> None:
+        self.scale, self.patch, self.device, self.making = scale, patch, device, making
+        self.largest = 0  # the largest LR patch that some picture given holds
+        self.unreadable: list[str] = []
+        self.unlike: list[str] = []  # HR whose LR or SR has another size
+        self.small: list[str] = []
+
+    def check(self, patch: int, setting: str = "--patch") -> None:
+        """Raise TrainingFailed, with the largest patch that fits, where no picture holds one. `setting`: what it comes from."""
+        if not self.largest:
+            raise TrainingFailed("no readable pictures to train on")
+        if self.largest < patch:
+            largest = f"({patch * self.scale} px of HR); the largest that fits is {setting} {self.largest}"
+            raise TrainingFailed(f"no picture holds a patch of {patch} px {largest}")
+
+    def news(self) -> list[str]:
+        """Return, once, what went wrong while reading."""
+        return []
+
+    def close(self) -> None:
+        """Let the threads end that degrade."""
+        if self.making.pool:
+            self.making.pool.shutdown(cancel_futures=True)
+
+
+class Patches(_Pairs):
     """Random pairs from pictures in memory.
 
     Bicubic LR patches of `patch` px equal crops of the LR of the whole picture begun at some px of HR, but for those drawn
@@ -67,16 +95,12 @@ class Patches:
     """
 
     def __init__(self, scale: int, patch: int, device: torch.device, making: Making = BICUBIC) -> None:
-        self.scale, self.patch, self.device, self.making = scale, patch, device, making
+        super().__init__(scale, patch, device, making)
         self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
         self._taught: list[Tensor | None] = []  # a teacher's SR, (3, s*H, s*W) uint8, where it is at hand
         self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
         self._weights: list[int] = []
         self._sides: list[int] = []  # the shorter side in LR px
-        self.largest = 0  # the largest LR patch that some picture gave holds
-        self.unreadable: list[str] = []
-        self.unlike: list[str] = []  # HR whose LR or SR has another size
-        self.small: list[str] = []
 
     def read(self, files: Sequence[Files]) -> None:
         """Add all pictures; count and name those that cannot be used."""
@@ -91,15 +115,6 @@ class Patches:
                 self.unlike.append(picture.hr.name)
             elif not self.add(hr, lr, taught):
                 self.small.append(picture.hr.name)
-
-    def news(self) -> list[str]:
-        """Return nothing: what could not be read is known from the start."""
-        return []
-
-    def close(self) -> None:
-        """Let the threads end that degrade."""
-        if self.making.pool:
-            self.making.pool.shutdown(cancel_futures=True)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -131,10 +146,6 @@ class Patches:
 
     def _held(self, pixels: np.ndarray) -> Tensor:
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(self.device)
-
-    def check(self, patch: int, setting: str = "--patch") -> None:
-        """Raise TrainingFailed, with the largest patch that fits, where no picture holds one. `setting`: what it comes from."""
-        _check_patch(patch, self.largest, self.scale, setting)
 
     def draw(self, seed: int, step: int, batch: int, *, part: int = 0, parts: int = 1, patch: int | None = None) -> Batch:
         """Draw `batch` pairs for `step`: pictures by area, one of 8 flips and rotations each.
@@ -223,7 +234,7 @@ def _at_least(path: Path, height: int, width: int) -> np.ndarray:
     return pixels
 
 
-class Stream:
+class Stream(_Pairs):
     """Random pairs from folders that memory does not hold: a chapter of crops at a time, the next one read meanwhile.
 
     A chapter's crops are a function of (seed, chapter) and serve for about 8 patches each; two chapters take `mebibytes`.
@@ -241,15 +252,11 @@ class Stream:
         *,
         mebibytes: int,
     ) -> None:
-        self.scale, self.patch, self.device, self.making = scale, patch, device, making
+        super().__init__(scale, patch, device, making)
         self._bytes = mebibytes * 2**20 // 2
         self._files: list[Files] = []
         self._sizes: list[tuple[int, int]] = []  # LR height, width
         self._bytes_per_px = 3 * (1 + scale**2 * (files[0].taught is not None))  # of LR: LR and SR
-        self.largest = 0
-        self.unreadable: list[str] = []
-        self.unlike: list[str] = []  # HR whose LR or SR has another size
-        self.small: list[str] = []
         self._news: list[str] = []
         self._told = set[str]()  # each once, however often its picture is drawn
         self._known: dict[int, _Shares] = {}
@@ -274,7 +281,7 @@ class Stream:
 
     def check(self, patch: int, setting: str = "--patch") -> None:
         """Raise where no picture holds a patch, which `setting` gives, or the cache holds too few crops of them."""
-        _check_patch(patch, self.largest, self.scale, setting)
+        super().check(patch, setting)
         least = 4 * self._cost(self._side(patch), self._side(patch))
         if least > self._bytes:
             raise UsageError(f"--cache-mib must be at least {-(-2 * least // 2**20)} for patches of {patch} px")
@@ -297,11 +304,10 @@ class Stream:
         return news
 
     def close(self) -> None:
-        """Stop reading ahead."""
+        """Stop reading ahead, too."""
         self._closed = True
         self._reader.shutdown(cancel_futures=True)
-        if self.making.pool:
-            self.making.pool.shutdown(cancel_futures=True)
+        super().close()
 
     def plan(self, seed: int, chapter: int, patch: int) -> list[Crop]:
         """List a chapter's crops: pictures by area, positions on the LR grid, as many as half the cache holds."""
@@ -413,15 +419,6 @@ def _crop(pixels: np.ndarray, crop: Crop, s: int) -> np.ndarray:
     """Cut the crop out of (H, W, 3) pixels that are `s` times as large as LR."""
     rows, columns = slice(crop.row * s, (crop.row + crop.height) * s), slice(crop.column * s, (crop.column + crop.width) * s)
     return np.ascontiguousarray(pixels[rows, columns])
-
-
-def _check_patch(patch: int, largest: int, scale: int, setting: str) -> None:
-    if largest < patch:
-        raise TrainingFailed(
-            f"no picture holds a patch of {patch} px ({patch * scale} px of HR); the largest that fits is {setting} {largest}"
-            if largest
-            else "no readable pictures to train on"
-        )
 
 
 def _window(pixels: np.ndarray, row: int, column: int, height: int, width: int, s: int) -> np.ndarray:

@@ -10,14 +10,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from srcli.errors import MissingExtra, UsageError
 from srcli.files import DRAWN, atomic, writing_to
-from srcli.pages.palette import DARK, LIGHT, Theme
+from srcli.pages.palette import Theme
 
 DPI = 160
-
-
-def theme_of(*, dark: bool) -> Theme:
-    """Return the colours of a plot."""
-    return DARK if dark else LIGHT
 
 
 def check_format(path: Path) -> None:

@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from srcli.engine.bootstrap import Interval, differences, mean_interval, rounded
+from srcli.engine.degrade import Kind, degrade_picture
 from srcli.engine.device import Precision
 from srcli.engine.folders import HR_FOLDERS, counterpart, hr_folder, list_pictures, partner, partners, read_rgb
 from srcli.engine.upscale import Upscaler
@@ -108,12 +109,13 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """HR pictures under one name, and the folder of their LR where it is given."""
+    """HR pictures under one name, and how their LR comes about: from a folder, by a degradation, or else by bicubic."""
 
     name: str
     folder: Path
     pictures: list[Path]
     lr_folder: Path | None = None
+    degradation: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,12 @@ def read_pair(dataset: Dataset, path: Path, protocol: Protocol) -> Pair:
     """Read an HR picture of a data set, and its LR or make it; raise BadPicture where they do not fit."""
     (hr, gray), scale = _read_hr(path, protocol.scale), protocol.scale
     given = dataset.lr_folder and partner(path, dataset.lr_folder, scale, dataset.folder)
-    lr = read_rgb(given) if given else shrink(hr, scale)
+    if given:
+        lr = read_rgb(given)
+    elif dataset.degradation:
+        lr = degrade_picture(hr, scale, (0, dataset.pictures.index(path) + 1), dataset.degradation)
+    else:
+        lr = shrink(hr, scale)
     _check_lr(path, lr.shape[:2], hr.shape[:2], scale)
     return Pair(lr, hr, gray)
 
@@ -273,7 +280,8 @@ def _check_ready(ready: Path, sr: Sequence[int], hr: Sequence[int], scale: int) 
 
 def compare(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> tuple[float, float]:
     """Return (PSNR in dB, SSIM) of two (H, W, 3) uint8 pictures; those of Y where the protocol asks for both."""
-    a, b = (shave(_channel(to_tensor(x).double(), protocol.channel), protocol.shave) for x in (sr, hr))
+    pictures = (to_tensor(pixels).double() for pixels in (sr, hr))
+    a, b = (shave(x if protocol.channel == "rgb" else luma(x), protocol.shave) for x in pictures)
     if min(a.shape[-2:]) < 1:
         raise UsageError(f"--shave {protocol.shave} leaves nothing of a {hr.shape[1]}x{hr.shape[0]} picture")
     return psnr(a, b), ssim(a, b) if min(a.shape[-2:]) >= 11 else math.nan
@@ -310,11 +318,10 @@ def precision_of(results: Sequence[Result]) -> str:
     return " and ".join(sorted({s.precision for r in results for s in r.scores if s.precision}))
 
 
-def rgb_cells(summary: Summary) -> tuple[str, ...]:
-    """Return the cells of a table for RGB beside Y: PSNR and SSIM, or none where it was not asked for."""
-    if summary.rgb_psnr is None or summary.rgb_ssim is None:
-        return ()
-    return rounded(summary.rgb_psnr, 2), rounded(summary.rgb_ssim, 4)
+def score_cells(s: Summary) -> tuple[str, ...]:
+    """Return the cells of a table: PSNR and SSIM with their intervals, and those of RGB beside Y where they were asked for."""
+    rgb = () if s.rgb_psnr is None else (rounded(s.rgb_psnr, 2), rounded(s.rgb_ssim, 4))
+    return rounded(s.psnr, 2), s.psnr_interval.text(2), rounded(s.ssim, 4), s.ssim_interval.text(4), *rgb
 
 
 def versus(a: Result, b: Result) -> Versus:
@@ -350,17 +357,12 @@ def duels(results: Sequence[Result], *, baseline: bool = False) -> list[Versus]:
         of_dataset = [r for r in results if r.summary.dataset == dataset]
         models = [r for r in of_dataset if r.entry.name != BASELINE]
         contest = models if len(models) > 1 and not baseline else of_dataset
-        for i, a in enumerate(contest):
-            for b in contest[i + 1 :]:
-                found.append(versus(*((b, a) if _ahead(b, a) else (a, b))))
+        for a, b in combinations(contest, 2):
+            duel = versus(a, b)
+            # where infinite PSNR on both sides leaves no mean difference, who wins on more pictures is better
+            behind = duel.losses > duel.wins if math.isnan(duel.psnr) else duel.psnr < 0
+            found.append(versus(b, a) if behind else duel)
     return found
-
-
-def _ahead(a: Result, b: Result) -> bool:
-    """Whether `a` is better by the mean difference; where infinite PSNR on both sides leaves none, on more pictures."""
-    gains = differences([s.psnr for s in a.scores], [s.psnr for s in b.scores])
-    mean = _mean(gains)
-    return mean > 0 or (math.isnan(mean) and sum(g > 0 for g in gains) > sum(g < 0 for g in gains))
 
 
 def open_datasets(folders: Sequence[Path], lr_folders: Sequence[Path] = ()) -> list[Dataset]:
@@ -412,10 +414,6 @@ def within(path: Path, folder: Path) -> str:
 def _score(picture: str, sr: np.ndarray, hr: np.ndarray, *, protocol: Protocol, gray: bool) -> Score:
     rgb = compare(sr, hr, replace(protocol, channel="rgb")) if protocol.channel == "both" else None
     return Score(picture, *compare(sr, hr, protocol), 0.0, gray, rgb)
-
-
-def _channel(x: Tensor, channel: Channel) -> Tensor:
-    return x if channel == "rgb" else luma(x)
 
 
 def _read_hr(path: Path, scale: int) -> tuple[np.ndarray, bool]:

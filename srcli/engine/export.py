@@ -102,7 +102,8 @@ def export(
                     least = _least_side(runs[0], network)
                     shapes = tuple((n, max(h, least), max(w, least)) for n, h, w in CHECKED)
                     if precision == "fp16":  # onnxruntime and OpenVINO compute it in float32 on most CPUs
-                        runs.append(_in_half(network))
+                        half = _Half(network)
+                        runs.append(lambda x: half(torch.from_numpy(x)).numpy())
                     deviation = _deviation(runs, network, shapes)
                 if not deviation <= LIMITS[precision]:  # nan too
                     raise ExportFailed(
@@ -199,11 +200,6 @@ def _deviation(runs: list[Run], network: SRModel, shapes: tuple[tuple[int, int, 
     return largest
 
 
-def _in_half(network: SRModel) -> Run:
-    half = _Half(network)
-    return lambda x: half(torch.from_numpy(x)).numpy()
-
-
 def _to_onnx(program: ExportedProgram, network: SRModel) -> Any:
     written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["lr"], output_names=["sr"])
     assert written is not None
@@ -225,10 +221,6 @@ def _write_onnx(proto: Any, path: Path, metadata: str) -> None:
 def _open_onnx(path: Path) -> Run:
     session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda x: session.run(None, {"lr": x})[0]
-
-
-def _to_pt2(program: ExportedProgram, network: SRModel) -> Any:
-    return program
 
 
 def _write_pt2(program: ExportedProgram, path: Path, metadata: str) -> None:
@@ -264,7 +256,7 @@ def _open_openvino(path: Path) -> Run:
 
 FORMATS: dict[Format, _Kind] = {
     "onnx": _Kind(".onnx", ("onnx", "onnxscript", "onnxruntime"), _to_onnx, _write_onnx, _open_onnx),
-    "pt2": _Kind(".pt2", (), _to_pt2, _write_pt2, _open_pt2),
+    "pt2": _Kind(".pt2", (), lambda program, network: program, _write_pt2, _open_pt2),
     "openvino": _Kind(".xml", ("openvino",), _to_openvino, _write_openvino, _open_openvino),
 }
 

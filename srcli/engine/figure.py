@@ -52,7 +52,7 @@ def draw_figure(results: Sequence[Result], protocol: Protocol, *, box: Box | Non
     if box is None:
         models = [sr for sr, r in zip(restored, results, strict=True) if r.entry.name != BASELINE]
         height, width = pair.hr.shape[:2]
-        side = _on_grid(min(max(min(height, width) // 5, 48), 128), protocol.scale)
+        side = max(min(max(min(height, width) // 5, 48), 128) // protocol.scale, 1) * protocol.scale
         versions = models if len(models) > 1 else [*restored, pair.hr][:2]
         box = busiest(spread(versions), side, step=protocol.scale, border=protocol.shave)
     _check_inside(box, *pair.hr.shape[:2])
@@ -82,10 +82,6 @@ def parse_box(text: str, flag: str = "--box") -> Box:
 def _check_inside(box: Box, height: int, width: int) -> None:
     if box.left + box.width > width or box.top + box.height > height:
         raise UsageError(f"--box {','.join(map(str, box))} reaches out of the {width}x{height} picture")
-
-
-def _on_grid(side: int, scale: int) -> int:
-    return max(side // scale, 1) * scale
 
 
 def _enlarged(pixels: np.ndarray, zoom: int) -> Image.Image:

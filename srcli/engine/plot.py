@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from srcli import checkpoint
-from srcli.engine.drawing import DPI, check_format, drawn, theme_of
+from srcli.engine.drawing import DPI, check_format, drawn
 from srcli.engine.placement import Box, nearest, place_labels
 from srcli.engine.profile import Comparison, Profile
 from srcli.engine.published import ROWS, Published
 from srcli.errors import UserError
 from srcli.models import ARCHS
-from srcli.pages.palette import Theme
+from srcli.pages.palette import DARK, LIGHT, Theme
 from srcli.zoo import shipped
 
 Axis = Literal["parameters", "milliseconds", "macs"]
@@ -68,7 +68,7 @@ def plot_tradeoff(
     shown = [p for p in points if p.cost > 0 and math.isfinite(p.psnr)]
     if not shown:
         raise UserError("nothing to plot: no network has both a score and a cost")
-    theme = theme_of(dark=dark)
+    theme = DARK if dark else LIGHT
     with drawn(path, _SIZE, theme) as figure:
         _tradeoff(figure, shown, axis=axis, title=title, theme=theme)
 

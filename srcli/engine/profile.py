@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -111,13 +111,8 @@ def profile(
         input=(height, width),
         parameters=sum(p.numel() for p in model.parameters()),
         single_scale_parameters=model.single_scale_parameters(),
-        macs=counts.macs,
-        macs_without_weight_norm=counts.macs_without_weight_norm,
-        macs_on_output_grid=counts.macs_on_output_grid,
         flops=2 * counts.macs,
-        ntire_flops=counts.ntire_flops,
-        activations=counts.activations,
-        convolutions=counts.convolutions,
+        **asdict(counts),
     )
     return _measured(counted, model, torch.device(device), precision) if time else counted
 

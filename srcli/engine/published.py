@@ -143,6 +143,7 @@ _IMDN_LATER = f"{_IMDN}; multi-adds: as later tables quote them"
 _MSRN = "Li et al., ECCV 2018; counts: as later tables quote them"
 _RDN = "Zhang et al., CVPR 2018; counts: the sum over its layers, as later tables quote it"
 _EDSR = "Lim et al., CVPR workshops 2017"
+_EDSR_X4 = f"{_EDSR}; M109: Wang et al., ECCV workshops 2018"
 _VDSR = "Kim et al., CVPR 2016 (VDSR), table 3"
 _RFDN = "Liu et al., ECCV workshops 2020, table 3"
 _PAN = "Zhao et al., ECCV workshops 2020; scores: the authors' logs"
@@ -155,12 +156,16 @@ _NTIRE = "Li et al., NTIRE 2022 efficient super-resolution report"
 _UNVERIFIED = "figures not checked against the paper itself"
 _AREA = "multi-adds for the exact area of 1280x720; an input of 426x240 gives 0.2 % less"
 _SRCNN = "57 K is 9-5-5; the 8 K of IMDN's table are 9-1-5"
+_SRCNN_X3 = f"{_SRCNN}; {_AREA}; CARN's table has Set14 29.28/.8209 and U100 .7989"
 _FSRCNN = "multi-adds count the transposed convolution on its output grid; on its input it is {} G"
 _IDN = "FDIWN's table says 590 K; the authors' repository says 552,769"
 _RFDN_MIX = "FDIWN's table counts multi-adds with spatial attention beside the parameters of the contrast channel attention"
-_WEIGHT_NORM = "multi-adds leave out every weight-normalised convolution; the true ones are {} G"
-_INFERRED = "; no public code, the network is inferred from the six counts"
+_NORMED = "multi-adds leave out every weight-normalised convolution; the true ones are {} G"
+_INFERRED = f"{_NORMED}; no public code, the network is inferred from the six counts"
 _MULTI_SCALE = "parameters with the upsamplers of all scales"
+_CARN_X3 = f"{_MULTI_SCALE}; {_AREA}"
+_SIX = "multi-adds are those of 6 recursions; 9 have 309.8 G"
+_MULTICOG = "the entry is called Multicog; the paper retrained RFDN to 28.36 / 28.14 for comparison"
 _LAPSRN = "CARN's table says 813 K at every scale"
 
 ROWS: tuple[Published, ...] = (
@@ -169,15 +174,7 @@ ROWS: tuple[Published, ...] = (
     _row("bicubic", 3, None, None, "30.39/.8682 27.55/.7742 27.21/.7385 24.46/.7349 26.95/.8556", _IMDN),
     _row("bicubic", 4, None, None, "28.42/.8104 26.00/.7027 25.96/.6675 23.14/.6577 24.89/.7866", _IMDN),
     _row("srcnn", 2, 57, 52.7, "36.66/.9542 32.45/.9067 31.36/.8879 29.50/.8946 35.60/.9663", _CARN_IMDN, _SRCNN),
-    _row(
-        "srcnn",
-        3,
-        57,
-        52.7,
-        "32.75/.9090 29.30/.8215 28.41/.7863 26.24/.7889 30.48/.9117",
-        _CARN_IMDN,
-        f"{_SRCNN}; {_AREA}; CARN's table has Set14 29.28/.8209 and U100 .7989",
-    ),
+    _row("srcnn", 3, 57, 52.7, "32.75/.9090 29.30/.8215 28.41/.7863 26.24/.7889 30.48/.9117", _CARN_IMDN, _SRCNN_X3),
     _row("srcnn", 4, 57, 52.7, "30.48/.8628 27.49/.7503 26.90/.7101 24.52/.7221 27.58/.8555", _CARN_IMDN, _SRCNN),
     _row("fsrcnn", 2, 12, 6.0, "37.00/.9558 32.63/.9088 31.53/.8920 29.88/.9020 36.67/.9710", _CARN_IMDN, _FSRCNN.format(2.87)),
     _row("fsrcnn", 3, 12, 5.0, "33.16/.9140 29.43/.8242 28.53/.7910 26.43/.8080 31.10/.9210", _CARN_IMDN, _FSRCNN.format(1.27)),
@@ -186,15 +183,7 @@ ROWS: tuple[Published, ...] = (
     _row("vdsr", 3, 665, 612.6, "33.67/.9210 29.78/.8320 28.83/.7990 27.14/.8290 32.01/.9340", _CARN_IMDN, _AREA),
     _row("vdsr", 4, 665, 612.6, "31.35/.8838 28.01/.7674 27.29/.7251 25.18/.7524 28.83/.8870", _CARN_IMDN),
     _row("carn", 2, 1592, 222.8, "37.76/.9590 33.52/.9166 32.09/.8978 31.92/.9256 38.36/.9765", _CARN_IMDN, _MULTI_SCALE),
-    _row(
-        "carn",
-        3,
-        1592,
-        118.8,
-        "34.29/.9255 30.29/.8407 29.06/.8034 28.06/.8493 33.50/.9440",
-        _CARN_IMDN,
-        f"{_MULTI_SCALE}; {_AREA}",
-    ),
+    _row("carn", 3, 1592, 118.8, "34.29/.9255 30.29/.8407 29.06/.8034 28.06/.8493 33.50/.9440", _CARN_IMDN, _CARN_X3),
     _row("carn", 4, 1592, 90.9, "32.13/.8937 28.60/.7806 27.58/.7349 26.07/.7837 30.47/.9084", _CARN_IMDN, _MULTI_SCALE),
     _row("carn-m", 2, 412, 91.2, "37.53/.9583 33.26/.9141 31.92/.8960 31.23/.9193", _CARN, _MULTI_SCALE),
     _row("carn-m", 3, 412, 46.1, "33.99/.9236 30.08/.8367 28.91/.8000 27.55/.8385", _CARN, _MULTI_SCALE),
@@ -219,48 +208,12 @@ ROWS: tuple[Published, ...] = (
     _row("mfdn", 4, 312, None, "", _NTIRE, "published in RGB on DIV2K only"),
     _row("drn", 3, None, None, "34.45/.9274 30.30/.8664 29.12/.8055", _DRN, "the SSIM on Set14 is as printed"),
     _row("drn-plus", 3, None, None, "34.68/.9293 30.57/.8466 29.26/.8090 28.73/.8627", _DRN, "no counts are printed"),
-    _row(
-        "fdiwn",
-        2,
-        629,
-        112.0,
-        "38.07/.9608 33.75/.9201 32.23/.9003 32.40/.9305 38.85/.9774",
-        _FDIWN,
-        _WEIGHT_NORM.format(270.9),
-    ),
-    _row(
-        "fdiwn", 3, 645, 51.5, "34.52/.9281 30.42/.8438 29.14/.8065 28.36/.8567 33.77/.9456", _FDIWN, _WEIGHT_NORM.format(122.0)
-    ),
-    _row(
-        "fdiwn", 4, 664, 28.4, "32.23/.8955 28.66/.7829 27.62/.7380 26.28/.7919 30.63/.9098", _FDIWN, _WEIGHT_NORM.format(71.2)
-    ),
-    _row(
-        "fdiwn-m",
-        2,
-        433,
-        73.6,
-        "38.03/.9606 33.60/.9179 32.17/.8995 32.19/.9284",
-        _FDIWN,
-        _WEIGHT_NORM.format(187.9) + _INFERRED,
-    ),
-    _row(
-        "fdiwn-m",
-        3,
-        446,
-        35.9,
-        "34.46/.9274 30.35/.8423 29.10/.8051 28.16/.8528",
-        _FDIWN,
-        _WEIGHT_NORM.format(82.9) + _INFERRED,
-    ),
-    _row(
-        "fdiwn-m",
-        4,
-        454,
-        19.6,
-        "32.17/.8941 28.55/.7806 27.58/.7364 26.02/.7844",
-        _FDIWN,
-        _WEIGHT_NORM.format(48.2) + _INFERRED,
-    ),
+    _row("fdiwn", 2, 629, 112.0, "38.07/.9608 33.75/.9201 32.23/.9003 32.40/.9305 38.85/.9774", _FDIWN, _NORMED.format(270.9)),
+    _row("fdiwn", 3, 645, 51.5, "34.52/.9281 30.42/.8438 29.14/.8065 28.36/.8567 33.77/.9456", _FDIWN, _NORMED.format(122.0)),
+    _row("fdiwn", 4, 664, 28.4, "32.23/.8955 28.66/.7829 27.62/.7380 26.28/.7919 30.63/.9098", _FDIWN, _NORMED.format(71.2)),
+    _row("fdiwn-m", 2, 433, 73.6, "38.03/.9606 33.60/.9179 32.17/.8995 32.19/.9284", _FDIWN, _INFERRED.format(187.9)),
+    _row("fdiwn-m", 3, 446, 35.9, "34.46/.9274 30.35/.8423 29.10/.8051 28.16/.8528", _FDIWN, _INFERRED.format(82.9)),
+    _row("fdiwn-m", 4, 454, 19.6, "32.17/.8941 28.55/.7806 27.58/.7364 26.02/.7844", _FDIWN, _INFERRED.format(48.2)),
     _row("rdsrn", 2, None, None, "38.08/.9610 33.64/.9181 32.33/.9004 32.25/.9294", _RDSRN),
     _row("rdsrn", 3, None, None, "34.42/.9270 30.36/.8425 29.11/.8047 28.08/.8503", _RDSRN),
     _row("rdsrn", 4, 684, 136, "32.34/.8959 28.72/.7848 27.66/.7390 26.29/.7918", _RDSRN),
@@ -279,14 +232,7 @@ ROWS: tuple[Published, ...] = (
     _row("EDSR-baseline", 4, 1518, 114.0, "32.09/.8938 28.58/.7813 27.57/.7357 26.04/.7849 30.35/.9067", _IMDN_LATER),
     _row("EDSR", 2, 40_700, None, "38.11/.9601 33.92/.9195 32.32/.9013 32.93/.9351", _EDSR),
     _row("EDSR", 3, 43_700, None, "34.65/.9282 30.52/.8462 29.25/.8093 28.80/.8653", _EDSR),
-    _row(
-        "EDSR",
-        4,
-        43_090,
-        None,
-        "32.46/.8968 28.80/.7876 27.71/.7420 26.64/.8033 31.02/.9148",
-        f"{_EDSR}; M109: Wang et al., ECCV workshops 2018",
-    ),
+    _row("EDSR", 4, 43_090, None, "32.46/.8968 28.80/.7876 27.71/.7420 26.64/.8033 31.02/.9148", _EDSR_X4),
     _row("SRMDNF", 2, 1511, 347.7, "37.79/.9601 33.32/.9159 32.05/.8985 31.33/.9204 38.07/.9761", _IMDN_LATER),
     _row("SRMDNF", 3, 1528, 156.3, "34.12/.9254 30.04/.8382 28.97/.8025 27.57/.8398 33.00/.9403", _IMDN_LATER),
     _row("SRMDNF", 4, 1552, 89.3, "31.96/.8925 28.35/.7787 27.49/.7337 25.68/.7731 30.09/.9024", _IMDN_LATER),
@@ -315,16 +261,7 @@ ROWS: tuple[Published, ...] = (
 ABLATIONS: tuple[Published, ...] = (
     _row("rdsrn", 4, 680, 77, "- - - 25.95", _RDSRN, config={"recursions": 1}),
     _row("rdsrn", 4, 684, 136, "- - - 26.29", _RDSRN, config={"recursions": 3}),
-    _row(
-        "rdsrn",
-        4,
-        710,
-        223,
-        "- - - 26.46",
-        _RDSRN,
-        "multi-adds are those of 6 recursions; 9 have 309.8 G",
-        config={"recursions": 9},
-    ),
+    _row("rdsrn", 4, 710, 223, "- - - 26.46", _RDSRN, _SIX, config={"recursions": 9}),
     _row("rdsrn", 4, 1010, 192, "- - - 26.36", _RDSRN, config={"split": 0.25}),
     _row("rdsrn", 4, 490, 102, "- - - 26.07", _RDSRN, config={"split": 0.75}),
 )
@@ -332,17 +269,5 @@ ABLATIONS: tuple[Published, ...] = (
 CHALLENGE: tuple[Challenge, ...] = (
     Challenge("rfdn", 0.433, 27.10, 112.03, 64, 788.0, 41.97, 29.04, 28.75, _NTIRE),
     Challenge("imdn-baseline", 0.894, 58.53, 154.14, 43, 472.0, 50.86, 29.13, 28.78, _NTIRE),
-    Challenge(
-        "mfdn",
-        0.312,
-        37.67,
-        430.23,
-        130,
-        1461.6,
-        207.98,
-        28.38,
-        28.16,
-        _NTIRE,
-        "the entry is called Multicog; the paper retrained RFDN to 28.36 / 28.14 for comparison",
-    ),
+    Challenge("mfdn", 0.312, 37.67, 430.23, 130, 1461.6, 207.98, 28.38, 28.16, _NTIRE, _MULTICOG),
 )

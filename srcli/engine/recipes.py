@@ -15,30 +15,11 @@ _DRN: dict[str, Any] = {**_LIGHT, "lr": 1e-4, "halve_every": 200 * _EPOCH, "step
 # FDIWN: Adam 2e-4 halved every 200 of 1000 epochs
 _FDIWN: dict[str, Any] = {**_LIGHT, "lr": 2e-4, "halve_every": 200 * _EPOCH, "steps": 1000 * _EPOCH}
 # RFDN: DIV2K, LR patches 64, batch 64 (as E-RFDN's code has it), Adam 5e-4 halved every 2e5 of 1e6 steps, L1
-_RFDN: dict[str, Any] = {
-    "patch": 64,
-    "batch": 64,
-    "optimizer": "adam",
-    "lr": 5e-4,
-    "schedule": "step",
-    "halve_every": 200_000,
-    "steps": 1_000_000,
-    "loss": "l1",
-}
+_RFDN: dict[str, Any] = {**_IMDN, "patch": 64, "batch": 64, "lr": 5e-4}
 
 _PAPER: dict[str, dict[str, Any]] = {
     # NTIRE 2022 report: DIV2K, LR patches 256, batch 64, Adam 5e-4 halved every 200 epochs of 1000, smooth L1
-    "mfdn": {
-        "patch": 256,
-        "batch": 64,
-        "optimizer": "adam",
-        "lr": 5e-4,
-        "schedule": "step",
-        "halve_every": 200 * _EPOCH,
-        "steps": 1000 * _EPOCH,
-        "loss": "smooth-l1",
-        "beta": 0.5,
-    },
+    "mfdn": {**_FDIWN, "patch": 256, "batch": 64, "lr": 5e-4, "loss": "smooth-l1", "beta": 0.5},
     "rfdn": _RFDN,
     "rfdn-c48": _RFDN,
     "rfdn-c52": _RFDN,

@@ -9,7 +9,7 @@ import numpy as np
 from srcli.engine.against import GRAY, differing, ranking, shown
 from srcli.engine.bootstrap import rounded
 from srcli.engine.crops import CROP, Box, busiest, spread
-from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore, rgb_cells
+from srcli.engine.evaluate import BASELINE, Protocol, Result, Versus, compare, duels, read_pair, restore, score_cells
 from srcli.pages import Html, crop, details, element, join, look, looks, overview, page, section, table
 from srcli.pages.charts import Dot, Series, scatter, spread_of, whisker
 
@@ -71,20 +71,8 @@ _PAIRED = element(
 def _scores(results: Sequence[Result], labels: dict[str, str]) -> Html:
     rgb = ("RGB PSNR (dB)", "RGB SSIM") if results[0].summary.rgb_psnr is not None else ()
     columns = ("Model", "Data set", "Pictures", "PSNR (dB)", "95 % interval", "SSIM", "95 % interval", *rgb, "Seconds")
-    rows = [
-        (
-            labels[s.model],
-            s.dataset,
-            s.pictures,
-            rounded(s.psnr, 2),
-            s.psnr_interval.text(2),
-            rounded(s.ssim, 4),
-            s.ssim_interval.text(4),
-            *rgb_cells(s),
-            f"{s.seconds:.1f}",
-        )
-        for s in (r.summary for r in results)
-    ]
+    summaries = (r.summary for r in results)
+    rows = [(labels[s.model], s.dataset, s.pictures, *score_cells(s), f"{s.seconds:.1f}") for s in summaries]
     caption = "Means over each data set. The intervals say how the mean varies with the choice of pictures."
     return table(caption, columns, rows, text=[1])
 

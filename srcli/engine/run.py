@@ -23,7 +23,7 @@ from srcli.engine.losses import make_loss
 from srcli.engine.optim import Muon, hidden_kernels
 from srcli.engine.runner import in_color
 from srcli.engine.settings import FOLDERS, NEEDED, PARTS, Folders, Leg, TrainConfig, each, listed
-from srcli.errors import TrainingFailed, UserError
+from srcli.errors import TrainingFailed, UserError, counted
 from srcli.files import atomic, is_held
 from srcli.models.base import SRModel
 from srcli.ops.color import luma
@@ -280,10 +280,8 @@ def _check_finite(model: nn.Module, run: Run, out: Path) -> None:
 
 
 def _machine(ranks: int) -> str:
-    threads = torch.get_num_threads()
-    processes = f"{ranks} ranks of " if ranks > 1 else ""
-    each = f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{platform.machine()}, {processes}{each}, torch {torch.__version__}, srcli {__version__}"
+    each = f"{f'{ranks} ranks of ' if ranks > 1 else ''}{counted(torch.get_num_threads(), 'thread')}"
+    return f"{platform.machine()}, {each}, torch {torch.__version__}, srcli {__version__}"
 
 
 def saved_state(out: Path, *, resume: bool) -> dict[str, Any] | None:

@@ -140,12 +140,12 @@ class Runner:
             self.spared += len(whole) - len(todo)
         while True:
             try:
-                with self._statistics_of(whole, read, height=height, width=width, precision=precision):
+                with self._statistics_of(whole, read, (height, width), precision):
                     if precision != "fp32" and not are_finite(self.model):
                         self._work.redone += len(whole)
                         precision = "fp32"
                         continue
-                    for done in self._flights(todo, read, height=height, width=width, precision=precision, finish=finish):
+                    for done in self._flights(todo, read, (height, width), precision, finish=finish):
                         yield done
                         self._work.add(todo.popleft())
                         del done
@@ -220,30 +220,23 @@ class Runner:
         return self._bytes_per_px[precision]
 
     def _statistics_of(
-        self, plan: Sequence[Tile], read: Read, *, height: int, width: int, precision: Precision
+        self, plan: Sequence[Tile], read: Read, size: tuple[int, int], precision: Precision
     ) -> AbstractContextManager[None]:
         def sweep() -> None:
             for tile in plan:
-                self._tile(read(tile), tile, height, width, precision)
+                self._tile(read(tile), tile, size, precision)
 
         return measured_over(self.model, sweep) if len(plan) > 1 else nullcontext()
 
     def _flights(
-        self,
-        todo: deque[Tile],
-        read: Read,
-        *,
-        height: int,
-        width: int,
-        precision: Precision,
-        finish: Finish,
+        self, todo: deque[Tile], read: Read, size: tuple[int, int], precision: Precision, *, finish: Finish
     ) -> Iterator[tuple[Tile, Tensor]]:
         """Run tiles in order; on CUDA one is computed while the one before is copied to the host."""
         ahead = 1 if self.device.type == "cuda" else 0
         flying: deque[_Flight] = deque()
 
         def start(tile: Tile) -> _Flight:
-            out = self._tile(read(tile), tile, height, width, precision)
+            out = self._tile(read(tile), tile, size, precision)
             # a sum is not finite where a value is not, and costs less than asking every value
             finite = None if precision == "fp32" else out.sum(dtype=torch.float32).isfinite()
             return _Flight.of(tile, finish(out, tile), finite)
@@ -265,16 +258,16 @@ class Runner:
             yield land(flying.popleft())
 
     @torch.inference_mode()
-    def _tile(self, x: Tensor, tile: Tile, height: int, width: int, precision: Precision) -> Tensor:
-        """Run the network on what one tile reads; return what it gives, (N, C, s*h, s*w)."""
+    def _tile(self, x: Tensor, tile: Tile, size: tuple[int, int], precision: Precision) -> Tensor:
+        """Run the network on what one tile of a picture of `size` reads; return what it gives, (N, C, s*h, s*w)."""
         rows, columns = tile.rows, tile.columns
         inner = (rows.start - rows.first, rows.stop - rows.first, columns.start - columns.first, columns.stop - columns.first)
-        whole = inner == (0, height, 0, width)  # not where all is read but a part is given: figures are gathered of that
-        out = self._give(x, None if whole else Window(rows.first, columns.first, height, width, inner), precision)
+        whole = inner == (0, size[0], 0, size[1])  # not where all is read but a part is given: figures are gathered of that
+        out = self._give(x, None if whole else Window(rows.first, columns.first, *size, inner), precision)
         top, bottom, left, right = (n * self.scale for n in inner)
         out = out[..., top:bottom, left:right]
         if self.model.arch in ARCHS and self.model.tiling.kind in ("local", "strided") and self.model.tiling.overlap >= _FLAT:
-            _keep_flat_edges(out, x, tile=tile, size=(height, width), plain=self._plain)
+            _keep_flat_edges(out, x, tile=tile, size=size, plain=self._plain)
         return out
 
     def _plain(self, colors: Tensor) -> Tensor:

@@ -87,18 +87,13 @@ def _quality(job: Job) -> int | None:
 
 def coarse(videos: Iterable[Path]) -> list[int]:
     """Return the quantizers of those H.264 videos that were compressed so much that it shows."""
-    read = (_quantizer(path, _changed(path)) for path in videos)
+    read = (_quantizer(path, path.stat().st_mtime_ns if path.is_file() else 0) for path in videos)
     return [round(found) for found in read if found and found >= COARSE]
 
 
 @cache
 def _quantizer(path: Path, changed: int) -> float | None:
-    """Decode some frames of a video once, as long as it does not change."""
+    """Decode some frames of a video once, as long as it does not change: numbered pictures are no file, and no H.264."""
     from srcli.media.h264 import quantizer  # loads PyAV
 
     return quantizer(path)
-
-
-def _changed(path: Path) -> int:
-    """Return when a file was changed last; 0 of what is no file, such as a pattern of numbered pictures."""
-    return path.stat().st_mtime_ns if path.is_file() else 0

@@ -74,7 +74,9 @@ def train(
         )
         if board:
             board.step = run.step
-        with _logging(out) as log, _drawing(board, out):
+        with writing(out):
+            log = (out / LOG).open("a")
+        with _closed(log, out), _closed(board, out):  # the log writes again what found no room
             if not hold(log):  # begun while this one was loading
                 raise TrainingFailed(busy(out))
             sweep([out])  # what a killed run was writing
@@ -92,24 +94,13 @@ def train(
 
 
 @contextmanager
-def _logging(out: Path) -> Iterator[TextIO]:
-    with writing(out):
-        log = (out / LOG).open("a")
-    try:
-        yield log
-    finally:
-        with writing(out):
-            log.close()  # which writes again what found no room
-
-
-@contextmanager
-def _drawing(board: Board | None, out: Path) -> Iterator[None]:
+def _closed(file: TextIO | Board | None, out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if board:
-            with writing(out):
-                board.close()
+        with writing(out):
+            if file:
+                file.close()
 
 
 def draw_samples(config: TrainConfig, path: Path) -> list[str]:

@@ -99,11 +99,6 @@ class Upscaler:
         self._ample = False  # a photograph agreed with room to spare
         self._prove = precision == "auto" and self.precision != "fp32" and model.learnt and self.runner.casts
 
-    @property
-    def tile(self) -> int | None:
-        """What was asked for: px a side that one tile gives, 0 for the whole picture, None for as much as the memory holds."""
-        return self.runner.tile
-
     def forget(self) -> None:
         """Take nothing over from what was upscaled so far, nor from what will be."""
         self.remembers = False

@@ -2,19 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import nn
 
-from srcli.engine.degrade import degrade_picture
 from srcli.engine.evaluate import Dataset, Protocol, read_pair, score, summarize, within
 from srcli.engine.events import Validated
-from srcli.engine.folders import degrade_folder, hr_folder, list_pictures, partners, read_pictures
+from srcli.engine.folders import hr_folder, list_pictures, partners, read_pictures
 from srcli.engine.run import Run, Source, save_best
 from srcli.engine.settings import TrainConfig
 from srcli.engine.upscale import Upscaler
@@ -77,12 +73,11 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
 
     `stopping`: asked after each picture; True gives it up, and None is returned.
     """
-    protocol, upscaler, scores = Protocol(run.config.scale), _upscaler(run), []
-    with _with_lr(run.config) as dataset:
-        for path in dataset.pictures:
-            scores.append(score(upscaler, dataset, path, protocol))
-            if stopping():
-                return None
+    protocol, dataset, upscaler, scores = Protocol(run.config.scale), _dataset(run.config), _upscaler(run), []
+    for path in dataset.pictures:
+        scores.append(score(upscaler, dataset, path, protocol))
+        if stopping():
+            return None
     run.validated, run.stale = run.step, False
     summary = summarize("", "", protocol, scores)
     result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
@@ -95,10 +90,8 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
 def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the names of some validation pictures with (H, W, 3) uint8 from their middle: LR enlarged, SR and HR."""
     s, dataset, upscaler = run.config.scale, _dataset(run.config), _upscaler(run)
-    for n, path in enumerate(dataset.pictures[:_CROPS]):
+    for path in dataset.pictures[:_CROPS]:
         lr, hr, _ = read_pair(dataset, path, Protocol(s))
-        if run.config.degradation != "bicubic" and dataset.lr_folder is None:
-            lr = degrade_picture(hr, s, (0, n + 1), run.config.degradation)
         height, width = lr.shape[:2]
         top, left = (max(size - _CROP, 0) // 2 for size in (height, width))
         lr = lr[top : top + _CROP, left : left + _CROP]
@@ -107,27 +100,11 @@ def crops(run: Run) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _dataset(config: TrainConfig) -> Dataset:
-    """List the pictures of --val, with the folder of the LR where --val-lr-dir gives it."""
+    """List the pictures of --val, with the folder of the LR where --val-lr-dir gives it, or how it is made."""
     assert config.val is not None
-    folder = hr_folder(Path(config.val))
-    return Dataset("", folder, list_pictures(folder), Path(config.val_lr_dir) if config.val_lr_dir else None)
+    folder, kind = hr_folder(Path(config.val)), None if config.degradation == "bicubic" else config.degradation
+    return Dataset("", folder, list_pictures(folder), Path(config.val_lr_dir) if config.val_lr_dir else None, kind)
 
 
 def _upscaler(run: Run) -> Upscaler:
     return Upscaler(run.averaged, device=run.ranks.device, precision=run.precision)
-
-
-@contextmanager
-def _with_lr(config: TrainConfig) -> Iterator[Dataset]:
-    """Give the pictures of --val, with LR in a folder where it is given, or made otherwise than by bicubic."""
-    dataset, kind = _dataset(config), config.degradation
-    if dataset.lr_folder or kind == "bicubic":
-        yield dataset
-        return
-    with TemporaryDirectory() as temporary:
-        try:
-            degrade_folder(dataset.folder, Path(temporary), config.scale, kind, seed=0)
-        except OSError as error:
-            where = "TMPDIR names another place"
-            raise TrainingFailed(f"cannot write the LR of --val to '{temporary}': {error.strerror}; {where}") from error
-        yield replace(dataset, lr_folder=Path(temporary))

@@ -6,8 +6,8 @@ the result is checked against the source.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -24,6 +24,7 @@ from srcli.engine.pipeline import Stopwatch, too_large
 from srcli.engine.upscale import Resizer, same
 from srcli.errors import BadVideo, UserError, out_of_memory
 from srcli.files import taken, writing_to
+from srcli.media import sequences
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.color import hdr
 from srcli.media.containers import join, rehearse
@@ -35,18 +36,8 @@ from srcli.media.picture import Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import Probe
 from srcli.media.segments import Parts, SegmentWriter, UpscaledTrack, begun, published
-from srcli.media.sequences import (
-    AnimationReader,
-    SequenceReader,
-    lost_in_pictures,
-    of_pictures,
-    probe_pictures,
-    read_pictures,
-    write_numbered,
-)
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
 from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, checksum, decoding, probe_video, upright
-from srcli.models.base import SRModel
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
@@ -114,19 +105,10 @@ class VideoDone:
     model: str | None = None  # the weights that it went through, where they were chosen for it
 
 
-class StreamDone(NamedTuple):
-    """What went through a pipe."""
-
-    frames: int
-    repeated: int
-    seconds: float
-    error: str | None = None
-
-
 def plan_video(job: Job, choices: Choices) -> VideoPlan:
     """Read the headers, settle the encoders and try them and the container; raise UserError before any work."""
-    pictures = of_pictures(job.source)
-    video = probe_pictures(job.source, choices.rate) if pictures else probe_video(job.source)
+    pictures = sequences.of_pictures(job.source)
+    video = sequences.probe_pictures(job.source, choices.rate) if pictures else probe_video(job.source)
     notes: list[str] = []
     tracks = []
     for source in video.tracks:
@@ -147,7 +129,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             "pictures carry neither time stamps nor sound" + (f": only video {tracks[0].source.index}" if tracks[1:] else "")
         )
         tracks = tracks[:1]
-        notes += lost_in_pictures(tracks[0].source, job.format)
+        notes += sequences.lost_in_pictures(tracks[0].source, job.format)
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
     goes_on = choices.resume and _left(job.target) and Parts(job.target, {}).before() is not None
@@ -181,59 +163,10 @@ def upscale_video(
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
     # not those of a run before; as rank 0 sees it, which is the one to make the folder
     fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
-    write = partial(write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
+    write = partial(sequences.write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
     with closing(parts):
-        done = _made(resizer, plan, parts, team=team, write=write, tick=tick)
+        done = _Run(resizer, plan, parts, team, write, tick).made()
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
-
-
-def _made(
-    resizer: Resizer,
-    plan: VideoPlan,
-    parts: Parts,
-    *,
-    team: Team,
-    write: Callable[[int, Timed], None],
-    tick: Callable[[Progress], None],
-) -> VideoDone:
-    """Do what is missing of a video, and join it."""
-    job = plan.job
-    with team.together():
-        if team.leads:
-            parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
-            _refuse_taken(job, parts)
-    precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
-    if team.given(published(job.target) or _appeared(job)):
-        if team.leads:
-            parts.remove()
-        return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
-    run = _Run(resizer, plan, parts, team=team, precision=precision, write=write, tick=tick)
-    with team.together(), _memory_for(job):
-        for track in plan.tracks:
-            run.compute(track)
-    lost: tuple[str, ...] = ()
-    with team.together(), _memory_for(job):
-        if team.leads:
-            lost = run.finish()
-    height, width = _shown(plan)
-    damage = tuple(line for end in run.ends for line in end["damage"])
-    return VideoDone(
-        job.source,
-        job.target,
-        "done",
-        width,
-        height,
-        frames=sum(end["frames"] for end in run.ends),
-        kept=run.kept,
-        repeated=run.repeated,
-        spared=run.spared,
-        decode=round(run.clocks.decode.seconds, 3),
-        network=round(run.clocks.network.seconds, 3),
-        encode=round(run.clocks.encode.seconds, 3),
-        error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
-        precision=precision,
-        notes=(*plan.notes, *lost, *(line for end in run.ends for line in end["notes"])),
-    )
 
 
 def _appeared(job: Job) -> bool:
@@ -260,98 +193,127 @@ def _memory_for(job: Job) -> Iterator[None]:
         raise too_large(job) from error
 
 
+class Clocks:
+    """How long each stage was at work."""
+
+    def __init__(self) -> None:
+        self.decode, self.network, self.encode = Stopwatch(), Stopwatch(), Stopwatch()
+
+
+@dataclass(eq=False)
 class _Run:
     """One video being upscaled: what its tracks have in common."""
 
-    def __init__(
-        self,
-        resizer: Resizer,
-        plan: VideoPlan,
-        parts: Parts,
-        *,
-        team: Team,
-        precision: Precision | None,
-        write: Callable[[int, Timed], None],
-        tick: Callable[[Progress], None],
-    ) -> None:
-        self._resizer, self._plan, self._parts, self._team = resizer, plan, parts, team
-        self._precision, self._write, self._tick = precision, write, tick
-        self._started = time.monotonic()
-        self._done = self._computed = 0
-        self.kept = self.repeated = 0
-        self.clocks = Clocks()
-        self._spared_before = resizer.spared
-        self.ends: list[dict[str, Any]] = []  # of each track: its frames, and what is to be said of them
+    resizer: Resizer
+    plan: VideoPlan
+    parts: Parts
+    team: Team
+    write: Callable[[int, Timed], None]
+    tick: Callable[[Progress], None]
+    precision: Precision | None = None
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0  # frames, with those that were there
+    computed: int = 0
+    kept: int = 0
+    repeated: int = 0
+    clocks: Clocks = field(default_factory=Clocks)
+    ends: list[dict[str, Any]] = field(default_factory=list)  # of each track: its frames, and what is to be said of them
 
-    @property
-    def spared(self) -> int:
-        """Count the tiles of this run that were taken over."""
-        return self._resizer.spared - self._spared_before
+    def made(self) -> VideoDone:
+        """Do what is missing of the video, and join it."""
+        job, plan, parts, team = self.plan.job, self.plan, self.parts, self.team
+        with team.together():
+            if team.leads:
+                parts.begin(afresh=not (plan.choices.resume and _left(job.target)))
+                _refuse_taken(job, parts)
+        self.precision = team.given(parts.work.get("precision"))  # where the run goes on, that of its start
+        if team.given(published(job.target) or _appeared(job)):
+            if team.leads:
+                parts.remove()
+            return VideoDone(job.source, job.target, "done", notes=("another run had finished it",))
+        spared = self.resizer.spared
+        with team.together(), _memory_for(job):
+            for track in plan.tracks:
+                self._compute(track)
+        lost: tuple[str, ...] = ()
+        with team.together(), _memory_for(job):
+            if team.leads:
+                lost = self._finish()
+        damage = tuple(line for end in self.ends for line in end["damage"])
+        return replace(
+            planned(plan, self.kept),
+            status="done",
+            frames=sum(end["frames"] for end in self.ends),
+            repeated=self.repeated,
+            spared=self.resizer.spared - spared,
+            decode=round(self.clocks.decode.seconds, 3),
+            network=round(self.clocks.network.seconds, 3),
+            encode=round(self.clocks.encode.seconds, 3),
+            error="; ".join((*damage, "what decodes is upscaled")) if damage else None,
+            precision=self.precision,
+            notes=(*plan.notes, *lost, *(line for end in self.ends for line in end["notes"])),
+        )
 
-    def compute(self, track: UpscaledTrack) -> None:
+    def _compute(self, track: UpscaledTrack) -> None:
         """Do what is missing of a track, or this rank's share of it."""
         index = track.source.index
         sink = self._sink(track)
         self.kept += sink.kept
-        self._done += sink.kept
+        self.done += sink.kept
         self._report(track)
-        end = self._parts.end(index)
+        end = self.parts.end(index)
         if end is None or sink.kept != end["frames"]:
             end = self._through(track, sink)
-            self._parts.note_end(index, end)
+            self.parts.note_end(index, end)
         self.ends.append(end)
 
-    def finish(self) -> tuple[str, ...]:
+    def _finish(self) -> tuple[str, ...]:
         """Join the segments, verify the result and give it its name; say what could not be kept."""
-        job, choices = self._plan.job, self._plan.choices
+        job, choices = self.plan.job, self.plan.choices
         if not any(end["frames"] for end in self.ends):
-            self._parts.remove()  # which would stand in the way of the command put right
+            self.parts.remove()  # which would stand in the way of the command put right
             raise BadVideo(f"'{job.source}': {choices.clip.empty}")
         if is_sequence(job.target):
-            self._parts.remove()
+            self.parts.remove()
             return ()
         tracks = []
-        for track, end in zip(self._plan.tracks, self.ends, strict=True):
-            there = self._parts.closed(track.source.index, choices.segment)
+        for track, end in zip(self.plan.tracks, self.ends, strict=True):
+            there = self.parts.closed(track.source.index, choices.segment)
             segments = tuple(there[number] for number in sorted(there))
             if sum(segment.frames for segment in segments) != end["frames"]:
-                raise BadVideo(f"the segments in '{self._parts.folder}' are not all there: repeat the command")
+                raise BadVideo(f"the segments in '{self.parts.folder}' are not all there: repeat the command")
             self.repeated += int(sum(segment.tally.get("repeated", 0) for segment in segments))
             anew = tuple(Fraction(later) for later in end["anew"])
             tracks += [replace(track, segments=segments, anew=anew)] if segments else []
-        source = None if of_pictures(job.source) else job.source
-        lost = join(source, self._parts.joined, job.format, tracks, choices.clip)
-        self._parts.publish(fresh=job.fresh)
+        source = None if sequences.of_pictures(job.source) else job.source
+        lost = join(source, self.parts.joined, job.format, tracks, choices.clip)
+        self.parts.publish(fresh=job.fresh)
         return lost
 
     def _sink(self, track: UpscaledTrack) -> "_Segments | _Numbered":
-        if is_sequence(self._plan.job.target):
-            return _Numbered(track.source, self._parts, self._write)
-        return _Segments(track, self._parts, self._plan.choices.segment)
+        if is_sequence(self.plan.job.target):
+            return _Numbered(track.source, self.parts, self.write)
+        return _Segments(track, self.parts, self.plan.choices.segment)
 
     def _through(self, track: UpscaledTrack, sink: "_Segments | _Numbered") -> dict[str, Any]:
         """Decode, upscale and store the frames that are this rank's and not there yet."""
-        choices, job = self._plan.choices, self._plan.job
+        choices, job = self.plan.choices, self.plan.job
         reader = _reader(job.source, track.source, choices.clip, deinterlace=choices.deinterlace)
-        team = self._team
+        team = self.team
 
         def wanted(number: int) -> bool:
             return number // choices.segment % team.world == team.rank and sink.wants(number)
 
         size = (track.encoding.height, track.encoding.width)
         frames = reader.frames(wanted, sink.known) if isinstance(reader, VideoReader) else reader.frames(wanted)
-        results = upscaled(self._resizer, frames, size, self._precision, self.clocks)
+        results = upscaled(self.resizer, frames, size, self.precision, self.clocks)
         add = self.clocks.encode.timed(sink.add)
-        try:
-            with closing(write_behind(results, add, depth=AHEAD)) as stored:
-                for result, _ in stored:
-                    self._done += 1
-                    self._computed += 1
-                    self.repeated += result.repeated and isinstance(sink, _Numbered)
-                    self._report(track)
-            sink.close()
-        finally:
-            sink.abandon()
+        with sink.writer, closing(write_behind(results, add, depth=AHEAD)) as stored:
+            for result, _ in stored:
+                self.done += 1
+                self.computed += 1
+                self.repeated += result.repeated and isinstance(sink, _Numbered)
+                self._report(track)
         notes = reader.notes
         if not reader.count:
             notes = (f"video {track.source.index}: {choices.clip.empty}; it is left out",)
@@ -359,8 +321,8 @@ class _Run:
         return {"frames": reader.count, "damage": list(reader.damage), "notes": list(notes), "anew": anew}
 
     def _report(self, track: UpscaledTrack) -> None:
-        pace = self._computed * self._team.world / max(time.monotonic() - self._started, 1e-9)
-        self._tick(Progress(self._done, pace, pace / float(track.source.rate)))
+        pace = self.computed * self.team.world / max(time.monotonic() - self.started, 1e-9)
+        self.tick(Progress(self.done, pace, pace / float(track.source.rate)))
 
 
 class Result(NamedTuple):
@@ -372,13 +334,6 @@ class Result(NamedTuple):
     repeated: bool
 
 
-class Clocks:
-    """How long each stage was at work."""
-
-    def __init__(self) -> None:
-        self.decode, self.network, self.encode = Stopwatch(), Stopwatch(), Stopwatch()
-
-
 class _Segments:
     """Results into segments, but for those that are closed already."""
 
@@ -386,7 +341,7 @@ class _Segments:
         self._there = parts.closed(track.source.index, length)
         self._length = length
         self.kept = sum(segment.frames for segment in self._there.values())
-        self._writer = SegmentWriter(parts, track.source.index, partial(Encoder, track.encoding), length)
+        self.writer = SegmentWriter(parts, track.source.index, partial(Encoder, track.encoding), length)
 
     @property
     def known(self) -> Known | None:
@@ -411,19 +366,14 @@ class _Segments:
             "faults": float(result.source.faults),
             "checksum": float(checksum(result.source)) if last else 0.0,
         }
-        self._writer.add(result.number, result.frame, tally)
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def abandon(self) -> None:
-        self._writer.abandon()
+        self.writer.add(result.number, result.frame, tally)
 
 
 class _Numbered:
     """Results into numbered pictures, but for those that this run, or the one that it goes on with, has written."""
 
     known: Known | None = None  # pictures have no time stamps
+    writer = nullcontext()  # which are whole one by one
 
     def __init__(self, track: Track, parts: Parts, write: Callable[[int, Timed], None]) -> None:
         self._track, self._target, self._write = track, parts.target, write
@@ -436,12 +386,6 @@ class _Numbered:
 
     def add(self, result: Result) -> None:
         self._write(result.number, upright(result.frame, self._track))
-
-    def close(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass
 
 
 def upscaled(
@@ -476,9 +420,10 @@ def upscale_stream(
     file: BinaryIO,
     kind: Kind,
     *,
+    source: Path = Path("-"),
     tick: Callable[[Progress], None] = lambda progress: None,
-) -> StreamDone:
-    """Upscale frames from one pipe, or a file, into another as they come."""
+) -> VideoDone:
+    """Upscale frames from one pipe, or a file, into another as they come; `source` is what the reader reads."""
     track = reader.track
     size = _size(track, scale)
     shown = replace(track, aspect=1 / track.aspect) if track.turned and track.aspect else track
@@ -489,14 +434,17 @@ def upscale_stream(
         done, repeated = done + 1, repeated + result.repeated
         pace = done / max(time.monotonic() - started, 1e-9)
         tick(Progress(done, pace, pace / float(reader.track.rate)))
-    return StreamDone(done, repeated, round(time.monotonic() - started, 3), "; ".join(reader.damage) or None)
+    seconds, error = round(time.monotonic() - started, 3), "; ".join(reader.damage) or None
+    return VideoDone(
+        source, Path("-"), "done", frames=done, repeated=repeated, seconds=seconds, error=error, model=resizer.name
+    )
 
 
 def _reader(
     source: Path, track: Track, clip: Clip, *, deinterlace: bool = False
-) -> VideoReader | SequenceReader | AnimationReader:
-    if of_pictures(source):
-        return read_pictures(source, track, clip)
+) -> VideoReader | sequences.SequenceReader | sequences.AnimationReader:
+    if sequences.of_pictures(source):
+        return sequences.read_pictures(source, track, clip)
     return VideoReader(source, track, clip, deinterlace=deinterlace)
 
 
@@ -541,12 +489,12 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
     upscalers = [resizer.upscalers[scale] for scale in sorted(resizer.upscalers)]
     return {
         "version": f"{__version__}, {_FORM}",
-        "source": [str(plan.job.source.resolve()), *_summed((state.st_size, state.st_mtime_ns) for state in states)],
-        "model": [_checksum(upscaler.model) for upscaler in upscalers],
+        "source": [str(plan.job.source.resolve()), sum(s.st_size for s in states), sum(s.st_mtime_ns for s in states)],
+        "model": [f"{type(m).__name__} x{m.scale} {checkpoint.checksum(m):08x}" for m in (u.model for u in upscalers)],
         "precision asked for": [upscaler.asked for upscaler in upscalers],
         "precision": _precision(resizer, plan),
         "device": sorted({upscaler.device.type for upscaler in upscalers}),
-        "tile": [upscaler.tile for upscaler in upscalers],
+        "tile": [upscaler.runner.tile for upscaler in upscalers],
         "ensemble": [upscaler.ensemble for upscaler in upscalers],
         "separate-alpha": [upscaler.separate for upscaler in upscalers],
         "edge": resizer.edge,
@@ -560,15 +508,6 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
         "fps": str(choices.rate) if is_sequence(plan.job.source) else "",
         "segment": choices.segment,
     }
-
-
-def _summed(states: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    sizes, times = zip(*states, strict=True)
-    return sum(sizes), sum(times)
-
-
-def _checksum(model: SRModel) -> str:
-    return f"{type(model).__name__} x{model.scale} {checkpoint.checksum(model):08x}"
 
 
 def failed(job: Job, error: Exception) -> VideoDone:

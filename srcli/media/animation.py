@@ -13,6 +13,7 @@ from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
 from srcli.media.metadata import encoded
 from srcli.media.picture import Array, Picture
+from srcli.media.pixels import stacked
 from srcli.media.png import png_chunks
 from srcli.media.probe import MAX_PIXELS, open_frames, opened, quiet, reading
 from srcli.media.read import read_image
@@ -116,7 +117,7 @@ def write_animation(
         if any(frame.alpha is not None and ((frame.alpha > 0) & (frame.alpha < 255)).any() for frame in frames):
             notes.append("GIF has no partial transparency: cut at half")
     else:
-        images = [_image(frame) for frame in frames]
+        images = [Image.fromarray(stacked(Picture(frame.pixels, frame.alpha))) for frame in frames]
         options = {"loop": plays, "icc_profile": still.icc, "exif": still.exif}
         options |= _webp_options(still, quality) if format == "webp" else _png_options(still)
     if shortened:
@@ -176,12 +177,6 @@ def _png_options(still: Picture) -> dict[str, Any]:
         if name not in (b"iCCP", b"pHYs", b"eXIf"):  # which Pillow writes
             info.add(name, data)
     return {"disposal": 0, "blend": 0, "pnginfo": info, "dpi": still.dpi}
-
-
-def _image(frame: Frame) -> Image.Image:
-    if frame.alpha is None:
-        return Image.fromarray(frame.pixels)
-    return Image.fromarray(np.concatenate([frame.pixels, frame.alpha[..., None]], axis=2))
 
 
 def _with_palettes(frames: Sequence[Frame]) -> list[Image.Image]:

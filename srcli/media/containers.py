@@ -8,7 +8,7 @@ import heapq
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -208,7 +208,7 @@ def join(source: Path | None, target: Path, container: str, tracks: Sequence[Ups
     return (*notes, *verify(target, tracks, window.begin, written))
 
 
-class _Output:
+class _Output(AbstractContextManager["_Output"]):
     """An output container whose file goes where something went wrong."""
 
     def __init__(self, file: Path | io.BytesIO, container: str, tracks: Sequence[UpscaledTrack] = ()) -> None:
@@ -223,9 +223,6 @@ class _Output:
         options = flags.get(container, {"avoid_negative_ts": "disabled"}) if self._path else {}
         opened = str(file.absolute()) if isinstance(file, Path) else file
         self.container: OutputContainer = av.open(opened, "w", format=MUXERS[container], options=options)
-
-    def __enter__(self) -> "_Output":
-        return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         failure: Exception | None = None

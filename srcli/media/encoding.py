@@ -370,21 +370,12 @@ def to_frame(timed: Timed, encoding: Encoding, converter: VideoReformatter | Non
     frame.color_range = FULL
     if encoding.left:
         frame = siting_left(frame)(frame)
-    height, width = encoding.height, encoding.width
     colors = encoding.colors
     known = colors if colors.matrix in MATRICES else colors._replace(matrix=encoding.matrix)
-    matrix, values = known.conversion(height, width)
-    if given.is_rgb:
-        frame = converter.reformat(frame, format=encoding.pix_fmt, interpolation=EXACT)
-    else:
-        frame = converter.reformat(
-            frame,
-            format=encoding.pix_fmt,
-            interpolation=EXACT,
-            src_color_range=FULL,
-            dst_color_range=values,
-            dst_colorspace=MATRICES[matrix],
-        )
+    matrix, values = known.conversion(encoding.height, encoding.width)
+    to_yuv = {"src_color_range": FULL, "dst_color_range": values, "dst_colorspace": MATRICES[matrix]}
+    how = {} if given.is_rgb else to_yuv
+    frame = converter.reformat(frame, format=encoding.pix_fmt, interpolation=EXACT, **how)
     frame.colorspace, frame.color_range = colors.matrix, colors.range
     frame.color_primaries, frame.color_trc = colors.primaries, colors.transfer
     frame.pts, frame.time_base, frame.duration = timed.pts, encoding.time_base, timed.duration

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import ExifTags
 
+Order = Literal["<", ">"]
+
 
 class Entry(NamedTuple):
     """One entry of an EXIF directory."""
@@ -15,7 +17,7 @@ class Entry(NamedTuple):
     tag: int
     kind: int
     number: int
-    order: Literal["<", ">"]  # of bytes
+    order: Order  # of bytes
 
 
 class Field(NamedTuple):
@@ -45,10 +47,10 @@ def entries(exif: bytes) -> Iterator[Entry]:
                 queue.append(target)
 
 
-def fields_of(exif: bytes, start: int | None = None, depth: int = 0) -> list[Field]:
+def fields_of(exif: bytes, start: int | None = None, depth: int = 0, *, order: Order = "<") -> list[Field]:
     """Take a directory apart, the main one unless told, with those that it points to; what is not whole is left out.
 
-    Values are little-endian, whatever the order was. Made-up data could repeat tags and values without end: a tag counts
+    Values are in `order`, whatever theirs was. Made-up data could repeat tags and values without end: a tag counts
     once, and all values together are no longer than the data.
     """
     fields: list[Field] = []
@@ -58,26 +60,26 @@ def fields_of(exif: bytes, start: int | None = None, depth: int = 0) -> list[Fie
             continue
         seen.add(entry.tag)
         if entry.tag in POINTERS:
-            if depth < 2 and (target := value_of(exif, entry)) and (below := fields_of(exif, target, depth + 1)):
+            if depth < 2 and (target := value_of(exif, entry)) and (below := fields_of(exif, target, depth + 1, order=order)):
                 fields.append(Field(entry.tag, 4, 1, below))
             continue
-        data = data_of(exif, entry)
+        data = _data_of(exif, entry)
         if data and len(data) <= left:
             left -= len(data)
-            if entry.order == ">":
+            if entry.order != order:
                 data = np.frombuffer(data, f"u{_UNITS.get(entry.kind, 1)}").byteswap().tobytes()
             fields.append(Field(entry.tag, entry.kind, entry.number, data))
     return fields
 
 
-def data_of(exif: bytes, entry: Entry) -> bytes:
+def _data_of(exif: bytes, entry: Entry) -> bytes:
     """Take the values of an entry in the order of bytes that they have; empty where they are not whole."""
     size = SIZES.get(entry.kind, 0) * entry.number
     at = struct.unpack_from(entry.order + "I", exif, entry.at + 8)[0] if size > 4 else entry.at + 8
     return exif[at : at + size] if at + size <= len(exif) else b""
 
 
-def laid(fields: Sequence[Field], order: Literal["<", ">"], start: int = 0) -> bytes:
+def laid(fields: Sequence[Field], order: Order, start: int = 0) -> bytes:
     """Lay fields, whose values are in `order`, out as EXIF data; from `start` on without the header, as a directory below."""
     head = b"" if start else {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
     directory, values = struct.pack(order + "H", len(fields)), b""
@@ -96,16 +98,17 @@ def laid(fields: Sequence[Field], order: Literal["<", ">"], start: int = 0) -> b
     return head + directory + bytes(4) + values
 
 
-def _order(exif: bytes) -> Literal["<", ">"]:
+def order_of(exif: bytes) -> Order:
+    """Return the order of bytes, as `struct` has it."""
     return ">" if exif.startswith(b"MM") else "<"
 
 
 def _start(exif: bytes) -> int:
-    return int(struct.unpack_from(_order(exif) + "I", exif, 4)[0])
+    return int(struct.unpack_from(order_of(exif) + "I", exif, 4)[0])
 
 
 def _directory(exif: bytes, start: int) -> Iterator[Entry]:
-    order = _order(exif)
+    order = order_of(exif)
     try:
         (count,) = struct.unpack_from(order + "H", exif, start)
         for at in range(start + 2, start + 2 + 12 * count, 12):
@@ -145,7 +148,7 @@ def size_tags(height: int, width: int) -> dict[int, int]:
 
 def without(exif: bytes, tag: int) -> bytes:
     """Cut a tag out of the main directory; what its values and other directories are in stays where it is."""
-    start, order = _start(exif), _order(exif)
+    start, order = _start(exif), order_of(exif)
     at = next((entry.at for entry in _directory(exif, start) if entry.tag == tag), None)
     if at is None:
         return exif
@@ -157,7 +160,7 @@ def without(exif: bytes, tag: int) -> bytes:
 
 def without_preview(exif: bytes) -> bytes:
     """Cut the link from the main directory to the one behind it, which holds a small picture; nothing else moves."""
-    start, order = _start(exif), _order(exif)
+    start, order = _start(exif), order_of(exif)
     try:
         at = start + 2 + 12 * struct.unpack_from(order + "H", exif, start)[0]
         (following,) = struct.unpack_from(order + "I", exif, at)
@@ -175,13 +178,3 @@ def exchanged(exif: bytes, one: int, other: int) -> bytes:
     exchanged = bytearray(exif)
     exchanged[a : a + 4], exchanged[b : b + 4] = exif[b : b + 4], exif[a : a + 4]
     return bytes(exchanged)
-
-
-def moved(exif: bytes, by: int) -> bytes:
-    """Shift all offsets, so that the directories can live at another place of a TIFF."""
-    moved = bytearray(exif)
-    for at, tag, kind, number, order in entries(exif):
-        if tag in POINTERS or SIZES.get(kind, 0) * number > 4:
-            (offset,) = struct.unpack_from(order + "I", exif, at + 8)
-            struct.pack_into(order + "I", moved, at + 8, (offset + by) % 2**32)
-    return bytes(moved)

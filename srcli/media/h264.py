@@ -4,6 +4,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import mean
@@ -33,25 +34,18 @@ def coded(frames: Sequence[np.ndarray], crf: int) -> list[np.ndarray]:
     encoder.pix_fmt, encoder.framerate, encoder.thread_count = "yuv420p", RATE, 1
     encoder.height, encoder.width = frames[0].shape[:2]
     pictures = [av.VideoFrame.from_ndarray(pixels, format="rgb24") for pixels in frames]
-    sited, convert = siting_left(pictures[0]), VideoReformatter().reformat  # made once: they take longer than a patch
+    convert = partial(VideoReformatter().reformat, interpolation=EXACT, threads=1)
+    sited = siting_left(pictures[0])  # made once: both take longer than a patch
     packets = []
     for n, picture in enumerate(pictures):
-        frame = convert(
-            sited(picture), format="yuv420p", interpolation=EXACT, src_color_range=FULL, dst_color_range=LIMITED, threads=1
-        )
+        frame = convert(sited(picture), format="yuv420p", src_color_range=FULL, dst_color_range=LIMITED)
         frame.pts = n
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     decoder = av.VideoCodecContext.create("h264", "r")
     decoder.thread_count = 1
     found = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    convert = VideoReformatter().reformat
-    return [
-        convert(
-            frame, format="rgb24", interpolation=EXACT, src_color_range=LIMITED, dst_color_range=FULL, threads=1
-        ).to_ndarray()
-        for frame in found
-    ]
+    return [convert(f, format="rgb24", src_color_range=LIMITED, dst_color_range=FULL).to_ndarray() for f in found]
 
 
 def quantizer(path: Path) -> float | None:

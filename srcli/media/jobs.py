@@ -528,50 +528,38 @@ def _without_results(jobs: list[Job], exists: Exists, sought: Collection[Path], 
     """Leave out what is the result of another job, or of those `sought` was at whatever scale: '*.png' finds results, too."""
     found = [(job, _resolved(job.source), _resolved(job.target)) for job in jobs]
     made = {target for _, source, target in found if target != source} if exists in ("skip", "rename") else set()
-    sides: dict[tuple[Path, str], set[tuple[int, int]]] = {}
-    films: dict[tuple[Path, str], list[Path]] = {}
+    called: dict[tuple[Path, str, bool], list[Job]] = {}
     for job in jobs:
-        if job.video:
-            films.setdefault((job.source.parent, job.source.stem), []).append(job.source)
-        if job.probe:
-            sides.setdefault((job.source.parent, job.source.stem), set()).add((job.probe.height, job.probe.width))
+        called.setdefault((job.source.parent, job.source.stem, job.video), []).append(job)
     results = dict.fromkeys(
-        job.source
-        for job, source, _ in found
-        if source in made or (job.source in sought and (_was_made(job, sides) or _film_was_made(job, films)))
+        job.source for job, source, _ in found if source in made or (job.source in sought and _was_made(job, called))
     )
     if results:
         say(f"no inputs, as they are results of others: {_listed(results)}")
     return [job for job in jobs if job.source not in results]
 
 
-def _was_made(job: Job, sides: Mapping[tuple[Path, str], Collection[tuple[int, int]]]) -> bool:
-    """Tell by name and size, as of a_x2.png beside a.png, whether a picture is a result of one whose `sides` are known."""
+def _was_made(job: Job, called: Mapping[tuple[Path, str, bool], Collection[Job]]) -> bool:
+    """Tell by name and size, as of a_x2.png beside a.png, whether a source is the result of another job.
+
+    `called`: the jobs by the folders and stems of their sources, videos apart.
+    """
     match = _RESULT.fullmatch(job.source.stem)
-    if not match or not job.probe or (factor := float(match[2])) <= 1:
+    if not match or (factor := float(match[2])) <= 1 or (own := _sides(job)) is None:
         return False
-    others = sides.get((job.source.parent, match[1]), ())
-    return (job.probe.height, job.probe.width) in [result_size(*size, factor) for size in others]
+    sizes = map(_sides, called.get((job.source.parent, match[1], job.video), ()))
+    more = range(1 + job.video)  # px: a row or a column of a video is repeated where a codec needs even sides
+    return any(all(a - b in more for a, b in zip(own, result_size(*size, factor), strict=True)) for size in sizes if size)
 
 
-def _film_was_made(job: Job, films: Mapping[tuple[Path, str], Collection[Path]]) -> bool:
-    """Tell the same of a video, whose header is read only where its name says so."""
-    match = _RESULT.fullmatch(job.source.stem)
-    if not match or not job.video or (factor := float(match[2])) <= 1:
-        return False
-    sizes = [_film_size(path) for path in (job.source, *films.get((job.source.parent, match[1]), ()))]
-    own = sizes[0]
-    others = [result_size(*size, factor) for size in sizes[1:] if size]
-    # a row or a column is repeated where a codec needs even sides
-    return own is not None and any(0 <= own[0] - height <= 1 and 0 <= own[1] - width <= 1 for height, width in others)
-
-
-def _film_size(path: Path) -> tuple[int, int] | None:
-    """Read the height and width of a video's first track; None where it cannot be read."""
+def _sides(job: Job) -> tuple[int, int] | None:
+    """Return the height and width of a source, of a video those of its first track; None where it cannot be read."""
+    if not job.video:
+        return (job.probe.height, job.probe.width) if job.probe else None
     from srcli.media.video import probe_video  # PyAV, for videos only
 
     try:
-        track = probe_video(path).tracks[0]
+        track = probe_video(job.source).tracks[0]
     except BadVideo:
         return None
     return track.height, track.width

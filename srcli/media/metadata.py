@@ -110,9 +110,7 @@ def quality_of(file: BinaryIO, image: ImageFile.ImageFile | None) -> Quality | N
         return Quality(tuple(steps for _, steps in sorted(image.quantization.items())), max(get_sampling(image), 0))
     if image is not None and image.format == "AVIF":
         return Quality(lossless=is_lossless_avif(file))
-    return _quality_of_webp(file) if isinstance(image, WebPImageFile) else None
-
-
-def _quality_of_webp(file: BinaryIO) -> Quality:
-    lossless, quantizer = coding(file)
-    return Quality(lossless=lossless, quantizer=quantizer)
+    if isinstance(image, WebPImageFile):
+        lossless, quantizer = coding(file)
+        return Quality(lossless=lossless, quantizer=quantizer)
+    return None

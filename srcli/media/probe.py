@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, _imaging
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -164,6 +165,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "png": PngImageFile,
     "jpeg": JpegImageFile,
     "webp": WebPImageFile,
+    "avif": AvifImageFile,
     "bmp": BmpImageFile,
     "ppm": PpmImageFile,
     "gif": GifImageFile,
@@ -174,12 +176,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
 
 
 def _open_everyday(file: BinaryIO, format: str) -> Header:
-    if format == "avif":
-        from PIL.AvifImagePlugin import AvifImageFile
-
-        image: ImageFile.ImageFile = AvifImageFile(file)
-    else:
-        image = _OPENERS[format](file)
+    image = _OPENERS[format](file)
     depth, channels = 8, 1 if image.mode in GRAY else 3
     if format == "png":
         bits, colour = png_type(file)

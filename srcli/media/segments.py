@@ -13,7 +13,7 @@ import struct
 import weakref
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -255,8 +255,11 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and isinstance(content.get("work"), dict) else None
 
 
-class SegmentWriter:
-    """Frames of a track into segments of `length` frames; frames come in order, those of some segments not at all."""
+class SegmentWriter(AbstractContextManager["SegmentWriter"]):
+    """Frames of a track into segments of `length` frames; frames come in order, those of some segments not at all.
+
+    The segment that is open at the end of a `with` is closed, or dropped where that ends in an error.
+    """
 
     def __init__(self, parts: Parts, track: int, open_encoder: Callable[[], Encoder], length: int) -> None:
         self._parts, self._track, self._open, self._length = parts, track, open_encoder, length
@@ -278,12 +281,15 @@ class SegmentWriter:
             self._segment.close()
             self._segment = None
 
-    def abandon(self) -> None:
-        """Drop the segment that is open, if one is; its frames are done again."""
-        if self._segment:
-            with suppress(OSError):  # what is still to be written, on a full disk
-                self._segment.file.close()
-            self._segment = None
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            if self._segment:
+                with suppress(OSError):  # what is still to be written, on a full disk
+                    self._segment.file.close()
+                self._segment = None
 
 
 class _Open:

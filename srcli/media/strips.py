@@ -3,7 +3,7 @@
 Rows are (n, W, C) arrays, with alpha as the last channel where there is one.
 """
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,22 +13,21 @@ from PIL import ExifTags
 
 from srcli.errors import BadPicture
 from srcli.files import atomic, make_folder
-from srcli.media.bigtiff import TileWriter
 from srcli.media.formats import SUFFIXES
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import reduced, stacked, unmultiplied
-from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
+from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import MAX_PIXELS, open_header, opened, reading
 from srcli.media.read import carried
-from srcli.media.tiff import tiff_fields, tiff_tags
+from srcli.media.tiff import tiff_tags
 from srcli.media.tiff_rows import TiffRows, is_streamable
-from srcli.media.write import fitted, refuse_size, writing
+from srcli.media.write import encoder, fitted, refuse_size, writing
 
 _REDUCED = 64  # rows that are made floats together, to be rounded to fewer bits
 STREAMED = ("png", "tiff")  # what StripWriter writes
 
 
-class StripReader:
+class StripReader(AbstractContextManager["StripReader"]):
     """An open TIFF whose rows are decoded as they are asked for, best from the top down; to be used by one thread.
 
     `carried` is the picture without rows: its dtype, colours, metadata and notes.
@@ -56,17 +55,11 @@ class StripReader:
         """Bytes of decoded rows that stay from one call to the next, at the most."""
         return self._rows.kept_bytes
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def __enter__(self) -> "StripReader":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class HeldRows:
+class HeldRows(AbstractContextManager["HeldRows"]):
     """A picture in memory that gives its rows as a StripReader does."""
 
     kept_bytes = 0  # beyond what is there already
@@ -79,9 +72,6 @@ class HeldRows:
     def rows(self, start: int, stop: int) -> Array:
         """Return rows as (stop - start, W, colours and alpha)."""
         return stacked(self.carried, slice(start, stop))
-
-    def __enter__(self) -> "HeldRows":
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Hold nothing open."""
@@ -168,14 +158,9 @@ class StripWriter:
         self._written += len(rows)
 
     def __enter__(self) -> "StripWriter":
-        carried, dtype = self._carried, self._carried.pixels.dtype
         with writing(self.path), ExitStack() as stack:
             file = stack.enter_context(stack.enter_context(atomic(self.path, fresh=self._fresh)).open("wb"))
-            self._encoder: PngWriter | TileWriter
-            if self._format == "png":
-                self._encoder = PngWriter(file, self._shape, dtype, chunks=png_chunks(carried), level=self._level)
-            else:
-                self._encoder = TileWriter(file, self._shape, dtype, fields=tiff_fields(carried))
+            self._encoder = encoder(file, self._shape, self._carried, self._format, png_level=self._level)
             self._files = stack.pop_all()
         return self
 

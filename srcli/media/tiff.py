@@ -6,18 +6,17 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v1, ImageFileDirectory_v2
 
 from srcli.errors import BadPicture
-from srcli.media.bigtiff import TileWriter
-from srcli.media.exif import POINTERS, SIZES, Entry, Field, data_of, entries, fields_of, laid, moved, value_of
+from srcli.media.exif import POINTERS, SIZES, Field, Order, fields_of, laid, order_of
 from srcli.media.metadata import Metadata, resolution
 from srcli.media.picture import Array, Picture
-from srcli.media.pixels import in_range, spread, stacked, strips_of, unmultiplied
+from srcli.media.pixels import in_range, spread, stacked, unmultiplied
 from srcli.media.tiff_rows import TiffRows, is_streamable
 
 
@@ -36,7 +35,6 @@ def _head(file: BinaryIO) -> bytes:
 
 
 PIXELS_READ = "srcli reads 8 and 16 bits and floating point"
-_LARGEST = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 # What a TIFF tells besides its layout: names of the document and the page, description, make, model, software, date, artist,
 # computer, copyright, and what Windows and PrintIM put into EXIF data
 _DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096), 50341)
@@ -76,8 +74,8 @@ def unwritten(fields: Sequence[Field]) -> list[str]:
     return [f"tags not kept: {', '.join(lost[:9])}{' and more' if len(lost) > 9 else ''}"] if lost else []
 
 
-def _is_descriptive(item: Field | Entry) -> bool:
-    return item.tag in _DESCRIPTIVE and item.kind in (1, 2, 3, 7)  # bytes, text, numbers of 16 bits; nothing that points
+def _is_descriptive(field: Field) -> bool:
+    return field.tag in _DESCRIPTIVE and field.kind in (1, 2, 3, 7)  # bytes, text, numbers of 16 bits; nothing that points
 
 
 def _fields(file: BinaryIO, tags: ImageFileDirectory_v2, depth: int = 0) -> list[Field]:
@@ -149,59 +147,34 @@ def _tiff_pixels(file: BinaryIO, page: Any) -> Array:
 
 def tiff_fields(picture: Picture) -> list[Field]:
     """Lay the metadata of a picture out as little-endian fields."""
-    fields = [
-        field
-        for field in (fields_of(picture.exif) if picture.exif else ())
-        if _is_descriptive(field) or field.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-    ]
+    fields = _described(picture, "<")
     if picture.dpi:
         for tag, dpi in zip((282, 283), picture.dpi, strict=True):
             fraction = Fraction(dpi).limit_denominator(10**4)
             fields.append(Field(tag, 5, 1, struct.pack("<II", fraction.numerator, fraction.denominator)))
         fields.append(Field(296, 3, 1, struct.pack("<H", 2)))
-    return [*fields, *(Field(tag, kind, len(value), value) for tag, kind, value in _blocks(picture) if value)]
+    return fields
 
 
-def _blocks(picture: Picture) -> tuple[tuple[int, int, bytes | None], ...]:
-    return (34675, 7, picture.icc), (700, 1, picture.xmp), (_IPTC, 7, picture.iptc)
+def _described(picture: Picture, order: Order) -> list[Field]:
+    """Lay the metadata but for the resolution out."""
+    blocks = (34675, 7, picture.icc), (700, 1, picture.xmp), (_IPTC, 7, picture.iptc)
+    fields = fields_of(picture.exif, order=order) if picture.exif else []
+    kept = [field for field in fields if _is_descriptive(field) or field.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)]
+    return [*kept, *(Field(tag, kind, len(value), value) for tag, kind, value in blocks if value)]
 
 
 def write_tiff(picture: Picture, path: Path) -> None:
-    """Write a TIFF of strips, or BigTIFF of tiles where offsets of 32 bits might not reach."""
-    if picture.pixels.nbytes > _LARGEST:
-        _write_bigtiff(picture, path)
-    else:
-        _write_strips(picture, path)
-
-
-def _write_bigtiff(picture: Picture, path: Path) -> None:
-    (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
-    with path.open("wb") as file:
-        writer = TileWriter(file, (height, width, channels), picture.pixels.dtype, fields=tiff_fields(picture))
-        for rows in strips_of(picture):
-            writer.write(rows)
-        writer.finish()
-
-
-def _write_strips(picture: Picture, path: Path) -> None:
+    """Write a TIFF of strips, whose offsets of 32 bits have to reach."""
     import tifffile
 
-    extra: list[tuple[int, int, int, bytes | int, bool]] = []
-    for tag, kind, block in _blocks(picture):
-        if block:
-            extra.append((tag, kind, len(block), block, True))
-    pointers = {}
-    order: Literal["<", ">"] = "<"
-    for entry in entries(picture.exif or b""):
-        assert picture.exif
-        order = entry.order
-        if entry.tag in (code for code, *_ in extra):
-            continue  # the first counts
-        if _is_descriptive(entry) and (data := data_of(picture.exif, entry)):
-            extra.append((entry.tag, entry.kind, entry.number, data, True))
-        elif entry.tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            pointers[entry.tag - 1] = value_of(picture.exif, entry)
-            extra.append((entry.tag - 1, 4, 1, 0, True))  # tifffile refuses to write the tag itself; put right below
+    order = order_of(picture.exif or b"")
+    fields = _described(picture, order)
+    below = {field.tag: field.data for field in fields if isinstance(field.data, list)}
+    # tifffile refuses to write the tags of directories: put right below
+    extra = [
+        (tag - 1, 4, 1, 0, True) if tag in below else (tag, kind, number, data, True) for tag, kind, number, data in fields
+    ]
     array = stacked(picture)
     tifffile.imwrite(
         path,
@@ -219,15 +192,15 @@ def _write_strips(picture: Picture, path: Path) -> None:
         software=False,
         extratags=extra,
     )
-    if picture.exif and pointers:
+    if below:
         with tifffile.TiffFile(path) as tiff:
-            places = {code: tiff.pages.first.tags[code] for code in pointers}
+            places = {tag: tiff.pages.first.tags[tag - 1] for tag in below}
         with path.open("r+b") as file:
-            start = file.seek(0, io.SEEK_END)
-            start += file.write(bytes(start % 2))  # directories begin at even offsets
-            file.write(moved(picture.exif, start))
-            for code, place in places.items():
+            for tag, place in places.items():
+                start = file.seek(0, io.SEEK_END)
+                start += file.write(bytes(start % 2))  # directories begin at even offsets
+                file.write(laid(below[tag], order, start))
                 file.seek(place.offset)
-                file.write(struct.pack(order + "H", code + 1))
+                file.write(struct.pack(order + "H", tag))
                 file.seek(place.valueoffset)
-                file.write(struct.pack(order + "I", start + pointers[code]))
+                file.write(struct.pack(order + "I", start))

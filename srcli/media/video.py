@@ -129,10 +129,6 @@ class Clip:
     frames: int | None = None
 
     @property
-    def whole(self) -> bool:
-        return self == Clip()
-
-    @property
     def empty(self) -> str:
         """What is wrong where no frame was found."""
         if self.end is not None:
@@ -387,11 +383,11 @@ class VideoReader:
         for shown in frames:
             if wanted(shown.number):
                 self._resampled += (shown.frame.height, shown.frame.width) != (self.track.height, self.track.width)
-                yield shown.number, Timed(*self._rgb(shown.frame), shown.pts, shown.duration, self._faults - faults)
+                yield (
+                    shown.number,
+                    Timed(*rgb(shown.frame, self.track, self._converter), shown.pts, shown.duration, self._faults - faults),
+                )
                 faults = self._faults
-
-    def _rgb(self, frame: VideoFrame) -> tuple[Array, Array | None]:
-        return rgb(frame, self.track, self._converter)
 
     def _verified(self, known: Known, restart: _Restart) -> Iterator[_Shown]:
         """Number the frames from a restart on; raise _Astray as soon as they are not the known ones."""
@@ -399,7 +395,7 @@ class VideoReader:
         for shown in self._numbered(restart):
             if shown.number <= last and (self._faults or shown.pts != known.stamps[shown.number]):
                 raise _Astray
-            if shown.number == last and checksum(Timed(*self._rgb(shown.frame), 0, 0)) != known.checksum:
+            if shown.number == last and checksum(Timed(*rgb(shown.frame, self.track, self._converter), 0, 0)) != known.checksum:
                 raise _Astray
             yield shown
         if self.count <= last:

@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from srcli.errors import BadPicture, first_line
 from srcli.files import atomic, make_folder
 from srcli.files import unwritten as cannot_write
+from srcli.media.bigtiff import TileWriter
 from srcli.media.exif import fields_of, patched, size_tags, without
 from srcli.media.formats import FORMATS, SUFFIXES, size_limit
 from srcli.media.metadata import encoded, resized
@@ -23,7 +24,9 @@ from srcli.media.pixels import flattened, reduced, stacked, strips_of
 from srcli.media.png import PNG_LEVEL, PngWriter, png_chunks
 from srcli.media.ppm import write_ppm16
 from srcli.media.probe import quiet
-from srcli.media.tiff import unwritten, write_tiff
+from srcli.media.tiff import tiff_fields, unwritten, write_tiff
+
+_CLASSIC = 2**31  # bytes of pixels in a TIFF with offsets of 32 bits
 
 
 def write_image(
@@ -49,8 +52,8 @@ def write_image(
     picture, notes = fitted(picture, format, (height, width))
     make_folder(path.parent)
     with writing(path), quiet(), atomic(path, fresh=fresh) as temporary:
-        if format == "png":
-            _write_png(picture, temporary, png_level)
+        if format == "png" or (format == "tiff" and picture.pixels.nbytes > _CLASSIC):
+            _write_rows(picture, temporary, format, png_level)
         elif format == "tiff":
             write_tiff(picture, temporary)
         elif format == "ppm" and picture.pixels.dtype == np.uint16:
@@ -156,10 +159,19 @@ def _is_srgb(chunks: Mapping[bytes, bytes]) -> bool:
     return all(usual.get(name) == data for name, data in chunks.items())
 
 
-def _write_png(picture: Picture, path: Path, level: int) -> None:
+def encoder(
+    file: BinaryIO, shape: tuple[int, int, int], carried: Picture, format: str, *, png_level: int
+) -> PngWriter | TileWriter:
+    """Begin a PNG, or else a tiled BigTIFF, of `shape` (H, W, C) that takes its rows in order; the rest is from `carried`."""
+    if format == "png":
+        return PngWriter(file, shape, carried.pixels.dtype, chunks=png_chunks(carried), level=png_level)
+    return TileWriter(file, shape, carried.pixels.dtype, fields=tiff_fields(carried))
+
+
+def _write_rows(picture: Picture, path: Path, format: str, png_level: int) -> None:
     (height, width), channels = picture.pixels.shape[:2], picture.pixels.shape[2] + (picture.alpha is not None)
     with path.open("wb") as file:
-        writer = PngWriter(file, (height, width, channels), picture.pixels.dtype, chunks=png_chunks(picture), level=level)
+        writer = encoder(file, (height, width, channels), picture, format, png_level=png_level)
         for rows in strips_of(picture):
             writer.write(rows)
         writer.finish()

@@ -79,5 +79,4 @@ def arguments(name: str) -> dict[str, Any]:
 
 def _class(key: str) -> "type[SRModel]":
     module, _, name = ARCHS[key].path.partition(".")
-    found: type[SRModel] = getattr(import_module(f"srcli.models.{module}"), name)
-    return found
+    return getattr(import_module(f"srcli.models.{module}"), name)

@@ -57,8 +57,7 @@ class SRModel(nn.Module):
         self.scale = scale
 
     def __call__(self, x: Tensor, window: Window | None = None) -> Tensor:
-        out: Tensor = super().__call__(x, window)
-        return out
+        return super().__call__(x, window)
 
     def fold(self) -> Self:
         """Compute normalised weights once and for all, in place: the same function, quicker; for inference only."""

@@ -40,8 +40,7 @@ class CARN(SRModel):
         out = _cascade(x, list(self.blocks), self.fuse)
         for conv, factor in zip(self._upsampler(self.scale), FACTORS[self.scale], strict=True):
             out = F.pixel_shuffle(F.relu(conv(out)), factor)
-        sr: Tensor = self.last(out) + self.mean
-        return sr
+        return self.last(out) + self.mean
 
     def single_scale_parameters(self) -> int:
         unused = (m for s, m in self.upsample.items() if s != str(self.scale))

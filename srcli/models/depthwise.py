@@ -25,8 +25,7 @@ class Depthwise(nn.Conv2d):
         if self.kernel_size[0] <= WINDOW or x.device.type != "cpu" or not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
         assert self.bias is not None
-        out: Tensor = _ByWindows.apply(as_autocast(x), as_autocast(self.weight), as_autocast(self.bias))  # type: ignore[no-untyped-call]
-        return out
+        return _ByWindows.apply(as_autocast(x), as_autocast(self.weight), as_autocast(self.bias))  # type: ignore[no-untyped-call]
 
 
 class _ByWindows(torch.autograd.Function):

@@ -45,8 +45,7 @@ class DRN(SRModel):
         feature = feature + head
         for conv, factor in zip(self.upsample, FACTORS[self.scale], strict=True):
             feature = F.pixel_shuffle(conv(feature), factor)
-        out: Tensor = self.last(feature)
-        return out
+        return self.last(feature)
 
     @torch.no_grad()
     def start_as_upsampler(self) -> bool:

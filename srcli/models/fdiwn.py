@@ -65,8 +65,7 @@ class FDIWN(SRModel):
             feature = passed if turn == 0 else feature + passed
         out = self.upsample(self.tail(feature))
         skip = self.skip_upsample(self.skip(shifted if self.scale == 4 else raw))
-        sr: Tensor = self.add(F.pixel_shuffle(out.float() + skip.float(), self.scale)) / RANGE
-        return sr
+        return self.add(F.pixel_shuffle(out.float() + skip.float(), self.scale)) / RANGE
 
     @torch.no_grad()
     def start_as_upsampler(self) -> bool:
@@ -113,8 +112,7 @@ class FSWG(nn.Module):
         out3 = self.blocks[2](out2 + self.bridge(out1), window)
         fused = self.fuse1(_shuffle(torch.cat([out1, out2], 1), 4))
         fused = self.fuse2(_shuffle(torch.cat([fused, out3], 1), 4))
-        out: Tensor = self.gain * (fused + out3) + self.gain_beside * self.beside(x, window)
-        return out
+        return self.gain * (fused + out3) + self.gain_beside * self.beside(x, window)
 
 
 class WDIB(nn.Module):
@@ -155,17 +153,13 @@ class WDIB(nn.Module):
         a, b = self.leave_a(a, window), self.leave_b(b, window)
         both = torch.cat([self.gain_a * a, self.gain_b * b], 1)  # (N, 2C, H, W)
         if self.calibrate is None:
-            return self._attended(self.fuse(both) + x, window)
-        return self._attended(self.calibrate(both, window) + torch.sigmoid(self.fuse(both)) * b + x, window)
+            return self.attention(self.fuse(both) + x, window)
+        return self.attention(self.calibrate(both, window) + torch.sigmoid(self.fuse(both)) * b + x, window)
 
     def _weighed(self, name: str, x: Tensor, window: Window | None) -> Tensor:
         if name in self.weigh:
             x = self.weigh[name](x, window) * x
         return x
-
-    def _attended(self, x: Tensor, window: Window | None) -> Tensor:
-        out: Tensor = self.attention(x, window)
-        return out
 
 
 class WideUnit(nn.Module):

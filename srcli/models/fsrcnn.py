@@ -34,5 +34,4 @@ class FSRCNN(SRModel):
         x = self.shrink_act(self.shrink(x))  # (N, 12, H, W)
         for conv, act in zip(self.maps, self.map_acts, strict=True):
             x = act(conv(x))
-        out: Tensor = self.enlarge(self.expand_act(self.expand(x)))
-        return out
+        return self.enlarge(self.expand_act(self.expand(x)))

@@ -64,5 +64,4 @@ class IMDB(nn.Module):
         out = torch.cat([*kept, self.last(rest)], 1)
         if self.attention is not None:
             out = self.attention(out, window)
-        fused: Tensor = self.fuse(out) + x
-        return fused
+        return self.fuse(out) + x

@@ -113,8 +113,7 @@ class MFDB(nn.Module):
             kept.append(distil(x))
             x = F.leaky_relu_(refine(x).add_(x), SLOPE)
         kept.append(self.last(x))
-        out: Tensor = self.attention(self.fuse(F.leaky_relu_(torch.cat(kept, 1), SLOPE)), window)  # as in RFDB
-        return out
+        return self.attention(self.fuse(F.leaky_relu_(torch.cat(kept, 1), SLOPE)), window)  # as in RFDB
 
 
 class Multiception(nn.Module):
@@ -130,8 +129,7 @@ class Multiception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = [conv(x) for conv in self.depthwise]
         mixed = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-        out: Tensor = self.norm2(self.pointwise(self.norm1(mixed)))
-        return out
+        return self.norm2(self.pointwise(self.norm1(mixed)))
 
     @torch.no_grad()
     def fold(self) -> None:

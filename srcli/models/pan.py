@@ -74,8 +74,7 @@ class SCPA(nn.Module):
         b = F.leaky_relu(self.reduce_b(x), SLOPE)
         a = F.leaky_relu(self.conv_a(a), SLOPE)
         b = F.leaky_relu(self.conv_b2(self.conv_b1(b) * torch.sigmoid(self.gate(b))), SLOPE)
-        out: Tensor = self.fuse(torch.cat([a, b], 1)) + x
-        return out
+        return self.fuse(torch.cat([a, b], 1)) + x
 
 
 class UPA(nn.Module):

@@ -87,8 +87,7 @@ class RecursiveBlock(nn.Module):
         first = self.first(x)
         second = self.second(self.fuse1(torch.cat([x, first], 1)) + start)
         fused = self.fuse2(torch.cat([x, first, second], 1)) + start
-        out: Tensor = self.attention(fused, window) + x
-        return out
+        return self.attention(fused, window) + x
 
 
 class DWCB(nn.Module):
@@ -103,8 +102,7 @@ class DWCB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.refine1(F.relu(self.conv1(x)) + x)
-        b: Tensor = self.refine2(F.relu(self.conv2(torch.cat([x, a], 1))) + a)
-        return b
+        return self.refine2(F.relu(self.conv2(torch.cat([x, a], 1))) + a)
 
 
 class Refine(nn.Module):
@@ -127,5 +125,4 @@ class Refine(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> nn.Conv2d:
-    conv: nn.Conv2d = weight_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias))
-    return conv
+    return weight_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias))

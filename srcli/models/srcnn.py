@@ -32,8 +32,7 @@ class SRCNN(SRModel):
         *hidden, last = self.layers
         for layer in hidden:
             x = F.relu(layer(x))
-        out: Tensor = last(x)
-        return out
+        return last(x)
 
     @torch.no_grad()
     def start_as_upsampler(self) -> bool:

@@ -32,8 +32,7 @@ class VDSR(SRModel):
         feature = F.relu(self.head(enlarged.to(x.dtype)))
         for conv in self.body:
             feature = F.relu(conv(feature))
-        out: Tensor = self.last(feature) + enlarged
-        return out
+        return self.last(feature) + enlarged
 
     def start_as_upsampler(self) -> bool:
         silence(self.last)

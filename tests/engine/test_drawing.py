@@ -7,16 +7,15 @@ import pytest
 from PIL import Image, ImageColor
 
 from srcli.engine.curves import style
-from srcli.engine.drawing import drawn, theme_of
+from srcli.engine.drawing import drawn
 from srcli.errors import UsageError, UserError
-from srcli.pages.palette import DARK, LIGHT
+from srcli.pages.palette import DARK, LIGHT, Theme
 
 pytest.importorskip("matplotlib")
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_plot_has_the_ground_and_the_ink_of_the_pages(tmp_path: Path, dark: bool):
-    theme = theme_of(dark=dark)
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_a_plot_has_the_ground_and_the_ink_of_the_pages(tmp_path: Path, theme: Theme):
     with drawn(tmp_path / "a.png", (2, 1), theme) as figure:
         figure.text(0.2, 0.2, "█████", fontsize=40)
     with Image.open(tmp_path / "a.png") as image:

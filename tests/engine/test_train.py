@@ -457,15 +457,6 @@ def test_what_a_killed_run_was_writing_is_swept(config, tmp_path):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["best.safetensors", "last.pt", "log.jsonl"]
 
 
-def test_a_disk_without_room_for_lr_is_told_by_its_own_name(config, pictures, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("srcli.engine.validate.degrade_folder", full)
-    with pytest.raises(TrainingFailed, match=r"cannot write the LR of --val to '.*': No space left on device; TMPDIR"):
-        list(train(replace(config, val=str(pictures), degradation="photo"), tmp_path / "run", device="cpu"))
-
-
 def test_what_cannot_be_read_any_more_ends_the_run_in_a_line(config, tmp_path, monkeypatch):
     def gone(*args, **kwargs):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "p.png")

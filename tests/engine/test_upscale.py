@@ -243,8 +243,8 @@ def test_a_tile_that_is_not_finite_is_redone_in_float32(rfdn, monkeypatch):
     exact = Upscaler(rfdn, precision="fp32", tile=32).pixels(photograph())
     honest = Runner._tile
 
-    def overflowing(self, x, tile, height, width, precision):
-        out = honest(self, x, tile, height, width, precision)
+    def overflowing(self, x, tile, size, precision):
+        out = honest(self, x, tile, size, precision)
         return out * float("inf") if precision == "bf16" else out
 
     monkeypatch.setattr(Runner, "_tile", overflowing)
@@ -255,11 +255,11 @@ def test_running_out_of_memory_halves_the_tile(bicubic, monkeypatch):
     whole = Upscaler(bicubic).pixels(photograph(150, 170))
     honest, sides = Runner._tile, []
 
-    def limited(self, x, tile, height, width, precision):
+    def limited(self, x, tile, size, precision):
         if x.shape[-2] > 90:
             raise torch.OutOfMemoryError("out of memory")
         sides.append(x.shape[-2])
-        return honest(self, x, tile, height, width, precision)
+        return honest(self, x, tile, size, precision)
 
     monkeypatch.setattr(Runner, "_tile", limited)
     np.testing.assert_array_equal(Upscaler(bicubic).pixels(photograph(150, 170)), whole)
@@ -360,11 +360,11 @@ def test_what_is_left_goes_on_in_smaller_tiles_when_memory_runs_out_midway(bicub
     expected = Upscaler(bicubic, tile=100).pixels(pixels)
     honest, given = Runner._tile, []
 
-    def failing(self, x, tile, height, width, precision):
+    def failing(self, x, tile, size, precision):
         if tile.rows.start >= 100 and x.shape[-1] > 100:
             raise torch.OutOfMemoryError("out of memory")
         given.append((tile.rows.start, tile.columns.start))
-        return honest(self, x, tile, height, width, precision)
+        return honest(self, x, tile, size, precision)
 
     monkeypatch.setattr(Runner, "_tile", failing)
     np.testing.assert_array_equal(Upscaler(bicubic, tile=100).pixels(pixels), expected)
@@ -378,10 +378,10 @@ def test_a_network_with_statistics_measures_the_whole_again_in_smaller_tiles(mon
     expected = Upscaler(model, precision="fp32", tile=45).pixels(pixels)
     honest = Runner._tile
 
-    def failing(self, x, tile, height, width, precision):
+    def failing(self, x, tile, size, precision):
         if tile.rows.stop - tile.rows.start > 45:
             raise torch.OutOfMemoryError("out of memory")
-        return honest(self, x, tile, height, width, precision)
+        return honest(self, x, tile, size, precision)
 
     monkeypatch.setattr(Runner, "_tile", failing)
     result = Upscaler(model, precision="fp32", tile=0).pixels(pixels)
@@ -391,11 +391,11 @@ def test_a_network_with_statistics_measures_the_whole_again_in_smaller_tiles(mon
 def test_memory_that_ran_out_is_remembered_for_the_next_picture_of_that_size(bicubic, monkeypatch):
     upscaler, honest, failed = Upscaler(bicubic, tile=0), Runner._tile, []
 
-    def limited(self, x, tile, height, width, precision):
+    def limited(self, x, tile, size, precision):
         if max(x.shape[-2:]) > 90:
             failed.append(x.shape)
             raise torch.OutOfMemoryError("out of memory")
-        return honest(self, x, tile, height, width, precision)
+        return honest(self, x, tile, size, precision)
 
     monkeypatch.setattr(Runner, "_tile", limited)
     monkeypatch.setattr("srcli.engine.runner._STAYS_SHRUNK", 3)

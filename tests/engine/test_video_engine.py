@@ -111,11 +111,11 @@ def test_pictures_are_fresh_on_a_rank_that_comes_when_the_folder_is_made(tmp_pat
     Parts(target, {}).folder.mkdir()  # by rank 0
     seen: list[bool] = []
 
-    def made(resizer, plan, parts, team, write, tick):
-        seen.append(write.keywords["fresh"])
+    def made(run):
+        seen.append(run.write.keywords["fresh"])
         return VideoDone(clip, target, "done")
 
-    monkeypatch.setattr(engine, "_made", made)
+    monkeypatch.setattr(engine._Run, "made", made)
     monkeypatch.setattr(Threads, "given", lambda team, item: True)
     upscale_video(resizer(), plan, team=Threads(1, 2, torch.device("cpu"), threading.Barrier(1)))
     assert seen == [True]

@@ -33,28 +33,58 @@ def test_a_file_goes_beside_itself():
     assert (str(job.target), job.format, job.size) == ("a b_x4.JPG", "jpeg", (12, 20))
 
 
-def test_a_fractional_scale_names_itself():
-    assert targets(picture("a.png"), scale=2.5) == ["a_x2.5.png"]
+NAMED = {  # the files there; what is named of them, and how; the results
+    "a fractional scale names itself": ("a.png", "a.png", {"scale": 2.5}, "a_x2.5.png"),
+    "a folder goes beside itself with names unchanged": ("in/a.png in/b.jpg", "in", {}, "in_x4/a.png in_x4/b.jpg"),
+    "a suffix replaces the scale": ("a.png in/a.png", "a.png in/a.png", {"suffix": "_big"}, "a_big.png in/a_big.png"),
+    "a suffix applies in output folders too": ("in/a.png", "in", {"output": "out", "suffix": "_big"}, "out/a_big.png"),
+    "files keep their names in a folder": ("x/a.png y/b.webp", "x/a.png y/b.webp", {"output": "out"}, "out/a.png out/b.webp"),
+    "one folder writes its contents into the output": ("in/a.png in/sub/b.png", "in", {"output": "out"}, "out/a.png"),
+    "recursion mirrors the tree": (
+        "in/a.png in/sub/b.png",
+        "in",
+        {"output": "out", "recursive": True},
+        "out/a.png out/sub/b.png",
+    ),
+    "several folders keep their names": ("in/a.png on/a.png", "in on", {"output": "out"}, "out/in/a.png out/on/a.png"),
+    "a pattern gives its pictures": ("in/a.png in/b.png in/notes.txt", "in/*", {"output": "out"}, "out/a.png out/b.png"),
+    "a name with brackets wins over the pattern": ("a.png [a].png", "[a].png", {}, "[a]_x4.png"),
+    "another format keeps a suffix of its own": ("a.jpeg", "a.jpeg", {"format": "jpg"}, "a_x4.jpeg"),
+    "another format replaces the suffix": ("a.png", "a.png", {"format": "avif"}, "a_x4.avif"),
+    "hidden and other files of a folder are passed over": (
+        "in/a.png in/.b.png in/.c/d.png in/notes.txt",
+        "in",
+        {"output": "out", "recursive": True},
+        "out/a.png",
+    ),
+    "an output folder inside the input is not read": (
+        "in/a.png in/out/a.png",
+        "in",
+        {"output": "in/out", "recursive": True, "exists": "overwrite"},
+        "in/out/a.png",
+    ),
+    "rename finds a free name": ("a.png a_x4.png a_x4_2.png", "a.png", {"exists": "rename"}, "a_x4_3.png"),
+    "rename gives colliding results names of their own": (
+        "a.png a.jpg A.png a_x4_2.gif",
+        "a.png a.jpg A.png",
+        {"format": "webp", "exists": "rename"},
+        "a_x4.webp a_x4_2.webp A_x4_3.webp",
+    ),
+}
 
 
-def test_a_folder_goes_beside_itself_with_names_unchanged():
-    picture("in/a.png"), picture("in/b.jpg")
-    assert targets("in") == ["in_x4/a.png", "in_x4/b.jpg"]
+@pytest.mark.parametrize("case", NAMED)
+def test_where_results_go(case):
+    there, named, options, expected = NAMED[case]
+    for name in there.split():
+        Path(name).write_text("no") if name.endswith(".txt") else picture(name)
+    assert targets(*named.split(), **options) == expected.split()
 
 
 def test_the_current_folder_goes_beside_itself(folder, monkeypatch):
     picture("in/a.png")
     monkeypatch.chdir("in")
     assert targets(".") == [str(folder / "in_x4" / "a.png")]
-
-
-def test_a_suffix_replaces_the_scale_in_names():
-    assert targets(picture("a.png"), picture("in/a.png"), suffix="_big") == ["a_big.png", "in/a_big.png"]
-
-
-def test_a_suffix_applies_in_output_folders_too():
-    picture("in/a.png")
-    assert targets("in", output="out", suffix="_big") == ["out/a_big.png"]
 
 
 def test_a_suffix_and_the_name_of_a_file_exclude_each_other():
@@ -67,35 +97,6 @@ def test_a_suffix_with_a_folder_is_refused():
     for output in ("out", None):
         with pytest.raises(UsageError, match="--suffix is a part of names, not '/x'"):
             targets(picture("a.png"), output=output, suffix="/x")
-
-
-def test_single_files_keep_their_name_in_an_output_folder():
-    assert targets(picture("x/a.png"), picture("y/b.webp"), output="out") == ["out/a.png", "out/b.webp"]
-
-
-def test_one_folder_writes_its_contents_into_the_output():
-    picture("in/a.png"), picture("in/sub/b.png")
-    assert targets("in", output="out") == ["out/a.png"]
-
-
-def test_recursion_mirrors_the_tree():
-    picture("in/a.png"), picture("in/sub/b.png")
-    assert targets("in", output="out", recursive=True) == ["out/a.png", "out/sub/b.png"]
-
-
-def test_several_folders_keep_their_names():
-    picture("in/a.png"), picture("on/a.png")
-    assert targets("in", "on", output="out") == ["out/in/a.png", "out/on/a.png"]
-
-
-def test_a_pattern_gives_its_pictures():
-    picture("in/a.png"), picture("in/b.png"), Path("in/notes.txt").write_text("no")
-    assert targets("in/*", output="out") == ["out/a.png", "out/b.png"]
-
-
-def test_a_name_with_brackets_wins_over_the_pattern():
-    picture("a.png")
-    assert targets(picture("[a].png")) == ["[a]_x4.png"]
 
 
 def test_an_output_with_a_picture_suffix_is_a_file():
@@ -202,11 +203,6 @@ def test_the_format_is_told_by_content():
     assert targets(picture("a.jpg", format="PNG")) == ["a_x4.png"]
 
 
-def test_another_format_replaces_the_suffix():
-    assert targets(picture("a.jpeg"), format="jpg") == ["a_x4.jpeg"]
-    assert targets(picture("a.png"), format="avif") == ["a_x4.avif"]
-
-
 def test_a_format_that_cannot_be_written_becomes_png_and_is_said():
     job = plan_jobs([picture("a.gif")], None, scale=4)[0]
     assert (str(job.target), job.notes) == ("a_x4.png", ("GIF cannot be written: stored as PNG",))
@@ -216,11 +212,6 @@ def test_a_broken_file_stays_a_job():
     Path("a.png").write_bytes(b"")
     job = plan_jobs(["a.png"], None, scale=4)[0]
     assert (job.probe, job.size, job.format) == (None, None, "png")
-
-
-def test_hidden_and_other_files_of_a_folder_are_passed_over():
-    picture("in/a.png"), picture("in/.b.png"), picture("in/.c/d.png"), Path("in/notes.txt").write_text("no")
-    assert targets("in", output="out", recursive=True) == ["out/a.png"]
 
 
 def test_photos_that_cannot_be_read_are_not_passed_over():
@@ -246,11 +237,6 @@ def test_a_photo_that_cannot_be_read_does_not_claim_the_name_of_what_it_was_conv
         Path("in", name).write_bytes(b"\0\0\0\x18ftypheic")
     jobs = plan_jobs(["in"], Path("out"), scale=4, format="jpg")
     assert [job.target.name for job in jobs if job.probe] == ["a.jpg", "b.jpg"]
-
-
-def test_an_output_folder_inside_the_input_is_not_read():
-    picture("in/a.png"), picture("in/out/a.png")
-    assert targets("in", output="in/out", recursive=True, exists="overwrite") == ["in/out/a.png"]
 
 
 def test_links_that_form_a_loop_are_followed_once():
@@ -425,11 +411,6 @@ def test_sub_folders_with_pictures_are_left_out_with_a_line():
     assert len(said) == 1
 
 
-def test_rename_finds_a_free_name():
-    picture("a.png"), picture("a_x4.png"), picture("a_x4_2.png")
-    assert targets("a.png", exists="rename") == ["a_x4_3.png"]
-
-
 def test_results_of_before_are_no_inputs_where_the_command_goes_on_and_that_is_said():
     for name in ("a.png", "b.png", "a_x4.png", "b_x4.png"):
         picture(name, width=5 if "_" not in name else 20)
@@ -481,12 +462,6 @@ def test_a_picture_of_which_nothing_can_come_is_refused_alone():
         ("a.png", ""),
         ("b.png", ""),
     ]
-
-
-def test_rename_gives_colliding_results_names_of_their_own():
-    picture("a.png"), picture("a.jpg"), picture("A.png"), picture("a_x4_2.gif")
-    sources = ["a.png", "a.jpg", "A.png"]
-    assert targets(*sources, format="webp", exists="rename") == ["a_x4.webp", "a_x4_2.webp", "A_x4_3.webp"]
 
 
 def test_skip_never_redoes_an_input():
