@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from srcli import checkpoint
 from srcli.engine.ahead import Ahead
@@ -36,7 +36,7 @@ from srcli.errors import (
     quoted,
 )
 from srcli.models import create
-from srcli.models.base import SRModel, Tiling, Window
+from srcli.models.base import SRModel, Tiling, Window, between_phases
 from srcli.zoo import on_disk, open_model
 
 
@@ -165,7 +165,7 @@ def _check_folders(config: TrainConfig) -> None:
 
 
 def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
-    """Return the network at its start, whether all of it is trained already, and what is to be told."""
+    """Return the network at its start, whether that is worth a score already, and what is to be told."""
     model = built(config.arch, config.scale, config.network or {})
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
@@ -190,12 +190,30 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
     if not source.state_dict():
         raise TrainingFailed(f"'{config.init}' cannot be trained: start from the weights that it was made of")
     model.start_as_upsampler()
-    own = model.state_dict()
-    fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}  # at this scale all do
-    model.load_state_dict(fitting, strict=False)
+    own, given = model.state_dict(), source.state_dict()
+    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}  # at this scale all do
     fresh = [k for k in own if k not in fitting]
-    notes.append(f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else ""))
-    return model, not fresh, notes
+    made = _upsampler_of(given, card.scale, own, fresh, config.scale)
+    model.load_state_dict(fitting | made, strict=False)
+    if made:
+        how = f"; upsampler made from that of x{card.scale}"
+    elif fresh:
+        how = f"; new: {', '.join(fresh)}"
+    else:
+        how = "" if card.scale == config.scale else f"; every layer fits, but was trained at x{card.scale}"
+    notes.append(f"started from '{config.init}' (x{card.scale}){how}")
+    return model, bool(made) or (not fresh and card.scale == config.scale), notes
+
+
+def _upsampler_of(
+    given: Mapping[str, Tensor], before: int, own: Mapping[str, Tensor], fresh: list[str], scale: int
+) -> dict[str, Tensor]:
+    """Make from weights of another scale the one convolution before a pixel shuffle to RGB, where it alone is `fresh`."""
+    one = len({k.rpartition(".")[0] for k in fresh}) == 1
+    shapes = [(own[k].shape, given[k].shape if k in given else ()) for k in fresh]
+    if one and all(a == (3 * scale**2, *b[1:]) and b[:1] == (3 * before**2,) for a, b in shapes):
+        return {k: between_phases(given[k], before, scale) for k in fresh}
+    return {}
 
 
 def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRModel, checkpoint.Card]:

@@ -548,14 +548,39 @@ def test_a_run_streams_from_disk_and_resumes_bit_for_bit(config, tmp_path, monke
     assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
 
 
-def test_another_scale_starts_from_a_trained_body(config, tmp_path):
-    list(train(replace(config, steps=2), tmp_path / "x2", device="cpu"))
-    source, _ = checkpoint.load(tmp_path / "x2" / "best.safetensors")
-    other = replace(config, scale=3, init=str(tmp_path / "x2" / "best.safetensors"), lr=0.0, adam_lr=0.0, steps=1)
-    events = list(train(other, tmp_path / "x3", device="cpu"))
-    model, _ = checkpoint.load(tmp_path / "x3" / "best.safetensors")
-    assert "new: upsample.weight, upsample.bias" in events[0].notes[0]
-    assert torch.equal(model.state_dict()["body.weight"], source.state_dict()["body.weight"])
+def _kept(tmp_path, arch, scale, **arguments):
+    """Keep fresh weights of a network at a scale; return the file, and how to start a run at another one from it."""
+    torch.manual_seed(0)
+    source = create(arch, scale, **arguments)
+    source.start_as_upsampler()
+    checkpoint.save(tmp_path / "start.safetensors", source, checkpoint.card_of(source))
+    return {"arch": arch, "network": arguments or None, "init": str(tmp_path / "start.safetensors"), "steps": 1}
+
+
+@pytest.mark.parametrize("before", [2, 4])
+def test_another_scale_starts_from_a_trained_body_and_an_upsampler_made_of_its_own(config, tmp_path, before):
+    source = zoo.weights_folder() / f"standard_x{before}.safetensors"
+    config = replace(config, arch="standard", scale=3, val=config.data, lr=0.0, adam_lr=0.0, steps=1)
+    bilinear = next(e for e in train(config, tmp_path / "bilinear", device="cpu") if isinstance(e, Validated))
+    events = list(train(replace(config, init=str(source)), tmp_path / "run", device="cpu"))
+    assert events[0].notes[0].endswith(f"(x{before}); upsampler made from that of x{before}")
+    start = next(e for e in events if isinstance(e, Validated))
+    assert start.step == 0 and start.psnr > bilinear.psnr + 1
+    model, given = (checkpoint.load(path)[0] for path in (tmp_path / "run" / "best.safetensors", source))
+    assert torch.equal(model.state_dict()["body.weight"], given.state_dict()["body.weight"])
+
+
+def test_an_upsampler_of_several_stages_is_new_at_another_scale(config, tmp_path):
+    start = _kept(tmp_path, "drn", 2, channels=8, groups=1, blocks=1, distilled=2)
+    started = next(train(replace(config, scale=3, **start), tmp_path / "run", device="cpu"))
+    assert started.notes[0].endswith("(x2); new: upsample.0.weight, upsample.0.bias")
+
+
+def test_layers_that_all_fit_another_scale_are_told_and_not_scored(config, tmp_path):
+    start = _kept(tmp_path, "pan", 4, channels=8, blocks=1, width=8)
+    events = list(train(replace(config, val=config.data, **start), tmp_path / "run", device="cpu"))
+    assert events[0].notes[0].endswith("(x4); every layer fits, but was trained at x4")
+    assert [e.step for e in events if isinstance(e, Validated)] == [1]
 
 
 @pytest.mark.parametrize(("scale", "told"), [(2, "started from 'mfdn' (x2)"), (4, "started from 'mfdn' (x4)")])
@@ -572,7 +597,7 @@ def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path, monkey
         shutil.copy(all_files / name, folder)
     monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
     events = train(replace(config, arch="standard", init="standard", steps=1), tmp_path / "run", device="cpu")
-    assert next(events).notes[0].startswith("started from 'standard' (x4); new: ")
+    assert next(events).notes[0] == "started from 'standard' (x4); upsampler made from that of x4"
 
 
 def test_weights_to_start_from_are_scored_first_and_kept_where_no_step_betters_them(config, pictures, tmp_path):
@@ -596,7 +621,8 @@ def test_weights_to_start_from_are_scored_first_and_kept_where_no_step_betters_t
 
 
 def test_a_start_that_is_not_all_trained_is_not_scored(config, pictures, tmp_path):
-    config = replace(config, arch="rfdn", init="rfdn-photo", scale=3, val=str(pictures), steps=1)  # which has no x3
+    start = _kept(tmp_path, "drn", 2, channels=8, groups=1, blocks=1, distilled=2)
+    config = replace(config, scale=3, val=str(pictures), **start)
     assert [e.step for e in train(config, tmp_path / "run", device="cpu") if isinstance(e, Validated)] == [1]
 
 
