@@ -67,6 +67,7 @@ class Run:
         self.best = -math.inf  # PSNR of a validation
         self.best_step: int | None = None  # 0: the weights that the run started from
         self.validated = 0  # the step of the newest one
+        self.exact: str | None = None  # a picture of one that came out exactly
         self.scheduled = (0.0, 0)  # the part of the run, and the step, at which its stage's schedule began
         self.parts: list[dict[str, Any]] = []  # what a card says of those before a resume with other settings
         self._legs = config.legs()
@@ -98,7 +99,7 @@ class Run:
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.scheduled = tuple(state.get("scheduled", self.scheduled))
         self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
-        if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
+        if state.get("scored_on") == self.scored_on and state["best"] < math.inf:  # what else was measured is none for these
             self.best, self.best_step = state["best"], state.get("best_step", self.step)
             self.stale = state.get("stale", False)
         else:

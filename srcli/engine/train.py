@@ -20,7 +20,7 @@ from srcli.engine.drawing import signature
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_first, save_last, writing
 from srcli.engine.settings import TrainConfig, check_source
-from srcli.engine.validate import crops, measure_norms, validate
+from srcli.engine.validate import MOST, crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
 from srcli.files import atomic, hold, make_folder, sweep, writing_to
 from srcli.ops.pixels import to_array
@@ -251,7 +251,7 @@ def _due(run: Run, elapsed: float, validated_at: float) -> bool:
     return elapsed // period > validated_at // period
 
 
-def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Validated | Saved, None, bool]:
+def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Event, None, bool]:
     """Score and save what has to be before the next step of a run that begins or goes on; return whether it is to stop."""
     ranks = run.ranks
     lost = ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
@@ -286,11 +286,12 @@ def _save_unscored(run: Run, patches: Source, out: Path) -> None:
     save_best(run, out)
 
 
-def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Validated | Saved, None, bool]:
+def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Event, None, bool]:
     """Yield what a validation gave, nothing where the run is to stop before its end; return whether that is in `last.pt`."""
     save_first(run, out)  # without the score, so that what is killed before its weights are written is made up for
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
+    told = run.exact
     result = validate(run, out, stopping)
     if result is None:
         return False
@@ -299,6 +300,8 @@ def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) 
     yield result
     if saved:
         yield saved
+    if run.exact and not told:
+        yield Noted(f"'{run.exact}' of --val comes out exactly, and counts as {MOST:g} dB")
     return result.best
 
 

@@ -18,6 +18,7 @@ from srcli import checkpoint, zoo
 from srcli.engine import train as training
 from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.distributed import Team
+from srcli.engine.evaluate import Score
 from srcli.engine.events import Noted, Saved, Started, Step, Validated
 from srcli.engine.folders import degrade_folder
 from srcli.engine.losses import make_loss
@@ -624,6 +625,25 @@ def test_a_start_that_is_not_all_trained_is_not_scored(config, pictures, tmp_pat
     start = _kept(tmp_path, "drn", 2, channels=8, groups=1, blocks=1, distilled=2)
     config = replace(config, scale=3, val=str(pictures), **start)
     assert [e.step for e in train(config, tmp_path / "run", device="cpu") if isinstance(e, Validated)] == [1]
+
+
+def test_a_picture_that_comes_out_exactly_does_not_stop_the_choice(config, pictures, tmp_path, monkeypatch):
+    scores = iter([30.0, 30.0, math.inf, 32.0, 31.0, math.inf, 30.0, 30.0, math.inf])
+    monkeypatch.setattr("srcli.engine.validate.score", lambda *a: Score(a[2].name, next(scores), 0.9, 0.0))
+    config = replace(config, val=str(pictures), steps=3, validate_steps=1)
+    events = list(train(config, tmp_path / "run", device="cpu"))
+    validated = [e for e in events if isinstance(e, Validated)]
+    assert [(e.best, e.psnr) for e in validated] == [(True, 160 / 3), (True, 163 / 3), (False, 160 / 3)]
+    assert [e.text for e in events if isinstance(e, Noted)] == ["'2.png' of --val comes out exactly, and counts as 100 dB"]
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["val_psnr"] == 54.333
+
+
+def test_a_best_that_no_score_betters_is_measured_anew(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), validate_steps=2)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=4))
+    torch.save(_weights(tmp_path / "run") | {"best": math.inf}, tmp_path / "run" / "last.pt")  # as it once was
+    first = next(e for e in train({}, tmp_path / "run", device="cpu", resume=True) if isinstance(e, Validated))
+    assert (first.step, first.best) == (4, True)
 
 
 def test_a_run_goes_on_after_its_start_is_gone(config, tmp_path):
