@@ -102,10 +102,10 @@ class Run:
         if state.get("scored_on") == self.scored_on and state["best"] < math.inf:  # what else was measured is none for these
             self.best, self.best_step = state["best"], state.get("best_step", self.step)
             self.stale = state.get("stale", False)
+            if best and self.scored_on and (newer := _scored_later(best, self.step)):
+                self.best, self.best_step = newer
         else:
             self.stale = self.scored_on is not None and state.get("scored_on") is not None
-        if best and self.best_step is not None and (newer := _scored_later(best, self.step)):
-            self.best, self.best_step = newer
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -337,7 +337,7 @@ def _scored_later(best: Path, step: int) -> tuple[float, int] | None:
     with suppress(UserError):
         training = checkpoint.read_card(best).training
         psnr, done = training.get("val_psnr"), training.get("steps_done")
-        if isinstance(psnr, float) and isinstance(done, int) and done > step:
+        if isinstance(psnr, float) and math.isfinite(psnr) and isinstance(done, int) and done > step:
             return psnr, done
     return None
 

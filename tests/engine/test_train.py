@@ -1206,14 +1206,17 @@ def test_other_pictures_to_validate_on_are_scored_before_best_is_replaced(config
     assert checkpoint.read_card(out / "best.safetensors").training["val"] == "other"
 
 
-def test_best_weights_that_a_kill_left_newer_than_the_checkpoint_stay(config, pictures, tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", [{"best_step": 1}, {"best": -math.inf, "best_step": None}])  # None: not validated yet
+def test_best_weights_that_a_kill_left_newer_than_the_checkpoint_stay(config, pictures, tmp_path, monkeypatch, before):
     out, scored = tmp_path / "run", replace(config, val=str(pictures), validate_steps=4)
     list(train(scored, out, device="cpu", stop_after=2))
     older = (out / "last.pt").read_bytes()
     list(train({}, out, device="cpu", resume=True, stop_after=4))
     psnr, best = _weights(out)["best"], (out / "best.safetensors").read_bytes()
-    state = torch.load(io.BytesIO(older), weights_only=True) | {"best": psnr - 9, "best_step": 1}
+    state = torch.load(io.BytesIO(older), weights_only=True) | {"best": psnr - 9} | before
     torch.save(state, out / "last.pt")  # as of a kill between the two files
+    list(train({}, out, device="cpu", resume=True, stop_after=3))
+    assert (out / "best.safetensors").read_bytes() == best
     monkeypatch.setattr("srcli.engine.validate.summarize", lambda *a: SimpleNamespace(psnr=psnr - 1, ssim=0.5))
     (validated,) = [e for e in train({}, out, device="cpu", resume=True, stop_after=4) if isinstance(e, Validated)]
     assert not validated.best
