@@ -36,6 +36,7 @@ _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
     "minutes": {"steps"},
     "validate_steps": {"validate_every"},
+    "validate_every": {"validate_steps"},
 }
 STARTS = ("auto", "upsampler", "random")  # --init without weights
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
