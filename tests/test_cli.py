@@ -405,6 +405,27 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("patch = 0", "--patch must be above 0"),
+        ("patch = -3", "--patch must be above 0"),
+        ("batch = -1", "--batch must be above 0"),
+        ("seed = -1", "--seed must not be below 0"),
+        ("seed = 18446744073709551616", "--seed is below 2**64"),
+        ("finish = 1.5", "--finish is a part of the run"),
+        ("[[stage]]\nshare = 2.0", "leave nothing for the first"),
+        ("[[stage]]\nshare = -0.5\npatch = -8", "a [[stage]] has a share, patch and batch above 0"),
+    ],
+)
+def test_samples_of_numbers_that_no_run_takes_are_refused(folder, tmp_path, config, told):
+    (tmp_path / "run.toml").write_text(config)
+    flags = ["--scale", 2, "--config", tmp_path / "run.toml", "--samples", tmp_path / "grid.png"]
+    result = srcli("train", "--data", folder, *flags)
+    assert (result.exit_code, (tmp_path / "grid.png").exists()) == (2, False)
+    assert told in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize("command", ["csv", "table", "page", "figure", "plot", "curves", "samples", "compare"])
 def test_only_what_srcli_wrote_for_the_same_use_is_replaced(folder, tmp_path, command):
     if command in ("plot", "curves"):

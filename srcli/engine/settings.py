@@ -264,6 +264,24 @@ def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):
         raise UsageError("give either --steps or --minutes")
+    check_numbers(config)
+    if config.weight_decay and config.optimizer == "adam":
+        raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
+    check_source(config)
+    if config.val_lr_dir is not None and config.val is None:
+        raise UsageError("--val-lr-dir is the LR of --val, which is missing")
+    if config.teacher is not None and config.teacher_dir is not None:
+        raise UsageError("give either --teacher or --teacher-dir")
+    if config.teacher is config.teacher_dir is None and any(stage.teacher_weight for stage in config.stage):
+        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher or --teacher-dir")
+    if config.milestones and config.schedule != "step":
+        raise UsageError("--milestones are those of --schedule step")
+    if config.finish and config.stage:
+        raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
+
+
+def check_numbers(config: TrainConfig) -> None:
+    """Raise UsageError where a number, of a stage too, is out of range."""
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are from 0 to below 1, not {', '.join(map(str, config.betas))}")
     lengths = ("steps", "minutes", "validate_every", "validate_steps", "halve_every")
@@ -284,26 +302,13 @@ def check_settings(config: TrainConfig) -> None:
     for stage in config.stage:
         if any(isinstance(value, float) and not math.isfinite(value) for value in asdict(stage).values()):
             raise UsageError("a [[stage]] has numbers, not nan or inf")
-    if config.weight_decay and config.optimizer == "adam":
-        raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
-    check_source(config)
-    if config.val_lr_dir is not None and config.val is None:
-        raise UsageError("--val-lr-dir is the LR of --val, which is missing")
     for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
         if not 0 <= weight <= 1:
             raise UsageError(f"--teacher-weight is a share of the loss, from 0 to 1, not {weight}")
-    if config.teacher is not None and config.teacher_dir is not None:
-        raise UsageError("give either --teacher or --teacher-dir")
-    if config.teacher is config.teacher_dir is None and any(stage.teacher_weight for stage in config.stage):
-        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher or --teacher-dir")
     if not 0 <= config.finish < 1:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
-    if config.milestones and config.schedule != "step":
-        raise UsageError("--milestones are those of --schedule step")
     if config.milestones and min(config.milestones) < 1:
         raise UsageError(f"--milestones are steps from 1 on, not {min(config.milestones)}")
-    if config.finish and config.stage:
-        raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
     for stage in config.stage:
         given = [value for value in (stage.share, stage.patch, stage.batch) if value is not None]
         if min(given) <= 0 or (stage.rate or 0) < 0:

@@ -19,7 +19,7 @@ from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.drawing import signature
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_first, save_last, writing
-from srcli.engine.settings import TrainConfig, check_source
+from srcli.engine.settings import TrainConfig, check_numbers, check_source
 from srcli.engine.validate import MOST, crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
 from srcli.files import atomic, hold, make_folder, sweep, writing_to
@@ -108,6 +108,7 @@ def draw_samples(config: TrainConfig, path: Path) -> list[str]:
 
     Returns what is to be told of the pictures.
     """
+    check_numbers(config)
     check_source(config)
     source, notes = load(config, torch.device("cpu"))
     with closing(source):
