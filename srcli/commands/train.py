@@ -85,7 +85,9 @@ def train(
     ] = None,
     teacher_weight: Annotated[float | None, typer.Option(help="Its share of the loss.  [default: 0.9]", min=0, max=1)] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, adamw or muon.  [default: muon]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of adamw and muon.  [default: 0]")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of adamw and muon (muon: of the kernels it trains).  [default: 0]")
+    ] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine, step or constant.  [default: cosine]")] = None,
     halve_every: Annotated[int | None, typer.Option(help="Steps, with schedule step.  [default: 200000]", min=1)] = None,
     milestones: Annotated[

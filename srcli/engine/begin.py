@@ -293,6 +293,7 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
         unused = ", whose rate is --lr" if config.lr is not None else ""
+        unused += ", and --weight-decay is of those alone (--optimizer adamw decays all)" if config.weight_decay else ""
         notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon{unused}")
     rising = config.schedule == "constant" or run.step < config.warmup  # whatever the length
     if state is not None and not rising and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):

@@ -769,6 +769,8 @@ def test_a_network_without_kernels_for_muon_is_trained_by_adam(config, tmp_path)
     config = replace(config, arch="rdsrn", steps=1, patch=8, adam_lr=2e-3, warmup=0)
     told = next(train(replace(config, lr=5e-3), tmp_path / "other", device="cpu"))
     assert "no dense hidden kernels for Muon, whose rate is --lr" in told.notes[-1]
+    told = next(train(replace(config, weight_decay=0.1), tmp_path / "other", device="cpu"))
+    assert "for Muon, and --weight-decay is of those alone (--optimizer adamw decays all)" in told.notes[-1]
     events = list(train(config, tmp_path / "run", device="cpu"))
     assert "Adam trains all of 'rdsrn', at --adam-lr" in events[0].notes[-1]
     assert next(e.lr for e in events if isinstance(e, Step)) == 2e-3
