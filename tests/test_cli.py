@@ -383,8 +383,9 @@ def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path
     ],
 )
 def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
-    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, *flags))
-    assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
+    for resume in ([], ["--resume"]):  # where there is nothing to resume
+        result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, *flags, *resume))
+        assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
 
 
 def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):

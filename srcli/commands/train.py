@@ -156,7 +156,8 @@ def train(
     for name, hint in get_type_hints(TrainConfig).items():
         if name in values and (choices := choices_of(hint)):
             one_of(flag(name), values[name], choices)
-    for name in FOLDERS if os.environ.get("RANK", "0") == "0" else ():  # others may lack what rank 0 alone reads
+    leads = os.environ.get("RANK", "0") == "0"
+    for name in FOLDERS if leads else ():  # others may lack what rank 0 alone reads
         for folder in listed(values.get(name)):
             need_folder(Path(folder))
 
@@ -176,7 +177,7 @@ def train(
         console.result(str(samples))
         return
     assert out is not None
-    if not resume:  # what a run has is not refused
+    if not resume or (leads and not (out / "last.pt").exists()):  # what a run has is not refused
         check_used(flags, values)
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
