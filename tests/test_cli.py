@@ -389,7 +389,9 @@ def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
 
 
 def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
-    (tmp_path / "run.toml").write_text("adam-lr = 1e-3\nfrequency = 0.1\n")
+    (tmp_path / "run.toml").write_text(
+        "adam-lr = 1e-3\nfrequency = 0.1\nvalidate-steps = 10\nteacher-weight = 0.2\nfinish-patch = 50\n"
+    )
     flags = ["--steps", 2, "--recipe", "paper", "--config", tmp_path / "run.toml", "--schedule", "cosine"]
     result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--stop-after", 1, arch="rfdn"))
     assert result.exit_code == 0, result.output

@@ -188,6 +188,7 @@ def train(
             device=device,
             resume=resume,
             length=length(recipe, values),
+            meant=flags.keys(),
             stop_after=stop_after,
             stopping=stop.asked,
             tensorboard=tensorboard,

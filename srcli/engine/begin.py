@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,24 @@ from srcli.zoo import on_disk, open_model
 
 
 def begin(
-    settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool, length: int | None = None
+    settings: TrainConfig | Mapping[str, Any],
+    out: Path,
+    ranks: Team,
+    *,
+    resume: bool,
+    length: int | None = None,
+    meant: Collection[str] | None = None,
 ) -> tuple[Run, Source, list[str]]:
     """Return the run, fresh or as `last.pt` in `out` left it, what it draws from, and what is to be told of both.
 
-    `length`: steps of a fresh one that `settings` do not bound. Writes nothing. Raises UserError, in every rank, where one
-    of them cannot begin.
+    `length`: steps of a fresh one that `settings` do not bound. `meant`: as in `settled`. Writes nothing. Raises UserError,
+    in every rank, where one of them cannot begin.
     """
     with ranks.together():
         state = saved_state(out, resume=resume) if ranks.leads else None
     state = ranks.given(state)
     with ranks.together():
-        config = settled(settings, state and state["config"], out, length=length)
+        config = settled(settings, state and state["config"], out, length=length, meant=meant)
         if state is not None and ranks.leads:
             _check_folders(config)
         check_settings(config)

@@ -1,7 +1,7 @@
 """The settings of a training run: everything that decides what it computes, and the stages they make."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
@@ -177,12 +177,18 @@ def placed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settled(
-    given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path, *, length: int | None = None
+    given: TrainConfig | Mapping[str, Any],
+    saved: Mapping[str, Any] | None,
+    out: Path,
+    *,
+    length: int | None = None,
+    meant: Collection[str] | None = None,
 ) -> TrainConfig:
     """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
 
     `saved`: those that the run in `out` was begun with; None for a fresh one, which has `length` steps where a mapping does
-    not bound it. It keeps its `init`. Raises UsageError where one is missing, TrainingFailed where the run had another.
+    not bound it. It keeps its `init`. `meant`: those of a mapping that have to change something, None: all; others may be for
+    other runs. Raises UsageError where one is missing, TrainingFailed where the run had another.
     """
     # a setting that the run's srcli did not have was at what is now its default
     before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} | placed(saved) if saved else {}
@@ -203,7 +209,7 @@ def settled(
             if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
                 had = in_quotes(before[made])
                 raise UsageError(f"the run in '{out}' has {flag(made)} {had}; with another {flag(of)} name {flag(made)} too")
-        for name in PARTNERS.keys() & given.keys():
+        for name in PARTNERS.keys() & (given.keys() if meant is None else meant):
             if not any(values.get(partner) for partner in PARTNERS[name]):
                 raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
         if {"validate_every", "validate_steps"} <= given.keys():

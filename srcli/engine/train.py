@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
@@ -39,6 +39,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     length: int | None = None,
+    meant: Collection[str] | None = None,
     stop_after: int | None = None,
     stopping: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
@@ -46,14 +47,15 @@ def train(
     """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
     With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`. `length`: steps
-    of a run that begins, where a mapping does not bound it. `stop_after`: save and stop after that many steps in all.
-    `stopping`: asked after each step, and each picture of a validation; True saves and stops. `tensorboard`: draw curves and
-    validation crops there too. Raises TrainingFailed before anything is written where the run cannot start.
+    of a run that begins, where a mapping does not bound it. `meant`: those of a mapping that are refused where they change
+    nothing, None: all. `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each
+    picture of a validation; True saves and stops. `tensorboard`: draw curves and validation crops there too. Raises
+    TrainingFailed before anything is written where the run cannot start.
     """
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
             board = Board(out / "tensorboard") if tensorboard else None
-        run, patches, notes = begin(settings, out, ranks, resume=resume, length=length)
+        run, patches, notes = begin(settings, out, ranks, resume=resume, length=length, meant=meant)
         if stop_after is not None and run.step >= stop_after:
             notes.append(f"nothing is done: the run is at step {run.step}, --stop-after {stop_after}")
         loop = _guarded(_steps(run, patches, out=out, stop_after=stop_after, stopping=stopping), run, patches, out)
