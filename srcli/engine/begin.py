@@ -242,7 +242,8 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
         teacher, card = open_model(config.teacher, config.scale, say=notes.append)
     except UserError as error:
         raise type(error)(f"--teacher: {error}") from error
-    notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
+    if any(leg.teacher_weight for leg in config.legs()):
+        notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
     return teacher.fold().eval().requires_grad_(False)
 
 
@@ -293,8 +294,13 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     ]
     if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
-    if config.teacher_dir:
+    taught = any(leg.teacher_weight for leg in config.legs())
+    if config.teacher_dir and taught:
         notes.append(f"taught by the SR in {in_quotes(config.teacher_dir)}")
+    if (config.teacher or config.teacher_dir) and not taught:
+        notes.append("the teacher teaches nothing: its --teacher-weight is 0 in all of the run")
+    if not any(group["peak"] for optimizer in run.optimizers for group in optimizer.param_groups):
+        notes.append("nothing is trained: the rates are 0")
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
