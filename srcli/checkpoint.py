@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -16,6 +16,7 @@ from srcli.errors import BadCheckpoint, UserError, WeightsNotFound, last_line, q
 from srcli.files import atomic
 from srcli.models import create
 from srcli.models.base import SRModel
+from srcli.records import jsonable
 
 _KEY = "srcli.card"
 RUN = {"config", "step", "elapsed", "best", "model", "averaged", "optimizers"}  # what the last.pt of every training run has
@@ -47,7 +48,7 @@ def save(path: Path, model: SRModel, card: Card, dtype: torch.dtype = torch.floa
     state = {k: _stored(v, dtype) for k, v in model.state_dict().items()}
     with atomic(path) as temporary:
         # save_file hides why it cannot write
-        temporary.write_bytes(serialised(state, metadata={"format": "pt", _KEY: json.dumps(asdict(card))}))
+        temporary.write_bytes(serialised(state, metadata={"format": "pt", _KEY: json.dumps(jsonable(card), allow_nan=False)}))
 
 
 def checksum(network: nn.Module) -> int:

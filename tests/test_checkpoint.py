@@ -136,3 +136,10 @@ def test_a_state_of_a_run_without_weights_is_refused(averaged):
     state = {"config": {"arch": "fast", "scale": 2}, "step": 3, "elapsed": 60.0, "averaged": averaged}
     with pytest.raises(BadCheckpoint, match=r"^'last.pt' "):
         checkpoint.of_run(Path("last.pt"), state)
+
+
+def test_a_card_is_json_whatever_was_measured(model, tmp_path):
+    card = checkpoint.card_of(model, training={"val_psnr": math.inf, "val_ssim": math.nan, "data": ("a", "b"), "steps": 7})
+    checkpoint.save(tmp_path / "w.safetensors", model, card)
+    read = checkpoint.read_card(tmp_path / "w.safetensors").training
+    assert read == {"val_psnr": None, "val_ssim": None, "data": ["a", "b"], "steps": 7}

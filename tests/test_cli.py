@@ -383,12 +383,15 @@ def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path
     ],
 )
 def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
-    result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, *flags))
-    assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
+    for resume in ([], ["--resume"]):  # where there is nothing to resume
+        result = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 1, *flags, *resume))
+        assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
 
 
 def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
-    (tmp_path / "run.toml").write_text("adam-lr = 1e-3\nfrequency = 0.1\n")
+    (tmp_path / "run.toml").write_text(
+        "adam-lr = 1e-3\nfrequency = 0.1\nvalidate-steps = 10\nteacher-weight = 0.2\nfinish-patch = 50\n"
+    )
     flags = ["--steps", 2, "--recipe", "paper", "--config", tmp_path / "run.toml", "--schedule", "cosine"]
     result = srcli(*_train_flags(folder, tmp_path / "run", *flags, "--stop-after", 1, arch="rfdn"))
     assert result.exit_code == 0, result.output
@@ -403,6 +406,27 @@ def test_samples_are_drawn_without_a_run(folder, tmp_path):
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'grid.png'}\n"), result.output
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (4 * (2 * 20 + 8), 6 * (20 + 8))
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("patch = 0", "--patch must be above 0"),
+        ("patch = -3", "--patch must be above 0"),
+        ("batch = -1", "--batch must be above 0"),
+        ("seed = -1", "--seed must not be below 0"),
+        ("seed = 18446744073709551616", "--seed is below 2**64"),
+        ("finish = 1.5", "--finish is a part of the run"),
+        ("[[stage]]\nshare = 2.0", "leave nothing for the first"),
+        ("[[stage]]\nshare = -0.5\npatch = -8", "a [[stage]] has a share, patch and batch above 0"),
+    ],
+)
+def test_samples_of_numbers_that_no_run_takes_are_refused(folder, tmp_path, config, told):
+    (tmp_path / "run.toml").write_text(config)
+    flags = ["--scale", 2, "--config", tmp_path / "run.toml", "--samples", tmp_path / "grid.png"]
+    result = srcli("train", "--data", folder, *flags)
+    assert (result.exit_code, (tmp_path / "grid.png").exists()) == (2, False)
+    assert told in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("command", ["csv", "table", "page", "figure", "plot", "curves", "samples", "compare"])

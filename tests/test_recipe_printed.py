@@ -3,11 +3,12 @@
 import json
 import shlex
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from srcli.checkpoint import Card
-from srcli.engine.settings import Stage, TrainConfig
+from srcli.engine.settings import Stage, TrainConfig, settled
 from srcli.modelcard import Entry, page, parts, train_command
 from tests.program import srcli
 
@@ -56,6 +57,12 @@ def test_the_command_repeats_the_training(config, tmp_path, monkeypatch):
     result = srcli(*shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert asked == [config]
+
+
+def test_validation_by_the_minute_is_not_told_of_a_run_that_went_on_by_steps():
+    begun = asdict(replace(PLAIN, val="photos", validate_every=5.0))
+    command = train_command(card_of(settled({"validate_steps": 3}, begun, Path("run"))))
+    assert "--validate-steps 3" in command and "--validate-every" not in command
 
 
 def test_a_run_of_parts_is_told_with_a_command_for_each():

@@ -85,7 +85,9 @@ def train(
     ] = None,
     teacher_weight: Annotated[float | None, typer.Option(help="Its share of the loss.  [default: 0.9]", min=0, max=1)] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, adamw or muon.  [default: muon]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of adamw and muon.  [default: 0]")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of adamw and muon (muon: of the kernels it trains).  [default: 0]")
+    ] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine, step or constant.  [default: cosine]")] = None,
     halve_every: Annotated[int | None, typer.Option(help="Steps, with schedule step.  [default: 200000]", min=1)] = None,
     milestones: Annotated[
@@ -154,7 +156,8 @@ def train(
     for name, hint in get_type_hints(TrainConfig).items():
         if name in values and (choices := choices_of(hint)):
             one_of(flag(name), values[name], choices)
-    for name in FOLDERS if os.environ.get("RANK", "0") == "0" else ():  # others may lack what rank 0 alone reads
+    leads = os.environ.get("RANK", "0") == "0"
+    for name in FOLDERS if leads else ():  # others may lack what rank 0 alone reads
         for folder in listed(values.get(name)):
             need_folder(Path(folder))
 
@@ -174,7 +177,7 @@ def train(
         console.result(str(samples))
         return
     assert out is not None
-    if not resume:  # what a run has is not refused
+    if not resume or (leads and not (out / "last.pt").exists()):  # what a run has is not refused
         check_used(flags, values)
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0
@@ -185,6 +188,7 @@ def train(
             device=device,
             resume=resume,
             length=length(recipe, values),
+            meant=flags.keys(),
             stop_after=stop_after,
             stopping=stop.asked,
             tensorboard=tensorboard,

@@ -3,13 +3,13 @@
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from srcli import checkpoint
 from srcli.engine.ahead import Ahead
@@ -36,23 +36,29 @@ from srcli.errors import (
     quoted,
 )
 from srcli.models import create
-from srcli.models.base import SRModel, Tiling, Window
+from srcli.models.base import SRModel, Tiling, Window, between_phases
 from srcli.zoo import on_disk, open_model
 
 
 def begin(
-    settings: TrainConfig | Mapping[str, Any], out: Path, ranks: Team, *, resume: bool, length: int | None = None
+    settings: TrainConfig | Mapping[str, Any],
+    out: Path,
+    ranks: Team,
+    *,
+    resume: bool,
+    length: int | None = None,
+    meant: Collection[str] | None = None,
 ) -> tuple[Run, Source, list[str]]:
     """Return the run, fresh or as `last.pt` in `out` left it, what it draws from, and what is to be told of both.
 
-    `length`: steps of a fresh one that `settings` do not bound. Writes nothing. Raises UserError, in every rank, where one
-    of them cannot begin.
+    `length`: steps of a fresh one that `settings` do not bound. `meant`: as in `settled`. Writes nothing. Raises UserError,
+    in every rank, where one of them cannot begin.
     """
     with ranks.together():
         state = saved_state(out, resume=resume) if ranks.leads else None
     state = ranks.given(state)
     with ranks.together():
-        config = settled(settings, state and state["config"], out, length=length)
+        config = settled(settings, state and state["config"], out, length=length, meant=meant)
         if state is not None and ranks.leads:
             _check_folders(config)
         check_settings(config)
@@ -165,7 +171,7 @@ def _check_folders(config: TrainConfig) -> None:
 
 
 def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
-    """Return the network at its start, whether all of it is trained already, and what is to be told."""
+    """Return the network at its start, whether that is worth a score already, and what is to be told."""
     model = built(config.arch, config.scale, config.network or {})
     if not model.learnt:
         raise TrainingFailed(f"'{config.arch}' has nothing to train")
@@ -190,12 +196,30 @@ def _network(config: TrainConfig) -> tuple[SRModel, bool, list[str]]:
     if not source.state_dict():
         raise TrainingFailed(f"'{config.init}' cannot be trained: start from the weights that it was made of")
     model.start_as_upsampler()
-    own = model.state_dict()
-    fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}  # at this scale all do
-    model.load_state_dict(fitting, strict=False)
+    own, given = model.state_dict(), source.state_dict()
+    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}  # at this scale all do
     fresh = [k for k in own if k not in fitting]
-    notes.append(f"started from '{config.init}' (x{card.scale})" + (f"; new: {', '.join(fresh)}" if fresh else ""))
-    return model, not fresh, notes
+    made = _upsampler_of(given, card.scale, own, fresh, config.scale)
+    model.load_state_dict(fitting | made, strict=False)
+    if made:
+        how = f"; upsampler made from that of x{card.scale}"
+    elif fresh:
+        how = f"; new: {', '.join(fresh)}"
+    else:
+        how = "" if card.scale == config.scale else f"; every layer fits, but was trained at x{card.scale}"
+    notes.append(f"started from '{config.init}' (x{card.scale}){how}")
+    return model, bool(made) or (not fresh and card.scale == config.scale), notes
+
+
+def _upsampler_of(
+    given: Mapping[str, Tensor], before: int, own: Mapping[str, Tensor], fresh: list[str], scale: int
+) -> dict[str, Tensor]:
+    """Make from weights of another scale the one convolution before a pixel shuffle to RGB, where it alone is `fresh`."""
+    one = len({k.rpartition(".")[0] for k in fresh}) == 1
+    shapes = [(own[k].shape, given[k].shape if k in given else ()) for k in fresh]
+    if one and all(a == (3 * scale**2, *b[1:]) and b[:1] == (3 * before**2,) for a, b in shapes):
+        return {k: between_phases(given[k], before, scale) for k in fresh}
+    return {}
 
 
 def _opened(reference: str, scale: int, say: Callable[[str], None]) -> tuple[SRModel, checkpoint.Card]:
@@ -218,7 +242,8 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
         teacher, card = open_model(config.teacher, config.scale, say=notes.append)
     except UserError as error:
         raise type(error)(f"--teacher: {error}") from error
-    notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
+    if any(leg.teacher_weight for leg in config.legs()):
+        notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
     return teacher.fold().eval().requires_grad_(False)
 
 
@@ -269,12 +294,18 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     ]
     if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
-    if config.teacher_dir:
+    taught = any(leg.teacher_weight for leg in config.legs())
+    if config.teacher_dir and taught:
         notes.append(f"taught by the SR in {in_quotes(config.teacher_dir)}")
+    if (config.teacher or config.teacher_dir) and not taught:
+        notes.append("the teacher teaches nothing: its --teacher-weight is 0 in all of the run")
+    if not any(group["peak"] for optimizer in run.optimizers for group in optimizer.param_groups):
+        notes.append("nothing is trained: the rates are 0")
     if config.lr_dir and config.val and not config.val_lr_dir:
         notes.append("validation makes its LR by bicubic; --val-lr-dir gives it")
     if config.optimizer == "muon" and not hidden_kernels(run.model):
         unused = ", whose rate is --lr" if config.lr is not None else ""
+        unused += ", and --weight-decay is of those alone (--optimizer adamw decays all)" if config.weight_decay else ""
         notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon{unused}")
     rising = config.schedule == "constant" or run.step < config.warmup  # whatever the length
     if state is not None and not rising and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):

@@ -198,8 +198,8 @@ def score(source: Upscaler | Path, dataset: Dataset, path: Path, protocol: Proto
 def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protocol: Protocol) -> None:
     """Raise before anything is computed what the headers and names of the pictures tell.
 
-    BadPicture where one is too small to be scored, or its LR or ready SR has another size; BadFolder where it has none of
-    them. What cannot be read is left for its turn.
+    UsageError where HR is to be scored as SR; BadPicture where one is too small to be scored, or its LR or ready SR has
+    another size; BadFolder where it has none of them. What cannot be read is left for its turn.
     """
     s = protocol.scale
     for dataset in datasets:
@@ -215,6 +215,8 @@ def check_pictures(datasets: Sequence[Dataset], entries: Sequence[Entry], protoc
                 if hr and (lr := _size(file)):
                     _check_lr(path, lr, hr, s)
         for folder in [_of_dataset(entry.source, dataset) for entry in entries if isinstance(entry.source, Path)]:
+            if folder.resolve() == dataset.folder.resolve():
+                raise UsageError(f"--sr '{folder}' is the HR itself; it takes a tool's SR of that")
             for file, hr in zip(partners(dataset.pictures, folder, s, dataset.folder), sizes.values(), strict=True):
                 if hr and (sr := _size(file)):
                     _check_ready(file, sr, [n // s * s for n in hr], s)

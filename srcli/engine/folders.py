@@ -32,7 +32,8 @@ def list_pictures(folder: Path) -> list[Path]:
     """List the pictures below `folder` in order; raise BadFolder where there are none, or some lie in HR and some in LR."""
     if not folder.is_dir():
         raise BadFolder(f"no folder '{folder}'")
-    files = sorted(p for p in files_in(folder, whole=False) if p.suffix.lower() in SUFFIXES and p.is_file())
+    named = (p for p in files_in(folder, whole=False) if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in named if p.is_file() or not p.exists())  # a link to what is gone is an unreadable picture
     if not files:
         raise BadFolder(f"no pictures in '{folder}'")
     one_each = {file.parent: file for file in files}.values()

@@ -179,7 +179,10 @@ def _picture(case: _Case, base: Result | None, main: Result, results: Sequence[R
         places.append(look(f"Crop {number}: {reason}" if len(boxes) > 1 else reason[0].upper() + reason[1:], crops))
     corners = " and ".join(f"{b.left}, {b.top}" for b in boxes)
     where = overview(pair.hr, boxes, f"{path.name} with the places of its crops, at {corners} px from the upper left corner")
-    gain = f", {case.gain:+.2f} dB over {base.entry.label}" if base else ""
+    gain = ""
+    if base:
+        exact = math.isinf(base.scores[case.place].psnr)  # a gain of -inf dB says nothing
+        gain = f"; {base.entry.label} restores it exactly" if exact else f", {case.gain:+.2f} dB over {base.entry.label}"
     heading = element("h3", f"{path.name}: {main.entry.label} {main.scores[case.place].psnr:.2f} dB{gain}")
     return element("article", heading, looks(where, places))
 

@@ -67,6 +67,7 @@ class Run:
         self.best = -math.inf  # PSNR of a validation
         self.best_step: int | None = None  # 0: the weights that the run started from
         self.validated = 0  # the step of the newest one
+        self.exact: str | None = None  # a picture of one that came out exactly
         self.scheduled = (0.0, 0)  # the part of the run, and the step, at which its stage's schedule began
         self.parts: list[dict[str, Any]] = []  # what a card says of those before a resume with other settings
         self._legs = config.legs()
@@ -98,13 +99,13 @@ class Run:
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.scheduled = tuple(state.get("scheduled", self.scheduled))
         self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
-        if state.get("scored_on") == self.scored_on:  # what other pictures gave is no measure for these
+        if state.get("scored_on") == self.scored_on and state["best"] < math.inf:  # what else was measured is none for these
             self.best, self.best_step = state["best"], state.get("best_step", self.step)
             self.stale = state.get("stale", False)
+            if best and self.scored_on and (newer := _scored_later(best, self.step)):
+                self.best, self.best_step = newer
         else:
             self.stale = self.scored_on is not None and state.get("scored_on") is not None
-        if best and self.best_step is not None and (newer := _scored_later(best, self.step)):
-            self.best, self.best_step = newer
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -336,7 +337,7 @@ def _scored_later(best: Path, step: int) -> tuple[float, int] | None:
     with suppress(UserError):
         training = checkpoint.read_card(best).training
         psnr, done = training.get("val_psnr"), training.get("steps_done")
-        if isinstance(psnr, float) and isinstance(done, int) and done > step:
+        if isinstance(psnr, float) and math.isfinite(psnr) and isinstance(done, int) and done > step:
             return psnr, done
     return None
 

@@ -1,7 +1,7 @@
 """The settings of a training run: everything that decides what it computes, and the stages they make."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
@@ -36,6 +36,7 @@ _REPLACED = {  # settings of a run that do not hold where one of these is given
     "steps": {"minutes"},
     "minutes": {"steps"},
     "validate_steps": {"validate_every"},
+    "validate_every": {"validate_steps"},
 }
 STARTS = ("auto", "upsampler", "random")  # --init without weights
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}  # --lr where none is given
@@ -176,12 +177,18 @@ def placed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settled(
-    given: TrainConfig | Mapping[str, Any], saved: Mapping[str, Any] | None, out: Path, *, length: int | None = None
+    given: TrainConfig | Mapping[str, Any],
+    saved: Mapping[str, Any] | None,
+    out: Path,
+    *,
+    length: int | None = None,
+    meant: Collection[str] | None = None,
 ) -> TrainConfig:
     """Return a run's settings: those given, of a run that is resumed its own where a mapping leaves them open.
 
     `saved`: those that the run in `out` was begun with; None for a fresh one, which has `length` steps where a mapping does
-    not bound it. It keeps its `init`. Raises UsageError where one is missing, TrainingFailed where the run had another.
+    not bound it. It keeps its `init`. `meant`: those of a mapping that have to change something, None: all; others may be for
+    other runs. Raises UsageError where one is missing, TrainingFailed where the run had another.
     """
     # a setting that the run's srcli did not have was at what is now its default
     before = {f.name: saved.get(f.name, f.default) for f in fields(TrainConfig)} | placed(saved) if saved else {}
@@ -202,7 +209,7 @@ def settled(
             if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
                 had = in_quotes(before[made])
                 raise UsageError(f"the run in '{out}' has {flag(made)} {had}; with another {flag(of)} name {flag(made)} too")
-        for name in PARTNERS.keys() & given.keys():
+        for name in PARTNERS.keys() & (given.keys() if meant is None else meant):
             if not any(values.get(partner) for partner in PARTNERS[name]):
                 raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
         if {"validate_every", "validate_steps"} <= given.keys():
@@ -263,6 +270,24 @@ def check_settings(config: TrainConfig) -> None:
     """Raise UsageError where settings are out of range or contradict each other."""
     if (config.steps is None) == (config.minutes is None):
         raise UsageError("give either --steps or --minutes")
+    check_numbers(config)
+    if config.weight_decay and config.optimizer == "adam":
+        raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
+    check_source(config)
+    if config.val_lr_dir is not None and config.val is None:
+        raise UsageError("--val-lr-dir is the LR of --val, which is missing")
+    if config.teacher is not None and config.teacher_dir is not None:
+        raise UsageError("give either --teacher or --teacher-dir")
+    if config.teacher is config.teacher_dir is None and any(stage.teacher_weight for stage in config.stage):
+        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher or --teacher-dir")
+    if config.milestones and config.schedule != "step":
+        raise UsageError("--milestones are those of --schedule step")
+    if config.finish and config.stage:
+        raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
+
+
+def check_numbers(config: TrainConfig) -> None:
+    """Raise UsageError where a number, of a stage too, is out of range."""
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are from 0 to below 1, not {', '.join(map(str, config.betas))}")
     lengths = ("steps", "minutes", "validate_every", "validate_steps", "halve_every")
@@ -283,26 +308,13 @@ def check_settings(config: TrainConfig) -> None:
     for stage in config.stage:
         if any(isinstance(value, float) and not math.isfinite(value) for value in asdict(stage).values()):
             raise UsageError("a [[stage]] has numbers, not nan or inf")
-    if config.weight_decay and config.optimizer == "adam":
-        raise UsageError("--weight-decay is of adamw and muon; choose --optimizer adamw")
-    check_source(config)
-    if config.val_lr_dir is not None and config.val is None:
-        raise UsageError("--val-lr-dir is the LR of --val, which is missing")
     for weight in (config.teacher_weight, *(stage.teacher_weight or 0.0 for stage in config.stage)):
         if not 0 <= weight <= 1:
             raise UsageError(f"--teacher-weight is a share of the loss, from 0 to 1, not {weight}")
-    if config.teacher is not None and config.teacher_dir is not None:
-        raise UsageError("give either --teacher or --teacher-dir")
-    if config.teacher is config.teacher_dir is None and any(stage.teacher_weight for stage in config.stage):
-        raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher or --teacher-dir")
     if not 0 <= config.finish < 1:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
-    if config.milestones and config.schedule != "step":
-        raise UsageError("--milestones are those of --schedule step")
     if config.milestones and min(config.milestones) < 1:
         raise UsageError(f"--milestones are steps from 1 on, not {min(config.milestones)}")
-    if config.finish and config.stage:
-        raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
     for stage in config.stage:
         given = [value for value in (stage.share, stage.patch, stage.batch) if value is not None]
         if min(given) <= 0 or (stage.rate or 0) < 0:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
@@ -19,8 +19,8 @@ from srcli.engine.distributed import RankLost, noticing_loss, team
 from srcli.engine.drawing import signature
 from srcli.engine.events import Event, Noted, Saved, Started, Step, Validated
 from srcli.engine.run import LOG, Run, Source, busy, diverged, kept, save_best, save_first, save_last, writing
-from srcli.engine.settings import TrainConfig, check_source
-from srcli.engine.validate import crops, measure_norms, validate
+from srcli.engine.settings import TrainConfig, check_numbers, check_source
+from srcli.engine.validate import MOST, crops, measure_norms, validate
 from srcli.errors import OutOfMemory, TrainingFailed, out_of_memory, quoted
 from srcli.files import atomic, hold, make_folder, sweep, writing_to
 from srcli.ops.pixels import to_array
@@ -39,6 +39,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     length: int | None = None,
+    meant: Collection[str] | None = None,
     stop_after: int | None = None,
     stopping: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
@@ -46,14 +47,15 @@ def train(
     """Train as `settings` say, keeping `last.pt`, `best.safetensors` and `log.jsonl` in `out`.
 
     With `resume` a mapping of some settings does, or an empty one: the others are those of the run in `out`. `length`: steps
-    of a run that begins, where a mapping does not bound it. `stop_after`: save and stop after that many steps in all.
-    `stopping`: asked after each step, and each picture of a validation; True saves and stops. `tensorboard`: draw curves and
-    validation crops there too. Raises TrainingFailed before anything is written where the run cannot start.
+    of a run that begins, where a mapping does not bound it. `meant`: those of a mapping that are refused where they change
+    nothing, None: all. `stop_after`: save and stop after that many steps in all. `stopping`: asked after each step, and each
+    picture of a validation; True saves and stops. `tensorboard`: draw curves and validation crops there too. Raises
+    TrainingFailed before anything is written where the run cannot start.
     """
     with noticing_loss(), team(device) as ranks:
         with ranks.together():
             board = Board(out / "tensorboard") if tensorboard else None
-        run, patches, notes = begin(settings, out, ranks, resume=resume, length=length)
+        run, patches, notes = begin(settings, out, ranks, resume=resume, length=length, meant=meant)
         if stop_after is not None and run.step >= stop_after:
             notes.append(f"nothing is done: the run is at step {run.step}, --stop-after {stop_after}")
         loop = _guarded(_steps(run, patches, out=out, stop_after=stop_after, stopping=stopping), run, patches, out)
@@ -108,6 +110,7 @@ def draw_samples(config: TrainConfig, path: Path) -> list[str]:
 
     Returns what is to be told of the pictures.
     """
+    check_numbers(config)
     check_source(config)
     source, notes = load(config, torch.device("cpu"))
     with closing(source):
@@ -251,7 +254,7 @@ def _due(run: Run, elapsed: float, validated_at: float) -> bool:
     return elapsed // period > validated_at // period
 
 
-def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Validated | Saved, None, bool]:
+def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Event, None, bool]:
     """Score and save what has to be before the next step of a run that begins or goes on; return whether it is to stop."""
     ranks = run.ranks
     lost = ranks.leads and run.step > 0 and run.fraction() >= 1 and not (out / "best.safetensors").exists()
@@ -286,11 +289,12 @@ def _save_unscored(run: Run, patches: Source, out: Path) -> None:
     save_best(run, out)
 
 
-def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Validated | Saved, None, bool]:
+def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) -> Generator[Event, None, bool]:
     """Yield what a validation gave, nothing where the run is to stop before its end; return whether that is in `last.pt`."""
     save_first(run, out)  # without the score, so that what is killed before its weights are written is made up for
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
+    told = run.exact
     result = validate(run, out, stopping)
     if result is None:
         return False
@@ -299,6 +303,8 @@ def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) 
     yield result
     if saved:
         yield saved
+    if run.exact and not told:
+        yield Noted(f"'{run.exact}' of --val comes out exactly, and counts as {MOST:g} dB")
     return result.best
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from srcli.engine.upscale import Upscaler
 from srcli.errors import TrainingFailed, UserError
 
 NORM_BATCHES = 24  # over which the averaged weights' batch-norm statistics are measured
+MOST = 100.0  # dB that a picture counts at most: one restored exactly would outweigh all others
 _CROPS, _CROP = 4, 48  # pictures to look at, and LR px of a side
 
 
@@ -75,7 +77,9 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
     """
     protocol, dataset, upscaler, scores = Protocol(run.config.scale), _dataset(run.config), _upscaler(run), []
     for path in dataset.pictures:
-        scores.append(score(upscaler, dataset, path, protocol))
+        scored = score(upscaler, dataset, path, protocol)
+        run.exact = run.exact or (scored.picture if scored.psnr > MOST else None)
+        scores.append(replace(scored, psnr=min(scored.psnr, MOST)))
         if stopping():
             return None
     run.validated, run.stale = run.step, False

@@ -1,5 +1,6 @@
 """The contract every network keeps: a float tensor in, one `scale` times larger out; and how it may be cut into tiles."""
 
+import math
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -142,3 +143,17 @@ def start_bilinear(conv: nn.Conv2d, scale: int) -> None:
         conv.weight[c * scale * scale : (c + 1) * scale * scale, c] = kernels
     if conv.bias is not None:
         conv.bias.zero_()
+
+
+def between_phases(weights: Tensor, before: int, scale: int) -> Tensor:
+    """Turn the weight or bias of a convolution before a pixel shuffle to RGB at `before` into that of one at `scale`.
+
+    Every phase is mixed of the two nearest of the old ones, both ways, in order as `start_bilinear` has it.
+    """
+    mix = weights.new_zeros(scale, before)
+    for p in range(scale):
+        at = (p + 0.5) * before / scale - 0.5
+        q = min(max(math.floor(at), 0), before - 2)  # the outer ones lie beyond the two
+        mix[p, q], mix[p, q + 1] = q + 1 - at, at - q
+    phases = weights.reshape(3, before, before, *weights.shape[1:])
+    return torch.einsum("ai,bj,cij...->cab...", mix, mix, phases).reshape(-1, *weights.shape[1:])

@@ -164,6 +164,13 @@ def test_what_would_replace_or_join_the_pictures_is_refused_before_anything_is_s
     assert len(list(hr.iterdir())) == 3
 
 
+@pytest.mark.parametrize("ready", ["Set5/HR", "Set5"])
+def test_the_hr_is_not_scored_as_its_own_sr(sets, ready):
+    result = srcli("eval", sets / "Set5", "--sr", sets / ready, "-s", 2)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is the HR itself; it takes a tool's SR of that" in " ".join(result.stderr.split())
+
+
 def test_a_missing_partner_is_told_before_anything_is_scored(sets, monkeypatch):
     (sets / "perfect" / "Set5" / "p2.png").unlink()
     monkeypatch.setattr("srcli.engine.evaluate.compare", lambda *_: pytest.fail("scored"))

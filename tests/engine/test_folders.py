@@ -150,6 +150,13 @@ def test_an_unreadable_picture_is_told_with_its_reason(folder):
     assert sum(isinstance(pixels, np.ndarray) for pixels in read.values()) == 3
 
 
+def test_a_link_to_what_is_gone_is_an_unreadable_picture(folder, tmp_path):
+    (folder / "gone.png").symlink_to(tmp_path / "annex")
+    told = {path.name: pixels for path, pixels in read_pictures(list_pictures(folder)) if isinstance(pixels, str)}
+    assert list(told) == ["gone.png"]
+    assert "No such file" in told["gone.png"]
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(BadFolder, match="no pictures"):
         list_pictures(tmp_path)

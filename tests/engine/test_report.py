@@ -2,7 +2,9 @@
 
 import base64
 import io
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -164,3 +166,6 @@ def test_a_perfect_picture_does_not_break_the_page(tmp_path):
     entry, dataset = results[1].entry, results[1].dataset
     perfect = _scored(entry, dataset)
     assert "<td>inf</td>" in render([results[0], perfect], PROTOCOL, computed="fp32, cpu")
+    exact = replace(results[0], scores=[replace(results[0].scores[0], psnr=math.inf), *results[0].scores[1:]])
+    page = render([exact, perfect], PROTOCOL, computed="fp32, cpu")
+    assert f"<h3>p0.png: mine {results[1].scores[0].psnr:.2f} dB; bicubic restores it exactly</h3>" in page

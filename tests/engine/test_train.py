@@ -18,6 +18,7 @@ from srcli import checkpoint, zoo
 from srcli.engine import train as training
 from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.distributed import Team
+from srcli.engine.evaluate import Score
 from srcli.engine.events import Noted, Saved, Started, Step, Validated
 from srcli.engine.folders import degrade_folder
 from srcli.engine.losses import make_loss
@@ -548,14 +549,39 @@ def test_a_run_streams_from_disk_and_resumes_bit_for_bit(config, tmp_path, monke
     assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
 
 
-def test_another_scale_starts_from_a_trained_body(config, tmp_path):
-    list(train(replace(config, steps=2), tmp_path / "x2", device="cpu"))
-    source, _ = checkpoint.load(tmp_path / "x2" / "best.safetensors")
-    other = replace(config, scale=3, init=str(tmp_path / "x2" / "best.safetensors"), lr=0.0, adam_lr=0.0, steps=1)
-    events = list(train(other, tmp_path / "x3", device="cpu"))
-    model, _ = checkpoint.load(tmp_path / "x3" / "best.safetensors")
-    assert "new: upsample.weight, upsample.bias" in events[0].notes[0]
-    assert torch.equal(model.state_dict()["body.weight"], source.state_dict()["body.weight"])
+def _kept(tmp_path, arch, scale, **arguments):
+    """Keep fresh weights of a network at a scale; return the file, and how to start a run at another one from it."""
+    torch.manual_seed(0)
+    source = create(arch, scale, **arguments)
+    source.start_as_upsampler()
+    checkpoint.save(tmp_path / "start.safetensors", source, checkpoint.card_of(source))
+    return {"arch": arch, "network": arguments or None, "init": str(tmp_path / "start.safetensors"), "steps": 1}
+
+
+@pytest.mark.parametrize("before", [2, 4])
+def test_another_scale_starts_from_a_trained_body_and_an_upsampler_made_of_its_own(config, tmp_path, before):
+    source = zoo.weights_folder() / f"standard_x{before}.safetensors"
+    config = replace(config, arch="standard", scale=3, val=config.data, lr=0.0, adam_lr=0.0, steps=1)
+    bilinear = next(e for e in train(config, tmp_path / "bilinear", device="cpu") if isinstance(e, Validated))
+    events = list(train(replace(config, init=str(source)), tmp_path / "run", device="cpu"))
+    assert events[0].notes[0].endswith(f"(x{before}); upsampler made from that of x{before}")
+    start = next(e for e in events if isinstance(e, Validated))
+    assert start.step == 0 and start.psnr > bilinear.psnr + 1
+    model, given = (checkpoint.load(path)[0] for path in (tmp_path / "run" / "best.safetensors", source))
+    assert torch.equal(model.state_dict()["body.weight"], given.state_dict()["body.weight"])
+
+
+def test_an_upsampler_of_several_stages_is_new_at_another_scale(config, tmp_path):
+    start = _kept(tmp_path, "drn", 2, channels=8, groups=1, blocks=1, distilled=2)
+    started = next(train(replace(config, scale=3, **start), tmp_path / "run", device="cpu"))
+    assert started.notes[0].endswith("(x2); new: upsample.0.weight, upsample.0.bias")
+
+
+def test_layers_that_all_fit_another_scale_are_told_and_not_scored(config, tmp_path):
+    start = _kept(tmp_path, "pan", 4, channels=8, blocks=1, width=8)
+    events = list(train(replace(config, val=config.data, **start), tmp_path / "run", device="cpu"))
+    assert events[0].notes[0].endswith("(x4); every layer fits, but was trained at x4")
+    assert [e.step for e in events if isinstance(e, Validated)] == [1]
 
 
 @pytest.mark.parametrize(("scale", "told"), [(2, "started from 'mfdn' (x2)"), (4, "started from 'mfdn' (x4)")])
@@ -572,7 +598,7 @@ def test_weights_of_another_scale_than_ship_are_a_start(config, tmp_path, monkey
         shutil.copy(all_files / name, folder)
     monkeypatch.setattr(zoo, "weights_folder", lambda: folder)
     events = train(replace(config, arch="standard", init="standard", steps=1), tmp_path / "run", device="cpu")
-    assert next(events).notes[0].startswith("started from 'standard' (x4); new: ")
+    assert next(events).notes[0] == "started from 'standard' (x4); upsampler made from that of x4"
 
 
 def test_weights_to_start_from_are_scored_first_and_kept_where_no_step_betters_them(config, pictures, tmp_path):
@@ -596,8 +622,28 @@ def test_weights_to_start_from_are_scored_first_and_kept_where_no_step_betters_t
 
 
 def test_a_start_that_is_not_all_trained_is_not_scored(config, pictures, tmp_path):
-    config = replace(config, arch="rfdn", init="rfdn-photo", scale=3, val=str(pictures), steps=1)  # which has no x3
+    start = _kept(tmp_path, "drn", 2, channels=8, groups=1, blocks=1, distilled=2)
+    config = replace(config, scale=3, val=str(pictures), **start)
     assert [e.step for e in train(config, tmp_path / "run", device="cpu") if isinstance(e, Validated)] == [1]
+
+
+def test_a_picture_that_comes_out_exactly_does_not_stop_the_choice(config, pictures, tmp_path, monkeypatch):
+    scores = iter([30.0, 30.0, math.inf, 32.0, 31.0, math.inf, 30.0, 30.0, math.inf])
+    monkeypatch.setattr("srcli.engine.validate.score", lambda *a: Score(a[2].name, next(scores), 0.9, 0.0))
+    config = replace(config, val=str(pictures), steps=3, validate_steps=1)
+    events = list(train(config, tmp_path / "run", device="cpu"))
+    validated = [e for e in events if isinstance(e, Validated)]
+    assert [(e.best, e.psnr) for e in validated] == [(True, 160 / 3), (True, 163 / 3), (False, 160 / 3)]
+    assert [e.text for e in events if isinstance(e, Noted)] == ["'2.png' of --val comes out exactly, and counts as 100 dB"]
+    assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["val_psnr"] == 54.333
+
+
+def test_a_best_that_no_score_betters_is_measured_anew(config, pictures, tmp_path):
+    config = replace(config, val=str(pictures), validate_steps=2)
+    list(train(config, tmp_path / "run", device="cpu", stop_after=4))
+    torch.save(_weights(tmp_path / "run") | {"best": math.inf}, tmp_path / "run" / "last.pt")  # as it once was
+    first = next(e for e in train({}, tmp_path / "run", device="cpu", resume=True) if isinstance(e, Validated))
+    assert (first.step, first.best) == (4, True)
 
 
 def test_a_run_goes_on_after_its_start_is_gone(config, tmp_path):
@@ -723,10 +769,24 @@ def test_a_network_without_kernels_for_muon_is_trained_by_adam(config, tmp_path)
     config = replace(config, arch="rdsrn", steps=1, patch=8, adam_lr=2e-3, warmup=0)
     told = next(train(replace(config, lr=5e-3), tmp_path / "other", device="cpu"))
     assert "no dense hidden kernels for Muon, whose rate is --lr" in told.notes[-1]
+    told = next(train(replace(config, weight_decay=0.1), tmp_path / "other", device="cpu"))
+    assert "for Muon, and --weight-decay is of those alone (--optimizer adamw decays all)" in told.notes[-1]
     events = list(train(config, tmp_path / "run", device="cpu"))
     assert "Adam trains all of 'rdsrn', at --adam-lr" in events[0].notes[-1]
     assert next(e.lr for e in events if isinstance(e, Step)) == 2e-3
     assert checkpoint.read_card(tmp_path / "run" / "best.safetensors").training["lr"] is None
+
+
+def test_a_run_that_nothing_teaches_says_so(config, tmp_path):
+    def told(**change):
+        return next(train(replace(config, arch="fast", **change), tmp_path / "run", device="cpu")).notes
+
+    silent = "the teacher teaches nothing: its --teacher-weight is 0 in all of the run"
+    later = (Stage(0.5, teacher_weight=0.5),)
+    assert told(teacher="standard", teacher_weight=0.0) == (silent,)
+    assert told(teacher="standard", teacher_weight=0.0, stage=later) == ("taught by 'standard' (standard x2)",)
+    assert told(lr=0.0, adam_lr=0.0) == ("nothing is trained: the rates are 0",)
+    assert told(lr=0.0) == told(adam_lr=0.0) == ()
 
 
 def test_a_teacher_takes_its_share_of_the_loss(config, tmp_path):
@@ -786,7 +846,7 @@ def test_the_teacher_is_silent_in_the_last_stage(config, tmp_path):
     config = replace(config, finish=0.5, finish_loss="l1", finish_patch=16)
     taught = replace(config, teacher="rfdn", teacher_weight=1.0)
     events = [*train(taught, tmp_path / "taught", device="cpu", stop_after=1)]
-    assert events[0].notes[-1] == "taught by 'rfdn' (rfdn x2)"
+    assert "taught by 'rfdn' (rfdn x2)" in events[0].notes
     assert next(e.loss for e in events if isinstance(e, Step)) < 1e-6
     events = [*train(taught, tmp_path / "taught", device="cpu", resume=True)]
     assert next(e.loss for e in events if isinstance(e, Step)) > 1e-3
@@ -1160,14 +1220,17 @@ def test_other_pictures_to_validate_on_are_scored_before_best_is_replaced(config
     assert checkpoint.read_card(out / "best.safetensors").training["val"] == "other"
 
 
-def test_best_weights_that_a_kill_left_newer_than_the_checkpoint_stay(config, pictures, tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", [{"best_step": 1}, {"best": -math.inf, "best_step": None}])  # None: not validated yet
+def test_best_weights_that_a_kill_left_newer_than_the_checkpoint_stay(config, pictures, tmp_path, monkeypatch, before):
     out, scored = tmp_path / "run", replace(config, val=str(pictures), validate_steps=4)
     list(train(scored, out, device="cpu", stop_after=2))
     older = (out / "last.pt").read_bytes()
     list(train({}, out, device="cpu", resume=True, stop_after=4))
     psnr, best = _weights(out)["best"], (out / "best.safetensors").read_bytes()
-    state = torch.load(io.BytesIO(older), weights_only=True) | {"best": psnr - 9, "best_step": 1}
+    state = torch.load(io.BytesIO(older), weights_only=True) | {"best": psnr - 9} | before
     torch.save(state, out / "last.pt")  # as of a kill between the two files
+    list(train({}, out, device="cpu", resume=True, stop_after=3))
+    assert (out / "best.safetensors").read_bytes() == best
     monkeypatch.setattr("srcli.engine.validate.summarize", lambda *a: SimpleNamespace(psnr=psnr - 1, ssim=0.5))
     (validated,) = [e for e in train({}, out, device="cpu", resume=True, stop_after=4) if isinstance(e, Validated)]
     assert not validated.best

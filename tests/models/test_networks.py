@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srcli import checkpoint, zoo
 from srcli.models import ARCHS, SCALES, create
-from srcli.models.base import SRModel, Window
+from srcli.models.base import SRModel, Window, between_phases
 from srcli.models.statistics import measured_over
 from srcli.ops.metrics import psnr, shave
 from srcli.ops.pixels import to_tensor
@@ -233,3 +233,14 @@ def test_folding_a_copy_leaves_the_original_whole():
     torch.testing.assert_close(whole(folded, x), before, atol=1e-5, rtol=0)
     torch.testing.assert_close(whole(model, x), before, atol=0, rtol=0)
     assert "parametrizations" not in str(list(folded.state_dict()))
+
+
+@pytest.mark.parametrize(("before", "scale"), [(4, 2), (4, 3), (3, 2), (3, 4), (2, 3), (2, 4)])
+def test_an_upsampler_of_another_scale_keeps_what_is_linear_between_the_phases(before, scale):
+    def bias(s):  # colour by place in the px of LR
+        at = (torch.arange(s) + 0.5) / s
+        return torch.stack([at[:, None] + 2 * at, 3 - at[:, None] * at, 0 * at[:, None] + 5 * at]).flatten()
+
+    torch.testing.assert_close(between_phases(bias(before), before, scale), bias(scale))
+    kernels = bias(before)[:, None, None, None].expand(-1, 4, 3, 3)
+    torch.testing.assert_close(between_phases(kernels, before, scale)[:, 2, 1, 1], bias(scale))
