@@ -20,7 +20,7 @@ from srcli.commands.weights import Weights
 from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
-from srcli.media.sniff import CONTAINERS
+from srcli.media.sniff import CONTAINERS, is_video
 from srcli.zoo import PHOTO, VIDEO, Say
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def upscale(
                 _refuse_jobs(planned, format, piped=piped, received=received)
         jobs += ranks.given(planned)
         if ranks.leads:
-            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
+            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, icc=icc, voice=voice)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,
@@ -270,8 +270,10 @@ def upscale(
     sum_up(tally, choice, ranks=ranks, how=writing)
 
 
-def _tell_idle(jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
-    """Say which flags are of formats that no result has."""
+def _tell_idle(
+    jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, icc: "Icc", voice: console.Voice
+) -> None:
+    """Say which flags are of formats that no result has, or no source."""
     written = {job.format for job in jobs if not job.skip}
     if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
         voice.note(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
@@ -279,6 +281,8 @@ def _tell_idle(jobs: "list[Job]", *, format: str, quality: int | None, png_level
         voice.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
     if png_level is not None and written and "png" not in written:
         voice.note("--png-level changes nothing: no result is PNG")
+    if icc != "keep" and written and all(job.video and is_video(job.source) for job in jobs if not job.skip):
+        voice.note(f"--icc {icc} changes nothing: videos have no colour profile")
 
 
 def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:

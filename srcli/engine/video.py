@@ -41,8 +41,9 @@ from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, che
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
-# Of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
-_FORM = 4
+# Of unfinished runs: where chroma lies, how long frames last, what they are compared by, the colours of pictures; those of
+# another are not gone on with
+_FORM = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Choices:
     resume: bool = True  # False starts anew
     segment: int = SEGMENT
     rate: Fraction = Fraction(25)  # frames a second of numbered pictures
+    srgb: bool = False  # colours are converted also where the frames of an animation could keep the profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class VideoPlan:
     choices: Choices
     notes: tuple[str, ...] = ()
     goes_on: bool = False  # with an earlier run, or is refused because that was another
+    colors: Picture | None = None  # the profile and the tags of an animation, which its frames keep
 
     @property
     def frames(self) -> int:
@@ -133,7 +136,9 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
     goes_on = choices.resume and _left(job.target) and Parts(job.target, {}).before() is not None
-    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on)
+    told = is_sequence(job.target) and not choices.srgb
+    colors = sequences.colors_kept(job.source, job.format) if told else None
+    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on, colors)
 
 
 def _try(encoding: Encoding, job: Job) -> None:
@@ -163,7 +168,15 @@ def upscale_video(
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
     # not those of a run before; as rank 0 sees it, which is the one to make the folder
     fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
-    write = partial(sequences.write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
+    write = partial(
+        sequences.write_numbered,
+        job.target,
+        format=job.format,
+        colors=plan.colors,
+        quality=quality,
+        png_level=png_level,
+        fresh=fresh,
+    )
     with closing(parts):
         done = _Run(resizer, plan, parts, team, write, tick).made()
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
@@ -297,8 +310,8 @@ class _Run:
 
     def _through(self, track: UpscaledTrack, sink: "_Segments | _Numbered") -> dict[str, Any]:
         """Decode, upscale and store the frames that are this rank's and not there yet."""
-        choices, job = self.plan.choices, self.plan.job
-        reader = _reader(job.source, track.source, choices.clip, deinterlace=choices.deinterlace)
+        choices = self.plan.choices
+        reader = _reader(self.plan, track.source, choices.clip, deinterlace=choices.deinterlace)
         team = self.team
 
         def wanted(number: int) -> bool:
@@ -441,17 +454,18 @@ def upscale_stream(
 
 
 def _reader(
-    source: Path, track: Track, clip: Clip, *, deinterlace: bool = False
+    plan: VideoPlan, track: Track, clip: Clip, *, deinterlace: bool = False
 ) -> VideoReader | sequences.SequenceReader | sequences.AnimationReader:
+    source = plan.job.source
     if sequences.of_pictures(source):
-        return sequences.read_pictures(source, track, clip)
+        return sequences.read_pictures(source, track, clip, srgb=plan.colors is None)
     return VideoReader(source, track, clip, deinterlace=deinterlace)
 
 
 def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
     """Choose by the first frame of the first track, also where a run goes on in its middle."""
     track = plan.tracks[0]
-    frame = next(_reader(plan.job.source, track.source, Clip(frames=1)).frames(), None)
+    frame = next(_reader(plan, track.source, Clip(frames=1)).frames(), None)
     chain = resizer.chain((track.source.height, track.source.width), (track.encoding.height, track.encoding.width))
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
 
@@ -502,6 +516,7 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
         "codec": [track.encoding.codec for track in plan.tracks],
         "encoder": [track.encoding.options for track in plan.tracks],
         "pix-fmt": [track.encoding.pix_fmt for track in plan.tracks],
+        "srgb": plan.colors is None,
         "quality": quality if is_sequence(plan.job.target) else None,
         "clip": [str(choices.clip.start), str(choices.clip.end), choices.clip.frames],
         "deinterlace": choices.deinterlace,
