@@ -356,8 +356,7 @@ def _single(found: list[_Found], output: Path, *, wanted: str | None, scale: flo
     format = SUFFIXES.get(output.suffix.lower(), "")
     if format not in FORMATS and not (format == "gif" and frame_count(found[0].path) > 1):
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
-    if wanted not in (None, format):
-        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
+    _refuse_other(output, format, wanted)
     job = _job(found[0].path, output, wanted=format, scale=scale)
     _refuse_misnamed(output, [job])
     return [job]
@@ -368,6 +367,12 @@ def _is_animated(path: Path) -> bool:
         return probe(path).format in ANIMATED and frame_count(path) > 1
     except BadPicture:
         return False
+
+
+def _refuse_other(output: Path, format: str, wanted: str | None) -> None:
+    """Raise UsageError where the user named a result as another format than they asked for."""
+    if wanted not in (None, format):
+        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
 
 
 def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
@@ -381,9 +386,10 @@ def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
 
 def _numbered_jobs(found: list[_Found], pattern: Path, *, wanted: str | None, scale: float | Box) -> list[Job]:
     """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
-    format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
+    format = SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in FORMATS:
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
+    _refuse_other(pattern, format, wanted)
     if len(found) == 1 and (sniff.is_video(found[0].path) or (found[0].number is None and _is_animated(found[0].path))):
         film = Job(found[0].path, pattern, format, None, scale, video=True)
         _refuse_misnamed(pattern, [film])
@@ -407,8 +413,7 @@ def _single_video(source: Path, output: Path, *, wanted: str | None, scale: floa
         numbered = f"; numbered pictures: '{output.with_name(f'{output.stem}_%05d{output.suffix}')}'" if still else ""
         containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
         raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
-    if wanted not in (None, format):
-        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
+    _refuse_other(output, format, wanted)
     return Job(source, output, format, None, scale, video=True)
 
 

@@ -276,6 +276,12 @@ REFUSED = {
         UsageError,
         "'b.png' is png, but the format asked for is webp",
     ),
+    "numbers against format": (
+        ["a.png", "a.jpg"],
+        {"output": "f_%d.png", "format": "jpg"},
+        UsageError,
+        "'f_%d.png' is png, but the format asked for is jpeg",
+    ),
     "an output that cannot be written": (["a.png"], {"output": "b.heic"}, UsageError, None),
     "a file as folder": (["a.png"], {"output": "notes"}, BadFolder, "cannot write to 'notes': 'notes' is not a folder"),
     "collision": (
