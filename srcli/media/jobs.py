@@ -7,11 +7,11 @@ import re
 import string
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path, PureWindowsPath
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, OutputExists, UsageError
 from srcli.files import LONGEST, files_in
@@ -20,6 +20,9 @@ from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
 from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, fits, size_limit, suffix_of
 from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
+
+if TYPE_CHECKING:
+    from srcli.media.video import Track
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
 Fit = Literal["contain", "cover"]
@@ -426,7 +429,7 @@ def _video_job(source: Path, target: Path, *, wanted: str | None, scale: float |
     if sniff.CONTAINERS.get(target.suffix.lower()) != container:
         target = _with_suffix(target, source, sniff.suffix_of(container))
     if name:
-        target = target.with_name(name.name(source.stem, target.suffix, scale, None))
+        target = target.with_name(name.name(source.stem, target.suffix, scale, _film_facts(source)))
     return Job(source, target, container, None, scale, notes=notes, video=True)
 
 
@@ -561,13 +564,25 @@ def _sides(job: Job) -> tuple[int, int] | None:
     """Return the height and width of a source, of a video those of its first track; None where it cannot be read."""
     if not job.video:
         return (job.probe.height, job.probe.width) if job.probe else None
+    track = _first_track(job.source)
+    return (track.height, track.width) if track else None
+
+
+def _first_track(film: Path) -> "Track | None":
     from srcli.media.video import probe_video  # PyAV, for videos only
 
-    try:
-        track = probe_video(job.source).tracks[0]
-    except BadVideo:
+    with suppress(BadVideo):
+        return probe_video(film).tracks[0]
+    return None
+
+
+def _film_facts(film: Path) -> Probe | None:
+    """Return what a film's header tells for the name of its result: the size as it is shown."""
+    track = _first_track(film)
+    if track is None:
         return None
-    return track.height, track.width
+    height, width = (track.width, track.height) if track.turned else (track.height, track.width)
+    return Probe(height, width, 3, track.alpha, track.depth, track.codec)
 
 
 def _resolved(path: Path) -> str:
