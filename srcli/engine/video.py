@@ -22,7 +22,7 @@ from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch, too_large
 from srcli.engine.upscale import Resizer, same
-from srcli.errors import BadVideo, UserError, out_of_memory
+from srcli.errors import BadVideo, UserError, counted, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media import sequences
 from srcli.media.ahead import read_ahead, write_behind
@@ -288,7 +288,7 @@ class _Run:
             raise BadVideo(f"'{job.source}': {choices.clip.empty}")
         if is_sequence(job.target):
             self.parts.remove()
-            return ()
+            return _others(job.target, self.ends[0]["frames"])
         tracks = []
         for track, end in zip(self.plan.tracks, self.ends, strict=True):
             there = self.parts.closed(track.source.index, choices.segment)
@@ -550,6 +550,15 @@ def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[
     if is_sequence(target):
         return [_Numbered(plan.tracks[0].source, parts, lambda number, frame: None).kept]
     return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
+
+
+def _others(pattern: Path, frames: int) -> tuple[str, ...]:
+    """Say which pictures of a pattern are none of this video's frames, but of a longer run before."""
+    ours = {numbered_path(pattern, number + 1) for number in range(frames)}
+    others = [path for path in numbered_there(pattern) if path not in ours]
+    what = counted(len(others), "picture")
+    first = f"'{others[0]}'" if others else ""
+    return (f"{what} of before named alike, from {first} on, stay beside the {frames} made: remove them",) * bool(others)
 
 
 def _left(target: Path) -> bool:

@@ -742,6 +742,14 @@ def test_numbered_pictures_that_are_there_are_skipped_or_left_beside(tmp_path):
     assert [(tmp_path / name).read_bytes() == b"mine" for name in names] == [True, False, False, True]
 
 
+def test_pictures_that_an_earlier_run_leaves_beside_the_new_ones_are_said(tmp_path):
+    for number in (1, 2, 3, 4):
+        (tmp_path / f"f_{number}.png").write_text("of before")
+    result = done(make_clip(tmp_path / "in.mp4", frames=2), "-o", tmp_path / "f_%d.png", "-s", 1, "--exists", "overwrite")
+    left = f"2 pictures of before named alike, from '{tmp_path / 'f_3.png'}' on, stay beside the 2 made: remove them"
+    assert f"in.mp4: {left}\n" in result.stderr
+
+
 def test_numbered_pictures_are_packed_as_asked(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", frames=1)
     done(clip, "-o", tmp_path / "loose_%d.png", "-s", 1, "--png-level", 0)
