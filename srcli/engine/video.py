@@ -578,9 +578,11 @@ def measured(plan: VideoPlan) -> list[Job]:
     for track in plan.tracks:
         source, encoding = track.source, track.encoding
         depth = 8 if source.depth <= 8 else 16
-        facts = Probe(source.height, source.width, 3, source.alpha, depth, plan.job.format)
+        format = encoding.codec or plan.job.format
+        facts = Probe(source.height, source.width, 3, source.alpha, depth, format)
         size = (encoding.height, encoding.width)
-        jobs.append(replace(plan.job, probe=facts, size=size, frames=_expected(source, plan.choices.clip, plan.video.seconds)))
+        frames = _expected(source, plan.choices.clip, plan.video.seconds)
+        jobs.append(replace(plan.job, format=format, probe=facts, size=size, frames=frames))
     return jobs
 
 

@@ -29,6 +29,7 @@ from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, 
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers, verification
 from srcli.media.encoding import CODECS, Wishes
+from srcli.media.footprint import disks
 from srcli.media.jobs import Job
 from srcli.media.segments import Parts, SegmentWriter
 from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
@@ -644,6 +645,16 @@ def test_a_second_track_that_does_not_decode_is_said_and_left_out(tmp_path, fram
     done = run(clip, tmp_path / "out.mkv")
     assert done.notes == ("stream 1 (video, h264) has no frame to upscale, and is left out",)
     assert held(tmp_path / "out.mkv").kinds == ["video"]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "ffv1"])
+def test_a_video_takes_a_third_to_all_of_the_disk_that_was_estimated(tmp_path, codec):
+    job = Job(make_clip(tmp_path / "clip.mkv", frames=12, panning=True), tmp_path / "out.mkv", "mkv", None, 2)
+    plan = plan_video(job, Choices(Wishes(codec=codec)))
+    upscale_video(resizer(), plan)
+    (disk,) = disks(measured(plan))
+    taken = 2 * job.target.stat().st_size  # with the segments that it was joined from
+    assert taken < disk.needed < 3 * taken
 
 
 def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):
