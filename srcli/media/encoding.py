@@ -273,7 +273,7 @@ def _pix_fmt(name: str, track: Track, wanted: str | None) -> tuple[str, tuple[st
         # the first of equals would be one with less chroma or an odd layout
         found, _ = find_best_pix_fmt_of_list(known, track.pix_fmt, track.alpha)
         best = found.name if found else known[0]
-    given, source = VideoFormat(best, 2, 2), VideoFormat(track.pix_fmt, 2, 2)
+    given = VideoFormat(best, 2, 2)
     _, loss = find_best_pix_fmt_of_list([best], track.pix_fmt, track.alpha)
     lines = []
     if track.alpha and not any(component.is_alpha for component in given.components):
@@ -281,7 +281,7 @@ def _pix_fmt(name: str, track: Track, wanted: str | None) -> tuple[str, tuple[st
     depth = max(component.bits for component in given.components)
     if depth < track.depth:
         lines.append(f"{name} in {best}: {track.depth} bits reduced to {depth}")
-    if loss & PixFmtLoss.RESOLUTION and not source.is_rgb:
+    if loss & PixFmtLoss.RESOLUTION:
         lines.append(f"{best} stores less colour detail than {track.pix_fmt}")
     return best, tuple(lines)
 

@@ -143,6 +143,12 @@ def test_an_encoder_that_refuses_says_what_it_was_given():
         Encoder(replace(plan_encoding(track(), (96, 128), "webm", Wishes()), options={"cpu-used": "quick"}))
 
 
+@pytest.mark.parametrize(("pix_fmt", "codec"), [("bgra", "libvpx-vp9"), ("gbrp", "libsvtav1"), ("yuv444p", "libsvtav1")])
+def test_colour_stored_at_half_the_size_is_said(pix_fmt, codec):
+    plan = plan_encoding(track(pix_fmt), (96, 128), "mkv", Wishes(codec))
+    assert f"{plan.pix_fmt} stores less colour detail than {pix_fmt}" in plan.notes
+
+
 def test_odd_sizes_are_made_even_where_chroma_is_halved():
     odd = plan_encoding(track(), (97, 131), "mp4", Wishes())
     assert odd.coded == (98, 132)
