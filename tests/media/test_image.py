@@ -810,13 +810,14 @@ def test_a_profile_that_is_none_costs_a_cmyk_picture_nothing(tmp_path):
     assert "CMYK converted to RGB without its profile, which is damaged" in picture.notes
 
 
-def test_an_orientation_that_only_xmp_tells_stays_there(tmp_path):
-    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    for exif, told in ((None, b'"6"'), (laid([Field(0x0112, 3, 1, b"\6\0")], "<"), b'"1"')):
+@pytest.mark.parametrize("mark", [b'"', b"'"])
+def test_an_orientation_that_only_xmp_tells_stays_there(tmp_path, mark):
+    xmp = b"<x:xmpmeta><rdf:Description tiff:Orientation=" + mark + b"6" + mark + b"/></x:xmpmeta>"
+    for exif, told in ((None, b"6"), (laid([Field(0x0112, 3, 1, b"\6\0")], "<"), b"1")):
         image = Image.new("RGB", (5, 4))
         image.save(tmp_path / "a.jpg", xmp=xmp, **({"exif": b"Exif\0\0" + exif} if exif else {}))
         picture = read_image(tmp_path / "a.jpg")
-        assert told in picture.xmp
+        assert mark + told + mark in picture.xmp
         assert picture.pixels.shape == ((5, 4, 3) if exif else (4, 5, 3))
 
 
