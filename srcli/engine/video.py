@@ -123,7 +123,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             encoding = plan_encoding(source, size, job.format, choices.wishes)
             _try(encoding, job)
         tracks.append(UpscaledTrack(source, encoding))
-        notes += [label + note for note in (*encoding.notes, *hdr(source.colors.transfer))]
+        notes += [label + note for note in (*_unenlarged(source, size, job), *encoding.notes, *hdr(source.colors.transfer))]
         if source.interlaced:
             what = "deinterlaced, one frame for each" if choices.deinterlace else "upscaled as it is; --deinterlace mends it"
             notes.append(f"{label}interlaced: {what}")
@@ -139,6 +139,17 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
     told = is_sequence(job.target) and not choices.srgb
     colors = sequences.colors_kept(job.source, job.format) if told else None
     return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on, colors)
+
+
+def _unenlarged(source: Track, size: tuple[int, int], job: Job) -> list[str]:
+    """Say of a track that it is no larger afterwards."""
+    height, width = size[::-1] if source.turned else size
+    if size == (source.height, source.width):
+        done = "written" if is_sequence(job.target) else "encoded"
+        return [f"{width} x {height} px is its size already: {done} anew all the same, without the network"]
+    if size[0] <= source.height:
+        return [f"{width} x {height} px is smaller than it is: resampled, without the network"]
+    return []
 
 
 def _try(encoding: Encoding, job: Job) -> None:

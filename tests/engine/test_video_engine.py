@@ -30,7 +30,7 @@ from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers, verification
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.footprint import disks
-from srcli.media.jobs import Job
+from srcli.media.jobs import Box, Job
 from srcli.media.segments import Parts, SegmentWriter
 from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
 from srcli.models import create
@@ -508,6 +508,28 @@ def test_gray_of_unsaid_range_keeps_its_contrast(tmp_path):
     upscale_video(resizer(), plan)
     shown = decoded(tmp_path / "out.mkv")[0][24, :, 0].astype(int)
     assert np.abs(shown - ramp[0]).max() < 6
+
+
+@pytest.mark.parametrize(
+    ("target", "scale", "said"),
+    [
+        ("out.mkv", 1, ("64 x 48 px is its size already: encoded anew all the same, without the network",)),
+        ("out.mkv", Box(min_side=48), ("64 x 48 px is its size already: encoded anew all the same, without the network",)),
+        ("out.mkv", Box(width=32), ("32 x 24 px is smaller than it is: resampled, without the network",)),
+        (
+            "f_%d.png",
+            1,
+            (
+                "64 x 48 px is its size already: written anew all the same, without the network",
+                "pictures carry neither time stamps nor sound",
+            ),
+        ),
+        ("out.mkv", 2, ()),
+    ],
+)
+def test_a_video_that_is_not_enlarged_is_said(tmp_path, target, scale, said):
+    clip = make_clip(tmp_path / "clip.mkv", frames=1)
+    assert plan_video(Job(clip, tmp_path / target, target[-3:], None, scale), Choices()).notes == said
 
 
 @pytest.mark.parametrize(("numbers", "said"), [((3, 4, 7), "2 numbers"), ((3, 5, 6), "1 number")])
