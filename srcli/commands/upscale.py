@@ -226,7 +226,10 @@ def upscale(
                 _refuse_jobs(planned, format, piped=piped, received=received)
         jobs += ranks.given(planned)
         if ranks.leads:
-            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, icc=icc, voice=voice)
+            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
+            work = [job for job in jobs if not job.skip]
+            if icc != "keep" and (stream or (work and all(job.video and is_video(job.source) for job in work))):
+                voice.note(f"--icc {icc} changes nothing: videos have no colour profile")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,
@@ -270,10 +273,8 @@ def upscale(
     sum_up(tally, choice, ranks=ranks, how=writing)
 
 
-def _tell_idle(
-    jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, icc: "Icc", voice: console.Voice
-) -> None:
-    """Say which flags are of formats that no result has, or no source."""
+def _tell_idle(jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
+    """Say which flags are of formats that no result has."""
     written = {job.format for job in jobs if not job.skip}
     if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
         voice.note(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
@@ -281,8 +282,6 @@ def _tell_idle(
         voice.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
     if png_level is not None and written and "png" not in written:
         voice.note("--png-level changes nothing: no result is PNG")
-    if icc != "keep" and written and all(job.video and is_video(job.source) for job in jobs if not job.skip):
-        voice.note(f"--icc {icc} changes nothing: videos have no colour profile")
 
 
 def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:

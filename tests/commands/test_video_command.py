@@ -817,8 +817,10 @@ def test_what_a_video_loses_of_its_pictures_is_said(tmp_path):
 
 
 def test_converting_the_colours_of_a_video_is_said_to_change_nothing(tmp_path):
-    result = done(make_clip(tmp_path / "in.mp4", frames=1), "-o", tmp_path / "out.mp4", "-s", 1, "--icc", "convert-srgb")
-    assert "--icc convert-srgb changes nothing: videos have no colour profile" in result.stderr
+    clip = make_clip(tmp_path / "in.mp4", frames=1)
+    for target in (tmp_path / "out.mp4", "-"):
+        result = done(clip, "-o", target, "-s", 1, "--icc", "convert-srgb")
+        assert "--icc convert-srgb changes nothing: videos have no colour profile" in result.stderr
 
 
 # Pipes
