@@ -807,12 +807,15 @@ def test_frames_of_an_animation_keep_its_colours(tmp_path, target, flags, value)
 
 def test_what_a_video_loses_of_its_pictures_is_said(tmp_path):
     deep = photograph(24, 32).astype(np.uint16) * 257
+    usual = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for number in (1, 2):
+        write_image(Picture(deep, icc=usual), tmp_path / f"usual_{number}.png")
         write_image(Picture(deep, icc=linear()), tmp_path / f"deep_{number}.png")
         Image.fromarray(photograph(24, 32)).convert("CMYK").save(tmp_path / f"cmyk_{number}.jpg")
     result = done(tmp_path / "deep_%d.png", "-o", tmp_path / "deep.mp4", "-s", 1)
     said = "not kept, nor the colours converted: the colour profile; convert the pictures to sRGB before"
     assert result.stderr.count(said) == 1
+    assert "colour" not in done(tmp_path / "usual_%d.png", "-o", tmp_path / "usual.mp4", "-s", 1).stderr
     assert done(tmp_path / "cmyk_%d.jpg", "-o", tmp_path / "cmyk.mp4", "-s", 1).stderr.count("CMYK converted to RGB") == 1
 
 
