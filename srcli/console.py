@@ -21,6 +21,7 @@ from srcli.records import jsonable
 _aliases: dict[str, str] = {}  # what is told instead of a path
 _NO_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # which would move the cursor, or tell the terminal to do worse
 _PIPE = 240  # cells that a table in a pipe is spread over
+_LOOKED_BACK = 600.0  # seconds from which the time left is told
 # cells: what is left of a name at least, standard-video whole, as it is to be typed; what no figure of a table is longer than
 _NAME, _FIGURE = 14, 24
 
@@ -175,7 +176,9 @@ def bar(total: float, *, counted: bool = True, quiet: bool = False) -> Iterator[
     columns += [progress.TextColumn("{task.description}", markup=False), progress.BarColumn()]
     columns += [progress.TextColumn("{task.percentage:>3.0f} %"), *[progress.MofNCompleteColumn()] * counted]
     columns += [progress.TimeElapsedColumn(), progress.TextColumn("eta"), progress.TimeRemainingColumn()]
-    drawn = progress.Progress(*columns, console=_err, disable=quiet or not _err.is_terminal)
+    hidden = quiet or not _err.is_terminal
+    # a step of a large picture may take minutes: rich's own 30 s would never hold the two that tell a speed
+    drawn = progress.Progress(*columns, console=_err, disable=hidden, speed_estimate_period=_LOOKED_BACK)
     with nullcontext(drawn) if drawn.disable else drawn:
         yield Bar(drawn, total, quiet)
 

@@ -130,6 +130,16 @@ def test_a_bar_is_drawn_in_the_letters_that_stderr_has(strict):
     assert "p0.png" in err.getvalue().decode("ascii")
 
 
+def test_the_time_left_is_told_where_a_step_takes_long(monkeypatch):
+    seconds = 0.0
+    monkeypatch.setattr(console._err, "get_time", lambda: seconds)
+    with console.bar(10) as bar:
+        for done in range(1, 5):
+            seconds = 100.0 * done
+            bar.update(done)
+        assert bar._progress.tasks[0].time_remaining == 600
+
+
 def test_controls_of_a_name_or_a_card_do_not_reach_the_terminal(capsys):
     console.note("a\nb\x1b[31m.png")
     console.error("\x9b2J")

@@ -39,7 +39,7 @@ Ensemble = Annotated[bool, typer.Option("--ensemble", "--tta", help="Average 8 f
 
 
 MaxMemory = Annotated[str | None, typer.Option(help="Most memory for the process, such as 800M or 4G (with CUDA: of the GPU).")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads to compute with; by default all cores.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Threads to compute with; by default all cores.")]
 Compile = Annotated[str, typer.Option(help="Use torch.compile: on, off, or auto (on CUDA, where the work repays it).")]
 
 

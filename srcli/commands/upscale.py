@@ -20,7 +20,7 @@ from srcli.commands.weights import Weights
 from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
-from srcli.media.sniff import CONTAINERS
+from srcli.media.sniff import CONTAINERS, is_video
 from srcli.zoo import PHOTO, VIDEO, Say
 
 if TYPE_CHECKING:
@@ -227,6 +227,9 @@ def upscale(
         jobs += ranks.given(planned)
         if ranks.leads:
             _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
+            work = [job for job in jobs if not job.skip]
+            if icc != "keep" and (stream or (work and all(job.video and is_video(job.source) for job in work))):
+                voice.note(f"--icc {icc} changes nothing: videos have no colour profile")
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,

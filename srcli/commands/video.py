@@ -185,8 +185,11 @@ def upscale_stream(
     return done
 
 
-def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":
-    """Plan the videos as the flags say; flags that do not fit one raise UsageError or, unless they `refuse` all, fail it."""
+def plan(jobs: "Sequence[Job]", flags: Flags, *, srgb: bool = False, refuse: bool = True) -> "list[VideoPlan | VideoDone]":
+    """Plan the videos as the flags say; flags that do not fit one raise UsageError or, unless they `refuse` all, fail it.
+
+    `srgb`: the frames of animations are converted even where they could keep the profile.
+    """
     from srcli.engine.video import Choices, plan_videos
     from srcli.media.encoding import Wishes
     from srcli.media.numbered import is_sequence
@@ -197,7 +200,8 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, refuse: bool = True) -> "list[V
         raise UsageError("--fps is of numbered pictures and --raw: a video keeps the rate it has")
     wishes = Wishes(flags.codec, flags.crf, flags.preset, flags.pix_fmt)
     clip = Clip(*flags.span(), flags.frames)
-    return plan_videos(jobs, Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate), refuse=refuse)
+    choices = Choices(wishes, clip, flags.deinterlace, flags.resume, flags.segment, rate, srgb)
+    return plan_videos(jobs, choices, refuse=refuse)
 
 
 def agreed(plans: "Sequence[VideoPlan | VideoDone]", ranks: "Team") -> "list[VideoPlan | VideoDone]":

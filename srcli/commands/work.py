@@ -73,7 +73,7 @@ def show_plan(jobs: "list[Job]", flags: video.Flags, *, forecast: Forecast, how:
     shown = [_planned(job) for job in pictures]
     for done in shown:
         _tell(done, how.voice)
-    plans = _film_plans(jobs, flags)
+    plans = _film_plans(jobs, flags, how)
     left, lost = video.show_plans(forecast.choice, plans, how.voice, quality=how.quality)
     failures: list[Done | VideoDone] = [*(done for done in shown if done.error), *lost]
     list_failures(Tally(failures=failures))
@@ -104,7 +104,7 @@ def upscale_all(
     if ranks.leads:
         sweep({job.target.parent for job in jobs})
     with ranks.together():
-        plans = _film_plans(jobs, flags, refuse=not watching)
+        plans = _film_plans(jobs, flags, how, refuse=not watching)
     plans = video.agreed(plans, ranks)
     if not watching:
         with ranks.together():
@@ -277,9 +277,9 @@ def stills(jobs: "list[Job]") -> "list[Job]":
     return [job for job in jobs if not job.skip and not job.video]
 
 
-def _film_plans(jobs: "list[Job]", flags: video.Flags, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":
+def _film_plans(jobs: "list[Job]", flags: video.Flags, how: Writing, *, refuse: bool = True) -> "list[VideoPlan | VideoDone]":
     films = [job for job in jobs if not job.skip and job.video]
-    return video.plan(films, flags, refuse=refuse) if films else []
+    return video.plan(films, flags, srgb=how.icc == "convert-srgb", refuse=refuse) if films else []
 
 
 def _planned(job: "Job") -> "Done":

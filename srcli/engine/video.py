@@ -22,7 +22,7 @@ from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch, too_large
 from srcli.engine.upscale import Resizer, same
-from srcli.errors import BadVideo, UserError, out_of_memory
+from srcli.errors import BadVideo, UserError, counted, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media import sequences
 from srcli.media.ahead import read_ahead, write_behind
@@ -41,8 +41,9 @@ from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, che
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened
-# Of unfinished runs: where chroma lies, how long frames last, what they are compared by; those of another are not gone on with
-_FORM = 4
+# Of unfinished runs: where chroma lies, how long frames last, what they are compared by, the colours of pictures; those of
+# another are not gone on with
+_FORM = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Choices:
     resume: bool = True  # False starts anew
     segment: int = SEGMENT
     rate: Fraction = Fraction(25)  # frames a second of numbered pictures
+    srgb: bool = False  # colours are converted also where the frames of an animation could keep the profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class VideoPlan:
     choices: Choices
     notes: tuple[str, ...] = ()
     goes_on: bool = False  # with an earlier run, or is refused because that was another
+    colors: Picture | None = None  # the profile and the tags of an animation, which its frames keep
 
     @property
     def frames(self) -> int:
@@ -120,7 +123,7 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
             encoding = plan_encoding(source, size, job.format, choices.wishes)
             _try(encoding, job)
         tracks.append(UpscaledTrack(source, encoding))
-        notes += [label + note for note in (*encoding.notes, *hdr(source.colors.transfer))]
+        notes += [label + note for note in (*_unenlarged(source, size, job), *encoding.notes, *hdr(source.colors.transfer))]
         if source.interlaced:
             what = "deinterlaced, one frame for each" if choices.deinterlace else "upscaled as it is; --deinterlace mends it"
             notes.append(f"{label}interlaced: {what}")
@@ -133,7 +136,20 @@ def plan_video(job: Job, choices: Choices) -> VideoPlan:
     else:
         notes += rehearse(None if pictures else job.source, job.format, tracks)
     goes_on = choices.resume and _left(job.target) and Parts(job.target, {}).before() is not None
-    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on)
+    told = is_sequence(job.target) and not choices.srgb
+    colors = sequences.colors_kept(job.source, job.format) if told else None
+    return VideoPlan(job, video, tuple(tracks), choices, (*job.notes, *notes), goes_on, colors)
+
+
+def _unenlarged(source: Track, size: tuple[int, int], job: Job) -> list[str]:
+    """Say of a track that it is no larger afterwards."""
+    height, width = size[::-1] if source.turned else size
+    if size == (source.height, source.width):
+        done = "written" if is_sequence(job.target) else "encoded"
+        return [f"{width} x {height} px is its size already: {done} anew all the same, without the network"]
+    if size[0] <= source.height:
+        return [f"{width} x {height} px is smaller than it is: resampled, without the network"]
+    return []
 
 
 def _try(encoding: Encoding, job: Job) -> None:
@@ -163,7 +179,15 @@ def upscale_video(
         parts = Parts(job.target, _work(resizer, plan, quality) if team.leads else {}, taken=("precision",))
     # not those of a run before; as rank 0 sees it, which is the one to make the folder
     fresh = team.given(job.fresh and not (is_sequence(job.target) and parts.folder.is_dir()))
-    write = partial(sequences.write_numbered, job.target, format=job.format, quality=quality, png_level=png_level, fresh=fresh)
+    write = partial(
+        sequences.write_numbered,
+        job.target,
+        format=job.format,
+        colors=plan.colors,
+        quality=quality,
+        png_level=png_level,
+        fresh=fresh,
+    )
     with closing(parts):
         done = _Run(resizer, plan, parts, team, write, tick).made()
     return replace(done, seconds=round(time.monotonic() - started, 3), model=resizer.name)
@@ -275,7 +299,7 @@ class _Run:
             raise BadVideo(f"'{job.source}': {choices.clip.empty}")
         if is_sequence(job.target):
             self.parts.remove()
-            return ()
+            return _others(job.target, self.ends[0]["frames"])
         tracks = []
         for track, end in zip(self.plan.tracks, self.ends, strict=True):
             there = self.parts.closed(track.source.index, choices.segment)
@@ -297,8 +321,8 @@ class _Run:
 
     def _through(self, track: UpscaledTrack, sink: "_Segments | _Numbered") -> dict[str, Any]:
         """Decode, upscale and store the frames that are this rank's and not there yet."""
-        choices, job = self.plan.choices, self.plan.job
-        reader = _reader(job.source, track.source, choices.clip, deinterlace=choices.deinterlace)
+        choices = self.plan.choices
+        reader = _reader(self.plan, track.source, choices.clip, deinterlace=choices.deinterlace)
         team = self.team
 
         def wanted(number: int) -> bool:
@@ -441,17 +465,18 @@ def upscale_stream(
 
 
 def _reader(
-    source: Path, track: Track, clip: Clip, *, deinterlace: bool = False
+    plan: VideoPlan, track: Track, clip: Clip, *, deinterlace: bool = False
 ) -> VideoReader | sequences.SequenceReader | sequences.AnimationReader:
+    source = plan.job.source
     if sequences.of_pictures(source):
-        return sequences.read_pictures(source, track, clip)
+        return sequences.read_pictures(source, track, clip, srgb=plan.colors is None)
     return VideoReader(source, track, clip, deinterlace=deinterlace)
 
 
 def _precision(resizer: Resizer, plan: VideoPlan) -> Precision | None:
     """Choose by the first frame of the first track, also where a run goes on in its middle."""
     track = plan.tracks[0]
-    frame = next(_reader(plan.job.source, track.source, Clip(frames=1)).frames(), None)
+    frame = next(_reader(plan, track.source, Clip(frames=1)).frames(), None)
     chain = resizer.chain((track.source.height, track.source.width), (track.encoding.height, track.encoding.width))
     return resizer.upscalers[chain[0]].choose(frame[1].pixels) if frame and chain else None
 
@@ -502,6 +527,7 @@ def _work(resizer: Resizer, plan: VideoPlan, quality: int | None) -> dict[str, A
         "codec": [track.encoding.codec for track in plan.tracks],
         "encoder": [track.encoding.options for track in plan.tracks],
         "pix-fmt": [track.encoding.pix_fmt for track in plan.tracks],
+        "srgb": plan.colors is None,
         "quality": quality if is_sequence(plan.job.target) else None,
         "clip": [str(choices.clip.start), str(choices.clip.end), choices.clip.frames],
         "deinterlace": choices.deinterlace,
@@ -537,6 +563,15 @@ def kept(resizer: Resizer, plan: VideoPlan, quality: int | None = None) -> list[
     return [_Segments(track, parts, plan.choices.segment).kept for track in plan.tracks]
 
 
+def _others(pattern: Path, frames: int) -> tuple[str, ...]:
+    """Say which pictures of a pattern are none of this video's frames, but of a longer run before."""
+    ours = {numbered_path(pattern, number + 1) for number in range(frames)}
+    others = [path for path in numbered_there(pattern) if path not in ours]
+    what = counted(len(others), "picture")
+    first = f"'{others[0]}'" if others else ""
+    return (f"{what} of before named alike, from {first} on, stay beside the {frames} made: remove them",) * bool(others)
+
+
 def _left(target: Path) -> bool:
     """Tell whether there may be something that an earlier run did."""
     return is_sequence(target) or begun(target) or published(target)
@@ -554,9 +589,11 @@ def measured(plan: VideoPlan) -> list[Job]:
     for track in plan.tracks:
         source, encoding = track.source, track.encoding
         depth = 8 if source.depth <= 8 else 16
-        facts = Probe(source.height, source.width, 3, source.alpha, depth, plan.job.format)
+        format = encoding.codec or plan.job.format
+        facts = Probe(source.height, source.width, 3, source.alpha, depth, format)
         size = (encoding.height, encoding.width)
-        jobs.append(replace(plan.job, probe=facts, size=size, frames=_expected(source, plan.choices.clip, plan.video.seconds)))
+        frames = _expected(source, plan.choices.clip, plan.video.seconds)
+        jobs.append(replace(plan.job, format=format, probe=facts, size=size, frames=frames))
     return jobs
 
 

@@ -59,7 +59,8 @@ class Codec(NamedTuple):
     crf_option: str = "crf"
     preset: str = ""  # default
     preset_option: str = "preset"
-    presets: tuple[str, ...] = ()  # of one that tells on stderr, past every setting, that it does not know another
+    presets: tuple[str, ...] = ()  # by name: an unknown one it tells on stderr, past every setting
+    speeds: range = range(0)  # presets by number
     options: dict[str, str] = {}
     odd: bool = False  # takes odd sizes with subsampled chroma
     formats: tuple[str, ...] = ()  # where it does not encode all that it lists
@@ -75,23 +76,25 @@ _VP9_FORMATS = ("yuv420p", "yuva420p", "yuv422p", "yuv440p", "yuv444p", "gbrp")
 _X265_FORMATS = (*(f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in (420, 422, 444)), "gray")
 
 CODECS = {
-    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium", presets=_X26X_PRESETS, shape=True),
+    "libx264": Codec(("mp4", "mkv", "mov"), 18, preset="medium", presets=_X26X_PRESETS, speeds=range(10), shape=True),
     "libx265": Codec(
         ("mp4", "mkv", "mov"),
         20,
         preset="medium",
         presets=_X26X_PRESETS,
+        speeds=range(10),
         options=_QUIET,
         formats=_X265_FORMATS,
         shape=True,
     ),
-    "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8"),
+    "libsvtav1": Codec(("mp4", "mkv", "webm"), 25, 63, preset="8", speeds=range(-2, 14)),
     "libvpx-vp9": Codec(
         ("mp4", "mkv", "webm"),
         24,
         63,
         preset="4",
         preset_option="cpu-used",
+        speeds=range(-8, 9),
         options={"b": "0", "row-mt": "1"},
         odd=True,
         formats=_VP9_FORMATS,
@@ -167,8 +170,10 @@ def plan_encoding(track: Track, size: tuple[int, int], container: str, wishes: W
     if wishes.preset is not None and not codec.preset:
         raise UsageError(f"{name} has no --preset")
     preset = wishes.preset.lower() if wishes.preset and codec.presets else wishes.preset  # x264 knows Fast, x265 does not
-    if preset is not None and codec.presets and preset not in (*codec.presets, *"0123456789"):
-        raise UsageError(f"--preset of {name} is one of {', '.join(codec.presets)}, not '{wishes.preset}'")
+    known = [*codec.presets, *map(str, codec.speeds)]
+    if preset is not None and known and preset not in known:
+        said = f"one of {', '.join(codec.presets)}" if codec.presets else f"a number from {known[0]} to {known[-1]}"
+        raise UsageError(f"--preset of {name} is {said}, not '{wishes.preset}'")
     if name == "libx264":
         options |= repeatable()
     if codec.preset:
@@ -268,7 +273,7 @@ def _pix_fmt(name: str, track: Track, wanted: str | None) -> tuple[str, tuple[st
         # the first of equals would be one with less chroma or an odd layout
         found, _ = find_best_pix_fmt_of_list(known, track.pix_fmt, track.alpha)
         best = found.name if found else known[0]
-    given, source = VideoFormat(best, 2, 2), VideoFormat(track.pix_fmt, 2, 2)
+    given = VideoFormat(best, 2, 2)
     _, loss = find_best_pix_fmt_of_list([best], track.pix_fmt, track.alpha)
     lines = []
     if track.alpha and not any(component.is_alpha for component in given.components):
@@ -276,7 +281,7 @@ def _pix_fmt(name: str, track: Track, wanted: str | None) -> tuple[str, tuple[st
     depth = max(component.bits for component in given.components)
     if depth < track.depth:
         lines.append(f"{name} in {best}: {track.depth} bits reduced to {depth}")
-    if loss & PixFmtLoss.RESOLUTION and not source.is_rgb:
+    if loss & PixFmtLoss.RESOLUTION:
         lines.append(f"{best} stores less colour detail than {track.pix_fmt}")
     return best, tuple(lines)
 

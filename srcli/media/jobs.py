@@ -7,11 +7,11 @@ import re
 import string
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path, PureWindowsPath
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, OutputExists, UsageError
 from srcli.files import LONGEST, files_in
@@ -20,6 +20,9 @@ from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
 from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, fits, size_limit, suffix_of
 from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
+
+if TYPE_CHECKING:
+    from srcli.media.video import Track
 
 Exists = Literal["error", "skip", "overwrite", "rename"]
 Fit = Literal["contain", "cover"]
@@ -356,8 +359,7 @@ def _single(found: list[_Found], output: Path, *, wanted: str | None, scale: flo
     format = SUFFIXES.get(output.suffix.lower(), "")
     if format not in FORMATS and not (format == "gif" and frame_count(found[0].path) > 1):
         raise UsageError(f"cannot write '{output}': the formats are {', '.join(FORMATS)}")
-    if wanted not in (None, format):
-        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
+    _refuse_other(output, format, wanted)
     job = _job(found[0].path, output, wanted=format, scale=scale)
     _refuse_misnamed(output, [job])
     return [job]
@@ -368,6 +370,12 @@ def _is_animated(path: Path) -> bool:
         return probe(path).format in ANIMATED and frame_count(path) > 1
     except BadPicture:
         return False
+
+
+def _refuse_other(output: Path, format: str, wanted: str | None) -> None:
+    """Raise UsageError where the user named a result as another format than they asked for."""
+    if wanted not in (None, format):
+        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
 
 
 def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
@@ -381,9 +389,10 @@ def _refuse_misnamed(output: Path, jobs: list[Job]) -> None:
 
 def _numbered_jobs(found: list[_Found], pattern: Path, *, wanted: str | None, scale: float | Box) -> list[Job]:
     """Number the results: pictures each on its own, those of one pattern as they are, a video's frames as one job."""
-    format = wanted or SUFFIXES.get(pattern.suffix.lower(), "")
+    format = SUFFIXES.get(pattern.suffix.lower(), "")
     if format not in FORMATS:
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
+    _refuse_other(pattern, format, wanted)
     if len(found) == 1 and (sniff.is_video(found[0].path) or (found[0].number is None and _is_animated(found[0].path))):
         film = Job(found[0].path, pattern, format, None, scale, video=True)
         _refuse_misnamed(pattern, [film])
@@ -407,8 +416,7 @@ def _single_video(source: Path, output: Path, *, wanted: str | None, scale: floa
         numbered = f"; numbered pictures: '{output.with_name(f'{output.stem}_%05d{output.suffix}')}'" if still else ""
         containers = ", ".join(dict.fromkeys(sniff.CONTAINERS.values()))
         raise UsageError(f"cannot write '{output}': a video becomes {containers}{numbered}")
-    if wanted not in (None, format):
-        raise UsageError(f"'{output}' is {format}, but the format asked for is {wanted}")
+    _refuse_other(output, format, wanted)
     return Job(source, output, format, None, scale, video=True)
 
 
@@ -421,7 +429,7 @@ def _video_job(source: Path, target: Path, *, wanted: str | None, scale: float |
     if sniff.CONTAINERS.get(target.suffix.lower()) != container:
         target = _with_suffix(target, source, sniff.suffix_of(container))
     if name:
-        target = target.with_name(name.name(source.stem, target.suffix, scale, None))
+        target = target.with_name(name.name(source.stem, target.suffix, scale, _film_facts(source)))
     return Job(source, target, container, None, scale, notes=notes, video=True)
 
 
@@ -556,13 +564,25 @@ def _sides(job: Job) -> tuple[int, int] | None:
     """Return the height and width of a source, of a video those of its first track; None where it cannot be read."""
     if not job.video:
         return (job.probe.height, job.probe.width) if job.probe else None
+    track = _first_track(job.source)
+    return (track.height, track.width) if track else None
+
+
+def _first_track(film: Path) -> "Track | None":
     from srcli.media.video import probe_video  # PyAV, for videos only
 
-    try:
-        track = probe_video(job.source).tracks[0]
-    except BadVideo:
+    with suppress(BadVideo):
+        return probe_video(film).tracks[0]
+    return None
+
+
+def _film_facts(film: Path) -> Probe | None:
+    """Return what a film's header tells for the name of its result: the size as it is shown."""
+    track = _first_track(film)
+    if track is None:
         return None
-    return track.height, track.width
+    height, width = (track.width, track.height) if track.turned else (track.height, track.width)
+    return Probe(height, width, 3, track.alpha, track.depth, track.codec)
 
 
 def _resolved(path: Path) -> str:

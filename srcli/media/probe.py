@@ -43,6 +43,9 @@ PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 2**28)
 GRAY = ("1", "L", "LA", "La", "I;16", "F")  # modes of Pillow without colour
 
 
+_CUT = r"truncated|end of file|\(chunk b'\w{0,3}'\)"  # what reasons say of data that end early; a PNG's chunks have 4 letters
+
+
 class Probe(NamedTuple):
     """What the header of a picture says; the size is that of the upright picture."""
 
@@ -103,7 +106,10 @@ def reading(path: Path) -> Iterator[None]:
         reason = first_line(error)
         if isinstance(error, NotImplementedError) or reason.startswith("Unsupported "):  # of Pillow, of a DDS or BMP
             raise BadPicture(f"'{path}' is of a kind that srcli cannot read; convert it to PNG first: {reason}") from error
-        truncated = re.search("truncated|end of file", reason, re.IGNORECASE) or isinstance(error, EOFError | struct.error)
+        short = any(
+            isinstance(each, EOFError | struct.error) for each in (error, error.__cause__)
+        )  # Pillow puts it into its own
+        truncated = short or re.search(_CUT, reason, re.IGNORECASE)
         raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 
 

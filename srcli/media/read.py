@@ -114,7 +114,7 @@ def carried(file: BinaryIO, header: Header) -> Picture:
         pixels=np.empty((0, facts.width, facts.channels), _DTYPES[facts.depth]),
         icc=icc,
         exif=exif and patched(exif, {ExifTags.Base.Orientation: 1}),
-        xmp=re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", xmp) if xmp and turned > 1 else xmp,
+        xmp=re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", xmp) if xmp and turned > 1 else xmp,
         dpi=dpi[::-1] if dpi and turned >= 5 else dpi,
         iptc=iptc,
         text=text_of(image),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,16 +11,17 @@ import numpy as np
 
 from srcli.errors import BadPicture, BadVideo, counted
 from srcli.media.animation import ANIMATED, Animation, read_animation
-from srcli.media.color import TRANSFERS
-from srcli.media.formats import kind_of
+from srcli.media.color import TRANSFERS, to_srgb
+from srcli.media.formats import FORMATS, kind_of
 from srcli.media.numbered import is_sequence, numbered, numbered_path, numbers_missing
-from srcli.media.picture import Picture
+from srcli.media.picture import Array, Picture
 from srcli.media.pixels import reduced
 from srcli.media.read import read_image
 from srcli.media.video import BT709, LIMITED, UNSPECIFIED, Clip, Colors, Timed, Track, Video
-from srcli.media.write import fitted, write_image
+from srcli.media.write import fitted, named, uncarried, write_image
 
 _PRIMARIES = {9: "BT.2020"}  # code points of H.273 with which values look wrong where sRGB is taken for granted
+_BESIDES = ("exif", "xmp", "dpi", "iptc", "text")  # what a picture carries that no colour depends on
 _TICKS = 1000  # of one frame's time, so that a rate such as 30000/1001 has whole ticks
 _SHORTEST, _USUAL = 10, 100  # ms: frames of no more than the first are shown by browsers for the second
 
@@ -82,9 +84,9 @@ def _timed(animation: Animation) -> list[Timed]:
     return frames
 
 
-def read_pictures(source: Path, track: Track, clip: Clip) -> "SequenceReader | AnimationReader":
-    """Open what `probe_pictures` described."""
-    return (SequenceReader if is_sequence(source) else AnimationReader)(source, track, clip)
+def read_pictures(source: Path, track: Track, clip: Clip, *, srgb: bool = True) -> "SequenceReader | AnimationReader":
+    """Open what `probe_pictures` described; `srgb`: its colours are converted to sRGB, which frames are taken for."""
+    return (SequenceReader if is_sequence(source) else AnimationReader)(source, track, clip, srgb=srgb)
 
 
 class AnimationReader:
@@ -93,20 +95,35 @@ class AnimationReader:
     damage: tuple[str, ...] = ()
     anew: tuple[Fraction, ...] = ()
 
-    def __init__(self, path: Path, track: Track, clip: Clip) -> None:
+    def __init__(self, path: Path, track: Track, clip: Clip, *, srgb: bool) -> None:
         animation = _animation(path)
-        self.notes = animation.still.notes
+        self._still, self._srgb = animation.still, srgb
+        self._told = dict.fromkeys(animation.still.notes)
         first, last = (None if time is None else time * 1000 for time in (clip.start, clip.end))
         frames = [frame for frame in _timed(animation) if frame.pts >= (first or 0) and (last is None or frame.pts < last)]
         self._frames = frames[: clip.frames]
         self._alpha = track.alpha
         self.count = len(self._frames)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was lost of the frames that were read."""
+        return tuple(self._told)
+
     def frames(self, wanted: Callable[[int], bool] = lambda number: True) -> Iterator[tuple[int, Timed]]:
         """Yield the frames that are wanted."""
         for number, frame in enumerate(self._frames):
             if wanted(number):
-                yield number, frame if self._alpha else frame._replace(alpha=None)
+                shown = self._shown(frame.pixels) if self._srgb else frame.pixels
+                yield number, frame._replace(pixels=shown, alpha=frame.alpha if self._alpha else None)
+
+    def _shown(self, pixels: Array) -> Array:
+        icc = self._still.icc
+        gray = icc is not None and icc[16:20] == b"GRAY"  # of frames that are colour
+        given = Picture(pixels[..., :1] if gray else pixels, icc=icc, chunks=self._still.chunks)
+        picture, said = _as_srgb(given)
+        self._told |= dict.fromkeys(said)
+        return np.repeat(picture.pixels, 3, axis=2) if gray else picture.pixels
 
 
 class SequenceReader:
@@ -115,8 +132,9 @@ class SequenceReader:
     damage: tuple[str, ...] = ()
     anew: tuple[Fraction, ...] = ()
 
-    def __init__(self, pattern: Path, track: Track, clip: Clip) -> None:
-        self.track, self._pattern = track, pattern
+    def __init__(self, pattern: Path, track: Track, clip: Clip, *, srgb: bool) -> None:
+        self.track, self._pattern, self._srgb = track, pattern, srgb
+        self._told = dict[str, None]()
         files = numbered(pattern)
         first = math.ceil(clip.start * track.rate)
         last = len(files) if clip.end is None else math.ceil(clip.end * track.rate)
@@ -128,7 +146,8 @@ class SequenceReader:
     @property
     def notes(self) -> tuple[str, ...]:
         """Say what was lost of the pictures that were read."""
-        lines = [f"alpha is lost of {counted(self._flattened, 'picture')}: the first has none"] * (self._flattened > 0)
+        lines = list(self._told)
+        lines += [f"alpha is lost of {counted(self._flattened, 'picture')}: the first has none"] * (self._flattened > 0)
         if missing := numbers_missing(self._pattern, self._files):
             lines.append(
                 f"{counted(missing, 'number')} missing between the first and the last: the frames follow without a pause"
@@ -149,12 +168,38 @@ class SequenceReader:
         height, width, channels = picture.pixels.shape
         if (height, width) != (self.track.height, self.track.width):
             raise BadVideo(f"'{path}' has {width} x {height} px, the first picture {self.track.width} x {self.track.height}")
+        self._told |= dict.fromkeys(picture.notes)
+        if self._srgb:
+            picture, said = _as_srgb(picture)
+            self._told |= dict.fromkeys(said)
         self._flattened += picture.alpha is not None and not self.track.alpha
         pixels, alpha = picture.pixels, picture.alpha
         if pixels.dtype == np.float32:
             pixels, alpha = reduced(pixels, 16), None if alpha is None else reduced(alpha, 16)
         pixels = np.repeat(pixels, 3, axis=2) if channels == 1 else pixels
         return Timed(pixels, alpha, (self._first + number) * _TICKS, _TICKS)
+
+
+def _as_srgb(picture: Picture) -> tuple[Picture, list[str]]:
+    """Convert the colours of a picture to sRGB; say what became of them, unless they were sRGB."""
+    eight = picture if picture.pixels.dtype == np.uint8 else replace(picture, pixels=reduced(picture.pixels, 8))
+    shown = to_srgb(eight)
+    changed = not np.array_equal(shown.pixels, eight.pixels)
+    if changed and eight is picture:
+        return shown, ["colours converted to sRGB through the profile, which is not kept"]
+    lost = uncarried(picture if changed else shown, _BESIDES)
+    line = f"not kept, nor the colours converted: {named(lost, picture)}; convert the pictures to sRGB before"
+    return picture, [line] * bool(lost)
+
+
+def colors_kept(source: Path, format: str) -> Picture | None:
+    """Return the profile and the tags that tell the colours of an animation, where its frames keep them all as pictures."""
+    if not of_pictures(source):
+        return None
+    still = _animation(source).still
+    colors = Picture(np.empty((0, 0, 3), np.uint8), icc=still.icc, chunks=still.chunks)
+    gray = still.icc is not None and still.icc[16:20] == b"GRAY"  # the frames are colour
+    return None if gray or uncarried(colors, FORMATS[format].carries.split()) else colors
 
 
 def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
@@ -169,8 +214,17 @@ def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:
 
 
 def write_numbered(
-    pattern: Path, number: int, frame: Timed, format: str, *, quality: int | None, png_level: int, fresh: bool
+    pattern: Path,
+    number: int,
+    frame: Timed,
+    format: str,
+    *,
+    colors: Picture | None,
+    quality: int | None,
+    png_level: int,
+    fresh: bool,
 ) -> None:
-    """Write one frame; numbers begin at 1, as FFmpeg's do."""
+    """Write one frame, in the `colors` of a source that tells them; numbers begin at 1, as FFmpeg's do."""
     path = numbered_path(pattern, number + 1)
-    write_image(Picture(frame.pixels, frame.alpha), path, format=format, quality=quality, png_level=png_level, fresh=fresh)
+    picture = replace(colors or Picture(frame.pixels), pixels=frame.pixels, alpha=frame.alpha)
+    write_image(picture, path, format=format, quality=quality, png_level=png_level, fresh=fresh)

@@ -1168,3 +1168,9 @@ def test_textures_keep_their_colour_under_alpha(tmp_path):
     assert (kept.exit_code, "made up" in kept.stderr) == (0, False)
     small = np.asarray(Image.open(tmp_path / "kept.png").convert("RGB").resize((40, 30), Image.Resampling.BOX))
     assert np.abs(small.astype(int) - pixels[..., :3]).mean() < 8
+
+
+def test_more_threads_than_any_processor_has_are_a_slip_of_the_hand(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "a.png")
+    result = upscale(tmp_path / "a.png", "--threads", 1025)
+    assert (result.exit_code, "less than or equal to 1024" in result.stderr) == (2, True)

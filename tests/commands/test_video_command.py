@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from srcli.engine import video as engine
 from srcli.engine.distributed import Team
@@ -24,11 +25,19 @@ from srcli.media.animation import Animation, Frame, read_animation, write_animat
 from srcli.media.picture import Picture
 from srcli.media.segments import Parts
 from srcli.media.video import VideoReader, probe_video
+from srcli.media.write import write_image
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph
 from tests.program import Result, srcli, upscale
 
 WORDS = [(0, 200, "Hallo"), (200, 400, "Welt")]
+
+
+def linear() -> bytes:
+    """Make a colour profile like sRGB's whose values are proportional to light."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    at = srgb.index(b"para\0\0\0\0\0\3") + 12  # a curve (a x + b)^g, c x below d
+    return srgb[:at] + struct.pack(">5i", 65536, 65536, 0, 65536, 0) + srgb[at + 20 :]
 
 
 def done(*arguments: object) -> Result:
@@ -533,7 +542,7 @@ def test_a_video_that_another_process_finished_meanwhile_is_not_begun(tmp_path, 
     real = engine.plan_videos
     with monkeypatch.context() as patch:
         patch.setattr(engine, "plan_videos", lambda *a, **k: (real(*a, **k), out.write_text("another process's"))[0])
-        patch.setattr(engine._Run, "compute", lambda *_: pytest.fail("computed for nothing"))
+        patch.setattr(engine._Run, "_compute", lambda *_: pytest.fail("computed for nothing"))
         result = upscale(clip, "-o", out, "-s", 2, "--exists", exists)
     assert result.exit_code == (1 if exists == "error" else 0)
     said = "another run had finished it" if exists == "skip" else "a file of that name appeared meanwhile and stays"
@@ -733,6 +742,14 @@ def test_numbered_pictures_that_are_there_are_skipped_or_left_beside(tmp_path):
     assert [(tmp_path / name).read_bytes() == b"mine" for name in names] == [True, False, False, True]
 
 
+def test_pictures_that_an_earlier_run_leaves_beside_the_new_ones_are_said(tmp_path):
+    for number in (1, 2, 3, 4):
+        (tmp_path / f"f_{number}.png").write_text("of before")
+    result = done(make_clip(tmp_path / "in.mp4", frames=2), "-o", tmp_path / "f_%d.png", "-s", 1, "--exists", "overwrite")
+    left = f"2 pictures of before named alike, from '{tmp_path / 'f_3.png'}' on, stay beside the 2 made: remove them"
+    assert f"in.mp4: {left}\n" in result.stderr
+
+
 def test_numbered_pictures_are_packed_as_asked(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", frames=1)
     done(clip, "-o", tmp_path / "loose_%d.png", "-s", 1, "--png-level", 0)
@@ -758,6 +775,55 @@ def test_pictures_whose_alpha_is_lost_are_said(tmp_path):
         Image.fromarray(shown).save(tmp_path / f"f_{number}.png")
     result = done(tmp_path / "f_%d.png", "-o", tmp_path / "out.mkv", "-s", 1)
     assert "alpha is lost of 2 pictures: the first has none" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["f_%d.png", "f.png"])
+def test_the_colours_of_pictures_are_those_of_the_video(tmp_path, name):
+    icc, gray = linear(), np.full((24, 32, 3), 60, np.uint8)
+    images = [Image.fromarray(gray + i) for i in range(2)]
+    if "%" in name:
+        for number, image in enumerate(images):
+            image.save(tmp_path / f"f_{number}.png", icc_profile=icc)
+    else:
+        images[0].save(tmp_path / name, save_all=True, append_images=images[1:], duration=40, icc_profile=icc)
+    result = done(tmp_path / name, "-o", tmp_path / "out.mkv", "-s", 1, "--codec", "ffv1")
+    assert np.abs(decoded(tmp_path / "out.mkv")[0].astype(int) - 132).max() < 3  # 60 of 255, linear, is 132 in sRGB
+    assert result.stderr.count("colours converted to sRGB through the profile, which is not kept") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "value"),
+    [("out_%d.png", (), 60), ("out_%d.png", ("--icc", "convert-srgb"), 132), ("out_%d.bmp", (), 132)],
+)
+def test_frames_of_an_animation_keep_its_colours(tmp_path, target, flags, value):
+    images = [Image.fromarray(np.full((24, 32, 3), 60 + i, np.uint8)) for i in range(2)]
+    images[0].save(tmp_path / "f.png", save_all=True, append_images=images[1:], duration=40, icc_profile=linear())
+    result = done(tmp_path / "f.png", "-o", tmp_path / target, "-s", 1, *flags)
+    with Image.open(tmp_path / target.replace("%d", "1")) as image:
+        assert np.abs(np.asarray(image).astype(int) - value).max() < 3
+        assert bool(image.info.get("icc_profile")) == (value == 60)
+    assert ("colours converted to sRGB" in result.stderr) == (value == 132)
+
+
+def test_what_a_video_loses_of_its_pictures_is_said(tmp_path):
+    deep = photograph(24, 32).astype(np.uint16) * 257
+    usual = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for number in (1, 2):
+        write_image(Picture(deep, icc=usual), tmp_path / f"usual_{number}.png")
+        write_image(Picture(deep, icc=linear()), tmp_path / f"deep_{number}.png")
+        Image.fromarray(photograph(24, 32)).convert("CMYK").save(tmp_path / f"cmyk_{number}.jpg")
+    result = done(tmp_path / "deep_%d.png", "-o", tmp_path / "deep.mp4", "-s", 1)
+    said = "not kept, nor the colours converted: the colour profile; convert the pictures to sRGB before"
+    assert result.stderr.count(said) == 1
+    assert "colour" not in done(tmp_path / "usual_%d.png", "-o", tmp_path / "usual.mp4", "-s", 1).stderr
+    assert done(tmp_path / "cmyk_%d.jpg", "-o", tmp_path / "cmyk.mp4", "-s", 1).stderr.count("CMYK converted to RGB") == 1
+
+
+def test_converting_the_colours_of_a_video_is_said_to_change_nothing(tmp_path):
+    clip = make_clip(tmp_path / "in.mp4", frames=1)
+    for target in (tmp_path / "out.mp4", "-"):
+        result = done(clip, "-o", target, "-s", 1, "--icc", "convert-srgb")
+        assert "--icc convert-srgb changes nothing: videos have no colour profile" in result.stderr
 
 
 # Pipes

@@ -29,7 +29,8 @@ from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, 
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers, verification
 from srcli.media.encoding import CODECS, Wishes
-from srcli.media.jobs import Job
+from srcli.media.footprint import disks
+from srcli.media.jobs import Box, Job
 from srcli.media.segments import Parts, SegmentWriter
 from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
 from srcli.models import create
@@ -509,6 +510,28 @@ def test_gray_of_unsaid_range_keeps_its_contrast(tmp_path):
     assert np.abs(shown - ramp[0]).max() < 6
 
 
+@pytest.mark.parametrize(
+    ("target", "scale", "said"),
+    [
+        ("out.mkv", 1, ("64 x 48 px is its size already: encoded anew all the same, without the network",)),
+        ("out.mkv", Box(min_side=48), ("64 x 48 px is its size already: encoded anew all the same, without the network",)),
+        ("out.mkv", Box(width=32), ("32 x 24 px is smaller than it is: resampled, without the network",)),
+        (
+            "f_%d.png",
+            1,
+            (
+                "64 x 48 px is its size already: written anew all the same, without the network",
+                "pictures carry neither time stamps nor sound",
+            ),
+        ),
+        ("out.mkv", 2, ()),
+    ],
+)
+def test_a_video_that_is_not_enlarged_is_said(tmp_path, target, scale, said):
+    clip = make_clip(tmp_path / "clip.mkv", frames=1)
+    assert plan_video(Job(clip, tmp_path / target, target[-3:], None, scale), Choices()).notes == said
+
+
 @pytest.mark.parametrize(("numbers", "said"), [((3, 4, 7), "2 numbers"), ((3, 5, 6), "1 number")])
 def test_numbers_that_are_missing_are_said(tmp_path, numbers, said):
     for number in numbers:
@@ -644,6 +667,16 @@ def test_a_second_track_that_does_not_decode_is_said_and_left_out(tmp_path, fram
     done = run(clip, tmp_path / "out.mkv")
     assert done.notes == ("stream 1 (video, h264) has no frame to upscale, and is left out",)
     assert held(tmp_path / "out.mkv").kinds == ["video"]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "ffv1"])
+def test_a_video_takes_a_third_to_all_of_the_disk_that_was_estimated(tmp_path, codec):
+    job = Job(make_clip(tmp_path / "clip.mkv", frames=12, panning=True), tmp_path / "out.mkv", "mkv", None, 2)
+    plan = plan_video(job, Choices(Wishes(codec=codec)))
+    upscale_video(resizer(), plan)
+    (disk,) = disks(measured(plan))
+    taken = 2 * job.target.stat().st_size  # with the segments that it was joined from
+    assert taken < disk.needed < 3 * taken
 
 
 def test_a_disk_that_fills_up_while_mkv_is_joined_is_said_in_one_line(tmp_path):

@@ -441,6 +441,9 @@ REFUSED = {
     "half a png": (packed("PNG")[:3000], "is truncated"),
     "the beginning of a jpeg": (packed("JPEG")[:100], "is truncated"),
     "the beginning of a tiff": (b"II*\0", "is truncated"),
+    "a png that ends in the length of its first chunk": (packed("PNG")[:10], "is truncated"),
+    "a png that ends in the name of its first chunk": (packed("PNG")[:14], "is truncated"),
+    "a png that ends in the checksum of its first chunk": (packed("PNG")[:30], "is truncated"),
     "a png without end": (packed("PNG")[:-12], "is truncated"),
     "half a jpeg": (packed("JPEG")[:1500], "is truncated"),
     "half a bmp": (packed("BMP")[:1500], "is truncated"),
@@ -810,13 +813,14 @@ def test_a_profile_that_is_none_costs_a_cmyk_picture_nothing(tmp_path):
     assert "CMYK converted to RGB without its profile, which is damaged" in picture.notes
 
 
-def test_an_orientation_that_only_xmp_tells_stays_there(tmp_path):
-    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    for exif, told in ((None, b'"6"'), (laid([Field(0x0112, 3, 1, b"\6\0")], "<"), b'"1"')):
+@pytest.mark.parametrize("mark", [b'"', b"'"])
+def test_an_orientation_that_only_xmp_tells_stays_there(tmp_path, mark):
+    xmp = b"<x:xmpmeta><rdf:Description tiff:Orientation=" + mark + b"6" + mark + b"/></x:xmpmeta>"
+    for exif, told in ((None, b"6"), (laid([Field(0x0112, 3, 1, b"\6\0")], "<"), b"1")):
         image = Image.new("RGB", (5, 4))
         image.save(tmp_path / "a.jpg", xmp=xmp, **({"exif": b"Exif\0\0" + exif} if exif else {}))
         picture = read_image(tmp_path / "a.jpg")
-        assert told in picture.xmp
+        assert mark + told + mark in picture.xmp
         assert picture.pixels.shape == ((5, 4, 3) if exif else (4, 5, 3))
 
 

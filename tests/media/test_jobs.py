@@ -191,6 +191,12 @@ def test_the_frames_of_an_animation_are_numbered():
     assert targets("a.tif", output="f_%d.png") == ["f_1.png"]  # of whose pages the first is read
 
 
+@pytest.mark.parametrize(("scale", "named"), [(2, "64x48_2.mkv"), (Box(long_side=96), "96x72_3.mkv")])
+def test_a_video_is_named_by_the_size_it_gets(scale, named):
+    clip = make_clip(Path("clip.mkv"), frames=1, height=24, width=32)
+    assert targets(str(clip), scale=scale, name=Naming("{width}x{height}_{scale}{ext}", "rfdn")) == [named]
+
+
 def test_numbered_pictures_do_not_become_one():
     picture("f_1.png"), picture("f_2.png")
     with pytest.raises(UsageError) as caught:
@@ -275,6 +281,12 @@ REFUSED = {
         {"output": "b.png", "format": "webp"},
         UsageError,
         "'b.png' is png, but the format asked for is webp",
+    ),
+    "numbers against format": (
+        ["a.png", "a.jpg"],
+        {"output": "f_%d.png", "format": "jpg"},
+        UsageError,
+        "'f_%d.png' is png, but the format asked for is jpeg",
     ),
     "an output that cannot be written": (["a.png"], {"output": "b.heic"}, UsageError, None),
     "a file as folder": (["a.png"], {"output": "notes"}, BadFolder, "cannot write to 'notes': 'notes' is not a folder"),

@@ -123,6 +123,8 @@ def test_a_shape_of_the_pixels_that_is_lost_is_said(codec, container, kept):
         ("mov", Wishes("prores_ks", preset="fast"), "prores_ks has no --preset"),
         ("mp4", Wishes(preset="quick"), "--preset of libx264 is one of ultrafast, .*, placebo, not 'quick'"),
         ("mkv", Wishes("libx265", preset="16"), "--preset of libx265 is one of ultrafast, .*, placebo, not '16'"),
+        ("webm", Wishes(preset="slow"), "--preset of libvpx-vp9 is a number from -8 to 8, not 'slow'"),
+        ("mkv", Wishes("libsvtav1", preset="14"), "--preset of libsvtav1 is a number from -2 to 13, not '14'"),
         ("mp4", Wishes(pix_fmt="rgb24"), "--pix-fmt of libx264 is one of yuv420p"),
     ],
 )
@@ -137,8 +139,14 @@ def test_the_case_of_a_preset_does_not_matter():
 
 
 def test_an_encoder_that_refuses_says_what_it_was_given():
-    with pytest.raises(BadVideo, match=r"libvpx-vp9 refuses 128 x 96 px yuv420p \(.*cpu-used quick.*\)"):
-        Encoder(plan_encoding(track(), (96, 128), "webm", Wishes(preset="quick")))
+    with pytest.raises(BadVideo, match=r"libvpx-vp9 refuses 128 x 96 px yuv420p \(cpu-used quick\)"):
+        Encoder(replace(plan_encoding(track(), (96, 128), "webm", Wishes()), options={"cpu-used": "quick"}))
+
+
+@pytest.mark.parametrize(("pix_fmt", "codec"), [("bgra", "libvpx-vp9"), ("gbrp", "libsvtav1"), ("yuv444p", "libsvtav1")])
+def test_colour_stored_at_half_the_size_is_said(pix_fmt, codec):
+    plan = plan_encoding(track(pix_fmt), (96, 128), "mkv", Wishes(codec))
+    assert f"{plan.pix_fmt} stores less colour detail than {pix_fmt}" in plan.notes
 
 
 def test_odd_sizes_are_made_even_where_chroma_is_halved():
