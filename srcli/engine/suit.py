@@ -37,7 +37,7 @@ class Choice:
         header = self.of(job)
         if PHOTO not in self.kinds or header is not self.plain:
             return header, ()
-        quality = _first_coded(job.first, _changed(job.first)) if job.first else coded_before(pixels)
+        quality = file_coded_before(job.first) if job.first else coded_before(pixels)
         if quality is None:
             return header, ()
         if job.first not in (None, job.source):
@@ -97,9 +97,13 @@ def _first_facts(path: Path, changed: int) -> Probe | None:
     return None
 
 
+def file_coded_before(path: Path) -> int | None:
+    """Return what `coded_before` says of a picture's file, which is read once as long as it does not change."""
+    return _coded_before(path, _changed(path))
+
+
 @cache
-def _first_coded(path: Path, changed: int) -> int | None:
-    """Read the first of numbered pictures once for all of them, as long as it does not change."""
+def _coded_before(path: Path, changed: int) -> int | None:
     with suppress(UserError):
         if strips := open_strips(path):
             with strips:
