@@ -533,7 +533,7 @@ def test_a_video_that_another_process_finished_meanwhile_is_not_begun(tmp_path, 
     real = engine.plan_videos
     with monkeypatch.context() as patch:
         patch.setattr(engine, "plan_videos", lambda *a, **k: (real(*a, **k), out.write_text("another process's"))[0])
-        patch.setattr(engine._Run, "compute", lambda *_: pytest.fail("computed for nothing"))
+        patch.setattr(engine._Run, "_compute", lambda *_: pytest.fail("computed for nothing"))
         result = upscale(clip, "-o", out, "-s", 2, "--exists", exists)
     assert result.exit_code == (1 if exists == "error" else 0)
     said = "another run had finished it" if exists == "skip" else "a file of that name appeared meanwhile and stays"
