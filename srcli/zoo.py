@@ -240,7 +240,7 @@ def automatic(reference: str) -> str | None:
 
 def automatic_name(reference: str) -> str:
     """Return the name that has weights chosen for each file and those of `reference` for clean pictures."""
-    return AUTO if reference == DEFAULT else f"{reference}-{AUTO}"
+    return AUTO if reference.lower() == DEFAULT else f"{reference}-{AUTO}"
 
 
 def name_of(reference: str) -> str:

@@ -242,7 +242,7 @@ def test_auto_stands_for_the_default_and_behind_a_name_for_that(tmp_path, monkey
         assert zoo.automatic(name) == plain
     for name in ("rfdn", "rfdn-photo", "automatic", "hf:me/nets-auto", "./auto"):
         assert zoo.automatic(name) is None
-    assert [zoo.automatic_name(name) for name in ("rfdn", "mfdn")] == ["auto", "mfdn-auto"]
+    assert [zoo.automatic_name(name) for name in ("rfdn", "RFDN", "mfdn")] == ["auto", "auto", "mfdn-auto"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "auto").write_bytes(b"weights")
     assert (zoo.automatic("auto"), zoo.automatic("./auto")) == ("rfdn", None)

@@ -1,7 +1,7 @@
 """srcli compare: a picture through several networks, on a page with a slider."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from srcli.commands.outputs import PAGE, check_output
 from srcli.commands.video import parse_time
 from srcli.errors import BadPicture, UsageError
 from srcli.files import write_text
-
-if TYPE_CHECKING:
-    from srcli.media.picture import Array
 
 
 def compare(
@@ -72,8 +69,7 @@ def compare(
     wanted = parse_box(crop, "--crop") if crop else None
     still = read_still(source, moment)
     made = hr and hr.resolve() == source.resolve()  # LR from it, which nothing compressed
-    pixels = None if moves else still.pixels
-    taken = models or [zoo.DEFAULT if made else _suited(source, pixels, scale or zoo.DEFAULT_SCALE, offline=offline)]
+    taken = models or [zoo.DEFAULT if made else _suited(source, scale or zoo.DEFAULT_SCALE, offline=offline, moves=moves)]
     networks = zoo.open_models([name for name in taken if name != BASELINE], scale, offline=offline, say=console.note)
     factor = options.common_scale(networks) if networks else scale or zoo.DEFAULT_SCALE
     names = [BASELINE, *short_names([BASELINE, *networks, "HR"])[1:-1]]  # no model is taken for either of these
@@ -101,16 +97,19 @@ def compare(
         console.note(f"a part of it: --crop {','.join(map(str, part))}")
 
 
-def _suited(source: Path, pixels: "Array | None", scale: int, *, offline: bool) -> str:
-    """Return the weights that srcli upscale takes, where they ship at its scale, for a picture, or a video, of no `pixels`."""
-    from srcli.engine.suit import coded_before, kind_of
+def _suited(source: Path, scale: int, *, offline: bool, moves: bool) -> str:
+    """Return the weights that srcli upscale takes, where they ship at that scale, for a picture or, if it `moves`, a video."""
+    from srcli.engine.suit import file_coded_before, kind_of
     from srcli.media.jobs import Job
     from srcli.media.probe import probe
 
-    job = Job(source, source, "", None if pixels is None else probe(source), scale, video=pixels is None)
-    kind = kind_of(job) or (zoo.PHOTO if pixels is not None and coded_before(pixels) else "")
+    job = Job(source, source, "", None if moves else probe(source), scale, video=moves)
+    kind = kind_of(job) or (zoo.PHOTO if not moves and file_coded_before(source) else "")
     name = zoo.suited(zoo.DEFAULT, kind) or zoo.DEFAULT
-    return name if scale in zoo.scales_of(name, offline=offline, say=console.note) else zoo.DEFAULT
+    if scale in zoo.scales_of(name, offline=offline, say=console.note):
+        return name
+    console.note(f"srcli upscale takes {name}, which is not there at x{scale}: {zoo.DEFAULT} is compared")
+    return zoo.DEFAULT
 
 
 def _check_files(source: Path, hr: Path | None, target: Path) -> None:

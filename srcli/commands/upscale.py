@@ -214,7 +214,7 @@ def upscale(
             recursive=recursive,
             format=format,
             suffix=suffix,
-            name=Naming(name, Path(model or weights.plain).stem) if name is not None else None,
+            name=Naming(name, Path(weights.named).stem) if name is not None else None,
             exists=exists,
             say=cache(voice.note),  # once: --watch plans at every arrival
             warn=console.note,

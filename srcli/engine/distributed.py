@@ -18,14 +18,16 @@ import torch.distributed as dist
 # of gloo then outlive `destroy_process_group`, and one that drops a tensor while the interpreter ends aborts the process.
 import torch.distributed.nn.functional
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import _abort_process_group
+from torch.distributed.distributed_c10d import Store, _abort_process_group
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from srcli.engine.device import pick_device
-from srcli.errors import UsageError, UserError
+from srcli.errors import UsageError, UserError, first_line
 
 # A rank that dies is noticed at once; others are waited for this long: in training for rank 0's validation
 PATIENCE, ENDLESS = timedelta(hours=6), timedelta(days=365)
+_MEETING = timedelta(minutes=10)  # until all are there
 
 _ALONE = "torchrun sets it right, and for one process: unset RANK and WORLD_SIZE"
 
@@ -160,6 +162,19 @@ def team(device: str, patience: timedelta = PATIENCE) -> Iterator[Team]:
         raise
 
 
+def _met() -> Store:
+    """Return what the ranks find each other by, once all are there; raise UserError where they cannot meet."""
+    try:
+        store: Store = next(rendezvous("env://", timeout=_MEETING))[0]
+    except (dist.DistError, ValueError) as error:
+        address, port = (os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT"))
+        advice = "start them all, with the address of rank 0 and a port that is free there"
+        raise UserError(
+            f"the ranks do not meet at MASTER_ADDR={address} and MASTER_PORT={port}; {advice} ({first_line(error)})"
+        ) from error
+    return store
+
+
 @contextmanager
 def _joined(device: str, patience: timedelta, rank: int, world: int) -> Iterator[Team]:
     if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
@@ -177,7 +192,10 @@ def _joined(device: str, patience: timedelta, rank: int, world: int) -> Iterator
     if where.type == "cuda":
         where = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(where)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=patience)
+    store = _met()
+    store.set_timeout(patience)
+    backend = "cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=patience)
     try:
         yield Team(rank, world, where)
     except BaseException:

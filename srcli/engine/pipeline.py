@@ -20,14 +20,13 @@ from srcli.engine.edges import edges
 from srcli.engine.journal import Account, Journal, digest
 from srcli.engine.likeness import likeness, nearness
 from srcli.engine.runner import Work
-from srcli.engine.suit import Choice
+from srcli.engine.suit import Choice, middle
 from srcli.engine.upscale import PROBE, Resizer, Upscaler, resampled
 from srcli.errors import BadPicture, DiskFull, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.color import to_srgb
 from srcli.media.jobs import Job, is_result, renamed, result_size
-from srcli.media.jpeg_past import SIDE as PAST
 from srcli.media.picture import COMPRESSED, Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.read import read_image
@@ -236,8 +235,7 @@ def _suited(opened: Picture | Animation | StripReader, job: Job, choice: Choice)
     if isinstance(opened, Picture):
         return choice.of_pixels(job, opened.pixels)
     if isinstance(opened, StripReader):
-        top = max(0, (opened.height - PAST) // 2)
-        suited = choice.of_pixels(job, opened.rows(top, min(top + PAST, opened.height))[..., : opened.channels])
+        suited = choice.of_pixels(job, middle(opened))
         if streaming(suited[0], job):
             return suited
     return choice.of(job), ()

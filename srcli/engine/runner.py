@@ -31,6 +31,8 @@ SMALLEST_TILE = 32  # px that a tile gives; below it memory is not what is missi
 _STAYS_SHRUNK = 100  # pictures or frames of a size, then the memory is tried again: what took it may be gone
 _EDGE = 6  # px along the edge of a picture where zeros around it show in what a network gives of a flat colour
 _SQUARE = 32  # px a side of flat colours on trial
+_TRIED = 16  # of them in a pass, which have less px than what is taken without a look at the memory
+_KEPT = 4096  # of them whose results are kept
 _FLAT = 4  # px around that are of one colour where it is flat
 _AT_ONCE = 192 * 192  # px that are taken whole without a look at the memory
 
@@ -273,10 +275,14 @@ class Runner:
     def _plain(self, colors: Tensor) -> Tensor:
         """Return what the network gives in the middle of each of (K, C) flat colours."""
         keys = [tuple(color) for color in colors.tolist()]
-        if new := [color for color in dict.fromkeys(keys) if color not in self._known]:
-            squares = torch.tensor(new, device=self.device)[..., None, None].expand(-1, -1, _SQUARE, _SQUARE)
-            middle = _SQUARE * self.scale // 2
-            self._known |= zip(new, self._give(squares, None, "fp32")[..., middle, middle], strict=True)
+        if len(self._known.keys() | keys) > _KEPT:
+            self._known.clear()
+        middle = _SQUARE * self.scale // 2
+        new = [color for color in dict.fromkeys(keys) if color not in self._known]
+        for some in (new[n : n + _TRIED] for n in range(0, len(new), _TRIED)):
+            squares = torch.tensor(some, device=self.device)[..., None, None].expand(-1, -1, _SQUARE, _SQUARE)
+            given = self._give(squares, None, "fp32")[..., middle, middle].clone()  # not a view of all that is given
+            self._known |= zip(some, given, strict=True)
         return torch.stack([self._known[key] for key in keys])
 
     def _give(self, x: Tensor, window: Window | None, precision: Precision) -> Tensor:

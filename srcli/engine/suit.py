@@ -9,10 +9,11 @@ from pathlib import Path
 from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
 from srcli.media.jobs import Job
-from srcli.media.jpeg_past import past_quality
-from srcli.media.numbered import is_sequence, numbered
+from srcli.media.jpeg_past import SIDE, past_quality
 from srcli.media.picture import COARSE, LOSSY, Array, Limits
-from srcli.media.probe import probe
+from srcli.media.probe import Probe, probe
+from srcli.media.read import read_image
+from srcli.media.strips import StripReader, open_strips
 from srcli.zoo import PHOTO, VIDEO
 
 
@@ -29,13 +30,20 @@ class Choice:
         return self.kinds.get(kind_of(job), self.plain) if self.kinds else self.plain
 
     def of_pixels(self, job: Job, pixels: Array) -> tuple[Resizer, tuple[str, ...]]:
-        """Return what a still goes through, by its pixels too where the header tells nothing, and what to say of these."""
+        """Return what a still goes through, by its pixels too where the header tells nothing, and what to say of these.
+
+        The pixels of numbered pictures are those of the first: the choice is one for all, and said of that.
+        """
         header = self.of(job)
         if PHOTO not in self.kinds or header is not self.plain:
             return header, ()
-        if (quality := coded_before(pixels)) is None:
+        quality = file_coded_before(job.first) if job.first else coded_before(pixels)
+        if quality is None:
             return header, ()
-        return self.kinds[PHOTO], (f"its pixels tell of a JPEG of quality {quality} or so: {self.photo}",)
+        if job.first not in (None, job.source):
+            return self.kinds[PHOTO], ()
+        what = ", which counts for all that are numbered with it" if job.first else ""
+        return self.kinds[PHOTO], (f"its pixels tell of a JPEG of quality {quality} or so{what}: {self.photo}",)
 
     def of_video(self, path: Path | None) -> Resizer:
         """Return what the frames of a video go through; of none, which cannot be looked at beforehand, as of others."""
@@ -57,13 +65,12 @@ def coded_before(pixels: Array) -> int | None:
 
 def compressed(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
     """Return the qualities of those JPEGs, numbered ones by the first of them, that were compressed that much."""
-    read = (_quality(job) for job in jobs)
-    return [quality for quality in read if quality and quality <= limits.jpeg]
+    return [facts.jpeg for facts in map(_facts, jobs) if facts and facts.jpeg and facts.jpeg <= limits.jpeg]
 
 
 def quantized(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
-    """Return the quantizers of those lossy WebPs that were compressed that much."""
-    read = (job.probe.webp for job in jobs if job.probe and not job.video)
+    """Return the quantizers of those lossy WebPs, numbered ones by the first of them, that were compressed that much."""
+    read = (facts.webp for facts in map(_facts, jobs) if facts)
     return [quantizer for quantizer in read if quantizer is not None and quantizer >= limits.webp]
 
 
@@ -72,22 +79,52 @@ def untold(jobs: Sequence[Job]) -> list[str]:
 
     HEIC is of phones, neither sharp nor free of noise; AVIF is of the web, where it is to be small.
     """
-    read = [job.probe for job in jobs if job.probe and not job.video]
+    read = [facts for facts in map(_facts, jobs) if facts]
     return [facts.format.upper() for facts in read if facts.format in ("heic", "avif") and not facts.lossless]
 
 
-def _quality(job: Job) -> int | None:
-    if not job.video:
-        return job.probe.jpeg if job.probe else None
-    if is_sequence(job.source):
-        with suppress(UserError):
-            return probe(numbered(job.source)[0]).jpeg
+def _facts(job: Job) -> Probe | None:
+    """Return what the header says by which a file is judged; None of a video that is no numbered pictures."""
+    if job.first:
+        return _first_facts(job.first, _changed(job.first))
+    return None if job.video else job.probe
+
+
+@cache
+def _first_facts(path: Path, changed: int) -> Probe | None:
+    with suppress(UserError):
+        return probe(path)
     return None
+
+
+def file_coded_before(path: Path) -> int | None:
+    """Return what `coded_before` says of a picture's file, which is read once as long as it does not change."""
+    return _coded_before(path, _changed(path))
+
+
+@cache
+def _coded_before(path: Path, changed: int) -> int | None:
+    with suppress(UserError):
+        if strips := open_strips(path):
+            with strips:
+                return coded_before(middle(strips))
+        return coded_before(read_image(path).pixels)
+    return None
+
+
+def middle(strips: StripReader) -> Array:
+    """Return the rows of a picture by which `coded_before` judges it."""
+    top = max(0, (strips.height - SIDE) // 2)
+    return strips.rows(top, min(top + SIDE, strips.height))[..., : strips.channels]
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def coarse(videos: Iterable[Path]) -> list[int]:
     """Return the quantizers of those H.264 videos that were compressed so much that it shows."""
-    read = (_quantizer(path, path.stat().st_mtime_ns if path.is_file() else 0) for path in videos)
+    read = (_quantizer(path, _changed(path)) for path in videos)
     return [round(found) for found in read if found and found >= COARSE]
 
 

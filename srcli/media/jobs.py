@@ -89,6 +89,7 @@ class Job:
     frames: int = 1  # of the result
     video: bool = False  # `format` is then a container, and `probe` None
     refused: str = ""  # why nothing can come of it, told when its turn comes
+    first: Path | None = None  # of a pattern of numbered pictures, whose compression counts for all
 
     @property
     def pixels(self) -> int:
@@ -129,12 +130,13 @@ def _leads_elsewhere(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A picture, and the folder it was found through or its number in a pattern, if any."""
+    """A picture, and the folder it was found through or its number in a pattern, if any; `first`: as Job has it."""
 
     path: Path
     folder: Path | None = None
     number: int | None = None
     named: bool = False  # by itself
+    first: Path | None = None
 
 
 @contextmanager
@@ -200,6 +202,8 @@ def plan_jobs(
             if suffix is not None and (output or entry.folder):
                 below = below.with_name(f"{below.stem}{suffix}{below.suffix}")
             jobs.append(_job(entry.path, folder / below, wanted=wanted, scale=scale, name=name))
+    jobs = [replace(job, first=entry.first) for job, entry in zip(jobs, found, strict=True)]
+    if file is None:
         jobs = _without_results(jobs, exists, {entry.path for entry in found if not entry.named}, say)
     jobs, refused = _sound(jobs, exists)
     if exists == "skip":
@@ -268,9 +272,9 @@ def _find(
         if is_sequence(path):
             pictures = numbered(path)
             if output and output.suffix.lower() in sniff.CONTAINERS and not (within or output.is_dir()):
-                yield _Found(path, named=True)
+                yield _Found(path, named=True, first=pictures[0])
             else:
-                yield from (_Found(picture, number=number_of(path, picture)) for picture in pictures)
+                yield from (_Found(picture, number=number_of(path, picture), first=pictures[0]) for picture in pictures)
         elif path.is_dir():
             pictures = sorted(_known(files_in(path, recursive=recursive, besides=output), say))
             if not pictures:

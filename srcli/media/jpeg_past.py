@@ -99,7 +99,7 @@ def _ratios(coefficients: Array, places: Iterable[tuple[int, int]]) -> list[floa
 
 def _step(coefficients: Array, place: tuple[int, int]) -> int:
     """Return the step that the coefficients of a frequency lie nearest to multiples of; 0 where they lie near to none."""
-    values = np.abs(coefficients[:, *place])
+    values = np.unique(np.round(np.abs(coefficients[:, *place]), 3))  # pixel art repeats a few, which lie near any steps
     found, nearest = 0, _NEAR
     for step in _STEPS:
         values = values[values > step / 2]  # the others are zero if that is the step

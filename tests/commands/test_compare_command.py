@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -121,11 +122,22 @@ def test_without_a_name_the_weights_are_those_that_upscale_takes(picture):
     Image.fromarray(photograph(96, 128)).save(picture.with_name("was.jpg"), quality=60)
     with Image.open(picture.with_name("was.jpg")) as image:
         image.save(picture.with_name("was.png"))
+        Image.fromarray(np.array(image.convert("L")).astype(np.uint16) * 257).save(picture.with_name("deep.png"))
     crop = ["--crop", "0,0,32,32"]
     for source, flags, name in (
         (picture.with_suffix(".jpg"), [], "rfdn-photo"),
         (picture.with_name("was.png"), crop, "rfdn-photo"),
         (picture, crop, "rfdn"),
+        (picture.with_name("deep.png"), crop, "rfdn"),  # whose pixels are shown in 8 bits, but upscaled in 16
     ):
         result = srcli("compare", source, "-s", 2, "--json", *flags)
         assert [record["version"] for record in result.records] == ["bicubic", name]
+        assert result.stderr == ""
+
+
+def test_a_scale_at_which_those_weights_do_not_ship_is_told(picture):
+    with Image.open(picture) as image:
+        image.crop((0, 0, 48, 40)).save(picture.with_suffix(".jpg"), quality=50)
+    result = srcli("compare", picture.with_suffix(".jpg"), "-s", 3, "--json")
+    assert [record["version"] for record in result.records] == ["bicubic", "rfdn"]
+    assert result.stderr == "srcli upscale takes rfdn-photo, which is not there at x3: rfdn is compared\n"

@@ -177,6 +177,15 @@ def test_a_pattern_names_the_results(folder, tmp_path):
     assert names(tmp_path / "out") == wanted
 
 
+@pytest.mark.parametrize(
+    ("flags", "called"), [([], "auto"), (["-m", "standard-auto"], "standard-auto"), (["-m", "rfdn"], "rfdn")]
+)
+def test_a_name_is_not_of_weights_that_a_picture_may_not_go_through(folder, flags, called):
+    Image.fromarray(photograph()).save(folder / "q.jpg", quality=40)  # rfdn-photo's
+    result = srcli("upscale", folder / "q.jpg", "--name", "{stem}_{model}", "-s", 2, "--dry-run", *flags)
+    assert f"/q_{called}.jpg" in result.stdout
+
+
 def test_a_pattern_without_ext_gets_it(folder):
     assert upscale(folder / "p0.png", "--name", "{stem} x{scale}", "-s", 2.5, "--format", "webp").exit_code == 0
     assert size(folder / "p0 x2.5.webp") == (133, 93)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
@@ -143,6 +144,7 @@ def second(monkeypatch):
     """Make this process the second rank of two, of which the first does as this one."""
     for name, value in RANK_1.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("srcli.engine.distributed._met", dist.HashStore)
     monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
     monkeypatch.setattr(dist, "all_gather_object", lambda items, item: items.__setitem__(slice(None), [item, item]))
@@ -172,6 +174,49 @@ def test_what_torchrun_would_not_set_is_refused(pictures, monkeypatch, variables
     result = upscale(pictures)
     line = f"error: {told}; torchrun sets it right, and for one process: unset RANK and WORLD_SIZE\n"
     assert (result.exit_code, result.stderr) == (2, line)
+
+
+@pytest.mark.parametrize(
+    ("rank", "port", "told"),
+    [
+        (0, "taken", "address already in use"),
+        (0, "free", "Timed out after"),  # rank 1 does not come
+        (1, "free", "The client socket has timed out"),
+        (0, "99999", "port must have value from 0 to 65535"),
+        (1, "99999", "port must have value from 0 to 65535"),
+    ],
+)
+def test_ranks_that_cannot_meet_say_where_in_one_line(pictures, monkeypatch, rank, port, told):
+    monkeypatch.setattr("srcli.engine.distributed._MEETING", timedelta(milliseconds=100))
+    with socket.socket() as own:
+        own.bind(("0.0.0.0", 0))  # as the rank would
+        if port == "taken":
+            own.listen()
+        number = own.getsockname()[1]
+        if port == "free":
+            own.close()
+        for name, value in (RANK_1 | {"RANK": rank, "MASTER_PORT": port if port.isdecimal() else number}).items():
+            monkeypatch.setenv(name, str(value))
+        where = f"MASTER_ADDR=127.0.0.1 and MASTER_PORT={os.environ['MASTER_PORT']}"
+        result = upscale(pictures)
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, line.removeprefix("error: rank 1: ").startswith("error: ")) == (1, rank == 0)
+    assert f"the ranks do not meet at {where}; start them all, with the address of rank 0 and a port that is free there" in line
+    assert told in line
+
+
+def test_ranks_that_met_wait_for_each_other_as_long_as_is_asked(monkeypatch):
+    store = dist.HashStore()
+    monkeypatch.setattr("srcli.engine.distributed._met", lambda: store)
+    for name, value in {**RANK_1, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    given = {}
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **more: given.update(more))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    with team("cpu", timedelta(days=9)):
+        pass
+    assert given == {"store": store, "rank": 0, "world_size": 2, "timeout": timedelta(days=9)}
+    assert store.timeout == timedelta(days=9)
 
 
 def test_a_rank_of_a_job_without_others_works_alone(monkeypatch):
@@ -212,6 +257,7 @@ def test_a_rank_that_fails_on_a_gpu_does_not_wait_for_the_others(monkeypatch, de
     monkeypatch.setattr("srcli.engine.distributed.pick_device", torch.device)
     monkeypatch.setattr("srcli.engine.distributed._abort_process_group", lambda: done.append("aborted"))
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("destroyed"))
+    monkeypatch.setattr("srcli.engine.distributed._met", dist.HashStore)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     for name, value in RANK_1.items():

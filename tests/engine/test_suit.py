@@ -8,7 +8,7 @@ from PIL import Image
 
 from srcli.engine.suit import Choice, coarse, compressed, kind_of, untold
 from srcli.engine.upscale import Resizer
-from srcli.media.jobs import Job
+from srcli.media.jobs import Job, plan_jobs
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
 from srcli.media.probe import Probe, probe
 from srcli.zoo import PHOTO, VIDEO
@@ -54,13 +54,53 @@ def test_an_avif_tells_whether_it_is_lossless(tmp_path):
     assert kind_of(Job(path, path, "png", probe(path), 2)) == ""
 
 
-def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path):
-    for number, quality in ((1, 40), (2, 98)):
+@pytest.mark.parametrize("output", ["b.mp4", "b_%d.png", "b"])
+def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path, output):
+    for number, quality in ((1, 40), (2, 98), (3, 60)):
         Image.fromarray(photograph()).save(tmp_path / f"f_{number}.jpg", quality=quality)
-    numbered = Job(tmp_path / "f_%d.jpg", Path("b"), "mp4", None, 2, video=True)
-    assert (kind_of(numbered), compressed([numbered])) == (PHOTO, [40])
+
+    def planned() -> list[Job]:
+        return plan_jobs([tmp_path / "f_%d.jpg"], tmp_path / output, scale=2)
+
+    assert {kind_of(job) for job in planned()} == {PHOTO}
+    assert set(compressed(planned())) == {40}
     (tmp_path / "f_1.jpg").unlink()
-    assert kind_of(numbered) == ""
+    assert {kind_of(job) for job in planned()} == {""}
+    Image.fromarray(photograph()).save(tmp_path / "f_2.jpg", quality=1)
+    assert set(compressed(planned())) == {11}  # which changed meanwhile
+
+
+def test_no_folder_is_listed_for_every_question_about_numbered_pictures(tmp_path, monkeypatch):
+    Image.fromarray(photograph()).save(tmp_path / "f_1.jpg", quality=40)
+    jobs = plan_jobs([tmp_path / "f_%d.jpg"], tmp_path / "b.mp4", scale=2)
+    monkeypatch.setattr(Path, "iterdir", None)
+    assert [kind_of(job) for job in jobs] == [PHOTO]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("coded", [(1, 4), (2, 3)])
+def test_numbered_pictures_go_where_the_pixels_of_the_first_send_them(tmp_path, suffix, coded):
+    clean = photograph(130, 140)
+    file = io.BytesIO()
+    Image.fromarray(clean).save(file, "JPEG", quality=60)
+    pixels = {number: np.array(Image.open(file)) if number in coded else clean for number in (1, 2, 3, 4)}
+    for number, frame in pixels.items():
+        Image.fromarray(frame).save(tmp_path / f"f_{number}.{suffix}")
+    choice = Choice(Resizer({}), {PHOTO: Resizer({})}, photo="SAID")
+    jobs = plan_jobs([tmp_path / f"f_%d.{suffix}"], tmp_path / "b_%d.png", scale=2)
+    chosen = [choice.of_pixels(job, pixels[number]) for number, job in enumerate(jobs, 1)]
+    taken = choice.kinds[PHOTO] if 1 in coded else choice.plain
+    assert [resizer for resizer, _ in chosen] == [taken] * 4
+    said = "its pixels tell of a JPEG of quality 60 or so, which counts for all that are numbered with it: SAID"
+    assert [notes for _, notes in chosen] == [(said,) * (1 in coded), (), (), ()]
+
+
+def test_a_first_picture_that_cannot_be_read_tells_nothing(tmp_path):
+    (tmp_path / "f_1.png").write_bytes(b"no picture")
+    Image.fromarray(photograph()).save(tmp_path / "f_2.png")
+    choice = Choice(Resizer({}), {PHOTO: Resizer({})})
+    jobs = plan_jobs([tmp_path / "f_%d.png"], tmp_path / "b_%d.png", scale=2)
+    assert [choice.of_pixels(job, photograph()) for job in jobs] == [(choice.plain, ())] * 2
 
 
 def test_a_video_that_changes_is_looked_at_again(tmp_path):

@@ -112,6 +112,23 @@ def test_the_edge_of_a_flat_colour_that_a_network_changes_is_as_its_middle():
     assert np.abs(out[48, 48] - blue[0, 0]).max() > 10
 
 
+def test_many_flat_colours_take_neither_more_memory_than_a_tile_nor_memory_for_good(monkeypatch):
+    monkeypatch.setattr("srcli.engine.runner._KEPT", 100)
+    at_work = Runner(create("fast", 2), device=torch.device("cpu"), precision="fp32")
+    give, passes = at_work._give, []
+    monkeypatch.setattr(at_work, "_give", lambda x, *more: passes.append(len(x)) or give(x, *more))
+    colors = torch.rand(90, 3, generator=torch.Generator().manual_seed(0))
+    first, again, other = (at_work._plain(some) for some in (colors, colors[:30], 1 - colors))
+    assert passes == 2 * [16, 16, 16, 16, 16, 10]
+    torch.testing.assert_close(again, first[:30], atol=0, rtol=0)
+    with torch.inference_mode():
+        squares = (1 - colors)[..., None, None].expand(-1, -1, 32, 32)
+        torch.testing.assert_close(other, at_work.model(squares)[..., 32, 32], atol=1e-5, rtol=0)
+    held = at_work._known.values()
+    assert len(held) <= 100
+    assert max(kept.untyped_storage().nbytes() for kept in held) <= 16 * 3 * 4
+
+
 def test_a_gray_frame_after_a_coloured_one_has_no_tint_of_it():
     torch.manual_seed(0)
     gray = photograph(64, 96)[..., :1].repeat(3, 2)

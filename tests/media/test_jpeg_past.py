@@ -44,6 +44,22 @@ def test_pictures_that_were_none_tell_of_none(path):
     assert past_quality(np.array(smaller)) is None
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("colors", [2, 4, 8])
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_pixel_art_of_few_colours_tells_of_none(path, colors, factor):
+    with Image.open(path) as image:
+        few = image.convert("RGB").resize((80, 72)).quantize(colors, dither=Image.Dither.NONE)
+    assert past_quality(np.array(few.convert("RGB")).repeat(factor, 0).repeat(factor, 1)) is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_maps_of_few_tiles_tell_of_none(seed):
+    rng = np.random.default_rng(seed)
+    tiles = rng.integers(2, 254, (6, 8, 8, 3), dtype=np.uint8)
+    assert past_quality(tiles[rng.integers(0, 6, (40, 40))].swapaxes(1, 2).reshape(320, 320, 3)) is None
+
+
 def test_what_has_no_blocks_to_tell_by_tells_of_none():
     x, y = np.meshgrid(np.arange(128), np.arange(128))
     for pixels in (
