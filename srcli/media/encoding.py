@@ -281,7 +281,8 @@ def _pix_fmt(name: str, track: Track, wanted: str | None) -> tuple[str, tuple[st
     depth = max(component.bits for component in given.components)
     if depth < track.depth:
         lines.append(f"{name} in {best}: {track.depth} bits reduced to {depth}")
-    if loss & PixFmtLoss.RESOLUTION:
+    gray = track.pix_fmt.startswith(("gray", "ya", "mono"))
+    if loss & PixFmtLoss.RESOLUTION and not gray:
         lines.append(f"{best} stores less colour detail than {track.pix_fmt}")
     return best, tuple(lines)
 

@@ -106,9 +106,8 @@ def reading(path: Path) -> Iterator[None]:
         reason = first_line(error)
         if isinstance(error, NotImplementedError) or reason.startswith("Unsupported "):  # of Pillow, of a DDS or BMP
             raise BadPicture(f"'{path}' is of a kind that srcli cannot read; convert it to PNG first: {reason}") from error
-        short = any(
-            isinstance(each, EOFError | struct.error) for each in (error, error.__cause__)
-        )  # Pillow puts it into its own
+        causes = (error, error.__cause__)  # Pillow puts some into errors of its own
+        short = any(isinstance(each, EOFError | struct.error) for each in causes)
         truncated = short or re.search(_CUT, reason, re.IGNORECASE)
         raise DamagedPicture(f"'{path}' is truncated" if truncated else f"'{path}' is damaged: {reason}") from error
 

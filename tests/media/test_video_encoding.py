@@ -76,6 +76,13 @@ def test_what_a_codec_cannot_hold_is_said(source, codec, container, note):
     Encoder(encoding)  # which does not refuse it
 
 
+@pytest.mark.parametrize("source", ["gray", "gray10le"])
+def test_gray_has_no_colour_detail_to_lose(source):
+    encoding = plan_encoding(track(source), (96, 128), "mkv", Wishes("libsvtav1"))
+    assert encoding.pix_fmt.startswith("yuv420p")
+    assert encoding.notes == ()
+
+
 def test_prores_is_made_in_the_range_that_it_is_read_with():
     picture = np.dstack([np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))] * 3)
     encoder = Encoder(plan_encoding(track(colors=Colors(1, 1, 1, 2)), (48, 64), "mov", Wishes("prores_ks")))
