@@ -18,7 +18,7 @@ ALLOWED = {
     "ops": {"ops", "errors"},
     "models": {"models", "ops", "errors"},
     "media": {"media", "files", "errors"},
-    "checkpoint": {"models", "files", "errors"},
+    "checkpoint": {"models", "records", "files", "errors"},
     "foreign": {"checkpoint", "models", "errors"},
     "community": {"models", "errors"},
     "modelcard": {"engine", "checkpoint", "models", "records", "errors"},
