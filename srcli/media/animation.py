@@ -106,7 +106,7 @@ def write_animation(
     if abs(lasts - meant) > max(0.01 * meant, _STEP[format]):
         notes.append(f"GIF shows a frame for 20 ms at least: it lasts {lasts / 1000:.2f} s instead of {meant / 1000:.2f} s")
     lost = uncarried(still, _CARRIED[format].split())
-    if still.icc and still.icc[16:20] == b"GRAY":  # the frames are colour
+    if still.gray_profile:  # the frames are colour
         still = replace(still, icc=None)
         lost |= {"icc"}
     if format == "gif":

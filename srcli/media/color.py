@@ -26,7 +26,7 @@ def to_srgb(picture: Picture) -> Picture:
     gray = picture.pixels.shape[2] == 1
     image = Image.fromarray(picture.pixels[..., 0] if gray else picture.pixels)
     try:
-        if gray and picture.icc[16:20] != b"GRAY":
+        if gray and not picture.gray_profile:
             image = image.convert("RGB")
         converted = _converted(image, picture.icc)
     except (ImageCms.PyCMSError, OSError):

@@ -61,3 +61,8 @@ class Picture:
     format: str = ""  # told by content: "png", "jpeg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "gif", "dds", "heic"
     quality: Quality | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def gray_profile(self) -> bool:
+        """Tell whether the profile is one of gray, which says nothing of colours."""
+        return self.icc is not None and self.icc[16:20] == b"GRAY"

@@ -118,9 +118,8 @@ class AnimationReader:
                 yield number, frame._replace(pixels=shown, alpha=frame.alpha if self._alpha else None)
 
     def _shown(self, pixels: Array) -> Array:
-        icc = self._still.icc
-        gray = icc is not None and icc[16:20] == b"GRAY"  # of frames that are colour
-        given = Picture(pixels[..., :1] if gray else pixels, icc=icc, chunks=self._still.chunks)
+        gray = self._still.gray_profile  # of frames that are colour
+        given = Picture(pixels[..., :1] if gray else pixels, icc=self._still.icc, chunks=self._still.chunks)
         picture, said = _as_srgb(given)
         self._told |= dict.fromkeys(said)
         return np.repeat(picture.pixels, 3, axis=2) if gray else picture.pixels
@@ -198,8 +197,8 @@ def colors_kept(source: Path, format: str) -> Picture | None:
         return None
     still = _animation(source).still
     colors = Picture(np.empty((0, 0, 3), np.uint8), icc=still.icc, chunks=still.chunks)
-    gray = still.icc is not None and still.icc[16:20] == b"GRAY"  # the frames are colour
-    return None if gray or uncarried(colors, FORMATS[format].carries.split()) else colors
+    lost = still.gray_profile or uncarried(colors, FORMATS[format].carries.split())  # the frames are colour
+    return None if lost else colors
 
 
 def lost_in_pictures(track: Track, format: str) -> tuple[str, ...]:

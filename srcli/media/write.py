@@ -111,7 +111,7 @@ def fitted(picture: Picture, format: str, size: tuple[int, int]) -> tuple[Pictur
     if pixels.shape[2] == 1 and not gray:
         pixels = np.repeat(pixels, 3, axis=2)
         notes.append(f"{name} has no gray{'' if alpha is None else ' with transparency'}: stored as colour")
-        if picture.icc and picture.icc[16:20] == b"GRAY":
+        if picture.gray_profile:
             lost.add("icc")
     if format == "jpeg":  # whose segments end at 64 kB
         lost |= {key for key in ("exif", "xmp", "iptc") if len(getattr(picture, key) or b"") > 65500}
