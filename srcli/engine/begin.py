@@ -242,7 +242,7 @@ def _teacher(config: TrainConfig, out: Path, notes: list[str]) -> SRModel | None
         teacher, card = open_model(config.teacher, config.scale, say=notes.append)
     except UserError as error:
         raise type(error)(f"--teacher: {error}") from error
-    if any(leg.teacher_weight for leg in config.legs()):
+    if config.taught:
         notes.append(f"taught by '{config.teacher}' ({card.arch} x{card.scale})")
     return teacher.fold().eval().requires_grad_(False)
 
@@ -294,10 +294,9 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
     ]
     if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
-    taught = any(leg.teacher_weight for leg in config.legs())
-    if config.teacher_dir and taught:
+    if config.teacher_dir and config.taught:
         notes.append(f"taught by the SR in {in_quotes(config.teacher_dir)}")
-    if (config.teacher or config.teacher_dir) and not taught:
+    if (config.teacher or config.teacher_dir) and not config.taught:
         notes.append("the teacher teaches nothing: its --teacher-weight is 0 in all of the run")
     if not any(group["peak"] for optimizer in run.optimizers for group in optimizer.param_groups):
         notes.append("nothing is trained: the rates are 0")

@@ -123,6 +123,11 @@ class TrainConfig:
         """The optimiser's peak learning rate."""
         return RATES[self.optimizer] if self.lr is None else self.lr
 
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher, where there is one, has a part in the loss of some stage."""
+        return any(leg.teacher_weight for leg in self.legs())
+
     def legs(self) -> list[Leg]:
         """Return the run's stages in order, the first one being what the others leave.
 
