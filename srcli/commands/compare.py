@@ -100,11 +100,13 @@ def compare(
 def _suited(source: Path, scale: int, *, offline: bool, moves: bool) -> str:
     """Return the weights that srcli upscale takes, where they ship at that scale, for a picture or, if it `moves`, a video."""
     from srcli.engine.suit import file_coded_before, kind_of
+    from srcli.media.animation import is_animated
     from srcli.media.jobs import Job
     from srcli.media.probe import probe
 
     job = Job(source, source, "", None if moves else probe(source), scale, video=moves)
-    kind = kind_of(job) or (zoo.PHOTO if not moves and file_coded_before(source) else "")
+    still = not moves and not is_animated(source)  # whose pixels tell more
+    kind = kind_of(job) or (zoo.PHOTO if still and file_coded_before(source) else "")
     name = zoo.suited(zoo.DEFAULT, kind) or zoo.DEFAULT
     if scale in zoo.scales_of(name, offline=offline, say=console.note):
         return name

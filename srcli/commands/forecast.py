@@ -38,7 +38,7 @@ class Forecast:
     def warn(self, jobs: "list[Job]") -> None:
         """Say which weights suit, or are taken, where pictures or videos were compressed."""
         from srcli.engine.forecast import enlarged
-        from srcli.engine.suit import coarse, compressed, quantized, untold
+        from srcli.engine.suit import coarse, compressed, past_qualities, quantized, untold
         from srcli.media.picture import COMPRESSED, LOSSY
 
         read, limits = enlarged(self.choice, jobs), LOSSY if self.choice.kinds else COMPRESSED
@@ -47,6 +47,7 @@ class Forecast:
         for said, what, found in (
             (self.for_photo, "JPEG of quality", compressed(read, limits) if self.for_photo else []),
             (self.for_photo, "lossy WebP of quantizer", quantized(read, limits) if self.for_photo else []),
+            (self.for_photo, "by their pixels JPEG of quality", past_qualities(read) if self.choice.kinds else []),
             (self.for_video, "H.264 of quantizer", coarse(videos) if self.for_video else []),
         ):
             if found:

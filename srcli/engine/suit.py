@@ -26,24 +26,15 @@ class Choice:
     photo: str = ""  # what to say of a picture that its pixels alone tell to be of kind PHOTO
 
     def of(self, job: Job) -> Resizer:
-        """Return what a file goes through, by its header."""
+        """Return what a file goes through, by its header, and numbered pictures by the first of them."""
         return self.kinds.get(kind_of(job), self.plain) if self.kinds else self.plain
 
     def of_pixels(self, job: Job, pixels: Array) -> tuple[Resizer, tuple[str, ...]]:
-        """Return what a still goes through, by its pixels too where the header tells nothing, and what to say of these.
-
-        The pixels of numbered pictures are those of the first: the choice is one for all, and said of that.
-        """
-        header = self.of(job)
-        if PHOTO not in self.kinds or header is not self.plain:
-            return header, ()
-        quality = file_coded_before(job.first) if job.first else coded_before(pixels)
-        if quality is None:
-            return header, ()
-        if job.first not in (None, job.source):
-            return self.kinds[PHOTO], ()
-        what = ", which counts for all that are numbered with it" if job.first else ""
-        return self.kinds[PHOTO], (f"its pixels tell of a JPEG of quality {quality} or so{what}: {self.photo}",)
+        """Return what a still goes through, by its pixels too where nothing else tells, and what to say of these."""
+        known = self.of(job)
+        if job.first or known is not self.plain or PHOTO not in self.kinds or (quality := coded_before(pixels)) is None:
+            return known, ()
+        return self.kinds[PHOTO], (f"its pixels tell of a JPEG of quality {quality} or so: {self.photo}",)
 
     def of_video(self, path: Path | None) -> Resizer:
         """Return what the frames of a video go through; of none, which cannot be looked at beforehand, as of others."""
@@ -51,10 +42,17 @@ class Choice:
 
 
 def kind_of(job: Job) -> str:
-    """Return the kind of weights for what comes as cameras, the web or the codecs of videos give it, "" for other files."""
-    if compressed([job]) or quantized([job]) or untold([job]):
+    """Return the kind of weights for what comes as cameras, the web or the codecs of videos give it, "" for other files.
+
+    By the header; of numbered pictures by the first one's, and by its pixels.
+    """
+    if _lossy(job) or past_qualities([job]):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
+
+
+def _lossy(job: Job) -> bool:
+    return bool(compressed([job]) or quantized([job]) or untold([job]))
 
 
 def coded_before(pixels: Array) -> int | None:
@@ -81,6 +79,12 @@ def untold(jobs: Sequence[Job]) -> list[str]:
     """
     read = [facts for facts in map(_facts, jobs) if facts]
     return [facts.format.upper() for facts in read if facts.format in ("heic", "avif") and not facts.lossless]
+
+
+def past_qualities(jobs: Sequence[Job]) -> list[int]:
+    """Return the qualities of the JPEGs that numbered pictures were before, where the pixels of the first alone tell."""
+    firsts = (job.first for job in jobs if job.first and not _lossy(job))
+    return [quality for quality in map(file_coded_before, firsts) if quality]
 
 
 def _facts(job: Job) -> Probe | None:

@@ -15,7 +15,7 @@ from srcli.media.metadata import encoded
 from srcli.media.picture import Array, Picture
 from srcli.media.pixels import stacked
 from srcli.media.png import png_chunks
-from srcli.media.probe import MAX_PIXELS, open_frames, opened, quiet, reading
+from srcli.media.probe import MAX_PIXELS, open_frames, opened, probe, quiet, reading
 from srcli.media.read import read_image
 from srcli.media.write import named, save, uncarried, writing
 
@@ -54,6 +54,14 @@ def frame_count(path: Path) -> int:
             return max(getattr(image, "n_frames", 1) - int(image.info.get("default_image", False)), 1)
     except BadPicture:
         return 1
+
+
+def is_animated(path: Path) -> bool:
+    """Tell whether a file is a picture that moves, and not merely one of several pages."""
+    try:
+        return probe(path).format in ANIMATED and frame_count(path) > 1
+    except BadPicture:
+        return False
 
 
 def read_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from srcli.errors import BadFolder, BadPicture, BadVideo, DamagedPicture, OutputExists, UsageError
 from srcli.files import LONGEST, files_in
 from srcli.media import sniff
-from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count
+from srcli.media.animation import ANIMATED, MAX_RESULT, frame_count, is_animated
 from srcli.media.formats import FORMATS, PICTURES, SUFFIXES, UNREADABLE, fits, size_limit, suffix_of
 from srcli.media.numbered import is_sequence, number_of, numbered, numbered_path, numbered_there
 from srcli.media.probe import Probe, probe
@@ -369,13 +369,6 @@ def _single(found: list[_Found], output: Path, *, wanted: str | None, scale: flo
     return [job]
 
 
-def _is_animated(path: Path) -> bool:
-    try:
-        return probe(path).format in ANIMATED and frame_count(path) > 1
-    except BadPicture:
-        return False
-
-
 def _refuse_other(output: Path, format: str, wanted: str | None) -> None:
     """Raise UsageError where the user named a result as another format than they asked for."""
     if wanted not in (None, format):
@@ -397,7 +390,7 @@ def _numbered_jobs(found: list[_Found], pattern: Path, *, wanted: str | None, sc
     if format not in FORMATS:
         raise UsageError(f"cannot write '{pattern}': the formats are {', '.join(FORMATS)}")
     _refuse_other(pattern, format, wanted)
-    if len(found) == 1 and (sniff.is_video(found[0].path) or (found[0].number is None and _is_animated(found[0].path))):
+    if len(found) == 1 and (sniff.is_video(found[0].path) or (found[0].number is None and is_animated(found[0].path))):
         film = Job(found[0].path, pattern, format, None, scale, video=True)
         _refuse_misnamed(pattern, [film])
         return [film]

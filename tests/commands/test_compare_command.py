@@ -122,12 +122,14 @@ def test_without_a_name_the_weights_are_those_that_upscale_takes(picture):
     Image.fromarray(photograph(96, 128)).save(picture.with_name("was.jpg"), quality=60)
     with Image.open(picture.with_name("was.jpg")) as image:
         image.save(picture.with_name("was.png"))
+        image.save(picture.with_name("moves.webp"), lossless=True, save_all=True, append_images=[image.rotate(180)])
         Image.fromarray(np.array(image.convert("L")).astype(np.uint16) * 257).save(picture.with_name("deep.png"))
     crop = ["--crop", "0,0,32,32"]
     for source, flags, name in (
         (picture.with_suffix(".jpg"), [], "rfdn-photo"),
         (picture.with_name("was.png"), crop, "rfdn-photo"),
         (picture, crop, "rfdn"),
+        (picture.with_name("moves.webp"), crop, "rfdn"),  # which upscale judges by its header
         (picture.with_name("deep.png"), crop, "rfdn"),  # whose pixels are shown in 8 bits, but upscaled in 16
     ):
         result = srcli("compare", source, "-s", 2, "--json", *flags)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.engine.suit import Choice, coarse, compressed, kind_of, untold
+from srcli.engine.suit import Choice, coarse, compressed, kind_of, past_qualities, untold
 from srcli.engine.upscale import Resizer
 from srcli.media.jobs import Job, plan_jobs
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
@@ -77,9 +77,10 @@ def test_no_folder_is_listed_for_every_question_about_numbered_pictures(tmp_path
     assert [kind_of(job) for job in jobs] == [PHOTO]
 
 
+@pytest.mark.parametrize("output", ["b.mp4", "b_%d.png"])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("coded", [(1, 4), (2, 3)])
-def test_numbered_pictures_go_where_the_pixels_of_the_first_send_them(tmp_path, suffix, coded):
+def test_numbered_pictures_go_where_the_pixels_of_the_first_send_them(tmp_path, suffix, coded, output):
     clean = photograph(130, 140)
     file = io.BytesIO()
     Image.fromarray(clean).save(file, "JPEG", quality=60)
@@ -87,12 +88,11 @@ def test_numbered_pictures_go_where_the_pixels_of_the_first_send_them(tmp_path, 
     for number, frame in pixels.items():
         Image.fromarray(frame).save(tmp_path / f"f_{number}.{suffix}")
     choice = Choice(Resizer({}), {PHOTO: Resizer({})}, photo="SAID")
-    jobs = plan_jobs([tmp_path / f"f_%d.{suffix}"], tmp_path / "b_%d.png", scale=2)
-    chosen = [choice.of_pixels(job, pixels[number]) for number, job in enumerate(jobs, 1)]
+    jobs = plan_jobs([tmp_path / f"f_%d.{suffix}"], tmp_path / output, scale=2)
     taken = choice.kinds[PHOTO] if 1 in coded else choice.plain
-    assert [resizer for resizer, _ in chosen] == [taken] * 4
-    said = "its pixels tell of a JPEG of quality 60 or so, which counts for all that are numbered with it: SAID"
-    assert [notes for _, notes in chosen] == [(said,) * (1 in coded), (), (), ()]
+    assert {id(choice.of(job)) for job in jobs} == {id(taken)}
+    assert [choice.of_pixels(job, pixels[number]) for number, job in enumerate(jobs, 1)] == [(taken, ())] * len(jobs)
+    assert past_qualities(jobs) == [60] * len(jobs) * (1 in coded)
 
 
 def test_a_first_picture_that_cannot_be_read_tells_nothing(tmp_path):
