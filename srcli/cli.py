@@ -23,38 +23,59 @@ from srcli.commands.train import train
 from srcli.commands.upscale import upscale
 from srcli.errors import INTERRUPTED, OutOfMemory, UsageError, UserError, out_of_memory, quoted
 
-# What users of other upscalers type: the flag of ours that has to be there for it, and what is said
-_ELSEWHERE = {
-    "--fp32": ("--precision", "--fp32 is --precision fp32 here"),
-    "--fp16": ("--precision", "--fp16 is --precision fp16 here"),
-    "--tile-overlap": ("--tile", "there is no --tile-overlap here: tiles overlap by as much as the network needs"),
+# What users of other programs type, with - for _, and what that is here: a flag, or one that has to be there and a sentence
+_RENAMED = {
+    "--fp32": "--precision fp32",
+    "--fp16": "--precision fp16",
+    "--outscale": "--scale",
+    "--model-name": "--model",
+    "--model-path": "--model",
+    "--skip-existing": "--exists skip",
+    "-y": "--exists overwrite",
+    "--start-time": "--start",
+    "--ss": "--start",
+    "--to": "--end",
+    "-x": "--ensemble",
+    "-f": "--format",
+    "--ext": "--format",
+}
+_PADDED = "tiles overlap by as much as the network needs"
+_ANSWERED = {
+    "--tile-overlap": ("--tile", f"there is no --tile-overlap here: {_PADDED}"),
+    "--tile-pad": ("--tile", f"there is no --tile-pad here: {_PADDED}"),
     "--alpha": ("--separate-alpha", "--alpha is not needed here: alpha goes through the network too (see --separate-alpha)"),
     "-g": ("--device", "-g is --device here: cpu, cuda, cuda:N or mps"),
     "--gpu-id": ("--device", "--gpu-id is --device here: cpu, cuda, cuda:N or mps"),
-    "--ss": ("--start", "--ss is --start here"),
-    "--to": ("--end", "--to is --end here"),
-    "-x": ("--ensemble", "-x is --ensemble here"),
-    "-f": ("--format", "-f is --format here"),
-    "--ext": ("--format", "--ext is --format here"),
+    "--face-enhance": ("--tile", "there is no --face-enhance here: faces are upscaled as all else is"),
     "path": ("pull", "srcli models path is srcli models pull here, or srcli models info for weights that ship"),
 }
 
 
 @contextmanager
-def _in_our_words() -> Iterator[None]:
+def _in_our_words(arguments: Sequence[str]) -> Iterator[None]:
     """Tell those who type what other programs take what that is here, and which value a flag cannot have."""
     try:
         yield
     except Exception as error:  # click's, which some versions of typer bring along
         message, context = str(getattr(error, "message", "")), getattr(error, "ctx", None)
         typed = re.match(r"No such (?:option|command):? '?([\w-]+)", message)
-        needed, said = _ELSEWHERE.get(typed[1] if typed else "", ("", ""))
-        if said and context and needed in _names(context.command):
+        if typed and context and (said := _answer(typed[1], arguments, _names(context.command))):
             raise UsageError(said) from None
         invalid = getattr(error.__cause__, "errors", None)  # pydantic's, which leave out what it was
         if invalid and message and (given := f"'{invalid()[0]['input']}'") not in message:
             error.message = f"{message}, not {given}"  # type: ignore[attr-defined]
         raise
+
+
+def _answer(typed: str, arguments: Sequence[str], names: set[str]) -> str:
+    """Say what a flag or command of another program is, for a command that has `names`; "" where that is not known."""
+    factor = next((a for a in arguments if re.fullmatch(r"-x\d", a)), "") if typed == "-x" and "-s" in names else ""
+    if factor:
+        return f"{factor} is -s {factor[2:]} here"
+    known = typed.replace("_", "-")
+    ours = _RENAMED.get(known, "")
+    needed, said = (ours.partition(" ")[0], f"{typed} is {ours} here") if ours else _ANSWERED.get(known, ("", ""))
+    return said if needed in names else ""
 
 
 def _names(command: Any) -> set[str]:
@@ -67,7 +88,7 @@ class _Boundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _in_our_words():
+            with _in_our_words(ctx.args):
                 _refuse_empty(ctx.args)
                 return super().invoke(ctx)
         except UserError as error:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from srcli.cli import _RENAMED, _answer, _names
 from srcli.models import ARCHS, _class
 from tests.program import PROGRAM, srcli
 
@@ -49,6 +50,11 @@ def test_the_list_of_commands_cuts_no_sentence_short_at_80_columns(group):
         ),
         (["upscale", "a.png", "-g", "0"], "-g is --device here: cpu, cuda, cuda:N or mps"),
         (["upscale", "a.mp4", "--ss", "3"], "--ss is --start here"),
+        (["upscale", "a.png", "--model_name", "x"], "--model_name is --model here"),
+        (["upscale", "a.png", "--skip-existing"], "--skip-existing is --exists skip here"),
+        (["upscale", "a.png", "--tile_pad", "8"], "there is no --tile-pad here: tiles overlap by as much as the network needs"),
+        (["upscale", "a.png", "-x"], "-x is --ensemble here"),
+        (["upscale", "a.png", "-x4"], "-x4 is -s 4 here"),
         (["models", "path", "rfdn"], "srcli models path is srcli models pull here, or srcli models info for weights that ship"),
     ],
 )
@@ -59,6 +65,17 @@ def test_what_other_programs_take_is_answered_with_ours(arguments, said):
 
 def test_a_command_without_our_flag_does_not_name_it():
     assert "is --start here" not in srcli("eval", "in", "--ss", "3").stderr
+
+
+@pytest.mark.parametrize("name", commands())
+def test_no_flag_of_ours_is_taken_for_that_of_another_program(name):
+    ours = _names(commands()[name])
+    assert not [typed for typed in ours if _answer(typed, [], ours)]
+
+
+def test_what_flags_of_other_programs_are_here_is_there():
+    ours = set().union(*map(_names, commands().values()))
+    assert {flag.partition(" ")[0] for flag in _RENAMED.values()} <= ours
 
 
 def test_a_value_that_is_out_of_range_is_quoted():
