@@ -266,11 +266,15 @@ def _read_ready(folder: Path, dataset: Dataset, path: Path, *, hr: np.ndarray, s
 
 def _check_lr(path: Path, lr: Sequence[int], hr: Sequence[int], scale: int) -> None:
     height, width = (n // scale for n in hr)
-    if tuple(lr) != (height, width):
-        raise BadPicture(
-            f"the LR of '{path.name}' is {lr[1]}x{lr[0]}, not {width}x{height}: HR is cropped to a multiple of x{scale}, here "
-            f"{width * scale}x{height * scale}; crop LR whose size was rounded up too, at its right and lower edge"
+    if tuple(lr) == (height, width):
+        return
+    why = f"1/{scale} of its HR of {hr[1]}x{hr[0]}: the LR is of another scale (-s), or of other pictures"
+    if lr[0] - height in (0, 1) and lr[1] - width in (0, 1):
+        why = (
+            f"HR is cropped to a multiple of x{scale}, here {width * scale}x{height * scale}; crop LR whose size was rounded up "
+            "too, at its right and lower edge"
         )
+    raise BadPicture(f"the LR of '{path.name}' is {lr[1]}x{lr[0]}, not {width}x{height}: {why}")
 
 
 def _check_ready(ready: Path, sr: Sequence[int], hr: Sequence[int], scale: int) -> None:

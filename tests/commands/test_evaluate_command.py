@@ -209,6 +209,12 @@ def test_lr_of_another_size_is_told_before_anything_is_scored(folder, tmp_path, 
     assert "the LR of 'p0.png' is 14x10, not 13x9: HR is cropped to a multiple of x4, here 52x36; crop LR" in result.stderr
 
 
+def test_lr_of_another_scale_is_told_as_that(folder):
+    result = srcli("eval", folder, "-m", "bicubic", "-s", 4, "--lr-dir", folder)
+    assert result.exit_code == 1
+    assert "not 13x9: 1/4 of its HR of 53x37: the LR is of another scale (-s), or of other pictures" in result.stderr
+
+
 def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
     (record,) = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json").records
     assert record["pictures"] == 1
