@@ -388,6 +388,12 @@ def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):
         assert (result.exit_code, told in result.stderr, (tmp_path / "run").exists()) == (2, True, False)
 
 
+def test_what_a_run_still_lacks_is_told_where_there_is_nothing_to_resume(tmp_path):
+    result = srcli("train", "--out", tmp_path / "run", "--resume", "--beta", 1)
+    said = f"error: --arch is missing, and '{tmp_path / 'run'}' holds no run that has it\n"
+    assert (result.exit_code, result.stderr, (tmp_path / "run").exists()) == (2, said, False)
+
+
 def test_a_recipes_and_a_files_settings_may_change_nothing(folder, tmp_path):
     (tmp_path / "run.toml").write_text(
         "adam-lr = 1e-3\nfrequency = 0.1\nvalidate-steps = 10\nteacher-weight = 0.2\nfinish-patch = 50\n"

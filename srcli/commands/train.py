@@ -138,7 +138,7 @@ def train(
     several = {"data": data, "lr_dir": lr_dir, "teacher_dir": teacher_dir, "val": val}
     if val and len(val) > 1:
         raise UsageError(f"--val is one folder, not {len(val)}: 'srcli eval' scores the weights on others")
-    from srcli.engine.settings import FOLDERS, TrainConfig, each, flag, listed
+    from srcli.engine.settings import FOLDERS, NEEDED, TrainConfig, each, flag, listed
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
     given |= {name: each(tuple(map(str, folders or ())), str) for name, folders in several.items()}
@@ -177,7 +177,8 @@ def train(
         console.result(str(samples))
         return
     assert out is not None
-    if not resume or (leads and not (out / "last.pt").exists()):  # what a run has is not refused
+    begins = not resume or (leads and not (out / "last.pt").exists())  # what a run has is not refused
+    if begins and values.keys() >= NEEDED:
         check_used(flags, values)
     stop = _StopSignal()
     follows = rank_and_world()[0] > 0

@@ -271,8 +271,8 @@ def _check_lr(path: Path, lr: Sequence[int], hr: Sequence[int], scale: int) -> N
     why = f"1/{scale} of its HR of {hr[1]}x{hr[0]}: the LR is of another scale (-s), or of other pictures"
     if lr[0] - height in (0, 1) and lr[1] - width in (0, 1):
         why = (
-            f"HR is cropped to a multiple of x{scale}, here {width * scale}x{height * scale}; crop LR whose size was rounded up "
-            "too, at its right and lower edge"
+            f"HR is cropped to a multiple of x{scale}, here {width * scale}x{height * scale}; crop LR whose size was rounded "
+            "up too, at its right and lower edge"
         )
     raise BadPicture(f"the LR of '{path.name}' is {lr[1]}x{lr[0]}, not {width}x{height}: {why}")
 
