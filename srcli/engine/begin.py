@@ -75,7 +75,7 @@ def begin(
         if state is not None:
             run.restore(state, out / "best.safetensors")
             if ranks.leads and not (out / "best.safetensors").exists():
-                run.best = -math.inf
+                run.scores.best = -math.inf
         patches, skipped = load(config, ranks.device)
     if ranks.device.type == "cpu":
         keep_freed_memory()  # every step takes the same again

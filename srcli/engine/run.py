@@ -6,7 +6,7 @@ import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,37 @@ LOG = "log.jsonl"  # in a run's folder, held by the process that trains there
 WARMUP_SHARE = 0.1  # of a run at most: a short one is over before the steps of a long one's warm-up
 
 
+@dataclass(slots=True)
+class Scores:
+    """What validations have told of a run's weights."""
+
+    scored_on: str | None  # the fingerprint of what is validated on, None where nothing is
+    best: float = -math.inf  # PSNR
+    best_step: int | None = None  # 0: the weights that the run started from
+    validated: int = 0  # the step of the newest one
+    stale: bool = False  # best.safetensors was chosen by other pictures than those of --val now
+    exact: str | None = None  # a picture of one that came out exactly
+
+    def restore(self, state: dict[str, Any], best: Path | None) -> None:
+        """Go on from those of `state`, which older runs lack in part, or of the file `best` where a kill left that newer."""
+        step, before = state["step"], state.get("scored_on")
+        self.validated = state.get("validated", step)
+        if before != self.scored_on or state["best"] == math.inf:  # what else was measured is none for these
+            self.stale = None not in (self.scored_on, before)
+            return
+        self.best, self.best_step, self.stale = state["best"], state.get("best_step", step), state.get("stale", False)
+        if best and self.scored_on and (newer := _scored_later(best, step)):
+            self.best, self.best_step = newer
+
+    def add(self, step: int, psnr: float) -> bool:
+        """Add a validation; return whether it is the best so far."""
+        self.validated, self.stale = step, False
+        if not psnr > self.best:
+            return False
+        self.best, self.best_step = psnr, step
+        return True
+
+
 class Run:
     """What outlives a step: the networks, optimisers and counters."""
 
@@ -49,10 +80,8 @@ class Run:
         trained: bool = False,
     ) -> None:
         self.config, self.ranks, self.precision = config, ranks, precision
-        self.scored_on = scored_on  # the fingerprint of what `best` was measured on
         self.teacher = teacher
         self.compiled = False
-        self.stale = False  # best.safetensors was chosen by other pictures than those of --val now
         self.trained = trained  # the start is weights that are worth a score
         self.model = model.to(ranks.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged: SRModel = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -64,10 +93,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
         self.step = 0
         self.elapsed = 0.0
-        self.best = -math.inf  # PSNR of a validation
-        self.best_step: int | None = None  # 0: the weights that the run started from
-        self.validated = 0  # the step of the newest one
-        self.exact: str | None = None  # a picture of one that came out exactly
+        self.scores = Scores(scored_on)
         self.scheduled = (0.0, 0)  # the part of the run, and the step, at which its stage's schedule began
         self.parts: list[dict[str, Any]] = []  # what a card says of those before a resume with other settings
         self._legs = config.legs()
@@ -80,11 +106,7 @@ class Run:
             "world": self.ranks.world,
             "elapsed": self.elapsed,
             "scheduled": self.scheduled,
-            "best": self.best,
-            "best_step": self.best_step,
-            "validated": self.validated,
-            "scored_on": self.scored_on,
-            "stale": self.stale,
+            **asdict(self.scores),
             "trained": self.trained,
             "parts": self.parts,
             "card": self.card(),  # of the averaged weights
@@ -98,14 +120,8 @@ class Run:
         """Go on where `state` was taken; `best`: the file of the best weights, which a kill may have left newer."""
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.scheduled = tuple(state.get("scheduled", self.scheduled))
-        self.validated, self.trained = state.get("validated", self.step), state.get("trained", False)
-        if state.get("scored_on") == self.scored_on and state["best"] < math.inf:  # what else was measured is none for these
-            self.best, self.best_step = state["best"], state.get("best_step", self.step)
-            self.stale = state.get("stale", False)
-            if best and self.scored_on and (newer := _scored_later(best, self.step)):
-                self.best, self.best_step = newer
-        else:
-            self.stale = self.scored_on is not None and state.get("scored_on") is not None
+        self.trained = state.get("trained", False)
+        self.scores.restore(state, best)
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

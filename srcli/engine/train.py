@@ -193,12 +193,12 @@ def _steps(run: Run, patches: Source, *, out: Path, stop_after: int | None, stop
                     yield save_last(run, out)  # a validation can take minutes, in which the run may be killed
                 validated_at = run.elapsed
                 saved = yield from _scored(run, patches, out, stopping)
-                if at_end and run.best_step == 0 and run.validated == run.step:
+                if at_end and run.scores.best_step == 0 and run.scores.validated == run.step:
                     yield Noted(f"no validation passed the start, which best.safetensors holds; {_GENTLER}")
             at_end = ranks.told(stopping())[0] > 0 or at_end
             clock.restart()
         if ranks.leads and not saved and (at_end or run.elapsed - last_save >= SAVE_EVERY):
-            if run.best == -math.inf and not run.stale:  # not validated, or not yet
+            if run.scores.best == -math.inf and not run.scores.stale:  # not validated, or not yet
                 _save_unscored(run, patches, out)
             yield save_last(run, out)
             saved = True
@@ -274,13 +274,13 @@ def _made_up(run: Run, patches: Source, out: Path, stopping: Callable[[], bool])
 
 def _to_score(run: Run, *, lost: bool) -> bool:
     """Whether a run that begins, or goes on, has to be validated first; `lost`: it is at its end without its weights."""
-    if run.stale:
+    if run.scores.stale:
         return True
     if not run.step:
-        return run.trained and run.best_step is None  # what training has to better
+        return run.trained and run.scores.best_step is None  # what training has to better
     every = run.config.validate_steps
     due = run.fraction() >= 1 or (every is not None and not run.step % every)
-    return lost or (due and run.validated < run.step)  # what ended the run before came before this validation, or in it
+    return lost or (due and run.scores.validated < run.step)  # what ended the run before came before this validation, or in it
 
 
 def _save_unscored(run: Run, patches: Source, out: Path) -> None:
@@ -294,7 +294,7 @@ def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) 
     save_first(run, out)  # without the score, so that what is killed before its weights are written is made up for
     if run.step:  # weights that the run starts from have their batch norm with them
         measure_norms(run, patches)
-    told = run.exact
+    told = run.scores.exact
     result = validate(run, out, stopping)
     if result is None:
         return False
@@ -303,8 +303,8 @@ def _scored(run: Run, patches: Source, out: Path, stopping: Callable[[], bool]) 
     yield result
     if saved:
         yield saved
-    if run.exact and not told:
-        yield Noted(f"'{run.exact}' of --val comes out exactly, and counts as {MOST:g} dB")
+    if run.scores.exact and not told:
+        yield Noted(f"'{run.scores.exact}' of --val comes out exactly, and counts as {MOST:g} dB")
     return result.best
 
 

@@ -78,15 +78,14 @@ def validate(run: Run, out: Path, stopping: Callable[[], bool] = lambda: False) 
     protocol, dataset, upscaler, scores = Protocol(run.config.scale), _dataset(run.config), _upscaler(run), []
     for path in dataset.pictures:
         scored = score(upscaler, dataset, path, protocol)
-        run.exact = run.exact or (scored.picture if scored.psnr > MOST else None)
+        run.scores.exact = run.scores.exact or (scored.picture if scored.psnr > MOST else None)
         scores.append(replace(scored, psnr=min(scored.psnr, MOST)))
         if stopping():
             return None
-    run.validated, run.stale = run.step, False
     summary = summarize("", "", protocol, scores)
-    result = Validated(run.step, summary.psnr, summary.ssim, summary.psnr > run.best, run.elapsed)
-    if result.best:
-        run.best, run.best_step = result.psnr, run.step
+    best = run.scores.add(run.step, summary.psnr)
+    result = Validated(run.step, summary.psnr, summary.ssim, best, run.elapsed)
+    if best:
         save_best(run, out, scores={"val_psnr": round(result.psnr, 3), "val_ssim": round(result.ssim, 4)})
     return result
 
