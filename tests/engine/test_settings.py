@@ -66,6 +66,8 @@ def test_a_rate_that_no_step_halves_is_told(change, first):
         ({"stage": (Stage(0.5, teacher_weight=-0.1),)}, "--teacher-weight"),
         ({"milestones": (5,)}, "--schedule step"),
         ({"milestones": (5, 0), "schedule": "step"}, "--milestones are steps from 1 on, not 0"),
+        ({"milestones": (5, 3, 5), "schedule": "step"}, "--milestones are steps in order, each once: 3,5"),
+        ({"loss": "frequency", "frequency": 0.0}, "--frequency 0 makes l1 of the frequency loss; choose --loss l1"),
         ({"halve_every": 0}, "--halve-every"),
         ({"seed": 2**64}, r"--seed is below 2\*\*64"),
     ],
