@@ -226,10 +226,7 @@ def upscale(
                 _refuse_jobs(planned, format, piped=piped, received=received)
         jobs += ranks.given(planned)
         if ranks.leads:
-            _tell_idle(jobs, format=format, quality=quality, png_level=png_level, voice=voice)
-            work = [job for job in jobs if not job.skip]
-            if icc != "keep" and (stream or (work and all(job.video and is_video(job.source) for job in work))):
-                voice.note(f"--icc {icc} changes nothing: videos have no colour profile")
+            _tell_idle(jobs, writing, format=format, png_level=png_level, flags=flags, stream=stream is not None)
         compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
         upscaler = partial(
             Upscaler,
@@ -264,8 +261,6 @@ def upscale(
             return
         else:
             tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=writing, forecast=forecast if voice.notes else None)
-            if not any(job.video for job in jobs) and flags != video.Flags():
-                voice.note("there is no video: the flags for videos change nothing")
             if ranks.leads:
                 list_failures(tally)
             if shown and ranks.leads and not piped:
@@ -273,15 +268,23 @@ def upscale(
     sum_up(tally, choice, ranks=ranks, how=writing)
 
 
-def _tell_idle(jobs: "list[Job]", *, format: str, quality: int | None, png_level: int | None, voice: console.Voice) -> None:
-    """Say which flags are of formats that no result has."""
-    written = {job.format for job in jobs if not job.skip}
+def _tell_idle(
+    jobs: "list[Job]", how: Writing, *, format: str, png_level: int | None, flags: video.Flags, stream: bool
+) -> None:
+    """Say which flags change nothing, as no result is of the format or kind that they are of."""
+    work = [job for job in jobs if not job.skip]
+    written = {job.format for job in work}
+    say = how.voice.note
     if written and written <= set(CONTAINERS.values()) and format not in ("keep", *CONTAINERS.values()):
-        voice.note(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
-    if quality is not None and written and not written & {"jpeg", "webp", "avif"}:
-        voice.note("--quality changes nothing: no result is JPEG, WebP or AVIF")
+        say(f"--format {format} changes nothing: a video stays one; its frames are written with -o 'NAME_%05d.{format}'")
+    if how.quality is not None and written and not written & {"jpeg", "webp", "avif"}:
+        say("--quality changes nothing: no result is JPEG, WebP or AVIF")
     if png_level is not None and written and "png" not in written:
-        voice.note("--png-level changes nothing: no result is PNG")
+        say("--png-level changes nothing: no result is PNG")
+    if how.icc != "keep" and (stream or (work and all(job.video and is_video(job.source) for job in work))):
+        say(f"--icc {how.icc} changes nothing: videos have no colour profile")
+    if jobs and not any(job.video for job in jobs) and flags != video.Flags():
+        say("there is no video: the flags for videos change nothing")
 
 
 def _finish_stream(done: "VideoDone", journal: "Journal | None") -> None:
