@@ -1,12 +1,15 @@
 """Help and completion: every command shows how it is used, and the shell can ask for its name."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from srcli.cli import _RENAMED, _answer, _names
+from srcli.engine.settings import RATES, TrainConfig
 from srcli.models import ARCHS, _class
 from tests.program import PROGRAM, srcli
 
@@ -30,6 +33,16 @@ def test_every_command_shows_an_example_of_itself(name):
 def test_what_may_be_given_several_times_has_a_name_of_its_own(name):
     for parameter in commands()[name].params:
         assert parameter.metavar or not (getattr(parameter, "multiple", False) or parameter.nargs == -1), parameter.name
+
+
+def test_the_help_of_training_states_the_defaults_of_its_settings():
+    texts = {option.name: re.search(r"\[default: (.*)\]", option.help) for option in PROGRAM.commands["train"].params}
+    said = {name: found[1] for name, found in texts.items() if found}
+    assert (said.pop("finish_patch"), said.pop("lr")) == ("twice --patch", "muon 5e-3, adam and adamw 1e-3")
+    assert RATES == {"adam": 1e-3, "adamw": 1e-3, "muon": 5e-3}
+    unsaid = {"arch", "scale", "data", "betas", "milestones", "stage"}  # required, or empty, or of a file alone
+    defaults = {f.name: f.default for f in fields(TrainConfig) if f.default is not None and f.name not in unsaid}
+    assert {name: type(defaults.get(name, ""))(text) for name, text in said.items()} == defaults
 
 
 @pytest.mark.parametrize("group", [(), ("models",)])

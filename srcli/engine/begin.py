@@ -284,16 +284,31 @@ def _told(arguments: Mapping[str, Any]) -> str:
 
 def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mapping[str, Any]) -> list[str]:
     """Say what a user who gave `settings` may not expect of a run, fresh or gone on with from `state`."""
-    config, ranks = run.config, run.ranks
+    if state is None:
+        return _of_settings(run) + _of_halving(run) + _of_ranks(run, run.ranks.world)
     given = asdict(settings) if isinstance(settings, TrainConfig) else settings
-    before = {} if state is None else state["config"] | placed(state["config"])
+    told = _of_changes(run, state["config"], given) + _of_settings(run) + _of_length(run, state["config"]) + _of_halving(run)
+    if run.fraction() >= 1:
+        told.append("the run is at its end; a larger --steps or --minutes lengthens it")
+    return told + _of_ranks(run, state.get("world", 1))
+
+
+def _of_changes(run: Run, saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Say which settings are others than a run's `saved` ones, and which of those `given` come too late."""
+    config, before = run.config, {**saved, **placed(saved)}
     notes = [
-        f"{flag(name)} was {_said(state['config'].get(name))}"
+        f"{flag(name)} was {_said(saved.get(name))}"
         for name in (*FOLDERS, "teacher", "steps", "minutes")
-        if state is not None and before.get(name) != getattr(config, name)
+        if before.get(name) != getattr(config, name)
     ]
-    if state is not None and "init" in given and {**given, **placed(given)}["init"] != config.init:
+    if "init" in given and {**given, **placed(given)}["init"] != config.init:
         notes.append(f"--init is of a run's start alone; that of this one was {config.init}")
+    return notes
+
+
+def _of_settings(run: Run) -> list[str]:
+    """Say what the settings of a run make of each other and of its network."""
+    config, notes = run.config, []
     if config.teacher_dir and config.taught:
         notes.append(f"taught by the SR in {in_quotes(config.teacher_dir)}")
     if (config.teacher or config.teacher_dir) and not config.taught:
@@ -306,22 +321,36 @@ def _notes(run: Run, state: dict[str, Any] | None, settings: TrainConfig | Mappi
         unused = ", whose rate is --lr" if config.lr is not None else ""
         unused += ", and --weight-decay is of those alone (--optimizer adamw decays all)" if config.weight_decay else ""
         notes.append(f"Adam trains all of '{config.arch}', at --adam-lr: it has no dense hidden kernels for Muon{unused}")
+    return notes
+
+
+def _of_length(run: Run, saved: Mapping[str, Any]) -> list[str]:
+    """Say where another length than that of a run's `saved` settings lifts its rate."""
+    config = run.config
     rising = config.schedule == "constant" or run.step < config.warmup  # whatever the length
-    if state is not None and not rising and any(before.get(name) != getattr(config, name) for name in ("steps", "minutes")):
-        was, goes_on = run.rate, run.set_rates()
-        if goes_on > was:
-            notes.append(f"the rate goes up, from {was:.1e} to {goes_on:.1e}: schedule {config.schedule} is of the new length")
-    if never := never_halved(config):
-        notes.append(never)
-    if state is not None and run.fraction() >= 1:
-        notes.append("the run is at its end; a larger --steps or --minutes lengthens it")
+    if rising or all(saved.get(name) == getattr(config, name) for name in ("steps", "minutes")):
+        return []
+    was, goes_on = run.rate, run.next_rate()
+    if goes_on <= was:
+        return []
+    return [f"the rate goes up, from {was:.1e} to {goes_on:.1e}: schedule {config.schedule} is of the new length"]
+
+
+def _of_halving(run: Run) -> list[str]:
+    never = never_halved(run.config)
+    return [never] if never else []
+
+
+def _of_ranks(run: Run, before: int) -> list[str]:
+    """Say what several ranks are to a run that had `before`."""
+    config, ranks, notes = run.config, run.ranks, []
     if ranks.world > 1:
         patches = ranks.world * config.batch * config.accumulate
         notes.append(f"{ranks.world} ranks of {config.batch * config.accumulate} patches: {patches} a step")
         if ranks.device.type != "cuda" and any(isinstance(m, nn.BatchNorm2d) for m in run.model.modules()):
             notes.append("batch norm measures each rank's own patches (SyncBatchNorm needs CUDA); rank 0's statistics are kept")
-    if state is not None and (ranks_before := state.get("world", 1)) != ranks.world:
+    if before != ranks.world:
         notes.append(
-            f"the run had {counted(ranks_before, 'rank')} and now has {ranks.world}: it sees other patches than it would have"
+            f"the run had {counted(before, 'rank')} and now has {ranks.world}: it sees other patches than it would have"
         )
     return notes

@@ -199,23 +199,34 @@ class Run:
 
     def set_rates(self) -> float:
         """Set this step's learning rates; return the main one."""
-        config, leg = self.config, self.leg()
-        progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
-        if not leg.since:
-            factor = min(1.0, max((self.step + 1) / max(config.warmup, 1), self.fraction() / WARMUP_SHARE))
-        if leg.since != self.scheduled[0]:
-            self.scheduled = leg.since, self.step if leg.since else 0
-        if config.schedule == "cosine":
-            factor *= 0.5 * (1 + math.cos(math.pi * progress))
-        elif config.schedule == "step":
-            begun = self.scheduled[1]
-            passed = sum(begun < m <= self.step for m in config.milestones)
-            halvings = passed if config.milestones else (self.step - begun) // config.halve_every
-            factor *= 0.5**halvings
+        self.scheduled, factor = self._schedule()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
         return self.rate
+
+    def next_rate(self) -> float:
+        """Return the main learning rate that `set_rates` would set."""
+        peak: float = self.optimizers[0].param_groups[0]["peak"]
+        return peak * self._schedule()[1]
+
+    def _schedule(self) -> tuple[tuple[float, int], float]:
+        """Return where the schedule of this step began, as `scheduled` has it, and its rates as a share of the peak ones."""
+        config, leg = self.config, self.leg()
+        progress, factor = (self.fraction() - leg.since) / leg.length, leg.rate
+        if not leg.since:
+            factor = min(1.0, max((self.step + 1) / max(config.warmup, 1), self.fraction() / WARMUP_SHARE))
+        scheduled = self.scheduled
+        if leg.since != scheduled[0]:
+            scheduled = leg.since, self.step if leg.since else 0
+        if config.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * progress))
+        elif config.schedule == "step":
+            begun = scheduled[1]
+            passed = sum(begun < m <= self.step for m in config.milestones)
+            halvings = passed if config.milestones else (self.step - begun) // config.halve_every
+            factor *= 0.5**halvings
+        return scheduled, factor
 
     @property
     def rate(self) -> float:

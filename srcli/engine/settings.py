@@ -203,28 +203,47 @@ def settled(
         given = {**given, **placed(given)}
         if saved is None and not {"steps", "minutes"} & given.keys():
             given["steps"] = length
-        teacher = saved.get("teacher") if saved else None
-        if teacher and "teacher" not in given and not Path(teacher).is_absolute() and (file := on_disk(teacher)):
-            raise UsageError(f"the run's --teacher is '{teacher}', and '{file}' is another; give --teacher, or work elsewhere")
+        _check_moved(given, saved or {})
         open_ = {name: value for name, value in before.items() if not _REPLACED.get(name, set()) & given.keys()}
         values = open_ | given
-        if missing := sorted(NEEDED - values.keys()):
-            raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
-        for made, of in {"lr_dir": "data", "teacher_dir": "data", "val_lr_dir": "val"}.items():
-            if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
-                had = in_quotes(before[made])
-                raise UsageError(f"the run in '{out}' has {flag(made)} {had}; with another {flag(of)} name {flag(made)} too")
-        for name in PARTNERS.keys() & (given.keys() if meant is None else meant):
-            if not any(values.get(partner) for partner in PARTNERS[name]):
-                raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
-        if {"validate_every", "validate_steps"} <= given.keys():
-            raise UsageError("give either --validate-every or --validate-steps")
+        _check_given(given, values, before, out, meant=given.keys() if meant is None else meant)
         stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in values.get("stage", ()))
         config = TrainConfig(**values | {"stage": stages})
     config = replace(config, arch=arch_name(config.arch), init=before.get("init", config.init))  # a start is made once
+    _check_same(config, before, out)
+    return config
+
+
+def _check_moved(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Raise UsageError where the run's teacher is a name that is a file's in this working folder."""
+    teacher = saved.get("teacher")
+    if teacher and "teacher" not in given and not Path(teacher).is_absolute() and (file := on_disk(teacher)):
+        raise UsageError(f"the run's --teacher is '{teacher}', and '{file}' is another; give --teacher, or work elsewhere")
+
+
+def _check_given(
+    given: Mapping[str, Any], values: Mapping[str, Any], before: Mapping[str, Any], out: Path, *, meant: Collection[str]
+) -> None:
+    """Raise UsageError where what is given lacks something, or is nothing beside all the `values` of the run."""
+    if missing := sorted(NEEDED - values.keys()):
+        raise UsageError(f"--{missing[0]} is missing, and '{out}' holds no run that has it")
+    for made, of in {"lr_dir": "data", "teacher_dir": "data", "val_lr_dir": "val"}.items():
+        if before.get(made) and given.get(of, before[of]) != before[of] and made not in given:
+            had = in_quotes(before[made])
+            raise UsageError(f"the run in '{out}' has {flag(made)} {had}; with another {flag(of)} name {flag(made)} too")
+    for name in PARTNERS.keys() & meant:
+        if not any(values.get(partner) for partner in PARTNERS[name]):
+            raise UsageError(f"{flag(name)} needs {' or '.join(flag(partner) for partner in PARTNERS[name])}")
+    if {"validate_every", "validate_steps"} <= given.keys():
+        raise UsageError("give either --validate-every or --validate-steps")
+
+
+def _check_same(config: TrainConfig, before: Mapping[str, Any], out: Path) -> None:
+    """Raise TrainingFailed where a run that began with the settings `before` had others that a run keeps."""
+    if not before:
+        return
+    before = {**before, "lr": RATES[before["optimizer"]] if before["lr"] is None else before["lr"]}
     now = asdict(config) | {"lr": config.rate}
-    if before:
-        before["lr"] = RATES[before["optimizer"]] if before["lr"] is None else before["lr"]
     differing = {
         name: f"{name} was {was!r}, is {now[name]!r}"
         for name, was in before.items()
@@ -235,7 +254,6 @@ def settled(
         anew = f"; a run that begins with its weights: --init {out} --out ANOTHER"
         hint = "" if {"arch", "network", "scale"} & set(differing) else anew
         raise TrainingFailed(f"the run in '{out}' had other settings: {'; '.join(differing.values())}{hint}")
-    return config
 
 
 def idle(training: Mapping[str, Any]) -> dict[str, str]:

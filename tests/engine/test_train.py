@@ -924,6 +924,16 @@ def test_the_steps_of_the_rate_begin_anew_in_a_stage_that_has_one(config, tmp_pa
     assert told == pytest.approx(rates)
 
 
+def test_the_next_rate_is_told_without_being_set(config):
+    config = replace(config, schedule="step", milestones=(1, 8), stage=(Stage(0.3, rate=0.2),))
+    run = Run(config, create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32")
+    for run.step in range(10):
+        before = run.rate, run.scheduled
+        told = run.next_rate()
+        assert (run.rate, run.scheduled) == before
+        assert run.set_rates() == told
+
+
 def _half_precision_run(config):
     run = Run(config, create("fast", 2), Team(0, 1, torch.device("cpu")), "fp32")
     run.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
