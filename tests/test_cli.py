@@ -380,6 +380,8 @@ def test_a_run_that_is_resumed_with_its_recipe_keeps_its_length(folder, tmp_path
         (["--frequency", 3, "--finish", 0.2], "--frequency needs --loss frequency"),
         (["--halve-every", 1], "--halve-every needs --schedule step"),
         (["--schedule", "step", "--halve-every", 1, "--milestones", 2], "--halve-every is replaced by --milestones"),
+        (["--schedule", "step", "--milestones", "5,3"], "--milestones are rising steps, each once, not 5,3"),
+        (["--loss", "frequency", "--frequency", 0], "--frequency 0 leaves nothing of the frequency loss but l1"),
     ],
 )
 def test_a_flag_that_changes_nothing_is_refused(folder, tmp_path, flags, told):

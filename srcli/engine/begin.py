@@ -21,7 +21,18 @@ from srcli.engine.folders import hr_folder, list_pictures, partners
 from srcli.engine.memory import keep_freed_memory
 from srcli.engine.optim import hidden_kernels
 from srcli.engine.run import Run, Source, saved_state
-from srcli.engine.settings import FOLDERS, TrainConfig, check_settings, flag, in_quotes, listed, never_halved, placed, settled
+from srcli.engine.settings import (
+    FOLDERS,
+    TrainConfig,
+    check_settings,
+    check_start,
+    flag,
+    in_quotes,
+    listed,
+    never_halved,
+    placed,
+    settled,
+)
 from srcli.engine.validate import check_validation
 from srcli.errors import (
     BadFolder,
@@ -62,6 +73,8 @@ def begin(
         if state is not None and ranks.leads:
             _check_folders(config)
         check_settings(config)
+        if state is None:
+            check_start(config)
         precision = fast_precision(ranks.device) if config.precision == "auto" else config.precision
         check_precision(precision, ranks.device)
         torch.manual_seed(config.seed)

@@ -303,12 +303,18 @@ def check_settings(config: TrainConfig) -> None:
         raise UsageError("give either --teacher or --teacher-dir")
     if config.teacher is config.teacher_dir is None and any(stage.teacher_weight for stage in config.stage):
         raise UsageError("a [[stage]] has a teacher_weight, but there is no --teacher or --teacher-dir")
-    if config.frequency == 0 and any(leg.loss == "frequency" for leg in config.legs()):
-        raise UsageError("--frequency 0 makes l1 of the frequency loss; choose --loss l1")
     if config.milestones and config.schedule != "step":
         raise UsageError("--milestones are those of --schedule step")
     if config.finish and config.stage:
         raise UsageError("--finish is short for one [[stage]]; give it as the last of them")
+
+
+def check_start(config: TrainConfig) -> None:
+    """Raise UsageError where a run that begins has a setting that is a slip; one of an older srcli may have begun with it."""
+    if list(config.milestones) != sorted(set(config.milestones)):
+        raise UsageError(f"--milestones are rising steps, each once, not {','.join(map(str, config.milestones))}")
+    if not config.frequency and any(leg.loss == "frequency" for leg in config.legs()):
+        raise UsageError("--frequency 0 leaves nothing of the frequency loss but l1; choose --loss l1")
 
 
 def check_numbers(config: TrainConfig) -> None:
@@ -340,8 +346,6 @@ def check_numbers(config: TrainConfig) -> None:
         raise UsageError(f"--finish is a part of the run, from 0 to below 1, not {config.finish}")
     if config.milestones and min(config.milestones) < 1:
         raise UsageError(f"--milestones are steps from 1 on, not {min(config.milestones)}")
-    if (rising := tuple(sorted(set(config.milestones)))) != tuple(config.milestones):
-        raise UsageError(f"--milestones are steps in order, each once: {','.join(map(str, rising))}")
     for stage in config.stage:
         given = [value for value in (stage.share, stage.patch, stage.batch) if value is not None]
         if min(given) <= 0 or (stage.rate or 0) < 0:

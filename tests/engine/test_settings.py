@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.engine.settings import Stage, TrainConfig, check_settings, never_halved
+from srcli.engine.settings import Stage, TrainConfig, check_settings, check_start, never_halved
 from srcli.errors import UsageError
 
 CONFIG = TrainConfig("rfdn", 2, "photos", steps=100)
@@ -66,8 +66,6 @@ def test_a_rate_that_no_step_halves_is_told(change, first):
         ({"stage": (Stage(0.5, teacher_weight=-0.1),)}, "--teacher-weight"),
         ({"milestones": (5,)}, "--schedule step"),
         ({"milestones": (5, 0), "schedule": "step"}, "--milestones are steps from 1 on, not 0"),
-        ({"milestones": (5, 3, 5), "schedule": "step"}, "--milestones are steps in order, each once: 3,5"),
-        ({"loss": "frequency", "frequency": 0.0}, "--frequency 0 makes l1 of the frequency loss; choose --loss l1"),
         ({"halve_every": 0}, "--halve-every"),
         ({"seed": 2**64}, r"--seed is below 2\*\*64"),
     ],
@@ -75,3 +73,24 @@ def test_a_rate_that_no_step_halves_is_told(change, first):
 def test_settings_that_contradict_each_other_are_refused(change, text):
     with pytest.raises(UsageError, match=text):
         check_settings(replace(CONFIG, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"milestones": (5, 3), "schedule": "step"}, "--milestones are rising steps, each once, not 5,3"),
+        ({"milestones": (3, 3), "schedule": "step"}, "--milestones are rising steps, each once, not 3,3"),
+        ({"loss": "frequency", "frequency": 0.0}, "--frequency 0 leaves nothing .* choose --loss l1"),
+        ({"finish": 0.5, "finish_loss": "frequency", "frequency": 0.0}, "--frequency 0 leaves nothing"),
+    ],
+)
+def test_slips_are_refused_where_a_run_begins(change, text):
+    slipped = replace(CONFIG, **change)
+    check_settings(slipped)  # a run that an older srcli began so goes on
+    with pytest.raises(UsageError, match=text):
+        check_start(slipped)
+
+
+@pytest.mark.parametrize("change", [{"milestones": (3, 5), "schedule": "step"}, {"frequency": 0.0}, {"loss": "frequency"}])
+def test_what_looks_like_a_slip_is_none(change):
+    check_start(replace(CONFIG, **change))

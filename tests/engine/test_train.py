@@ -903,6 +903,15 @@ def test_the_rate_halves_at_milestones(config, tmp_path):
     assert rates == [1.0, 1.0, 0.5, 0.25, 0.25]
 
 
+def test_a_run_that_an_older_srcli_began_with_a_slip_goes_on(config, tmp_path):
+    config = replace(config, steps=2, schedule="step", milestones=(1, 2))
+    list(train(config, tmp_path / "run", device="cpu", stop_after=1))
+    state = _weights(tmp_path / "run")
+    state["config"]["milestones"] = (2, 1)
+    torch.save(state, tmp_path / "run" / "last.pt")
+    assert list(train({}, tmp_path / "run", device="cpu", resume=True))[-1].step == 2
+
+
 @pytest.mark.parametrize(
     ("halving", "rates"),
     [
