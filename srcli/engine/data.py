@@ -87,6 +87,16 @@ class _Pairs:
             self.making.pool.shutdown(cancel_futures=True)
 
 
+class _Picture(NamedTuple):
+    """A picture in memory, uint8, with its height and width in LR px."""
+
+    hr: Tensor  # (3, H, W), mirrored by 2*scale px on each side
+    lr: Tensor | None  # where it is not to be made
+    taught: Tensor | None  # a teacher's SR, (3, s*H, s*W), where it is at hand
+    height: int
+    width: int
+
+
 class Patches(_Pairs):
     """Random pairs from pictures in memory.
 
@@ -96,11 +106,8 @@ class Patches(_Pairs):
 
     def __init__(self, scale: int, patch: int, device: torch.device, making: Making = BICUBIC) -> None:
         super().__init__(scale, patch, device, making)
-        self._given: list[Tensor | None] = []  # the LR, (3, H, W) uint8, where it is not to be made
-        self._taught: list[Tensor | None] = []  # a teacher's SR, (3, s*H, s*W) uint8, where it is at hand
-        self._pictures: list[Tensor] = []  # (3, H, W) uint8, mirrored by 2*scale px on each side
-        self._weights: list[int] = []
-        self._sides: list[int] = []  # the shorter side in LR px
+        self._pictures: list[_Picture] = []
+        self._known: dict[tuple[int, int], np.ndarray] = {}  # the chances of so many pictures, for a patch
 
     def read(self, files: Sequence[Files]) -> None:
         """Add all pictures; count and name those that cannot be used."""
@@ -122,8 +129,7 @@ class Patches(_Pairs):
     @property
     def pixels(self) -> int:
         """HR pixels held, without the mirrored borders."""
-        margin = 4 * self.scale
-        return sum((p.shape[1] - margin) * (p.shape[2] - margin) for p in self._pictures)
+        return sum(p.height * p.width for p in self._pictures) * self.scale**2
 
     def add(self, pixels: np.ndarray, lr: np.ndarray | None = None, taught: np.ndarray | None = None) -> bool:
         """Take a (H, W, 3) uint8 picture, and its LR and SR where they are given; False where it is smaller than a patch."""
@@ -138,11 +144,9 @@ class Patches(_Pairs):
     def _take(self, padded: np.ndarray, lr: np.ndarray | None, taught: np.ndarray | None) -> None:
         """Take pixels that carry the context their patches need."""
         height, width = (n // self.scale - 4 for n in padded.shape[:2])
-        self._given.append(None if lr is None else self._held(lr))
-        self._taught.append(None if taught is None else self._held(taught))
-        self._pictures.append(self._held(padded))
-        self._weights.append(height * width)
-        self._sides.append(min(height, width))
+        given = None if lr is None else self._held(lr)
+        sr = None if taught is None else self._held(taught)
+        self._pictures.append(_Picture(self._held(padded), given, sr, height, width))
 
     def _held(self, pixels: np.ndarray) -> Tensor:
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(self.device)
@@ -157,12 +161,11 @@ class Patches(_Pairs):
         rng = np.random.default_rng([seed, step])
         s, patch = self.scale, patch or self.patch
         side = (patch + 4) * s
-        chances = np.asarray(self._weights, dtype=np.float64) * (np.asarray(self._sides) >= patch)
-        pictures = rng.choice(len(chances), size=parts * batch, p=chances / chances.sum())
+        pictures = rng.choice(len(self._pictures), size=parts * batch, p=self._chances(patch))
         turns = rng.integers(8, size=parts * batch)
         crops, given, taught = [], [], []
         for i, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
-            source, ready, sr = self._pictures[picture], self._given[picture], self._taught[picture]
+            source, ready, sr, *_ = self._pictures[picture]
             of_grid = s if ready is not None or sr is not None else 1  # px of HR between positions
             size = self._size(rng, side, source) if of_grid == 1 and self.making.shrink < 1 else side
             row, column = (of_grid * int(rng.integers((n - size) // of_grid + 1)) for n in source.shape[1:])
@@ -188,6 +191,14 @@ class Patches(_Pairs):
                 lr[i] = picture
             lr = lr[..., 2:-2, 2:-2].contiguous()
         return Batch(lr, F.pad(context, [-2 * s] * 4), torch.stack(taught).float() / 255 if taught else None)
+
+    def _chances(self, patch: int) -> np.ndarray:
+        """Return how likely each picture is: by its area, 0 where it holds no such patch."""
+        key = len(self._pictures), patch
+        if key not in self._known:
+            areas = np.asarray([p.height * p.width * (min(p.height, p.width) >= patch) for p in self._pictures], np.float64)
+            self._known[key] = areas / areas.sum()
+        return self._known[key]
 
     def _draw_over(self, context: Tensor, keys: Sequence[tuple[int, ...]]) -> dict[int, Tensor]:
         """Draw scenes over some pictures of (N, 3, side, side), and return the LR of those that are drawn at that size too."""
