@@ -312,12 +312,14 @@ def _deeper(folder: Path, output: Path | None) -> list[Path]:
 
 
 def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:
-    """Say that `source` is not there, and which name it may be a part of that a shell has split."""
+    """Say that `source` is not there, and whether it may be an output, or a part of a name that a shell has split."""
     at = sources.index(source)
     for end in range(at + 2, len(sources) + 1):
         name = " ".join(map(str, sources[at:end]))
         if Path(name).exists():
             return f"there is no '{source}'; put quotes around a name with spaces: \"{name}\""
+    if at == 1 and len(sources) == 2 and Path(source).suffix:  # as other programs take their output
+        return f"there is no '{source}'; if it is to be written: -o '{source}'"
     return f"there is no '{source}'"
 
 

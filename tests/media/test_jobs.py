@@ -264,6 +264,12 @@ REFUSED = {
         BadPicture,
         "there is no 'my'; put quotes around a name with spaces: \"my nice photo.png\"",
     ),
+    "an output without -o": (
+        ["a.png", "big.png"],
+        {},
+        BadPicture,
+        "there is no 'big.png'; if it is to be written: -o 'big.png'",
+    ),
     "no match": (["no*.png"], {}, BadPicture, "no picture matches 'no*.png'"),
     "dead link": (["dead.png"], {}, BadPicture, "'dead.png' is a link to nothing"),
     "empty folder": (["empty"], {}, BadFolder, "no pictures in 'empty'"),
