@@ -159,6 +159,14 @@ def test_a_patch_that_fits_no_picture_is_refused_with_the_largest_that_fits():
         patches.check(48)
 
 
+def test_pictures_of_less_than_one_px_of_lr_are_said_to_be_small(tmp_path):
+    Image.fromarray(photograph(3, 5)).save(tmp_path / "dot.png")
+    patches = Patches(4, 48, CPU)
+    patches.read([Files(tmp_path / "dot.png")])
+    with pytest.raises(TrainingFailed, match="all pictures are smaller than 4 px a side, one px of LR"):
+        patches.check(48)
+
+
 def test_a_larger_patch_is_drawn_from_the_pictures_that_hold_it():
     patches = Patches(2, 4, CPU)
     patches.add(np.zeros((40, 16, 3), np.uint8))
