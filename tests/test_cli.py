@@ -128,6 +128,7 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["upscale", "{folder}/p0.png", "{folder}/p1.png", "-m", "bicubic", "-o", "one.png"], 2, "one.png"),
         (["eval", "{folder}"], 2, "-m"),
         (["eval", "nowhere", "-m", "bicubic"], 1, "no folder 'nowhere'"),
+        (["eval", "{folder}", "-m", "bicubic", "--json", "e.json"], 2, "--json > 'e.json' keeps it"),
         (["eval", "{folder}", "-m", "bicubic", "--channel", "cb"], 2, "--channel is one of"),
         (["eval", "{folder}", "--sr", "{folder}"], 2, "needs the scale"),
         (["profile", "rdfn"], 1, "did you mean 'rfdn'"),

@@ -77,6 +77,8 @@ def evaluate(
     if not models and not sr:
         raise UsageError("name models with -m, or ready pictures with --sr")
     for folder in [*folders, *(lr_dir or []), *(sr or [])]:
+        if json and folder.suffix == ".json" and not folder.exists():
+            raise UsageError(f"--json prints and takes no name: --json > '{folder}' keeps it")
         options.need_folder(folder)
     if lr_dir and len(lr_dir) != len(folders):
         raise UsageError(f"{len(folders)} HR folders need as many --lr-dir, not {len(lr_dir)}")
