@@ -46,7 +46,7 @@ def kind_of(job: Job) -> str:
 
     By the header; of numbered pictures by the first one's, and by its pixels.
     """
-    if _lossy(job) or past_qualities([job]):
+    if _lossy(job) or _past(job):
         return PHOTO
     return VIDEO if job.video and coarse([job.source]) else ""
 
@@ -83,8 +83,11 @@ def untold(jobs: Sequence[Job]) -> list[str]:
 
 def past_qualities(jobs: Sequence[Job]) -> list[int]:
     """Return the qualities of the JPEGs that numbered pictures were before, where the pixels of the first alone tell."""
-    firsts = (job.first for job in jobs if job.first and not _lossy(job))
-    return [quality for quality in map(file_coded_before, firsts) if quality]
+    return [quality for job in jobs if not _lossy(job) and (quality := _past(job))]
+
+
+def _past(job: Job) -> int | None:
+    return file_coded_before(job.first) if job.first else None
 
 
 def _facts(job: Job) -> Probe | None:
