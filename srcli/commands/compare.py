@@ -105,8 +105,9 @@ def _suited(source: Path, scale: int, *, offline: bool, moves: bool) -> str:
     from srcli.media.probe import probe
 
     job = Job(source, source, "", None if moves else probe(source), scale, video=moves)
-    still = not moves and not is_animated(source)  # whose pixels tell more
-    kind = kind_of(job) or (zoo.PHOTO if still and file_coded_before(source) else "")
+    kind = kind_of(job)
+    if not kind and not moves and not is_animated(source) and file_coded_before(source):  # the pixels of a still tell more
+        kind = zoo.PHOTO
     name = zoo.suited(zoo.DEFAULT, kind) or zoo.DEFAULT
     if scale in zoo.scales_of(name, offline=offline, say=console.note):
         return name
