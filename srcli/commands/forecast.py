@@ -44,17 +44,18 @@ class Forecast:
         read, limits = enlarged(self.choice, jobs), LOSSY if self.choice.kinds else COMPRESSED
         videos = dict.fromkeys(job.source for job in read if job.video)  # not one for each track
         files = len({job.source for job in jobs})
+        chosen = bool(self.choice.kinds and self.for_photo)  # some are taken through others
         for said, what, found in (
             (self.for_photo, "JPEG of quality", compressed(read, limits) if self.for_photo else []),
             (self.for_photo, "lossy WebP of quantizer", quantized(read, limits) if self.for_photo else []),
-            (self.for_photo, "by their pixels JPEG of quality", past_qualities(read) if self.choice.kinds else []),
+            (self.for_photo, "by their pixels JPEG of quality", past_qualities(read) if chosen else []),
             (self.for_video, "H.264 of quantizer", coarse(videos) if self.for_video else []),
         ):
             if found:
                 low, high = min(found), max(found)
                 span = f"{low}" if low == high else f"{low} to {high}"
                 console.note(f"{_share(len(found), files)}{what} {span} or so: {said}")
-        if self.choice.kinds and self.for_photo and (formats := untold(read)):
+        if chosen and (formats := untold(read)):
             console.note(f"{_share(len(formats), files)}{' or '.join(sorted(set(formats)))}: {self.for_photo}")
 
     def announce(self, jobs: "list[Job]") -> None:
