@@ -71,10 +71,9 @@ class _Pairs:
 
     def check(self, patch: int, setting: str = "--patch") -> None:
         """Raise TrainingFailed, with the largest patch that fits, where no picture holds one. `setting`: what it comes from."""
-        if not self.largest and self.small:
-            raise TrainingFailed(f"all pictures are smaller than {self.scale} px a side, one px of LR; train on larger ones")
         if not self.largest:
-            raise TrainingFailed("no readable pictures to train on")
+            small = f"all pictures are smaller than {self.scale} px a side, one px of LR; train on larger ones"
+            raise TrainingFailed(small if self.small else "no readable pictures to train on")
         if self.largest < patch:
             largest = f"({patch * self.scale} px of HR); the largest that fits is {setting} {self.largest}"
             raise TrainingFailed(f"no picture holds a patch of {patch} px {largest}")
