@@ -2,9 +2,11 @@
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +25,7 @@ from srcli.commands.train import train
 from srcli.commands.upscale import upscale
 from srcli.errors import INTERRUPTED, OutOfMemory, UsageError, UserError, out_of_memory, quoted
 
-# What users of other programs type, with - for _, and what that is here: a flag, or one that has to be there and a sentence
+# What users of other programs type, with - for _, and what that is here; or what is there instead, of commands that have a flag
 _RENAMED = {
     "--fp32": "--precision fp32",
     "--fp16": "--precision fp16",
@@ -38,16 +40,24 @@ _RENAMED = {
     "-x": "--ensemble",
     "-f": "--format",
     "--ext": "--format",
+    "--half": "--precision fp16",
+    "-g": "--device",
+    "--gpu": "--device",
+    "--gpu-id": "--device",
+    "--batch-size": "--batch",
+    "--learning-rate": "--lr",
 }
 _PADDED = "tiles overlap by as much as the network needs"
-_ANSWERED = {
-    "--tile-overlap": ("--tile", f"there is no --tile-overlap here: {_PADDED}"),
-    "--tile-pad": ("--tile", f"there is no --tile-pad here: {_PADDED}"),
-    "--alpha": ("--separate-alpha", "--alpha is not needed here: alpha goes through the network too (see --separate-alpha)"),
-    "-g": ("--device", "-g is --device here: cpu, cuda, cuda:N or mps"),
-    "--gpu-id": ("--device", "--gpu-id is --device here: cpu, cuda, cuda:N or mps"),
-    "--face-enhance": ("--tile", "there is no --face-enhance here: faces are upscaled as all else is"),
-    "path": ("pull", "srcli models path is srcli models pull here, or srcli models info for weights that ship"),
+_NOISE = "-m rfdn-photo removes noise and compression"
+_ABSENT = {
+    "--tile-overlap": ("--tile", _PADDED),
+    "--tile-pad": ("--tile", _PADDED),
+    "--alpha": ("--separate-alpha", "alpha goes through the network too (see --separate-alpha)"),
+    "--denoise": ("--tile", _NOISE),
+    "--denoise-strength": ("--tile", _NOISE),
+    "--face-enhance": ("--tile", "faces are upscaled as all else is"),
+    "--epochs": ("--steps", "--steps or --minutes says how long the run is"),
+    "path": ("pull", "srcli models pull prints where a file lies"),
 }
 
 
@@ -63,7 +73,7 @@ def _in_our_words(arguments: Sequence[str]) -> Iterator[None]:
             raise UsageError(said) from None
         invalid = getattr(error.__cause__, "errors", None)  # pydantic's, which leave out what it was
         if invalid and message and (given := f"'{invalid()[0]['input']}'") not in message:
-            error.message = f"{message}, not {given}"  # type: ignore[attr-defined]
+            error.message = f"{message.partition(', unable to parse')[0]}, not {given}"  # type: ignore[attr-defined]
         raise
 
 
@@ -73,8 +83,11 @@ def _answer(typed: str, arguments: Sequence[str], names: set[str]) -> str:
     if factor:
         return f"{factor} is -s {factor[2:]} here"
     known = typed.replace("_", "-")
-    ours = _RENAMED.get(known, "")
-    needed, said = (ours.partition(" ")[0], f"{typed} is {ours} here") if ours else _ANSWERED.get(known, ("", ""))
+    if known in _RENAMED:
+        needed, said = _RENAMED[known].partition(" ")[0], f"{typed} is {_RENAMED[known]} here"
+    else:
+        needed, why = _ABSENT.get(known, ("", ""))
+        said = f"there is no {typed} here: {why}"
     return said if needed in names else ""
 
 
@@ -85,6 +98,12 @@ def _names(command: Any) -> set[str]:
 
 class _Boundary(TyperGroup):
     """Turn a UserError into one line on stderr and its exit code; let bugs keep their traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args and args[0] not in self.commands else ""
+        if first in _names(self.commands["upscale"]) or (first and Path(first).exists()):
+            ctx.fail(f"the command is missing; to upscale: srcli upscale {shlex.join(args)}")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:

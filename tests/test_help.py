@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
@@ -61,14 +62,18 @@ def test_the_list_of_commands_cuts_no_sentence_short_at_80_columns(group):
             ["upscale", "a.png", "--tile-overlap", "8"],
             "there is no --tile-overlap here: tiles overlap by as much as the network needs",
         ),
-        (["upscale", "a.png", "-g", "0"], "-g is --device here: cpu, cuda, cuda:N or mps"),
+        (["upscale", "a.png", "-g", "0"], "-g is --device here"),
         (["upscale", "a.mp4", "--ss", "3"], "--ss is --start here"),
         (["upscale", "a.png", "--model_name", "x"], "--model_name is --model here"),
         (["upscale", "a.png", "--skip-existing"], "--skip-existing is --exists skip here"),
-        (["upscale", "a.png", "--tile_pad", "8"], "there is no --tile-pad here: tiles overlap by as much as the network needs"),
+        (["upscale", "a.png", "--tile_pad", "8"], "there is no --tile_pad here: tiles overlap by as much as the network needs"),
+        (["upscale", "a.png", "--half"], "--half is --precision fp16 here"),
+        (["upscale", "a.png", "--gpu", "0"], "--gpu is --device here"),
+        (["upscale", "a.png", "--denoise", "3"], "there is no --denoise here: -m rfdn-photo removes noise and compression"),
+        (["train", "--epochs", "3"], "there is no --epochs here: --steps or --minutes says how long the run is"),
         (["upscale", "a.png", "-x"], "-x is --ensemble here"),
         (["upscale", "a.png", "-x4"], "-x4 is -s 4 here"),
-        (["models", "path", "rfdn"], "srcli models path is srcli models pull here, or srcli models info for weights that ship"),
+        (["models", "path", "rfdn"], "there is no path here: srcli models pull prints where a file lies"),
     ],
 )
 def test_what_other_programs_take_is_answered_with_ours(arguments, said):
@@ -93,6 +98,28 @@ def test_what_flags_of_other_programs_are_here_is_there():
 
 def test_a_value_that_is_out_of_range_is_quoted():
     assert srcli("upscale", "a.png", "--quality", "0").stderr.rstrip().endswith("not '0'")
+
+
+def test_a_value_that_is_no_number_is_quoted_without_talk_of_parsing():
+    said = srcli("upscale", "a.png", "-s", "x4").stderr
+    assert said.rstrip().endswith(("Input should be a valid number, not 'x4'", "'x4' is not a valid float."))
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "my photos"])
+def test_a_picture_in_place_of_a_command_is_answered_with_upscale(name, tmp_path):
+    path = tmp_path / name
+    path.mkdir()
+    said = f"Error: the command is missing; to upscale: srcli upscale {shlex.quote(str(path))} -s 4\n"
+    assert srcli(path, "-s", 4).stderr.endswith(said)
+
+
+def test_flags_of_upscale_without_a_command_are_answered_with_it():
+    said = srcli("-i", "a b.png", "-o", "out").stderr
+    assert said.endswith("Error: the command is missing; to upscale: srcli upscale -i 'a b.png' -o out\n")
+
+
+def test_what_is_neither_a_command_nor_there_is_told_as_no_command():
+    assert "No such command 'photo.jpg'" in srcli("photo.jpg").stderr
 
 
 def test_completion_completes_commands():
