@@ -157,7 +157,7 @@ def test_a_result_too_large_for_its_format_is_refused_in_planning(tmp_path):
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "nowhere", "--out", "run", "--steps", "1"], 1, "nowhere"),
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--val", "none", "--out", "run"], 1, "'none'"),
         (["train", "--config", "none.toml", "--out", "run"], 1, "'none.toml'"),
-        (["eval", "{folder}/p0.png", "-m", "bicubic"], 2, "p0.png' is not a folder"),
+        (["eval", "{folder}/p0.png", "-m", "bicubic"], 2, "of its folder alone this one is scored with --picture p0"),
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run"], 2, "--steps or --minutes"),
         (["train", "--arch", "rfdn", "--scale", "4", "--data", "{folder}", "--out", "run", "--steps", "1"], 1, "--patch 12"),
         (

@@ -79,6 +79,8 @@ def evaluate(
     for folder in [*folders, *(lr_dir or []), *(sr or [])]:
         if json and folder.suffix == ".json" and not folder.exists():
             raise UsageError(f"--json prints and takes no name: --json > '{folder}' keeps it")
+        if folder.is_file():
+            raise UsageError(f"'{folder}' is a file; of its folder alone this one is scored with --picture {folder.stem}")
         options.need_folder(folder)
     if lr_dir and len(lr_dir) != len(folders):
         raise UsageError(f"{len(folders)} HR folders need as many --lr-dir, not {len(lr_dir)}")
@@ -307,8 +309,11 @@ def _show(results: Sequence["Result"], *, published: bool, computed: str) -> Non
         console.result(f"{contest.dataset}: {contest}")
     if published:
         _show_published(results)
+    datasets = {r.summary.dataset for r in results}
     for protocol in dict.fromkeys(r.summary.protocol for r in results):
-        console.result(f"protocol: {protocol}; {computed}")
+        counted = dict.fromkeys(r.summary.dataset for r in results if r.summary.protocol == protocol)
+        of = f" of {', '.join(counted)}" if len(counted) < len(datasets) else ""
+        console.result(f"protocol{of}: {protocol}; {computed}")
 
 
 def _show_published(results: Sequence["Result"]) -> None:

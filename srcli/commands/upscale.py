@@ -399,6 +399,11 @@ def _resizer(
     upscalers = {network.scale: upscaler(network) for network in networks}
     for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
         say(f"not compiled: {reason}")
+    tile, overlap = max((u.runner.tile or 0, u.model.tiling.overlap) for u in upscalers.values())
+    if 0 < tile < 2 * overlap:
+        side = tile + 2 * overlap
+        times = round(side**2 / tile**2)
+        say(f"--tile {tile}: each reads up to {side}x{side} px, {times} times what it gives; larger ones take less time")
     if isinstance(goal, float) and (said := way(goal, upscalers)):
         say(f"x{goal:g}: {said}")
     if memory and memory < held_bytes() and all(u.device.type == "cpu" for u in upscalers.values()):

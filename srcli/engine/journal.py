@@ -232,7 +232,7 @@ def _refuse(path: Path, world: int, output: Path | None) -> None:
     if output and path.parent.resolve().is_relative_to(output.resolve()):
         make_folder(path.parent)
     if not os.access(path.parent, os.W_OK | os.X_OK):  # false for what is not there, too
-        raise BadFolder(f"the report '{path}' cannot be written: no permission in, or no folder '{path.parent}'")
+        raise BadFolder(f"the report '{path}' cannot be written: no folder '{path.parent}', or it is read-only")
     if (length := len(os.fsencode(_part(path, world - 1).name))) > LONGEST:
         raise UsageError(f"the name of the report '{path}' is {length - LONGEST} bytes too long")
     if is_held(_part(path, 0)):

@@ -733,7 +733,7 @@ def _refuse_unwritable(jobs: list[Job]) -> None:
         if not there.is_dir():
             raise BadFolder(f"cannot write to '{folder}': '{there}' is not a folder")
         if not os.access(there, os.W_OK | os.X_OK):
-            raise BadFolder(f"cannot write to '{folder}': no permission in '{there}'")
+            raise BadFolder(f"cannot write to '{folder}': '{there}' is read-only, at least for this user")
 
 
 def _listed(paths: Iterable[Path]) -> str:

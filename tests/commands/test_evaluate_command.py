@@ -41,6 +41,14 @@ def test_data_sets_whose_folders_are_called_hr_keep_their_names(sets):
     assert [r["dataset"] for r in records] == ["Set5", "Set14"]
 
 
+def test_protocols_that_differ_are_told_of_their_data_sets(sets):
+    told = srcli("eval", sets / "Set5", sets / "Set14", "-m", "bicubic", "-s", 2).stdout.splitlines()
+    assert [line.partition(":")[0] for line in told if line.startswith("protocol")] == ["protocol"]
+    Image.fromarray(photograph(40, 40)[..., 0]).save(sets / "Set14" / "HR" / "gray.png")
+    told = srcli("eval", sets / "Set5", sets / "Set14", "-m", "bicubic", "-s", 2).stdout.splitlines()
+    assert [line.partition(":")[0] for line in told if line.startswith("protocol")] == ["protocol of Set5", "protocol of Set14"]
+
+
 def test_the_folder_of_a_benchmark_stands_for_its_hr_pictures(sets, folder):
     shutil.copytree(folder, sets / "Set5" / "LR_bicubic" / "X2")
     (record,) = srcli("eval", sets / "Set5", "-m", "bicubic", "-s", 2, "--json").records
