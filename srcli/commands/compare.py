@@ -99,16 +99,15 @@ def compare(
 
 def _suited(source: Path, scale: int, *, offline: bool, moves: bool) -> str:
     """Return the weights that srcli upscale takes, where they ship at that scale, for a picture or, if it `moves`, a video."""
-    from srcli.engine.suit import file_coded_before, kind_of
+    from srcli.engine.suit import compression
     from srcli.media.animation import is_animated
     from srcli.media.jobs import Job
     from srcli.media.probe import probe
 
-    job = Job(source, source, "", None if moves else probe(source), scale, video=moves)
-    kind = kind_of(job)
-    if not kind and not moves and not is_animated(source) and file_coded_before(source):  # the pixels of a still tell more
-        kind = zoo.PHOTO
-    name = zoo.suited(zoo.DEFAULT, kind) or zoo.DEFAULT
+    judged = None if moves or is_animated(source) else source  # by its pixels too
+    job = Job(source, source, "", None if moves else probe(source), scale, video=moves, first=judged)
+    found = compression(job)
+    name = (found and zoo.suited(zoo.DEFAULT, found.kind)) or zoo.DEFAULT
     if scale in zoo.scales_of(name, offline=offline, say=console.note):
         return name
     console.note(f"srcli upscale takes {name}, which is not there at x{scale}: {zoo.DEFAULT} is compared")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from srcli import console
 from srcli.errors import BadFolder, UserError
+from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.suit import Choice
@@ -38,25 +39,18 @@ class Forecast:
     def warn(self, jobs: "list[Job]") -> None:
         """Say which weights suit, or are taken, where pictures or videos were compressed."""
         from srcli.engine.forecast import enlarged
-        from srcli.engine.suit import coarse, compressed, past_qualities, quantized, untold
+        from srcli.engine.suit import compression
         from srcli.media.picture import COMPRESSED, LOSSY
 
-        read, limits = enlarged(self.choice, jobs), LOSSY if self.choice.kinds else COMPRESSED
-        videos = dict.fromkeys(job.source for job in read if job.video)  # not one for each track
-        files = len({job.source for job in jobs})
-        chosen = bool(self.choice.kinds and self.for_photo)  # some are taken through others
-        for said, what, found in (
-            (self.for_photo, "JPEG of quality", compressed(read, limits) if self.for_photo else []),
-            (self.for_photo, "lossy WebP of quantizer", quantized(read, limits) if self.for_photo else []),
-            (self.for_photo, "by their pixels JPEG of quality", past_qualities(read) if chosen else []),
-            (self.for_video, "H.264 of quantizer", coarse(videos) if self.for_video else []),
-        ):
-            if found:
-                low, high = min(found), max(found)
-                span = f"{low}" if low == high else f"{low} to {high}"
-                console.note(f"{_share(len(found), files)}{what} {span} or so: {said}")
-        if chosen and (formats := untold(read)):
-            console.note(f"{_share(len(formats), files)}{' or '.join(sorted(set(formats)))}: {self.for_photo}")
+        said = {kind: line for kind, line in ((PHOTO, self.for_photo), (VIDEO, self.for_video)) if line}
+        limits = LOSSY if self.choice.kinds else COMPRESSED
+        files = {job.source for job in jobs}
+        found = {job.source: its for job in enlarged(self.choice, jobs) if (its := compression(job, said, limits))}
+        for kind, what in dict.fromkeys((its.kind, its.what) for its in found.values()):
+            levels = [its.level for its in found.values() if its.what == what]
+            known = [level for level in levels if level is not None]
+            span = f" {' to '.join(map(str, dict.fromkeys((min(known), max(known)))))} or so" if known else ""
+            console.note(f"{_share(len(levels), len(files))}{what}{span}: {said[kind]}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""

@@ -1,10 +1,11 @@
 """Which networks a file goes through: one set for all, or those that suit what compressed it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from srcli.engine.upscale import Resizer
 from srcli.errors import UserError
@@ -26,68 +27,53 @@ class Choice:
     photo: str = ""  # what to say of a picture that its pixels alone tell to be of kind PHOTO
 
     def of(self, job: Job) -> Resizer:
-        """Return what a file goes through, by its header, and numbered pictures by the first of them."""
-        return self.kinds.get(kind_of(job), self.plain) if self.kinds else self.plain
+        """Return what a file goes through, as far as `compression` tells."""
+        found = compression(job, self.kinds)
+        return self.kinds[found.kind] if found else self.plain
 
     def of_pixels(self, job: Job, pixels: Array) -> tuple[Resizer, tuple[str, ...]]:
         """Return what a still goes through, by its pixels too where nothing else tells, and what to say of these."""
         known = self.of(job)
-        if job.first or known is not self.plain or PHOTO not in self.kinds or (quality := coded_before(pixels)) is None:
+        if job.first or known is not self.plain or PHOTO not in self.kinds or (quality := _coded_before(pixels)) is None:
             return known, ()
         return self.kinds[PHOTO], (f"its pixels tell of a JPEG of quality {quality} or so: {self.photo}",)
 
     def of_video(self, path: Path | None) -> Resizer:
         """Return what the frames of a video go through; of none, which cannot be looked at beforehand, as of others."""
-        return self.kinds[VIDEO] if path and VIDEO in self.kinds and coarse([path]) else self.plain
+        return self.kinds[VIDEO] if path and VIDEO in self.kinds and _coarse(path) else self.plain
 
 
-def kind_of(job: Job) -> str:
-    """Return the kind of weights for what comes as cameras, the web or the codecs of videos give it, "" for other files.
+class Compression(NamedTuple):
+    """What a file tells of how it was compressed, and the kind of weights that suit it, PHOTO or VIDEO."""
 
-    By the header; of numbered pictures by the first one's, and by its pixels.
+    kind: str
+    what: str  # such as "JPEG of quality"
+    level: int | None = None  # its quality or quantizer
+
+
+def compression(job: Job, kinds: Container[str] = (PHOTO, VIDEO), limits: Limits = LOSSY) -> Compression | None:
+    """Return what tells that weights of one of `kinds` suit what is upscaled; None where nothing does.
+
+    By the header; of numbered pictures by the first one's, and by its pixels; of videos by some frames.
     """
-    if _lossy(job) or _past(job):
-        return PHOTO
-    return VIDEO if job.video and coarse([job.source]) else ""
+    found = _of_picture(job, limits) if PHOTO in kinds else None
+    if not found and VIDEO in kinds and job.video and (quantizer := _coarse(job.source)):
+        return Compression(VIDEO, "H.264 of quantizer", quantizer)
+    return found
 
 
-def _lossy(job: Job) -> bool:
-    return bool(compressed([job]) or quantized([job]) or untold([job]))
-
-
-def coded_before(pixels: Array) -> int | None:
-    """Return the quality of a JPEG that pixels were before, where that was compressed so much that PHOTO suits them."""
-    quality = past_quality(pixels)
-    return quality if quality and quality <= LOSSY.jpeg else None
-
-
-def compressed(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
-    """Return the qualities of those JPEGs, numbered ones by the first of them, that were compressed that much."""
-    return [facts.jpeg for facts in map(_facts, jobs) if facts and facts.jpeg and facts.jpeg <= limits.jpeg]
-
-
-def quantized(jobs: Sequence[Job], limits: Limits = LOSSY) -> list[int]:
-    """Return the quantizers of those lossy WebPs, numbered ones by the first of them, that were compressed that much."""
-    read = (facts.webp for facts in map(_facts, jobs) if facts)
-    return [quantizer for quantizer in read if quantizer is not None and quantizer >= limits.webp]
-
-
-def untold(jobs: Sequence[Job]) -> list[str]:
-    """Return the formats, in capitals, of those lossy files that do not tell how much they were compressed.
-
-    HEIC is of phones, neither sharp nor free of noise; AVIF is of the web, where it is to be small.
-    """
-    read = [facts for facts in map(_facts, jobs) if facts]
-    return [facts.format.upper() for facts in read if facts.format in ("heic", "avif") and not facts.lossless]
-
-
-def past_qualities(jobs: Sequence[Job]) -> list[int]:
-    """Return the qualities of the JPEGs that numbered pictures were before, where the pixels of the first alone tell."""
-    return [quality for job in jobs if not _lossy(job) and (quality := _past(job))]
-
-
-def _past(job: Job) -> int | None:
-    return file_coded_before(job.first) if job.first else None
+def _of_picture(job: Job, limits: Limits) -> Compression | None:
+    facts = _facts(job)
+    if facts and facts.jpeg and facts.jpeg <= limits.jpeg:
+        return Compression(PHOTO, "JPEG of quality", facts.jpeg)
+    if facts and facts.webp is not None and facts.webp >= limits.webp:
+        return Compression(PHOTO, "lossy WebP of quantizer", facts.webp)
+    # HEIC is of phones, neither sharp nor free of noise; AVIF is of the web, where it is to be small
+    if facts and limits.guess and facts.format in ("heic", "avif") and not facts.lossless:
+        return Compression(PHOTO, facts.format.upper())
+    if limits.guess and job.first and (quality := _file_coded_before(job.first, _changed(job.first))):
+        return Compression(PHOTO, "by their pixels JPEG of quality", quality)
+    return None
 
 
 def _facts(job: Job) -> Probe | None:
@@ -104,23 +90,25 @@ def _first_facts(path: Path, changed: int) -> Probe | None:
     return None
 
 
-def file_coded_before(path: Path) -> int | None:
-    """Return what `coded_before` says of a picture's file, which is read once as long as it does not change."""
-    return _coded_before(path, _changed(path))
+def _coded_before(pixels: Array) -> int | None:
+    """Return the quality of a JPEG that pixels were before, where that was compressed so much that PHOTO suits them."""
+    quality = past_quality(pixels)
+    return quality if quality and quality <= LOSSY.jpeg else None
 
 
 @cache
-def _coded_before(path: Path, changed: int) -> int | None:
+def _file_coded_before(path: Path, changed: int) -> int | None:
+    """Read a picture once, as long as it does not change."""
     with suppress(UserError):
         if strips := open_strips(path):
             with strips:
-                return coded_before(middle(strips))
-        return coded_before(read_image(path).pixels)
+                return _coded_before(middle(strips))
+        return _coded_before(read_image(path).pixels)
     return None
 
 
 def middle(strips: StripReader) -> Array:
-    """Return the rows of a picture by which `coded_before` judges it."""
+    """Return the rows of a picture by which it is judged."""
     top = max(0, (strips.height - SIDE) // 2)
     return strips.rows(top, min(top + SIDE, strips.height))[..., : strips.channels]
 
@@ -129,10 +117,10 @@ def _changed(path: Path) -> int:
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
-def coarse(videos: Iterable[Path]) -> list[int]:
-    """Return the quantizers of those H.264 videos that were compressed so much that it shows."""
-    read = (_quantizer(path, _changed(path)) for path in videos)
-    return [round(found) for found in read if found and found >= COARSE]
+def _coarse(path: Path) -> int | None:
+    """Return the quantizer of an H.264 video that was compressed so much that it shows."""
+    found = _quantizer(path, _changed(path))
+    return round(found) if found and found >= COARSE else None
 
 
 @cache

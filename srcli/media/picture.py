@@ -18,11 +18,12 @@ class Limits(NamedTuple):
 
     jpeg: int  # the quality, at most
     webp: int  # the quantizer, at least
+    guess: bool  # whether formats whose headers tell nothing of it count too, and pixels that were a JPEG
 
 
 # A file tells its last coding alone. From LOSSY on `rfdn-photo` is the better guess: what was soft, noisy or coded before
 # gains more there than other pictures lose; from COMPRESSED on it is ahead whatever was before (benchmarks/compressed.py).
-LOSSY, COMPRESSED = Limits(95, 12), Limits(88, 32)
+LOSSY, COMPRESSED = Limits(95, 12, guess=True), Limits(88, 32, guess=False)
 
 
 class Quality(NamedTuple):

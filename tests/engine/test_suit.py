@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.engine.suit import Choice, coarse, compressed, kind_of, past_qualities, untold
+from srcli.engine.suit import Choice, Compression, compression
 from srcli.engine.upscale import Resizer
 from srcli.media.jobs import Job, plan_jobs
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
@@ -22,6 +22,11 @@ def picture(quality: int | None) -> Job:
     return Job(Path("a"), Path("b"), "png", JPEG._replace(jpeg=quality), 2)
 
 
+def kind_of(job: Job) -> str:
+    found = compression(job)
+    return found.kind if found else ""
+
+
 def film(path: Path, quantizer: int) -> Job:
     clip = make_clip(path, options={"x264-params": f"qp={quantizer}:ipratio=1:pbratio=1"})
     return Job(clip, path, "mp4", None, 2, video=True)
@@ -33,15 +38,16 @@ def test_pictures_and_videos_are_of_a_kind_from_where_compression_shows(tmp_path
     assert [kind_of(job) for job in films] == ["", VIDEO, VIDEO]
     assert kind_of(Job(tmp_path / "f_%05d.png", Path("b"), "mp4", None, 2, video=True)) == ""
     pictures = [picture(40), *films, picture(LOSSY.jpeg), picture(99)]
-    assert (compressed(pictures), compressed(pictures, COMPRESSED)) == ([40, LOSSY.jpeg], [40])
-    assert coarse(job.source for job in films) == [COARSE, 40]
+    for limits, shown in ((LOSSY, [40, COARSE, 40, LOSSY.jpeg]), (COMPRESSED, [40, COARSE, 40])):
+        assert [found.level for job in pictures if (found := compression(job, limits=limits))] == shown
 
 
 def test_lossy_files_that_do_not_tell_how_much_are_as_cameras_and_the_web_leave_them():
     heic, avif = (Job(Path("a"), Path("b"), "png", JPEG._replace(format=kind), 2) for kind in ("heic", "avif"))
     lossless = replace(avif, probe=avif.probe._replace(lossless=True))
     assert [kind_of(job) for job in (heic, avif, lossless)] == [PHOTO, PHOTO, ""]
-    assert untold([heic, avif, lossless, picture(None)]) == ["HEIC", "AVIF"]
+    assert [compression(job) for job in (heic, avif)] == [Compression(PHOTO, "HEIC"), Compression(PHOTO, "AVIF")]
+    assert compression(heic, limits=COMPRESSED) is None
 
 
 def test_an_avif_tells_whether_it_is_lossless(tmp_path):
@@ -63,11 +69,11 @@ def test_numbered_pictures_are_of_the_kind_of_the_first(tmp_path, output):
         return plan_jobs([tmp_path / "f_%d.jpg"], tmp_path / output, scale=2)
 
     assert {kind_of(job) for job in planned()} == {PHOTO}
-    assert set(compressed(planned())) == {40}
+    assert {compression(job) for job in planned()} == {Compression(PHOTO, "JPEG of quality", 40)}
     (tmp_path / "f_1.jpg").unlink()
     assert {kind_of(job) for job in planned()} == {""}
     Image.fromarray(photograph()).save(tmp_path / "f_2.jpg", quality=1)
-    assert set(compressed(planned())) == {11}  # which changed meanwhile
+    assert {compression(job).level for job in planned()} == {11}  # which changed meanwhile
 
 
 def test_no_folder_is_listed_for_every_question_about_numbered_pictures(tmp_path, monkeypatch):
@@ -92,7 +98,8 @@ def test_numbered_pictures_go_where_the_pixels_of_the_first_send_them(tmp_path, 
     taken = choice.kinds[PHOTO] if 1 in coded else choice.plain
     assert {id(choice.of(job)) for job in jobs} == {id(taken)}
     assert [choice.of_pixels(job, pixels[number]) for number, job in enumerate(jobs, 1)] == [(taken, ())] * len(jobs)
-    assert past_qualities(jobs) == [60] * len(jobs) * (1 in coded)
+    told = Compression(PHOTO, "by their pixels JPEG of quality", 60) if 1 in coded else None
+    assert {compression(job) for job in jobs} == {told}
 
 
 def test_a_first_picture_that_cannot_be_read_tells_nothing(tmp_path):
