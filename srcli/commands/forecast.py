@@ -46,11 +46,15 @@ class Forecast:
         limits = LOSSY if self.choice.kinds else COMPRESSED
         files = {job.source for job in jobs}
         found = {job.source: its for job in enlarged(self.choice, jobs) if (its := compression(job, said, limits))}
-        for kind, what in dict.fromkeys((its.kind, its.what) for its in found.values()):
-            levels = [its.level for its in found.values() if its.what == what]
-            known = [level for level in levels if level is not None]
-            span = f" {' to '.join(map(str, dict.fromkeys((min(known), max(known)))))} or so" if known else ""
-            console.note(f"{_share(len(levels), len(files))}{what}{span}: {said[kind]}")
+        for kind in said:
+            parts: list[str] = []
+            for what in dict.fromkeys(its.what for its in found.values() if its.kind == kind):
+                levels = [its.level for its in found.values() if its.what == what]
+                known = [level for level in levels if level is not None]
+                span = f" {' to '.join(map(str, dict.fromkeys((min(known), max(known)))))} or so" if known else ""
+                parts.append(f"{len(levels) if parts else _share(len(levels), len(files))} {what}{span}".lstrip())
+            if parts:
+                console.note(f"{', '.join(parts)}: {said[kind]}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
@@ -113,7 +117,7 @@ def warn_of_disks(jobs: "list[Job]", voice: console.Voice) -> None:
 
 def _share(count: int, files: int) -> str:
     """Begin what is said of some files; nothing where there is one."""
-    return "" if files == 1 else f"{count} of {files} {'is' if count == 1 else 'are'} "
+    return "" if files == 1 else f"{count} of {files} {'is' if count == 1 else 'are'}"
 
 
 def mib(size: int) -> str:

@@ -565,6 +565,9 @@ def test_lossy_webp_that_was_compressed_a_lot_goes_through_the_weights_for_it(tm
     assert "1 of 3 is lossy WebP of quantizer 44 or so: taken through rfdn-photo" in result.stderr
     models = {Path(file["input"]["path"]).stem: file["model"] for file in json.loads(report.read_text())["files"]}
     assert models == {"low": "rfdn-photo", "high": "rfdn", "whole": "rfdn"}
+    picture.save(tmp_path / "in" / "a.jpg", quality=60)
+    told = srcli("upscale", tmp_path / "in", "-o", tmp_path / "other", "--dry-run").stderr
+    assert told.startswith("1 of 4 is JPEG of quality 60 or so, 1 lossy WebP of quantizer 44 or so: taken through rfdn-photo")
 
 
 @pytest.mark.parametrize("stream_from", [1, 10**9])
