@@ -121,13 +121,7 @@ def profile(
     exact = fast_precision(where) if precision == "auto" else precision
     beside = not (models or json) if published is None else published
     names = models or list(ARCHS)
-    changes = assignments(settings, "--set") if settings else {}
-    networks = [
-        _built(name, scale or zoo.DEFAULT_SCALE, changes)
-        if changes
-        else zoo.open_network(name, scale, offline=offline, say=console.note)
-        for name in names
-    ]
+    networks = [_network(name, scale, settings, offline=offline) for name in names]
     factor = scale or (networks[0].scale if models else zoo.DEFAULT_SCALE)
     if plot and {network.scale for network in networks} != {factor}:
         raise UsageError("the models upscale by different factors; choose one with -s")
@@ -145,10 +139,10 @@ def profile(
     ablations = [r for r in ABLATIONS if r.scale == factor] if beside and not models else []
     changed = [measured(create(r.name, r.scale, **r.config), time=False) for r in ablations]
 
-    if json:
-        for r in rows + changed:
-            console.record(_record(r))
-    else:
+    table = [_record(r) for r in rows + changed]
+    for record in table if json else ():
+        console.record(record)
+    if not json:
         _show_counts(rows, draw, time=time)
         if not (models or scale):
             console.result(f"the scale is x{factor} unless -s says otherwise")
@@ -156,8 +150,8 @@ def profile(
             console.result(f"median of repeated passes on {where} in {exact}")
         if beside:
             _show_published(rows + changed, draw)
-            if size == CHALLENGE_INPUT and not output:
-                _show_challenge(rows, draw)
+        if beside and size == CHALLENGE_INPUT and not output:
+            _show_challenge(rows, draw)
         if published and not models:
             _show_scores(factor, draw)
 
@@ -165,9 +159,15 @@ def profile(
     measure = f", {size[0]}x{size[1]}, {where}, {exact}" if axis == "milliseconds" else ""
     title = f"{dataset}, x{factor}{measure}"
     write_plot = partial(_write_plot, rows, own, axis=axis, dataset=dataset, title=title, dark=dark, named=bool(models))
-    table = [_record(r) for r in rows + changed]
     if unwritten := write_files([(csv, partial(_write_csv, table)), (plot, write_plot)]):
         raise next(iter(unwritten.values()))
+
+
+def _network(name: str, scale: int | None, settings: Sequence[str] | None, *, offline: bool) -> "SRModel":
+    """Open what is called `name`, or build the network of that name with the arguments that --set gives it."""
+    if settings:
+        return _built(name, scale or zoo.DEFAULT_SCALE, assignments(settings, "--set"))
+    return zoo.open_network(name, scale, offline=offline, say=console.note)
 
 
 def _built(name: str, scale: int, changes: dict[str, Any]) -> "SRModel":
