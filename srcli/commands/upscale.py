@@ -146,18 +146,14 @@ def upscale(
     if models and len(models) > 1:
         raise UsageError("one picture goes through one network: srcli compare shows several beside each other")
     model = models[0] if models else None
-    format = format.lower().lstrip(".")
-    format = options.one_of("--format", {"jpeg": "jpg", "tif": "tiff"}.get(format, format), FORMATS)
+    format = _format(format)
     watch = watch or watch_idle is not None
     exists = options.one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
     icc = options.one_of("--icc", icc, ICC)
     precision = options.one_of("--precision", precision, options.PRECISIONS)
     options.one_of("--compile", compile, ("auto", "on", "off"))
     shown = way_to_show(show)
-    from srcli.media.jobs import Box, refuse_unreadable
-
-    box = Box(width, height, long_side, min_side, options.one_of("--fit", fit or "contain", FITS))
-    sized = _is_size(box, scale, fit)
+    size = _size(width, height, long_side, min_side, fit=fit, scale=scale)
     side, memory = options.parse_tile(tile), options.parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     target = Path(output) if output is not None else None
@@ -172,6 +168,8 @@ def upscale(
     if not stream:
         sources, target = _through_pipes(context, sources, target, piped=piped)
 
+    from srcli.media.jobs import Naming, plan_jobs, refuse_unreadable
+
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)
 
@@ -181,7 +179,6 @@ def upscale(
     from srcli.engine.pipeline import repays_compiling
     from srcli.engine.upscale import Upscaler
     from srcli.engine.watch import arrivals
-    from srcli.media.jobs import Naming, plan_jobs
     from srcli.media.png import PNG_LEVEL
 
     if stream and rank_and_world()[1] > 1:
@@ -198,12 +195,12 @@ def upscale(
         keeping(None if dry_run else report, ranks, console.error, output=target) as journal,
     ):
         with ranks.together():
-            weights = Weights(model, scale, several=sized, offline=offline)
+            weights = Weights(model, scale, several=size is not None, offline=offline)
         if journal and ranks.leads:
             journal.head(**command(), machine=machine(ranks.device), models=weights.facts())
             journal.head(options=_given(context, model))
         level = PNG_LEVEL if png_level is None else png_level
-        goal = box if sized else scale or weights.scale
+        goal = size or scale or weights.scale
         voice = console.Voice(notes=ranks.leads and not quiet, results=not quiet, json=json)
         writing = Writing(quality, level, icc, fail_fast, voice, piped, journal, weights.advice)
         plan = partial(
@@ -249,16 +246,16 @@ def upscale(
         swift = () if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
         forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
+        if dry_run:
+            if ranks.leads:
+                show_plan(jobs, flags, forecast=forecast, how=writing)
+            return
         if watch:
             again: set[Path] = set()
             watched = arrivals(Path(sources[0]), recursive=recursive, output=target, again=again, idle=watch_idle)
             tally = upscale_arrivals(
                 choice, watched, again=again, plan=partial(plan, sources), flags=flags, ranks=ranks, how=writing
             )
-        elif dry_run:
-            if ranks.leads:
-                show_plan(jobs, flags, forecast=forecast, how=writing)
-            return
         else:
             tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=writing, forecast=forecast if voice.notes else None)
             if ranks.leads:
@@ -266,6 +263,28 @@ def upscale(
             if shown and ranks.leads and not piped:
                 show_results(_made(jobs, tally), shown)
     sum_up(tally, choice, ranks=ranks, how=writing)
+
+
+def _format(named: str) -> str:
+    """Return the format that is meant by a name or suffix; raise UsageError."""
+    name = named.lower().lstrip(".")
+    return options.one_of("--format", {"jpeg": "jpg", "tif": "tiff"}.get(name, name), FORMATS)
+
+
+def _size(
+    width: int | None, height: int | None, long_side: int | None, min_side: int | None, *, fit: str | None, scale: float | None
+) -> "Box | None":
+    """Return the size in px that results get, None where a factor says it; raise UsageError where two things say it."""
+    from srcli.media.jobs import Box
+
+    sides = {"--width or --height": width or height, "--long-side": long_side, "--min-side": min_side}
+    named = [flag for flag, value in {"--scale": scale, **sides}.items() if value]
+    if len(named) > 1:
+        raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
+    if fit and not (width and height):
+        raise UsageError("--fit says how a picture fills --width and --height: give both")
+    box = Box(width, height, long_side, min_side, options.one_of("--fit", fit or "contain", FITS))
+    return box if named and not scale else None
 
 
 def _tell_idle(
@@ -438,14 +457,3 @@ def _refuse_jobs(jobs: "list[Job]", format: str, *, piped: bool, received: bool)
         raise UsageError(f"--format {format} is of videos, and there is none")
     if piped and len(jobs) > 1:
         raise UsageError(f"-o - takes one picture, there are {len(jobs)}; give a folder as output")
-
-
-def _is_size(box: "Box", scale: float | None, fit: str | None) -> bool:
-    """Tell whether results get a size in px rather than a factor; refuse sizes that say two things."""
-    sides = {"--width or --height": box.width or box.height, "--long-side": box.long_side, "--min-side": box.min_side}
-    named = [flag for flag, value in {"--scale": scale, **sides}.items() if value]
-    if len(named) > 1:
-        raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
-    if fit and not (box.width and box.height):
-        raise UsageError("--fit says how a picture fills --width and --height: give both")
-    return bool(named) and not scale
