@@ -26,7 +26,7 @@ from srcli.engine.profile import count
 from srcli.engine.runner import Runner
 from srcli.engine.upscale import Upscaler
 from srcli.errors import UserError
-from srcli.media.jobs import plan_jobs
+from srcli.media.planning import plan_jobs
 from srcli.zoo import open_model
 
 SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}

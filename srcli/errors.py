@@ -1,5 +1,8 @@
 """Errors a user can mend, each with its exit code; everything else is a bug and keeps its traceback."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 INTERRUPTED = 130  # the exit code after Ctrl-C or SIGTERM, as shells count it
 
 _NO_MEMORY = (  # of torch's allocators, of the C++ library, of oneDNN, cuBLAS and cuDNN where they cannot allocate for a kernel
@@ -102,6 +105,13 @@ def quoted(error: BaseException) -> str:
 def counted(number: int, thing: str) -> str:
     """Put a number before what it counts, which takes an s but behind 1: "1 frame", "1,200 frames"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(paths: Iterable[Path]) -> str:
+    """Name the first three of some paths, and how many more there are."""
+    names = [f"'{path}'" for path in paths]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def first_line(error: BaseException, most: int = 200) -> str:

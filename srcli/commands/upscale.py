@@ -168,7 +168,8 @@ def upscale(
     if not stream:
         sources, target = _through_pipes(context, sources, target, piped=piped)
 
-    from srcli.media.jobs import Naming, plan_jobs, refuse_unreadable
+    from srcli.media.jobs import Naming
+    from srcli.media.planning import plan_jobs, refuse_unreadable
 
     if not report and not json:  # which would hold a record of it
         refuse_unreadable(sources)

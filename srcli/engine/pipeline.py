@@ -26,7 +26,8 @@ from srcli.errors import BadPicture, DiskFull, OutOfMemory, UserError, out_of_me
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation
 from srcli.media.color import to_srgb
-from srcli.media.jobs import Job, is_result, renamed, result_size
+from srcli.media.conflicts import is_result, renamed
+from srcli.media.jobs import Job, result_size
 from srcli.media.picture import COMPRESSED, Picture
 from srcli.media.png import PNG_LEVEL
 from srcli.media.read import read_image

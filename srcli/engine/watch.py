@@ -7,7 +7,8 @@ from pathlib import Path
 
 from srcli.engine.pipeline import Done
 from srcli.errors import BadFolder, UserError
-from srcli.media.jobs import Job, pictures_in
+from srcli.media.inputs import pictures_in
+from srcli.media.jobs import Job
 
 REST = 1.0  # seconds between two looks; a file is whole when size and time are the same in both
 

@@ -356,7 +356,7 @@ def test_a_broken_video_does_not_stop_the_folder(tmp_path):
 
 
 def test_what_can_have_no_result_fails_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("srcli.media.jobs.MAX_RESULT", 5000)
+    monkeypatch.setattr("srcli.media.conflicts.MAX_RESULT", 5000)
     (tmp_path / "in").mkdir()
     for name in ("a.avi", "a.flv"):
         make_clip(tmp_path / "in" / name, frames=2, ticks=1, codec="mpeg4" if name == "a.avi" else "flv")

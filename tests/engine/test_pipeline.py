@@ -11,8 +11,8 @@ from srcli.engine import memory, pipeline
 from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner
 from srcli.engine.upscale import Upscaler
-from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
+from srcli.media.planning import plan_jobs
 from srcli.models import create
 from tests.conftest import photograph
 

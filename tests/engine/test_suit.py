@@ -8,8 +8,9 @@ from PIL import Image
 
 from srcli.engine.suit import Choice, Compression, compression
 from srcli.engine.upscale import Resizer
-from srcli.media.jobs import Job, plan_jobs
+from srcli.media.jobs import Job
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
+from srcli.media.planning import plan_jobs
 from srcli.media.probe import Probe, probe
 from srcli.zoo import PHOTO, VIDEO
 from tests.clips import make_clip

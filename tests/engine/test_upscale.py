@@ -13,8 +13,8 @@ from srcli.engine.pipeline import upscale_files
 from srcli.engine.runner import Runner, in_color
 from srcli.engine.upscale import Agreement, Resizer, Upscaler, resampled
 from srcli.errors import DeviceUnavailable, DiskFull
-from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
+from srcli.media.planning import plan_jobs
 from srcli.media.write import write_image
 from srcli.models import ARCHS, create
 from srcli.ops.color import rgb_to_ycbcr

@@ -9,7 +9,7 @@ from PIL import Image
 from srcli.engine import watch
 from srcli.engine.watch import arrivals, plan_arrivals
 from srcli.errors import BadFolder
-from srcli.media.jobs import plan_jobs
+from srcli.media.planning import plan_jobs
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from PIL import Image
 
 from srcli.errors import BadPicture
 from srcli.media.animation import Animation, Frame, frame_count, read_animation, write_animation
-from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
+from srcli.media.planning import plan_jobs
 from tests.conftest import png_chunk
 
 DURATIONS = [40.0, 100.0, 70.0]
@@ -137,7 +137,7 @@ def test_plans_keep_animations_and_refuse_results_beyond_the_bound(tmp_path, mon
     assert (str(job.target), job.format, job.frames, job.notes) == ("a_x2.gif", "gif", 3, ())
     assert [(j.format, j.frames) for j in plan_jobs(["a.gif"], None, scale=2, format="webp")] == [("webp", 3)]
     assert [(j.format, j.frames) for j in plan_jobs(["a.gif"], None, scale=2, format="jpg")] == [("jpeg", 1)]
-    monkeypatch.setattr("srcli.media.jobs.MAX_RESULT", 5000)
+    monkeypatch.setattr("srcli.media.conflicts.MAX_RESULT", 5000)
     with pytest.raises(BadPicture, match="3 frames of 46 x 38 px, more than 5,000 px"):
         plan_jobs(["a.gif"], None, scale=2)
     Image.new("RGB", (20, 12)).save("b.png")

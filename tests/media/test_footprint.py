@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from srcli.media.footprint import disks, footprint
-from srcli.media.jobs import plan_jobs
 from srcli.media.picture import Picture
+from srcli.media.planning import plan_jobs
 from srcli.media.write import write_image
 
 PEAK = """

@@ -1,6 +1,6 @@
 import pytest
 
-from srcli.media.jobs import pictures_in
+from srcli.media.inputs import pictures_in
 from srcli.media.sniff import is_video, looks_like_video
 from srcli.media.video import probe_video
 from tests.clips import make_clip

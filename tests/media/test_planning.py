@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
-from srcli.media.jobs import Box, Naming, plan_jobs, refuse_unreadable
+from srcli.media.jobs import Box, Naming
+from srcli.media.planning import plan_jobs, refuse_unreadable
 from tests.clips import make_clip
 
 
