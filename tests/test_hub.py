@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, hub, zoo
-from srcli.engine.upscale import open_networks
+from srcli.engine.resizer import open_networks
 from srcli.errors import BadCheckpoint, UsageError, WeightsNotFound
 from srcli.models import create
 from tests.conftest import photograph

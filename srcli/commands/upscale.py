@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Icc
-    from srcli.engine.upscale import Resizer, Upscaler
+    from srcli.engine.resizer import Resizer
+    from srcli.engine.upscale import Upscaler
     from srcli.engine.video import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
@@ -414,7 +415,7 @@ def _resizer(
 ) -> "Resizer":
     """Make the networks ready; say what is not as asked."""
     from srcli.engine.memory import held_bytes
-    from srcli.engine.upscale import Resizer, way
+    from srcli.engine.resizer import Resizer, way
 
     upscalers = {network.scale: upscaler(network) for network in networks}
     for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:

@@ -8,8 +8,8 @@ from srcli.commands.forecast import Swift
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from srcli.engine.resizer import Resizer
     from srcli.engine.suit import Choice
-    from srcli.engine.upscale import Resizer
     from srcli.models.base import SRModel
 
 DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
@@ -101,7 +101,7 @@ class Weights:
 
     def _way(self, kind: str) -> str:
         """Say how the networks of a kind reach the scale, where that is otherwise than for clean files."""
-        from srcli.engine.upscale import way
+        from srcli.engine.resizer import way
 
         if not self._scale:
             return ""
@@ -109,7 +109,7 @@ class Weights:
         return f" ({own})" if own not in ("", clean) else ""
 
     def _open(self, name: str, scale: float | None) -> "list[SRModel]":
-        from srcli.engine.upscale import open_networks
+        from srcli.engine.resizer import open_networks
 
         return open_networks(name, scale, several=self._several, offline=self._offline, say=console.note)
 

@@ -19,9 +19,10 @@ from srcli.engine.device import Precision
 from srcli.engine.edges import edges
 from srcli.engine.journal import Account, Journal, digest
 from srcli.engine.likeness import likeness, nearness
+from srcli.engine.resizer import Resizer, resampled
 from srcli.engine.runner import Work
 from srcli.engine.suit import Choice, middle
-from srcli.engine.upscale import PROBE, Resizer, Upscaler, resampled
+from srcli.engine.upscale import PROBE, Upscaler
 from srcli.errors import BadPicture, DiskFull, OutOfMemory, UserError, out_of_memory
 from srcli.media.ahead import read_ahead, write_behind
 from srcli.media.animation import Animation, read_animation, write_animation

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from srcli.engine.upscale import Resizer
+from srcli.engine.resizer import Resizer
 from srcli.errors import UserError
 from srcli.media.jobs import Job
 from srcli.media.jpeg_past import SIDE, past_quality

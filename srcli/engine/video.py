@@ -21,7 +21,7 @@ from srcli import __version__, checkpoint
 from srcli.engine.device import Precision
 from srcli.engine.distributed import Team
 from srcli.engine.pipeline import Stopwatch, too_large
-from srcli.engine.upscale import Resizer, same
+from srcli.engine.resizer import Resizer, same
 from srcli.errors import BadVideo, UserError, counted, out_of_memory
 from srcli.files import taken, writing_to
 from srcli.media import sequences

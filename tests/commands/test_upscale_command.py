@@ -23,7 +23,8 @@ from PIL import Image
 
 from srcli.commands.forecast import Forecast, Swift
 from srcli.engine import pipeline
-from srcli.engine.upscale import Resizer, Upscaler, open_networks
+from srcli.engine.resizer import Resizer, open_networks
+from srcli.engine.upscale import Upscaler
 from srcli.errors import BadCheckpoint
 from tests.clips import make_clip
 from tests.conftest import photograph, small_files
@@ -496,7 +497,7 @@ def test_weights_for_speed_that_are_damaged_stop_nothing(folder, tmp_path, monke
             raise BadCheckpoint("damaged")
         return opened(reference, *arguments, **more)
 
-    monkeypatch.setattr("srcli.engine.upscale.open_networks", damaged)
+    monkeypatch.setattr("srcli.engine.resizer.open_networks", damaged)
     assert "in the network, by" in time_of(folder / "p0.png", "-o", tmp_path / "out.png", "-s", 2)
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from srcli.engine.forecast import expected_memory, expected_seconds, worth_timing
 from srcli.engine.pipeline import STREAM_FROM
+from srcli.engine.resizer import Resizer
 from srcli.engine.suit import Choice
-from srcli.engine.upscale import Resizer, Upscaler
+from srcli.engine.upscale import Upscaler
 from srcli.media.footprint import footprint
 from srcli.media.jobs import Job
 from srcli.media.probe import Probe

@@ -8,8 +8,8 @@ import torch
 from srcli.engine.distributed import Team
 from srcli.engine.journal import Account, Journal, keeping, machine, model_facts
 from srcli.engine.pipeline import Done
+from srcli.engine.resizer import open_networks
 from srcli.engine.runner import Work
-from srcli.engine.upscale import open_networks
 from srcli.errors import BadFolder, BadPicture, OutputExists, UsageError
 from srcli.zoo import hash_of, weights_folder
 

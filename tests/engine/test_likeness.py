@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from srcli.engine.likeness import likeness
-from srcli.engine.upscale import resampled
+from srcli.engine.resizer import resampled
 from srcli.media.picture import Picture
 from srcli.ops.pixels import to_tensor
 from srcli.ops.resize import resize

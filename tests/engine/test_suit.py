@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.engine.resizer import Resizer
 from srcli.engine.suit import Choice, Compression, compression
-from srcli.engine.upscale import Resizer
 from srcli.media.jobs import Job
 from srcli.media.picture import COARSE, COMPRESSED, LOSSY
 from srcli.media.planning import plan_jobs

@@ -10,8 +10,9 @@ from PIL import Image
 from srcli.engine.device import DTYPES
 from srcli.engine.evaluate import shrink
 from srcli.engine.pipeline import upscale_files
+from srcli.engine.resizer import Resizer, resampled
 from srcli.engine.runner import Runner, in_color
-from srcli.engine.upscale import Agreement, Resizer, Upscaler, resampled
+from srcli.engine.upscale import Agreement, Upscaler
 from srcli.errors import DeviceUnavailable, DiskFull
 from srcli.media.picture import Picture
 from srcli.media.planning import plan_jobs

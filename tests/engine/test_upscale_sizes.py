@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from srcli import checkpoint
-from srcli.engine.upscale import Resizer, Upscaler, open_networks, passes, resampled
+from srcli.engine.resizer import Resizer, open_networks, passes, resampled
+from srcli.engine.upscale import Upscaler
 from srcli.errors import UsageError
 from srcli.media.animation import Animation, Frame
 from srcli.media.picture import Picture
@@ -73,7 +74,7 @@ def test_a_network_is_repeated_for_more_and_progress_ends_at_one(resizer):
 
 
 def test_the_own_scale_is_not_resampled(resizer, monkeypatch):
-    monkeypatch.setattr("srcli.engine.upscale.resize_strips", None)
+    monkeypatch.setattr("srcli.engine.resizer.resize_strips", None)
     out, precision = resizer(Picture(photograph()), (148, 212))
     assert (out.pixels.shape, precision) == ((148, 212, 3), "fp32")
 

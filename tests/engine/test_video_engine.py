@@ -24,7 +24,8 @@ from PIL import Image
 from srcli import __version__
 from srcli.engine import video as engine
 from srcli.engine.distributed import Team
-from srcli.engine.upscale import Resizer, Upscaler
+from srcli.engine.resizer import Resizer
+from srcli.engine.upscale import Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, upscale_video
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers, verification
