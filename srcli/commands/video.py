@@ -147,7 +147,8 @@ def upscale_stream(
     from srcli.engine import video as engine
     from srcli.media.color import hdr
     from srcli.media.streams import Raw, RgbReader, Y4mReader, lost_in_stream
-    from srcli.media.video import Clip, VideoReader, probe_video
+    from srcli.media.video import Clip, probe_video
+    from srcli.media.video_reader import VideoReader
 
     first, last = flags.span()
     if stream.path is None and (first or last is not None):

@@ -22,7 +22,8 @@ from srcli.media.picture import Picture
 from srcli.media.pixels import flattened, reduced
 from srcli.media.read import read_image
 from srcli.media.sniff import is_video
-from srcli.media.video import Clip, VideoReader, probe_video, upright
+from srcli.media.video import Clip, probe_video, upright
+from srcli.media.video_reader import VideoReader
 from srcli.ops.pixels import UINT8
 from srcli.pages import Html, crop, element, large_uri, look, looks, overview, page, section, table
 from srcli.pages.viewer import SCRIPT, STYLE, Layer, go, viewer

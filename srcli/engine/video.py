@@ -37,7 +37,8 @@ from srcli.media.png import PNG_LEVEL
 from srcli.media.probe import Probe
 from srcli.media.segments import Parts, SegmentWriter, UpscaledTrack, begun, published
 from srcli.media.streams import Kind, RgbReader, StreamWriter, Y4mReader
-from srcli.media.video import Clip, Known, Timed, Track, Video, VideoReader, checksum, decoding, probe_video, upright
+from srcli.media.video import Clip, Timed, Track, Video, decoding, probe_video, upright
+from srcli.media.video_reader import Known, VideoReader, checksum
 
 AHEAD = 3  # frames decoded before, and encoded behind, the one in the network
 LARGEST = 16384  # px a side; H.264 and HEVC end below, and say so when they are opened

@@ -24,7 +24,8 @@ from srcli.engine.distributed import Team
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.picture import Picture
 from srcli.media.segments import Parts
-from srcli.media.video import VideoReader, probe_video
+from srcli.media.video import probe_video
+from srcli.media.video_reader import VideoReader
 from srcli.media.write import write_image
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph

@@ -33,7 +33,8 @@ from srcli.media.encoding import CODECS, Wishes
 from srcli.media.footprint import disks
 from srcli.media.jobs import Box, Job
 from srcli.media.segments import Parts, SegmentWriter
-from srcli.media.video import LIGHT, MASTERING, Clip, VideoReader, probe_video
+from srcli.media.video import LIGHT, MASTERING, Clip, probe_video
+from srcli.media.video_reader import VideoReader
 from srcli.models import create
 from tests.clips import decoded, held, make_clip
 from tests.conftest import photograph, small_files

@@ -4,7 +4,8 @@ import av
 import pytest
 
 from srcli.media.matroska import cut_short
-from srcli.media.video import VideoReader, probe_video
+from srcli.media.video import probe_video
+from srcli.media.video_reader import VideoReader
 from tests.clips import make_clip
 
 _HEADER = b"\x1aE\xdf\xa3\x80\x18S\x80g"

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from srcli.media.video import Clip, Known, Timed, VideoReader, checksum, probe_video
+from srcli.media.video import Clip, Timed, probe_video
+from srcli.media.video_reader import Known, VideoReader, checksum
 from tests.clips import BASE, make_clip
 from tests.conftest import photograph
 

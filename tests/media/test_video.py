@@ -14,7 +14,8 @@ from av.video.reformatter import Interpolation
 
 from srcli.errors import BadVideo
 from srcli.media.sniff import is_video
-from srcli.media.video import MATRICES, Clip, Colors, VideoReader, probe_video
+from srcli.media.video import MATRICES, Clip, Colors, probe_video
+from srcli.media.video_reader import VideoReader
 from tests.clips import make_clip
 from tests.conftest import photograph
 
