@@ -28,7 +28,7 @@ from srcli.engine.resizer import Resizer
 from srcli.engine.upscale import Upscaler
 from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, upscale_video
 from srcli.errors import BadFolder, BadVideo, UsageError
-from srcli.media import containers, verification
+from srcli.media import containers, copying, verification
 from srcli.media.encoding import CODECS, Wishes
 from srcli.media.footprint import disks
 from srcli.media.jobs import Box, Job
@@ -436,8 +436,7 @@ def test_sound_that_falls_back_by_itself_goes_on_when_it_has_caught_up(tmp_path,
     silenced: dict[int, Fraction] = {}
     with av.open(str(make_clip(tmp_path / "clip.mkv", frames=50, tone=True))) as source:
         times = [
-            float(packet.dts * packet.time_base)
-            for packet in containers._continued(packets(), (), cut=False, silenced=silenced)
+            float(packet.dts * packet.time_base) for packet in copying._continued(packets(), (), cut=False, silenced=silenced)
         ]
     assert times == sorted(set(times))
     assert times[-1] == pytest.approx(2 - left_out if back < 1 else 1, abs=0.15)
