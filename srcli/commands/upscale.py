@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from srcli.engine.pipeline import Icc
     from srcli.engine.resizer import Resizer
     from srcli.engine.upscale import Upscaler
-    from srcli.engine.video import VideoDone
+    from srcli.engine.video_plan import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
     from srcli.models.base import SRModel
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from srcli.engine.distributed import Team
     from srcli.engine.suit import Choice
-    from srcli.engine.video import Progress, VideoDone, VideoPlan
+    from srcli.engine.video import Progress
+    from srcli.engine.video_plan import VideoDone, VideoPlan
     from srcli.media.jobs import Box, Job
     from srcli.media.streams import Kind
 
@@ -191,7 +192,7 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, srgb: bool = False, refuse: boo
 
     `srgb`: the frames of animations are converted even where they could keep the profile.
     """
-    from srcli.engine.video import Choices, plan_videos
+    from srcli.engine.video_plan import Choices, plan_videos
     from srcli.media.encoding import Wishes
     from srcli.media.numbered import is_sequence
     from srcli.media.video import Clip
@@ -207,7 +208,7 @@ def plan(jobs: "Sequence[Job]", flags: Flags, *, srgb: bool = False, refuse: boo
 
 def agreed(plans: "Sequence[VideoPlan | VideoDone]", ranks: "Team") -> "list[VideoPlan | VideoDone]":
     """Let a video fail on every rank where one could not plan it: they upscale each together."""
-    from srcli.engine.video import VideoDone, VideoPlan, failed
+    from srcli.engine.video_plan import VideoDone, VideoPlan, failed
 
     errors = ranks.gathered([item.error if isinstance(item, VideoDone) else None for item in plans])
     together: list[VideoPlan | VideoDone] = []
@@ -221,7 +222,8 @@ def agreed(plans: "Sequence[VideoPlan | VideoDone]", ranks: "Team") -> "list[Vid
 
 def refuse_others(choice: "Choice", plans: "Sequence[VideoPlan | VideoDone]", quality: int | None) -> None:
     """Raise UsageError where an unfinished run of other flags stands in the way of one."""
-    from srcli.engine.video import VideoPlan, earlier
+    from srcli.engine.video import earlier
+    from srcli.engine.video_plan import VideoPlan
 
     for item in plans:
         if isinstance(item, VideoPlan):
@@ -240,7 +242,8 @@ def show_plans(
 
     Raises UsageError where that run was another.
     """
-    from srcli.engine.video import VideoDone, VideoPlan, failed, kept, measured, planned
+    from srcli.engine.video import kept
+    from srcli.engine.video_plan import VideoDone, VideoPlan, failed, measured, planned
 
     left, failures = list["Job"](), list[VideoDone]()
     for item in plans:
@@ -265,7 +268,7 @@ def show_plans(
 
 def tracks(plans: "Sequence[VideoPlan | VideoDone]", *, anew: bool = False) -> "list[Job]":
     """Return the tracks as jobs of so many pictures; `anew`: of videos that no earlier run has begun."""
-    from srcli.engine.video import VideoPlan, measured
+    from srcli.engine.video_plan import VideoPlan, measured
 
     ours = [item for item in plans if isinstance(item, VideoPlan)]
     return [job for item in ours if not (anew and item.goes_on) for job in measured(item)]
@@ -284,7 +287,8 @@ def upscale_one(
 
     Return that, and whether the disk is full.
     """
-    from srcli.engine.video import VideoDone, failed, upscale_video
+    from srcli.engine.video import upscale_video
+    from srcli.engine.video_plan import VideoDone, failed
 
     if isinstance(plan, VideoDone):  # planning it failed
         show(plan, voice)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Done, Icc
     from srcli.engine.suit import Choice
-    from srcli.engine.video import VideoDone, VideoPlan
+    from srcli.engine.video_plan import VideoDone, VideoPlan
     from srcli.media.jobs import Job
 
 

@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageCms
 
 from srcli.engine import video as engine
+from srcli.engine import video_plan
 from srcli.engine.distributed import Team
 from srcli.media.animation import Animation, Frame, read_animation, write_animation
 from srcli.media.picture import Picture
@@ -466,14 +467,14 @@ def test_a_video_that_vanished_stops_no_other(tmp_path, monkeypatch):
         for name in ("a.mp4", "b.mp4")
         if (tmp_path / "in").mkdir(exist_ok=True) is None
     ]
-    real = engine.plan_videos
+    real = video_plan.plan_videos
 
     def planned(*arguments, **more):
         plans = real(*arguments, **more)
         clips[0].unlink()
         return plans
 
-    monkeypatch.setattr(engine, "plan_videos", planned)
+    monkeypatch.setattr(video_plan, "plan_videos", planned)
     result = upscale(tmp_path / "in", "-o", tmp_path / "out", "-s", 2)
     assert result.exit_code == 1
     assert "a.mp4' cannot be read as a video: no such file or directory" in result.stderr.replace("\n", " ").lower()
@@ -505,14 +506,14 @@ def test_a_damaged_manifest_is_no_lock(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("target", "there"), [("out.mp4", "out.mp4"), ("f_%d.png", "f_2.png")])
 def test_what_appears_while_a_video_is_made_stays(tmp_path, monkeypatch, target, there):
-    real = engine.plan_videos
+    real = video_plan.plan_videos
 
     def planned(*arguments, **more):
         plans = real(*arguments, **more)
         (tmp_path / there).write_text("another program's")
         return plans
 
-    monkeypatch.setattr(engine, "plan_videos", planned)
+    monkeypatch.setattr(video_plan, "plan_videos", planned)
     clip = make_clip(tmp_path / "clip.mp4", frames=3)
     result = upscale(clip, "-o", tmp_path / target, "-s", 2)
     assert result.exit_code == 1
@@ -540,9 +541,9 @@ def test_on_a_full_disk_no_other_video_is_tried(tmp_path, monkeypatch):
 @pytest.mark.parametrize("exists", ["error", "skip"])
 def test_a_video_that_another_process_finished_meanwhile_is_not_begun(tmp_path, monkeypatch, exists):
     clip, out = make_clip(tmp_path / "clip.mp4", frames=3), tmp_path / "out.mp4"
-    real = engine.plan_videos
+    real = video_plan.plan_videos
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "plan_videos", lambda *a, **k: (real(*a, **k), out.write_text("another process's"))[0])
+        patch.setattr(video_plan, "plan_videos", lambda *a, **k: (real(*a, **k), out.write_text("another process's"))[0])
         patch.setattr(engine._Run, "_compute", lambda *_: pytest.fail("computed for nothing"))
         result = upscale(clip, "-o", out, "-s", 2, "--exists", exists)
     assert result.exit_code == (1 if exists == "error" else 0)

@@ -26,7 +26,8 @@ from srcli.engine import video as engine
 from srcli.engine.distributed import Team
 from srcli.engine.resizer import Resizer
 from srcli.engine.upscale import Upscaler
-from srcli.engine.video import AHEAD, Choices, VideoDone, measured, plan_video, upscale_video
+from srcli.engine.video import AHEAD, upscale_video
+from srcli.engine.video_plan import Choices, VideoDone, measured, plan_video
 from srcli.errors import BadFolder, BadVideo, UsageError
 from srcli.media import containers, copying, verification
 from srcli.media.encoding import CODECS, Wishes
