@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from srcli.engine.suit import Choice
     from srcli.models.base import SRModel
 
-DRAWN = "these weights know photographs alone; for text, drawings and pixel art: -m "
-
 
 class Ready(Protocol):
     """Makes networks ready to compute."""
@@ -50,7 +48,8 @@ class Weights:
     def advice(self) -> str:
         """What to say of drawings that went wrong; "" where these weights know them."""
         alone = zoo.knows_photographs_alone(self.plain, {network.scale for network in self.networks})
-        return DRAWN + zoo.DEFAULT + self._sized() if alone else ""
+        others = f"-m {zoo.DEFAULT}{self._sized()}"
+        return f"these weights know photographs alone; for text, drawings and pixel art: {others}" if alone else ""
 
     def facts(self) -> list[dict[str, Any]]:
         """Describe every network for a report."""
