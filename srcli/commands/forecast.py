@@ -1,6 +1,6 @@
 """What the work of srcli upscale will take, beforehand: for dry runs, and where it takes long."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from srcli import console
 from srcli.errors import BadFolder, UserError
-from srcli.zoo import PHOTO, VIDEO
 
 if TYPE_CHECKING:
-    from srcli.engine.suit import Choice
+    from srcli.engine.suit import Choice, Compression
     from srcli.media.jobs import Job
 
 LONG = 60.0  # seconds
@@ -32,8 +31,7 @@ class Forecast:
 
     choice: "Choice"
     swift: Sequence[Swift]
-    for_photo: str  # what to say of lossy pictures or, where -m named weights, of those that show it; "" is nothing
-    for_video: str  # and of videos that were compressed so much that it shows
+    hints: Mapping[str, str]  # what to say of files whose compression tells that weights of a kind, PHOTO or VIDEO, suit them
     timed: bool  # whether a tile is timed before work that may be long
 
     def warn(self, jobs: "list[Job]") -> None:
@@ -42,19 +40,11 @@ class Forecast:
         from srcli.engine.suit import compression
         from srcli.media.picture import COMPRESSED, LOSSY
 
-        said = {kind: line for kind, line in ((PHOTO, self.for_photo), (VIDEO, self.for_video)) if line}
         limits = LOSSY if self.choice.kinds else COMPRESSED
-        files = {job.source for job in jobs}
-        found = {job.source: its for job in enlarged(self.choice, jobs) if (its := compression(job, said, limits))}
-        for kind in said:
-            parts: list[str] = []
-            for what in dict.fromkeys(its.what for its in found.values() if its.kind == kind):
-                levels = [its.level for its in found.values() if its.what == what]
-                known = [level for level in levels if level is not None]
-                span = f" {' to '.join(map(str, dict.fromkeys((min(known), max(known)))))} or so" if known else ""
-                parts.append(f"{len(levels) if parts else _share(len(levels), len(files))} {what}{span}".lstrip())
-            if parts:
-                console.note(f"{', '.join(parts)}: {said[kind]}")
+        found = {job.source: its for job in enlarged(self.choice, jobs) if (its := compression(job, self.hints, limits))}
+        for kind, hint in self.hints.items():
+            if of_kind := [its for its in found.values() if its.kind == kind]:
+                console.note(f"{_shares(of_kind, len({job.source for job in jobs}))}: {hint}")
 
     def announce(self, jobs: "list[Job]") -> None:
         """Say which weights suit compressed pictures and videos, and how long the work takes, where that is long."""
@@ -115,9 +105,17 @@ def warn_of_disks(jobs: "list[Job]", voice: console.Voice) -> None:
             voice.note(f"'{folder}' has {mib(free)} free, and the results may take {mib(needed)} (a cautious estimate)")
 
 
-def _share(count: int, files: int) -> str:
-    """Begin what is said of some files; nothing where there is one."""
-    return "" if files == 1 else f"{count} of {files} {'is' if count == 1 else 'are'}"
+def _shares(found: "Sequence[Compression]", files: int) -> str:
+    """Say what some of the files tell: "3 of 5 are JPEG of quality 60 to 85 or so, 1 AVIF"; of a single file without counts."""
+    told = []
+    for what in dict.fromkeys(its.what for its in found):
+        levels = sorted({its.level for its in found if its.what == what and its.level is not None})
+        span = f" {levels[0]} to {levels[-1]} or so" if levels[1:] else f" {levels[0]} or so" if levels else ""
+        told.append((sum(its.what == what for its in found), f"{what}{span}"))
+    if files == 1:
+        return told[0][1]
+    (count, first), *others = told
+    return ", ".join([f"{count} of {files} {'is' if count == 1 else 'are'} {first}", *(f"{n} {what}" for n, what in others)])
 
 
 def mib(size: int) -> str:

@@ -21,7 +21,7 @@ from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
 from srcli.media.sniff import CONTAINERS, is_video
-from srcli.zoo import PHOTO, VIDEO, Say
+from srcli.zoo import VIDEO, Say
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
@@ -242,12 +242,12 @@ def upscale(
             choice = weights.choice(ready, voice.note)
         if stream:
             _finish_stream(
-                video.upscale_stream(choice, stream, goal, flags=flags, hint=weights.hint(VIDEO), voice=voice), journal
+                video.upscale_stream(choice, stream, goal, flags=flags, hint=weights.hints.get(VIDEO, ""), voice=voice), journal
             )
             return
         swift = () if compiled else weights.swift(ready)
         timed = ranks.world == 1 and not compiled
-        forecast = Forecast(choice, swift, weights.hint(PHOTO), weights.hint(VIDEO), timed)
+        forecast = Forecast(choice, swift, weights.hints, timed)
         if dry_run:
             if ranks.leads:
                 show_plan(jobs, flags, forecast=forecast, how=writing)

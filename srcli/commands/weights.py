@@ -65,10 +65,12 @@ class Weights:
         others = {kind: ready(each, name=self.kinds[kind], say=console.SILENT.note) for kind, each in self.others.items()}
         return Choice(ready(self.networks, name=self.plain, say=say), others, self._taken(zoo.PHOTO) + self._unless)
 
-    def hint(self, kind: str) -> str:
-        """Say what takes, or would take, away what compression left in files of a kind; "" where nothing ships for it."""
-        if kind not in self.kinds:
-            return ""
+    @property
+    def hints(self) -> dict[str, str]:
+        """What takes, or would take, away what compression left in files of the kinds that weights ship for."""
+        return {kind: self._hint(kind) for kind in self.kinds}
+
+    def _hint(self, kind: str) -> str:
         if not self.others:
             return f"-m {zoo.automatic_name(self.plain)} takes blocks and ringing away"
         removed = "blocks and ringing" if kind == zoo.VIDEO else "blur, noise, blocks and ringing"

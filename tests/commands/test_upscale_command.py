@@ -384,7 +384,7 @@ def test_a_dry_run_sums_up_what_the_work_takes(folder, tmp_path):
 
 
 def test_a_time_of_no_second_is_told_in_words():
-    told = Forecast(None, (), "", "", timed=True).told
+    told = Forecast(None, (), {}, timed=True).told
     assert told(0.96, []) == "less than a second in the network, by one timed tile"
     assert told(61.2, []) == "about 0:01:01 in the network, by one timed tile"
 
@@ -485,7 +485,7 @@ def test_the_time_of_the_weights_for_speed_is_not_said_where_it_is_not_much_less
 def test_weights_for_speed_are_named_for_all_files_where_choosing_for_each_is_not_much_quicker(monkeypatch, least, named):
     monkeypatch.setattr("srcli.engine.forecast.expected_seconds", lambda seconds, jobs: seconds)
     swift = [Swift("-m chosen", lambda: least), Swift("-m plain", lambda: 40)]
-    told = Forecast(100, swift, "", "", timed=True).told(100, [])
+    told = Forecast(100, swift, {}, timed=True).told(100, [])
     assert told == f"about 0:01:40 in the network (0:00:40 with {named}), by one timed tile"
 
 
