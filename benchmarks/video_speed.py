@@ -105,8 +105,8 @@ def loop(clip: Path, target: Path, frames: int, model: str, scale: int, preset: 
     import numpy as np
     import torch
 
-    from srcli.engine.video import SEGMENT
     from srcli.media.encoding import Wishes, plan_encoding
+    from srcli.media.formats import SEGMENT
     from srcli.media.video import probe_video
     from srcli.zoo import open_model
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -24,9 +24,6 @@ from av.video.stream import VideoStream
 
 from srcli.errors import BadVideo
 from srcli.media.picture import Array
-
-if TYPE_CHECKING:
-    pass
 
 # Code points of ITU-T H.273, which FFmpeg's enums are
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
