@@ -1,12 +1,12 @@
 """The program: its commands, and the one place where an error becomes a line and an exit code."""
 
+import errno
 import os
 import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -100,10 +100,22 @@ class _Boundary(TyperGroup):
     """Turn a UserError into one line on stderr and its exit code; let bugs keep their traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        first = args[0] if args and args[0] not in self.commands else ""
-        if first in _names(self.commands["upscale"]) or (first and Path(first).exists()):
+        command = self._meant(args)
+        if command in args[1:]:
+            at = args.index(command)
+            ctx.fail(f"the command comes first: srcli {shlex.join(args[at:] + args[:at])}")
+        if command:
             ctx.fail(f"the command is missing; to upscale: srcli upscale {shlex.join(args)}")
         return super().parse_args(ctx, args)
+
+    def _meant(self, args: list[str]) -> str:
+        """Return the command that is not before its flags or its picture, where it belongs; "" where nothing tells of one."""
+        first = args[0] if args and args[0] not in self.commands else ""
+        flag = first.partition("=")[0] if first.startswith("--") else first[:2]
+        if first.startswith("-") and flag not in _names(self) | {"-h", "--help"}:
+            named = next((argument for argument in args if argument in self.commands), "")
+            return named or ("upscale" if flag in _names(self.commands["upscale"]) else "")
+        return "upscale" if os.path.lexists(first) else ""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -125,6 +137,11 @@ class _Boundary(TyperGroup):
             # the reader of a pipe has what it wanted, as in `srcli profile | head`
             sys.stdout = None
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            console.error(f"this system takes no path as long as '{error.filename}'")
+            raise typer.Exit(1) from error
 
 
 def _tell(error: UserError) -> None:

@@ -118,6 +118,27 @@ def test_flags_of_upscale_without_a_command_are_answered_with_it():
     assert said.endswith("Error: the command is missing; to upscale: srcli upscale -i 'a b.png' -o out\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--scale=4", "a.png"], "is missing; to upscale: srcli upscale --scale=4 a.png"),
+        (["-s4", "a.png"], "is missing; to upscale: srcli upscale -s4 a.png"),
+        (["-s", "4", "upscale", "a b.png"], "comes first: srcli upscale 'a b.png' -s 4"),
+        (["--json", "models", "list"], "comes first: srcli models list --json"),
+    ],
+)
+def test_flags_before_the_command_are_answered_with_the_right_order(arguments, said):
+    assert srcli(*arguments).stderr.endswith(f"Error: the command {said}\n")
+
+
+@pytest.mark.parametrize("command", [(), ("plot",), ("train", "--arch", "rfdn", "--scale", "4", "--out", "run", "--data")])
+def test_a_name_longer_than_the_system_takes_is_a_line(command):
+    result = srcli(*command, "a" * 5000)
+    assert result.exit_code
+    assert result.stderr.rstrip().endswith(f"{'a' * 5000}'{'' if command else '.'}")
+    assert "Traceback" not in result.stderr
+
+
 def test_what_is_neither_a_command_nor_there_is_told_as_no_command():
     assert "No such command 'photo.jpg'" in srcli("photo.jpg").stderr
 

@@ -15,6 +15,7 @@ from srcli.commands.outputs import DRAWING, PAGE, check_output, write_files
 from srcli.errors import BadPicture, OutOfMemory, UsageError, UserError
 from srcli.files import atomic, make_folder, write_csv, write_text, writing_to
 from srcli.media.formats import SUFFIXES
+from srcli.media.inputs import is_picture
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,7 @@ def evaluate(
     for folder in [*folders, *(lr_dir or []), *(sr or [])]:
         if json and folder.suffix == ".json" and not folder.exists():
             raise UsageError(f"--json prints and takes no name: --json > '{folder}' keeps it")
-        if folder.is_file():
+        if folder.is_file() and is_picture(folder):
             raise UsageError(f"'{folder}' is a file; of its folder alone this one is scored with --picture {folder.stem}")
         options.need_folder(folder)
     if lr_dir and len(lr_dir) != len(folders):

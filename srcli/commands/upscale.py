@@ -281,12 +281,12 @@ def _size(
 
     sides = {"--width or --height": width or height, "--long-side": long_side, "--min-side": min_side}
     named = [flag for flag, value in {"--scale": scale, **sides}.items() if value]
+    filling = options.one_of("--fit", fit or "contain", FITS)
     if len(named) > 1:
         raise UsageError(f"{named[0]} and {named[1]} exclude each other: say the size in one way")
     if fit and not (width and height):
         raise UsageError("--fit says how a picture fills --width and --height: give both")
-    box = Box(width, height, long_side, min_side, options.one_of("--fit", fit or "contain", FITS))
-    return box if named and not scale else None
+    return Box(width, height, long_side, min_side, filling) if named and not scale else None
 
 
 def _tell_idle(

@@ -24,7 +24,7 @@ FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture, and the folder it was found through or its number in a pattern, if any; `first`: as Job has it."""
+    """A picture, and the folder it was found through or its number in a pattern, if any; `first`: as media.jobs.Job has it."""
 
     path: Path
     folder: Path | None = None

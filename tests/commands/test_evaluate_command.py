@@ -223,6 +223,12 @@ def test_lr_of_another_scale_is_told_as_that(folder):
     assert "not 13x9: 1/4 of its HR of 53x37: the LR is of another scale (-s), or of other pictures" in result.stderr
 
 
+def test_a_file_in_place_of_a_folder_is_refused_with_picture_where_it_is_one(folder):
+    assert srcli("eval", folder / "p1.png", "-m", "bicubic").stderr.endswith("is scored with --picture p1\n")
+    (folder / "notes.txt").write_text("none")
+    assert srcli("eval", folder / "notes.txt", "-m", "bicubic").stderr.endswith("notes.txt' is not a folder\n")
+
+
 def test_one_picture_is_scored_alone_whatever_the_case_of_its_name(folder):
     (record,) = srcli("eval", folder, "-m", "bicubic", "-s", 2, "--picture", "P1.PNG", "--json").records
     assert record["pictures"] == 1
