@@ -38,6 +38,9 @@ HEIC = (".heic", ".heif", ".hif")  # which the extra srcli[heic] reads
 UNREADABLE = {*HEIC, ".heics", ".heifs", ".jxl", ".jp2"}
 PICTURES = frozenset((*SUFFIXES, *UNREADABLE))
 
+# Suffixes of what cameras write beside JPEG: TIFF in form, for the most part, with a preview as its first picture
+CAMERA_RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
+
 
 class Format(NamedTuple):
     name: str
@@ -90,6 +93,9 @@ _SIGNATURES = (
     (4, b"jP  \r\n\x87\n", "JPEG 2000"),
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
+    (0, b"v/1\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"\0\0\1\0", "ICO"),
 )
 
 
@@ -112,6 +118,8 @@ def kind_of(head: bytes, path: Path) -> str:
         kind = "SVG"
     elif not kind and _begins_as_tga(head) and (path.suffix.lower() == ".tga" or _ends_as_tga(path)):
         kind = "tga"
+    elif kind in ("", "tiff") and path.suffix.lower() in CAMERA_RAW:
+        kind = "camera raw"
     if kind in SUFFIXES.values():
         return kind
     if kind == "HEIC":

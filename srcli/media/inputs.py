@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 from srcli.errors import BadFolder, BadPicture, BadVideo, listed
 from srcli.files import files_in
 from srcli.media import sniff
-from srcli.media.formats import PICTURES
+from srcli.media.formats import CAMERA_RAW, PICTURES
 from srcli.media.numbered import is_sequence, number_of, numbered
 
 if TYPE_CHECKING:
     from srcli.media.video import Track
 
 # Left out of folders with a line: of cameras, which lie beside the JPEG of the same photo, and of programs
-_RAW = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f")
-FOREIGN = frozenset((*_RAW, ".psd", ".psb", ".exr", ".hdr"))
+FOREIGN = frozenset((*CAMERA_RAW, ".psd", ".psb", ".exr", ".hdr"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,9 @@ def _deeper(folder: Path, output: Path | None) -> list[Path]:
 
 
 def _missing(source: str | Path, sources: Sequence[str | Path]) -> str:
-    """Say that `source` is not there, and whether it may be an output, or a part of a name that a shell has split."""
+    """Say that `source` is not there, and whether it is an address, an output, or a part of a name that a shell has split."""
+    if "://" in str(source):
+        return f"'{source}' is an address, and srcli reads files: download it first"
     at = sources.index(source)
     for end in range(at + 2, len(sources) + 1):
         name = " ".join(map(str, sources[at:end]))

@@ -438,6 +438,8 @@ REFUSED = {
     "matroska": (b"\x1aE\xdf\xa3" + bytes(20), "is a video, which srcli cannot read; convert it to PNG or JPEG first"),
     "cr3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is camera raw, which srcli cannot read; convert it to PNG or JPEG first"),
     "jxl": (b"\xff\x0a" + bytes(9), "is JPEG XL, which srcli cannot read; convert it to PNG or JPEG first"),
+    "exr": (b"v/1\x01" + bytes(9), "is OpenEXR, which srcli cannot read; convert it to PNG or JPEG first"),
+    "ico": (b"\0\0\1\0" + bytes(9), "is ICO, which srcli cannot read; convert it to PNG or JPEG first"),
     "half a png": (packed("PNG")[:3000], "is truncated"),
     "the beginning of a jpeg": (packed("JPEG")[:100], "is truncated"),
     "the beginning of a tiff": (b"II*\0", "is truncated"),
@@ -466,6 +468,12 @@ def test_refused_from_the_header_in_one_line(tmp_path, case, look):
     with pytest.raises(BadPicture) as caught:
         look(tmp_path / "a.png")
     assert str(caught.value) == f"'{tmp_path / 'a.png'}' {line}"
+
+
+def test_a_tiff_named_as_camera_raw_is_taken_for_its_preview_alone_and_refused(tmp_path):
+    (tmp_path / "a.NEF").write_bytes(packed("TIFF"))
+    with pytest.raises(BadPicture, match="is camera raw, which srcli cannot read"):
+        read_image(tmp_path / "a.NEF")
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])

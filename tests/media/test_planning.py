@@ -271,6 +271,12 @@ REFUSED = {
         BadPicture,
         "there is no 'big.png'; if it is to be written: -o 'big.png'",
     ),
+    "an address": (
+        ["https://example.com/a.jpg"],
+        {},
+        BadPicture,
+        "'https://example.com/a.jpg' is an address, and srcli reads files: download it first",
+    ),
     "no match": (["no*.png"], {}, BadPicture, "no picture matches 'no*.png'"),
     "dead link": (["dead.png"], {}, BadPicture, "'dead.png' is a link to nothing"),
     "empty folder": (["empty"], {}, BadFolder, "no pictures in 'empty'"),
