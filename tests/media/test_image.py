@@ -748,7 +748,7 @@ def test_a_comment_too_long_for_jpeg_is_said(tmp_path):
 
 
 def test_a_raw_file_that_begins_with_its_preview_is_refused(tmp_path):
-    path = tmp_path / "raw.NEF"
+    path = tmp_path / "raw.tif"
     with tifffile.TiffWriter(path) as file:
         file.write(np.zeros((20, 30, 3), np.uint8), photometric="rgb", subfiletype=1, subifds=1)
         file.write(np.zeros((200, 300), np.uint16), photometric="minisblack", subfiletype=0)
