@@ -14,24 +14,22 @@ import typer
 
 from srcli import console
 from srcli.commands import options, video
-from srcli.commands.forecast import Forecast, mib
+from srcli.commands.computing import Computing
+from srcli.commands.forecast import Forecast
 from srcli.commands.show import Show, show_results, way_to_show
 from srcli.commands.weights import Weights
 from srcli.commands.work import Tally, Writing, list_failures, show_plan, stills, sum_up, upscale_all, upscale_arrivals
 from srcli.errors import INTERRUPTED, BadVideo, UsageError
 from srcli.media.formats import SEGMENT
 from srcli.media.sniff import CONTAINERS, is_video
-from srcli.zoo import VIDEO, Say
+from srcli.zoo import VIDEO
 
 if TYPE_CHECKING:
     from srcli.engine.distributed import Team
     from srcli.engine.journal import Journal
     from srcli.engine.pipeline import Icc
-    from srcli.engine.resizer import Resizer
-    from srcli.engine.upscale import Upscaler
     from srcli.engine.video_plan import VideoDone
     from srcli.media.jobs import Box, Exists, Fit, Job
-    from srcli.models.base import SRModel
 
 FORMATS = ("keep", "png", "jpg", "webp", "tiff", "avif", "bmp", "ppm", "tga", "mp4", "mkv", "mov", "webm", "y4m", "rgb")
 EXISTS: "tuple[Exists, ...]" = ("error", "skip", "overwrite", "rename")
@@ -151,11 +149,17 @@ def upscale(
     watch = watch or watch_idle is not None
     exists = options.one_of("--exists", exists or ("skip" if watch else "error"), EXISTS)
     icc = options.one_of("--icc", icc, ICC)
-    precision = options.one_of("--precision", precision, options.PRECISIONS)
-    options.one_of("--compile", compile, ("auto", "on", "off"))
+    computing = Computing.read(
+        tile=tile,
+        max_memory=max_memory,
+        precision=precision,
+        compile=compile,
+        ensemble=ensemble,
+        separate_alpha=separate_alpha,
+        wrap=wrap,
+    )
     shown = way_to_show(show)
     size = _size(width, height, long_side, min_side, fit=fit, scale=scale)
-    side, memory = options.parse_tile(tile), options.parse_bytes("--max-memory", max_memory)
     flags = video.Flags(codec, crf, preset, pix_fmt, start, end, frames, deinterlace, resume, segment, fps)
     target = Path(output) if output is not None else None
     within = output is not None and output.endswith(("/", os.sep))
@@ -178,8 +182,6 @@ def upscale(
     from srcli.engine.device import use_threads
     from srcli.engine.distributed import ENDLESS, rank_and_world, team
     from srcli.engine.journal import command, keeping, machine
-    from srcli.engine.pipeline import repays_compiling
-    from srcli.engine.upscale import Upscaler
     from srcli.engine.watch import arrivals
     from srcli.media.png import PNG_LEVEL
 
@@ -226,18 +228,8 @@ def upscale(
         jobs += ranks.given(planned)
         if ranks.leads:
             _tell_idle(jobs, writing, format=format, png_level=png_level, flags=flags, stream=stream is not None)
-        compiled = compile == "on" or (compile == "auto" and repays_compiling(stills(jobs), ranks.device))
-        upscaler = partial(
-            Upscaler,
-            device=ranks.device,
-            precision=precision,
-            tile=side,
-            memory=memory,
-            ensemble=ensemble,
-            separate=separate_alpha,
-            compile=compiled,
-        )
-        ready = partial(_resizer, upscaler=upscaler, memory=memory, goal=goal, wrap=wrap)
+        compiled = computing.compiles(stills(jobs), ranks.device)
+        ready = partial(computing.ready, goal=goal, device=ranks.device, compiled=compiled)
         with ranks.together():
             choice = weights.choice(ready, voice.note)
         if stream:
@@ -253,11 +245,8 @@ def upscale(
                 show_plan(jobs, flags, forecast=forecast, how=writing)
             return
         if watch:
-            again: set[Path] = set()
-            watched = arrivals(Path(sources[0]), recursive=recursive, output=target, again=again, idle=watch_idle)
-            tally = upscale_arrivals(
-                choice, watched, again=again, plan=partial(plan, sources), flags=flags, ranks=ranks, how=writing
-            )
+            watched = partial(arrivals, Path(sources[0]), recursive=recursive, output=target, idle=watch_idle)
+            tally = upscale_arrivals(choice, watched, plan=partial(plan, sources), flags=flags, ranks=ranks, how=writing)
         else:
             tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=writing, forecast=forecast if voice.notes else None)
             if ranks.leads:
@@ -401,35 +390,6 @@ def _through_pipes(
             raise UsageError("a picture from stdin has no name: give -o FILE, or -o - for stdout")
         sources = [str(pipes.receive(scratch)) if source == "-" else source for source in dict.fromkeys(sources)]
     return sources, output
-
-
-def _resizer(
-    networks: "list[SRModel]",
-    *,
-    upscaler: "Callable[[SRModel], Upscaler]",
-    memory: int | None,
-    goal: "float | Box",
-    wrap: bool,
-    name: str | None,
-    say: Say,
-) -> "Resizer":
-    """Make the networks ready; say what is not as asked."""
-    from srcli.engine.memory import held_bytes
-    from srcli.engine.resizer import Resizer, way
-
-    upscalers = {network.scale: upscaler(network) for network in networks}
-    for reason in {u.runner.not_compiled for u in upscalers.values() if u.runner.not_compiled}:
-        say(f"not compiled: {reason}")
-    tile, overlap = max((u.runner.tile or 0, u.model.tiling.overlap) for u in upscalers.values())
-    if 0 < tile < 2 * overlap:
-        side = tile + 2 * overlap
-        times = round(side**2 / tile**2)
-        say(f"--tile {tile}: each reads up to {side}x{side} px, {times} times what it gives; larger ones take less time")
-    if isinstance(goal, float) and (said := way(goal, upscalers)):
-        say(f"x{goal:g}: {said}")
-    if memory and memory < held_bytes() and all(u.device.type == "cpu" for u in upscalers.values()):
-        say(f"--max-memory is less than the {mib(held_bytes())} that the program takes itself: the smallest tiles are taken")
-    return Resizer(upscalers, edge="wrap" if wrap else "mirror", name=name)
 
 
 def _refuse_watch(sources: list[str], output: Path | None, *, piped: bool, dry_run: bool, show: bool, fps: str | None) -> None:

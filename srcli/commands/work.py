@@ -121,18 +121,21 @@ def upscale_all(
 
 def upscale_arrivals(
     choice: "Choice",
-    watched: "Iterator[list[Path]]",
+    watched: "Callable[..., Iterator[list[Path]]]",
     *,
-    again: set[Path],
     plan: "Callable[..., list[Job]]",
     flags: video.Flags,
     ranks: "Team",
     how: Writing,
 ) -> Tally:
-    """Upscale what comes, in the groups that it comes in; a failure is told at once, and tried `again` when it changes."""
+    """Upscale what comes, in the groups that it comes in; a failure is told at once, and tried `again` when it changes.
+
+    `watched` is `arrivals` of a folder, but for `again`; `plan` plans its pictures, or those `only` that are named.
+    """
     from srcli.engine.watch import plan_arrivals
 
-    total, made, flawed = Tally(), dict[Path, Path](), set[Path]()
+    total, made = Tally(), dict[Path, Path]()
+    again, flawed = set[Path](), set[Path]()
 
     def plan_again(only: set[Path]) -> "list[Job]":
         """Plan what made a result of what broke off so that it is made anew."""
@@ -140,7 +143,7 @@ def upscale_arrivals(
         return [*(plan(only=rest) if rest else []), *(plan(only=anew, exists="overwrite") if anew else [])]
 
     how.voice.note("watching: Ctrl-C ends")
-    for paths in watched:
+    for paths in watched(again=again):
         jobs, refused = plan_arrivals(paths, plan_again, made)
         made |= {job.target: job.source for job in jobs if not job.refused}
         tally = upscale_all(choice, jobs, flags=flags, ranks=ranks, how=how, watching=True)
