@@ -112,10 +112,10 @@ class _Boundary(TyperGroup):
         """Return the command that is not before its flags or its picture, where it belongs; "" where nothing tells of one."""
         first = args[0] if args and args[0] not in self.commands else ""
         flag = first.partition("=")[0] if first.startswith("--") else first[:2]
-        if first.startswith("-") and flag not in _names(self) | {"-h", "--help"}:
+        if first.startswith("-") and first != "-" and flag not in _names(self) | {"-h", "--help"}:
             named = next((argument for argument in args if argument in self.commands), "")
             return named or ("upscale" if flag in _names(self.commands["upscale"]) else "")
-        return "upscale" if os.path.lexists(first) else ""
+        return "upscale" if first == "-" or os.path.lexists(first) else ""
 
     def invoke(self, ctx: Any) -> Any:
         try:
