@@ -166,8 +166,8 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
-    except FileNotFoundError as error:
-        raise WeightsNotFound(f"no weights file '{path}'") from error
+    except FileNotFoundError as error:  # also of a file that may not be read
+        raise WeightsNotFound(f"{'no permission to read' if path.exists() else 'no'} weights file '{path}'") from error
     except (SafetensorError, OSError) as error:
         raise BadCheckpoint(f"'{path}' is not a safetensors file ({error})") from error
 

@@ -60,6 +60,9 @@ _ABSENT = {
     "path": ("pull", "srcli models pull prints where a file lies"),
 }
 
+# What the system says of paths that a user may not use, or cannot
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
+
 
 @contextmanager
 def _in_our_words(arguments: Sequence[str]) -> Iterator[None]:
@@ -100,12 +103,11 @@ class _Boundary(TyperGroup):
     """Turn a UserError into one line on stderr and its exit code; let bugs keep their traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        command = self._meant(args)
-        if command in args[1:]:
+        if command := self._meant(args):
+            if command not in args:
+                ctx.fail(f"the command is missing; to upscale: srcli upscale {shlex.join(args)}")
             at = args.index(command)
             ctx.fail(f"the command comes first: srcli {shlex.join(args[at:] + args[:at])}")
-        if command:
-            ctx.fail(f"the command is missing; to upscale: srcli upscale {shlex.join(args)}")
         return super().parse_args(ctx, args)
 
     def _meant(self, args: list[str]) -> str:
@@ -138,10 +140,10 @@ class _Boundary(TyperGroup):
             sys.stdout = None
             raise typer.Exit(0) from None
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.filename is None or error.errno not in _OUT_OF_REACH:
                 raise
-            console.error(f"this system takes no path as long as '{error.filename}'")
-            raise typer.Exit(1) from error
+            console.error(f"cannot reach '{error.filename}': {error.strerror}")
+            raise typer.Exit(UserError.exit_code) from error
 
 
 def _tell(error: UserError) -> None:
