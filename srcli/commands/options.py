@@ -1,5 +1,6 @@
 """The options that several commands share, each declared once."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,8 +87,10 @@ def common_scale(networks: "Mapping[str, SRModel]") -> int:
 
 
 def need_folder(path: Path) -> None:
-    """Raise BadFolder where nothing is there, UsageError where it is no folder."""
+    """Raise BadFolder where nothing is there, or what may not be read; UsageError where it is no folder."""
     if not path.exists():
         raise BadFolder(f"no folder '{path}'")
     if not path.is_dir():
         raise UsageError(f"'{path}' is not a folder")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise BadFolder(f"cannot read the folder '{path}': Permission denied")

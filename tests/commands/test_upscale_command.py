@@ -1062,6 +1062,12 @@ def test_a_folder_without_permission_is_refused_before_the_work(folder, tmp_path
     assert "is read-only" in result.stderr
 
 
+def test_a_folder_that_may_not_be_read_is_not_watched(folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)
+    result = upscale(folder, "--watch", "-s", 2)
+    assert (result.exit_code, result.stderr) == (1, f"error: cannot read the folder '{folder}': Permission denied\n")
+
+
 def test_sigterm_ends_as_ctrl_c_does(folder, tmp_path, at_the_first):
     at_the_first.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
     result = upscale(folder, "-s", 2, "-o", tmp_path / "out")
