@@ -284,9 +284,9 @@ def _train_flags(folder, out, *more, arch="fast"):
 
 @pytest.mark.parametrize(("more", "lines"), [([], 2), (["-q"], 0)])
 def test_a_run_without_a_terminal_tells_of_its_checkpoints(folder, tmp_path, monkeypatch, more, lines):
-    monkeypatch.setattr("srcli.engine.train.SAVE_EVERY", 0.0)
-    monkeypatch.setattr("srcli.engine.train.FIRST_SAVE", 0.0)
-    monkeypatch.setattr("srcli.engine.train.TELL_EVERY", 0.0)
+    monkeypatch.setattr("srcli.engine.loop.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("srcli.engine.loop.FIRST_SAVE", 0.0)
+    monkeypatch.setattr("srcli.engine.loop.TELL_EVERY", 0.0)
     said = srcli(*_train_flags(folder, tmp_path / "run", "--steps", 3, *more)).stderr
     told = re.findall(r"^step \d: (\d+)% done, loss 0\.\d+, [\d.]+ steps/s, saved$", said, re.MULTILINE)
     assert told == ["33", "67"][:lines]

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from srcli import checkpoint, zoo
-from srcli.engine import train as training
+from srcli.engine import loop
 from srcli.engine.data import Batch, Patches, Stream
 from srcli.engine.distributed import Team
 from srcli.engine.evaluate import Score
@@ -373,9 +373,9 @@ def test_time_that_the_device_took_counts_where_the_host_ran_ahead(config, tmp_p
         now[0] += 0.01
         return now[0]
 
-    monkeypatch.setattr("srcli.engine.train.time.monotonic", monotonic)
+    monkeypatch.setattr("srcli.engine.loop.time.monotonic", monotonic)
     monkeypatch.setattr(Team, "mean", lambda self, x: Lazy())
-    monkeypatch.setattr("srcli.engine.train.TELL_EVERY", 0.0)
+    monkeypatch.setattr("srcli.engine.loop.TELL_EVERY", 0.0)
     steps = [e for e in train(replace(config, steps=5), tmp_path / "run", device="cpu") if isinstance(e, Step)]
     assert [e.elapsed for e in steps] == pytest.approx([0.03, 3.06, 6.1, 9.1, 12.1], abs=0.2)
     assert all(e.steps_per_s == pytest.approx(1 / 3.02, rel=0.01) for e in steps)
@@ -390,7 +390,7 @@ def test_memory_that_does_not_hold_a_step_or_the_pictures_is_told_in_a_line(conf
         monkeypatch.context() as failing,
         pytest.raises(OutOfMemory, match=r"memory does not hold a step; .* --batch .*; nothing was saved yet"),
     ):
-        failing.setattr("srcli.engine.train._backward", fail)
+        failing.setattr("srcli.engine.loop._backward", fail)
         list(train(config, tmp_path / "run", device="cpu"))
     monkeypatch.setattr(Patches, "read", fail)
     with pytest.raises(OutOfMemory, match="cpu does not hold the pictures; --cache-mib N"):
@@ -435,17 +435,17 @@ def test_averages_that_are_not_finite_replace_no_weights(config, pictures, tmp_p
 
 
 def test_a_run_that_is_killed_after_a_validation_knows_its_score(config, pictures, tmp_path):
-    loop = train(replace(config, val=str(pictures), validate_steps=2), tmp_path / "run", device="cpu")
-    validated = next(e for e in loop if isinstance(e, Validated))
-    assert isinstance(next(loop), Saved)
+    events = train(replace(config, val=str(pictures), validate_steps=2), tmp_path / "run", device="cpu")
+    validated = next(e for e in events if isinstance(e, Validated))
+    assert isinstance(next(events), Saved)
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert (state["step"], state["best"], state["best_step"]) == (2, validated.psnr, 2)
-    loop.close()
+    events.close()
 
 
 def test_a_best_validation_is_saved_once(config, pictures, tmp_path, monkeypatch):
-    saves, save_last = [], training.save_last
-    monkeypatch.setattr(training, "save_last", lambda run, out: saves.append(run.step) or save_last(run, out))
+    saves, save_last = [], loop.save_last
+    monkeypatch.setattr(loop, "save_last", lambda run, out: saves.append(run.step) or save_last(run, out))
     events = list(train(replace(config, val=str(pictures), validate_steps=1, steps=3), tmp_path / "run", device="cpu"))
     assert any(e.best and e.step < 3 for e in events if isinstance(e, Validated))
     assert saves == [e.step for e in events if isinstance(e, Saved)]
@@ -1207,15 +1207,15 @@ def test_averaged_weights_get_batch_norm_statistics_of_their_own(config, tmp_pat
 
 def test_compiling_is_not_training(config, tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.engine.begin.compile_network", lambda network, device: None)
-    honest, calls, now = training._backward, [], [0.0]
+    honest, calls, now = loop._backward, [], [0.0]
 
     def backward(*arguments):
         calls.append(1)
         now[0] += 100.0 if len(calls) in (1, 6) else 1.0  # as the first step of each size takes
         return honest(*arguments)
 
-    monkeypatch.setattr(training, "_backward", backward)
-    monkeypatch.setattr("srcli.engine.train.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(loop, "_backward", backward)
+    monkeypatch.setattr("srcli.engine.loop.time.monotonic", lambda: now[0])
     staged = replace(config, compile="on", stage=(Stage(0.5, patch=20),))
     elapsed = [e.elapsed for e in train(staged, tmp_path / "run", device="cpu") if isinstance(e, Step)]
     assert (len(calls), elapsed[-1]) == (10, 8.0)
@@ -1228,7 +1228,7 @@ def test_other_pictures_to_validate_on_are_scored_before_best_is_replaced(config
     scored = replace(config, val=str(pictures), steps=4)
     list(train(scored, out, device="cpu"))
     before = (out / "best.safetensors").read_bytes()
-    monkeypatch.setattr("srcli.engine.train.FIRST_SAVE", 0)
+    monkeypatch.setattr("srcli.engine.loop.FIRST_SAVE", 0)
     given = {"steps": 8, "val": str(other)}
     events = list(train(given, out, device="cpu", resume=True, stopping=lambda: True))  # before they are scored
     assert not any(isinstance(e, Validated) for e in events)
