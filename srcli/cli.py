@@ -117,7 +117,7 @@ class _Boundary(TyperGroup):
         if first.startswith("-") and first != "-" and flag not in _names(self) | {"-h", "--help"}:
             named = next((argument for argument in args if argument in self.commands), "")
             return named or ("upscale" if flag in _names(self.commands["upscale"]) else "")
-        return "upscale" if first == "-" or os.path.lexists(first) else ""
+        return "upscale" if first == "-" or "*" in first or os.path.lexists(first) else ""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -123,6 +123,7 @@ def test_flags_of_upscale_without_a_command_are_answered_with_it():
     [
         (["--scale=4", "a.png"], "is missing; to upscale: srcli upscale --scale=4 a.png"),
         (["-", "-o", "-"], "is missing; to upscale: srcli upscale - -o -"),
+        (["*.png"], "is missing; to upscale: srcli upscale '*.png'"),
         (["-s4", "a.png"], "is missing; to upscale: srcli upscale -s4 a.png"),
         (["-s", "4", "upscale", "a b.png"], "comes first: srcli upscale 'a b.png' -s 4"),
         (["--json", "models", "list"], "comes first: srcli models list --json"),
